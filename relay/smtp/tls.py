@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""TLS towards other servers: policies, contexts and the evidence that is kept. No sockets here."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TlsPolicy(StrEnum):
+    """TLS policy of a route; credentials travel over a verified channel whatever it says."""
+
+    IMPLICIT = "tls"
+    STARTTLS = "starttls"
+    OPPORTUNISTIC = "opportunistic"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What protected a connection; all empty for one in clear."""
+
+    version: str = ""
+    cipher: str = ""
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The two client contexts; each reads the whole CA bundle, so a process makes them once."""
+
+    verified: ssl.SSLContext
+    unverified: ssl.SSLContext
+
+
+def make_contexts(extra_ca_file: str = "") -> Contexts:
+    """Build contexts that trust the system's CA bundle and, when named, one more file (PEM).
+
+    Raises OSError or ssl.SSLError when the file cannot be read.
+    """
+    verified = ssl.create_default_context()
+    if extra_ca_file:
+        verified.load_verify_locations(cafile=extra_ca_file)
+    unverified = ssl.create_default_context()
+    # RFC 7435 §3: opportunistic encryption does not fail over a certificate, and claims nothing.
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    for context in (verified, unverified):
+        # RFC 8996: TLS 1.0 and 1.1 must not be negotiated.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return Contexts(verified, unverified)
+
+
+def evidence(channel: ssl.SSLObject) -> Evidence:
+    """Read version, cipher and whether the certificate was checked from an established channel."""
+    cipher = channel.cipher()
+    return Evidence(
+        version=channel.version() or "",
+        cipher=cipher[0] if cipher else "",
+        verified=channel.context.verify_mode is ssl.CERT_REQUIRED,
+    )

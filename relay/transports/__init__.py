@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""How a message leaves: one small protocol, one module per kind of route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from relay.smtp.envelope import Envelope
+from relay.smtp.replies import Outcome
+from relay.smtp.tls import TlsPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTarget:
+    """Where and how a route delivers: what a transport needs of a Route, without the ORM.
+
+    Connections are shared between equal targets only, so a changed secret never meets an old one.
+    """
+
+    route_id: UUID
+    secret_version: int = 0
+    host: str
+    port: int
+    tls: TlsPolicy = TlsPolicy.STARTTLS
+    username: str = ""
+    password: str = field(default="", repr=False)
+    concurrency: int = 10
+
+
+OnDot = Callable[[], Awaitable[None]]
+
+
+class Transport(Protocol):
+    """Delivers one message to the recipients of one route."""
+
+    async def send(
+        self, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
+    ) -> list[Outcome]:
+        """Return one outcome per envelope recipient, in their order; never raises for the remote.
+
+        ``on_dot`` is awaited before each final dot leaves. When recipients have to be split over
+        several transactions it is awaited once for each. What it raises passes through, and then
+        no dot was sent.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close idle connections politely and refuse new work."""
+        ...
