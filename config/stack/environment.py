@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The environment of our processes: every setting that the launcher decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.stack.places import private_directory
+from config.stack.state import State, write_private
+from config.stack.tls import ensure_certificates
+
+HOSTNAME = "relay.localhost"
+
+
+def private_places(directory: Path, state: State, environment: Mapping[str, str]) -> dict[str, str]:
+    """Directories, keys and certificates below `directory`, made when missing."""
+    private_directory(directory)
+    hostname = environment.get("RELAY_HOSTNAME") or HOSTNAME
+    tls = directory / "tls"
+    ensure_certificates(tls, hostname)
+    return {
+        "SECRET_KEY": state.secret("secret_key"),
+        "RELAY_HOSTNAME": hostname,
+        "VAULT_URL": private_directory(directory / "vault").as_uri(),
+        "KEYRING_URL": private_directory(directory / "keyring").as_uri(),
+        "AUDIT_ANCHORS": str(private_directory(directory / "anchors")),
+        "SMTP_TLS_CERT": str(tls / "server.pem"),
+        "SMTP_TLS_KEY": str(tls / "server.key"),
+        "RELAY_CA_FILE": str(tls / "ca.pem"),
+    }
+
+
+def write_environment(path: Path, environment: Mapping[str, str]) -> None:
+    """The file that settings read when a person runs manage.py beside the stack."""
+    write_private(path, "".join(f"{name}={value}\n" for name, value in environment.items()))
