@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The database roles: who connects as what. Plain SQL text, no Django, so that a launcher can use it.
+"""The database roles: who connects as what. SQL text without Django, so that a launcher can use it.
 
 Row-level security only proves something when no process owns what it reads, so every process has
 a role of its own and none of them connects as the owner of the tables.
@@ -28,10 +28,12 @@ _ATTRIBUTES = {
 }
 
 
-def roles_sql(passwords: dict[str, str], database: str, *, may_create_databases: bool = False) -> str:
+def roles_sql(
+    passwords: dict[str, str], database: str, *, may_create_databases: bool = False
+) -> str:
     """Return the psql script that makes roles and database; harmless when they exist already.
 
-    `passwords` has a clear password for each of LOGIN_ROLES. Needs a superuser and psql (`\\gexec`).
+    `passwords` has a clear password for each of LOGIN_ROLES. Needs a superuser and psql.
     `may_create_databases` is for development: the test runner makes a database of its own.
     """
     lines = [_role_sql(role, passwords.get(role, "")) for role in _ATTRIBUTES]
@@ -54,7 +56,9 @@ def _role_sql(role: str, password: str) -> str:
 
 
 def _database_sql(database: str) -> str:
-    create = f"CREATE DATABASE {_name(database)} OWNER {_name(OWNER)} ENCODING 'UTF8' TEMPLATE template0"
+    create = (
+        f"CREATE DATABASE {_name(database)} OWNER {_name(OWNER)} ENCODING 'UTF8' TEMPLATE template0"
+    )
     return (
         f"SELECT {_literal(create)} WHERE NOT EXISTS "
         f"(SELECT FROM pg_database WHERE datname = {_literal(database)})\\gexec\n"

@@ -20,7 +20,7 @@ class Grant(RunSQL):
     """Privileges on a table that holds nothing of a tenant; values such as "SELECT, INSERT"."""
 
     def __init__(self, table: str, **privileges: str) -> None:
-        super().__init__(_grants(table, privileges), RunSQL.noop)
+        super().__init__(";\n".join(_grants(table, privileges)), RunSQL.noop)
 
 
 class Protect(RunSQL):
@@ -40,7 +40,7 @@ class Protect(RunSQL):
                 f"CREATE POLICY {table}_{role} ON {table} TO {_checked(role)} "
                 f"USING ({rows}) WITH CHECK ({writes})"
             )
-        super().__init__(statements + _grants(table, privileges), RunSQL.noop)
+        super().__init__(";\n".join(statements + _grants(table, privileges)), RunSQL.noop)
 
 
 def _grants(table: str, privileges: dict[str, str]) -> list[str]:

@@ -24,7 +24,7 @@ def organisation_context(organisation_id: UUID, *, person_id: UUID | None = None
 
 @contextmanager
 def person_context(person_id: UUID) -> Iterator[None]:
-    """See the rows of one person and no organisation's: sign-in, before an organisation is chosen."""
+    """See one person's rows and no organisation's: sign-in, before an organisation is chosen."""
     with _context(None, person_id):
         yield
 

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from accounts.models.audit import AuditActor, AuditChain, AuditCheckpoint, AuditEvent
+from accounts.models.mail import Alert, OutgoingMail
+from accounts.models.organisations import (
+    Invitation,
+    Membership,
+    Organisation,
+    OrganisationKey,
+    Role,
+)
+from accounts.models.users import BackupCode, BackupCodeDevice, Session, TOTPDevice, User
+
+__all__ = [
+    "Alert",
+    "AuditActor",
+    "AuditChain",
+    "AuditCheckpoint",
+    "AuditEvent",
+    "BackupCode",
+    "BackupCodeDevice",
+    "Invitation",
+    "Membership",
+    "Organisation",
+    "OrganisationKey",
+    "OutgoingMail",
+    "Role",
+    "Session",
+    "TOTPDevice",
+    "User",
+]

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The Celery application with the whole beat table. Beat itself has no database login."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("brevdue")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    timezone="UTC",
+    task_acks_late=True,
+    task_ignore_result=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    task_default_queue="worker",
+    task_routes={"relay.deliver": {"queue": "delivery"}},
+    beat_schedule={},
+)
+app.autodiscover_tasks(["accounts", "relay"])

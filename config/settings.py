@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Every setting, read from the environment once; `.env.example` explains each variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.FileAwareEnv()
+# The environment wins over the operator's file, and that over what the launcher wrote.
+for file in (BASE_DIR / ".env", BASE_DIR / "var" / "stack.env"):
+    if file.is_file():
+        env.read_env(str(file))
+
+# Service
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", default="operator@brevdue.example")
+TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
+
+INSTALLED_APPS = [
+    "config",
+    "relay",
+    "accounts",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.forms",
+    "django_htmx",
+    "django_otp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# Database: each kind of process connects as a role of its own (accounts/database.py).
+DATABASE_ROLE = env.str("DATABASE_ROLE", default="web")
+DATABASE_VARIABLES = {
+    "owner": "DATABASE_URL",
+    "web": "WEB_DATABASE_URL",
+    "relay": "RELAY_DATABASE_URL",
+    "duty": "DUTY_DATABASE_URL",
+    "backup": "BACKUP_DATABASE_URL",
+}
+DATABASES = {"default": env.db_url(DATABASE_VARIABLES[DATABASE_ROLE])}
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Redis wakes and paces; nothing is lost with it.
+REDIS_URL = env.str("REDIS_URL")
+CELERY_BROKER_URL = REDIS_URL
+
+# Secrets at rest
+VAULT_URL = env.str("VAULT_URL")
+KEYRING_URL = env.str("KEYRING_URL", default="")
+AUDIT_ANCHORS = env.str("AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit"))
+
+# People
+AUTH_USER_MODEL = "accounts.User"
+SESSION_ENGINE = "accounts.sessions"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+LOGIN_URL = "accounts:sign-in"
+LOGIN_REDIRECT_URL = "home"
+
+# Own mail
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 30
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Brevdue <post@brevdue.example>")
+
+# Relay
+RELAY_HOSTNAME = env.str("RELAY_HOSTNAME", default="relay.brevdue.example")
+SMTP_HOST = env.str("SMTP_HOST", default="127.0.0.1")
+SMTP_PORT = env.int("SMTP_PORT", default=2525)
+SMTPS_PORT = env.int("SMTPS_PORT", default=4650)
+SMTP_TLS_CERT = env.str("SMTP_TLS_CERT", default="")
+SMTP_TLS_KEY = env.str("SMTP_TLS_KEY", default="")
+RELAY_CA_FILE = env.str("RELAY_CA_FILE", default="")
+RELAY_RESOLVER = env.list("RELAY_RESOLVER", default=[])
+RELAY_DEVELOPMENT_DOMAINS = env.bool("RELAY_DEVELOPMENT_DOMAINS", default=False)
+RELAY_ALLOW_PLAINTEXT_AUTH = env.bool("RELAY_ALLOW_PLAINTEXT_AUTH", default=False)
+RELAY_EGRESS_LOOPBACK_PORTS = env.list("RELAY_EGRESS_LOOPBACK_PORTS", cast=int, default=[])
+MAILBOX_PORT = env.int("MAILBOX_PORT", default=1025)
+
+# Languages: Danish without prefix, English under /en/.
+LANGUAGE_CODE = "da"
+LANGUAGES = [("da", _("Danish")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "config" / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# Static files
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# Transport security; a development stack on loopback has no TLS in front of the portal.
+SECURE_COOKIES = SITE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_SSL_REDIRECT = SECURE_COOKIES
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_COOKIES else None
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_COOKIES else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# mail.log of aiosmtpd prints addresses at INFO and message text at DEBUG: it stays silent.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"mail": {"level": "CRITICAL", "handlers": [], "propagate": False}},
+}

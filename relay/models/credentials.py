@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.tenancy import TenantModel
+
+
+class Credential(TenantModel):
+    """A user name and secret for the submission server; the secret is kept as a keyed hash."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    username = models.CharField(_("user name"), max_length=40, unique=True)
+    secret_hash = models.BinaryField()
+    rate_per_minute = models.PositiveIntegerField(_("messages a minute"), default=600)
+    daily_cap = models.PositiveIntegerField(_("messages a day"), default=50_000)
+    created_at = models.DateTimeField(_("created"))
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("credential")
+        verbose_name_plural = _("credentials")
+
+    def __str__(self) -> str:
+        return self.name

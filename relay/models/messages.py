@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The log (Message, Delivery, Attempt: daily partitions), the queue and the content that waits.
+
+Content exists only while a delivery of its message is in the queue.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.tenancy import TenantModel
+
+# The log's period. Retention, the public table and the agreement print this very figure.
+LOG_DAYS = 30
+# The longest an organisation may let mail wait; no content is older.
+QUEUE_HOURS_MAX = 120
+
+
+class LogRow(TenantModel):
+    """A row of a daily partition: days are UTC by `accepted_at`, which the message's id repeats."""
+
+    organisation = models.ForeignKey(
+        "accounts.Organisation",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    accepted_at = models.DateTimeField(_("accepted"))
+
+    class Meta:
+        abstract = True
+
+
+class Message(LogRow):
+    pk = models.CompositePrimaryKey("accepted_at", "id")
+    id = models.UUIDField()
+    credential_id = models.UUIDField(null=True)
+    # Normalised to lower case, because it is searched; the queue keeps the original.
+    sender = models.TextField(_("sender"), blank=True)
+    size = models.PositiveIntegerField(_("size in octets"))
+    recipients = models.PositiveIntegerField(_("recipients"))
+    # A delivery status notification of the service's own (RFC 3464).
+    is_notification = models.BooleanField(default=False)
+    tls_version = models.CharField(max_length=10, blank=True)
+    tls_cipher = models.CharField(max_length=60, blank=True)
+    content_destroyed_at = models.DateTimeField(_("content destroyed"), null=True)
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        indexes = [
+            models.Index(fields=["organisation", "accepted_at", "id"], name="message_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Delivery(LogRow):
+    """One recipient of a message."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        DELIVERED = "delivered", _("delivered")
+        BOUNCED = "bounced", _("bounced")
+        EXPIRED = "expired", _("expired")
+        CANCELLED = "cancelled", _("cancelled")
+
+    pk = models.CompositePrimaryKey("accepted_at", "message_id", "position")
+    message_id = models.UUIDField()
+    position = models.PositiveSmallIntegerField()
+    recipient = models.TextField(_("recipient"))
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    possible_duplicate = models.BooleanField(_("possible duplicate"), default=False)
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        indexes = [
+            # LIKE is not leakproof, so a prefix search is a range in pattern order (~>=~ and ~<~).
+            models.Index(
+                fields=["organisation", "recipient", "accepted_at"],
+                opclasses=["uuid_ops", "text_pattern_ops", "timestamptz_ops"],
+                name="delivery_recipient",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} {self.position}"
+
+
+class Attempt(LogRow):
+    """One try to hand a delivery to the next hop, with the evidence of its TLS."""
+
+    class Verdict(models.TextChoices):
+        DELIVERED = "delivered", _("delivered")
+        RETRY = "retry", _("try again")
+        BOUNCED = "bounced", _("refused")
+
+    pk = models.CompositePrimaryKey("accepted_at", "message_id", "position", "number")
+    message_id = models.UUIDField()
+    position = models.PositiveSmallIntegerField()
+    number = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    verdict = models.CharField(max_length=10, choices=Verdict)
+    remote_host = models.TextField(blank=True)
+    remote_address = models.TextField(blank=True)
+    tls_version = models.CharField(max_length=10, blank=True)
+    tls_cipher = models.CharField(max_length=60, blank=True)
+    tls_verified = models.BooleanField(default=False)
+    code = models.PositiveSmallIntegerField(default=0)
+    enhanced = models.CharField(max_length=12, blank=True)
+    # The remote server's words with every address masked.
+    reply = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+
+    def __str__(self) -> str:
+        return f"{self.message_id} {self.position} {self.number}"
+
+
+class Content(TenantModel):
+    """A waiting message's bytes, sealed; its row goes with the last delivery's final state."""
+
+    message_id = models.UUIDField(primary_key=True)
+    organisation = models.ForeignKey(
+        "accounts.Organisation",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    accepted_at = models.DateTimeField()
+    hour_key_id = models.CharField(max_length=40, db_index=True)
+    wrapped_key = models.BinaryField()
+    ciphertext = models.BinaryField()
+    # The envelope as given, for sending; the log has it normalised.
+    sender = models.TextField(blank=True)
+    body = models.CharField(max_length=10, default="7BIT")
+    smtputf8 = models.BooleanField(default=False)
+    ret = models.CharField(max_length=4, blank=True)
+    envid = models.TextField(blank=True)
+    open_deliveries = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return str(self.message_id)
+
+
+class QueuedDelivery(TenantModel):
+    """A delivery that is not final: the queue. Leased by one shift at a time, fenced by `fence`."""
+
+    class Reason(models.TextChoices):
+        NEW = "new", _("not tried yet")
+        DEFERRED = "deferred", _("the mail server asked to try later")
+        UNREACHABLE = "unreachable", _("the mail server could not be reached")
+        TLS = "tls", _("no secure connection to the mail server")
+        SIGN_IN_REFUSED = "sign_in_refused", _("the mail server refused user name or password")
+        NO_ROUTE = "no_route", _("no route is set up")
+        ROUTE_PAUSED = "route_paused", _("the route is paused")
+        STOPPED = "stopped", _("sending is stopped for the organisation")
+        UNCERTAIN = "uncertain", _("the connection broke before the answer")
+
+    id = models.BigAutoField(primary_key=True)
+    organisation = models.ForeignKey(
+        "accounts.Organisation",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    message_id = models.UUIDField()
+    accepted_at = models.DateTimeField(_("accepted"))
+    position = models.PositiveSmallIntegerField()
+    recipient = models.TextField(_("recipient"))
+    notify = models.CharField(max_length=40, blank=True)
+    orcpt = models.TextField(blank=True)
+    due_at = models.DateTimeField(_("next try"))
+    expires_at = models.DateTimeField(_("given up at"))
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason, default=Reason.NEW)
+    delayed_notice_at = models.DateTimeField(null=True)
+    possible_duplicate = models.BooleanField(default=False)
+    lease_owner = models.UUIDField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    fence = models.BigIntegerField(default=0)
+    # Committed just before the final dot of the attempt under this lease leaves.
+    dot_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("waiting delivery")
+        verbose_name_plural = _("waiting deliveries")
+        constraints = [
+            models.UniqueConstraint(name="queueddelivery_once", fields=["message_id", "position"])
+        ]
+        indexes = [
+            models.Index(fields=["due_at", "id"], name="queueddelivery_due"),
+            models.Index(fields=["organisation", "accepted_at"], name="queueddelivery_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} {self.position}"
+
+
+class HourKey(models.Model):
+    """The truth about an hour key (never the key): closed means nothing may be sealed under it."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    closed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class LogPeriod(models.Model):
+    """One row: the log's period in days, from LOG_DAYS; what the partition functions go by."""
+
+    days = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="logperiod_one_row", condition=models.Q(id=1)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.days)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The log's daily partitions. Rows are forgotten by dropping a day, never one by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from django.apps.registry import Apps
+from django.db import connection
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import CreateModel
+from django.db.migrations.state import ProjectState
+
+from relay.models.messages import LOG_DAYS
+
+
+class CreateDailyPartitioned(CreateModel):
+    """Create a model's table partitioned by the UTC day of `accepted_at`."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        apps: Apps = to_state.apps
+        model = apps.get_model(app_label, self.name)
+        sql, params = schema_editor.table_sql(model)
+        schema_editor.execute(f"{sql} PARTITION BY RANGE (accepted_at)", params or None)
+        schema_editor.deferred_sql.extend(schema_editor._model_indexes_sql(model))  # type: ignore[attr-defined]
+
+
+# Days that exist beforehand: mail is accepted through an outage of the upkeep.
+DAYS_AHEAD = 3
+
+
+def prepare_log() -> None:
+    """Write the log's period for the drop function and make the next days; after `migrate`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO relay_logperiod (id, days) VALUES (1, %s)"
+            " ON CONFLICT (id) DO UPDATE SET days = excluded.days",
+            [LOG_DAYS],
+        )
+    create_days(datetime.now(UTC).date())
+
+
+def create_days(today: date) -> None:
+    """Make the partitions of yesterday, today and DAYS_AHEAD days; those there already stay."""
+    with connection.cursor() as cursor:
+        for offset in range(-1, DAYS_AHEAD + 1):
+            cursor.execute("SELECT relay_create_day(%s)", [today + timedelta(days=offset)])

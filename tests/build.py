@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Plain builders of rows. They write as the owner of the tables, whatever role the test has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from accounts import models
+from accounts.ids import uuid7, uuid7_time
+from accounts.models import Membership, Organisation, Role, User
+from relay.models import (
+    Attempt,
+    Content,
+    Credential,
+    Delivery,
+    Message,
+    QueuedDelivery,
+    Route,
+    SendingDomain,
+)
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+PASSWORD = "tolv-tegn-og-27-tal"
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Write as the owner, then go back to the role the test runs under."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        (role,) = cursor.fetchone()
+        cursor.execute("RESET ROLE")
+        yield
+        cursor.execute(f"SET ROLE {connection.ops.quote_name(role)}")
+
+
+def person(first_name: str, last_name: str, **fields: Any) -> User:
+    """A confirmed person at <first name>@<last name>.example with the password PASSWORD."""
+    values: dict[str, Any] = {"confirmed_at": NOW, "created_at": NOW, "language": "da"} | fields
+    with as_owner():
+        return User.objects.create_user(
+            f"{first_name}@{last_name}.example".lower(),
+            PASSWORD,
+            first_name=first_name,
+            last_name=last_name,
+            **values,
+        )
+
+
+def organisation(name: str, **fields: Any) -> Organisation:
+    """An organisation that may send."""
+    values: dict[str, Any] = {"created_at": NOW, "sending_allowed": True} | fields
+    with as_owner():
+        return Organisation.objects.create(name=name, **values)
+
+
+def member(organisation: Organisation, user: User, role: Role, **fields: Any) -> Membership:
+    values: dict[str, Any] = {"created_at": NOW, "approved_at": NOW} | fields
+    with as_owner():
+        return Membership.objects.create(organisation=organisation, user=user, role=role, **values)
+
+
+def message_id() -> UUID:
+    """An id of a message accepted a minute ago, in a partition that exists."""
+    return uuid7(datetime.now(UTC) - timedelta(minutes=1))
+
+
+def everything_of(organisation: Organisation, user: User) -> None:
+    """One row in every table that holds something of a tenant or a person; secrets are junk."""
+    with as_owner():
+        _accounts_rows(organisation, user)
+        _relay_rows(organisation)
+
+
+def _accounts_rows(organisation: Organisation, user: User) -> None:
+    of = {"organisation": organisation}
+    junk = {"organisation": organisation, "sequence": 1, "digest": b"x"}
+    models.OrganisationKey.objects.get_or_create(**of, defaults={"sealed": b"x", "created_at": NOW})
+    models.Invitation.objects.create(
+        **of,
+        email="ida@inviteret.example",
+        role=Role.VIEWER,
+        token_hash=organisation.id.bytes,
+        created_at=NOW,
+        expires_at=NOW,
+    )
+    models.TOTPDevice.objects.create(user=user, name="app", sealed_key=b"x", created_at=NOW)
+    codes = models.BackupCodeDevice.objects.create(user=user, name="codes", created_at=NOW)
+    models.BackupCode.objects.create(device=codes, user=user, code_hash=b"x")
+    models.AuditChain.objects.create(**of, head_digest=b"x")
+    models.AuditActor.objects.create(**of, user=user)
+    models.AuditCheckpoint.objects.create(**junk, signature=b"x", created_at=NOW)
+    models.AuditEvent.objects.create(
+        **junk, at=NOW, action="a", target_type="b", target_id="c", fields=[], previous_digest=b""
+    )
+    models.OutgoingMail.objects.create(**of, kind="test", sealed=b"x", created_at=NOW, due_at=NOW)
+
+
+def _relay_rows(organisation: Organisation) -> None:
+    of: dict[str, Any] = {"organisation": organisation}
+    message = message_id()
+    row = of | {"accepted_at": uuid7_time(message)}
+    Credential.objects.create(
+        **of, name="web", username=str(organisation.id)[:30], secret_hash=b"x", created_at=NOW
+    )
+    SendingDomain.objects.create(**of, name=f"{organisation.id}.example", token="x", created_at=NOW)
+    Route.objects.create(**of, name="server", host="mail.example", created_at=NOW)
+    Message.objects.create(**row, id=message, sender="a@b.example", size=1, recipients=1)
+    Delivery.objects.create(
+        **row, message_id=message, position=0, recipient="erik@modtager.example"
+    )
+    Attempt.objects.create(
+        **row,
+        message_id=message,
+        position=0,
+        number=1,
+        started_at=NOW,
+        finished_at=NOW,
+        verdict=Attempt.Verdict.RETRY,
+    )
+    Content.objects.create(
+        **row,
+        message_id=message,
+        hour_key_id="x",
+        wrapped_key=b"x",
+        ciphertext=b"x",
+        open_deliveries=1,
+    )
+    QueuedDelivery.objects.create(
+        **row,
+        message_id=message,
+        position=0,
+        recipient="erik@modtager.example",
+        due_at=NOW,
+        expires_at=NOW,
+    )

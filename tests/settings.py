@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The one override of settings: parts of its own for each xdist worker, cheap password hashes."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+os.environ["DATABASE_ROLE"] = "owner"
+
+from config.settings import *  # noqa: F403
+
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+_directory = Path(tempfile.mkdtemp(prefix=f"brevdue-{_worker}-"))
+
+PASSWORD_HASHERS = ["tests.hashers.QuickArgon2"]
+VAULT_URL = f"file://{_directory}/vault"
+KEYRING_URL = f"file://{_directory}/keyring"
+AUDIT_ANCHORS = f"{_directory}/audit"
+
+# A Redis database per worker.
+REDIS_URL = re.sub(r"/\d*$", "", os.environ["REDIS_URL"]) + f"/{int(_worker[2:]) + 1}"
+CELERY_BROKER_URL = REDIS_URL
+RELAY_DEVELOPMENT_DOMAINS = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
