@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 from django.db import connection, models, transaction
+
+Row = TypeVar("Row", bound=models.Model)
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def _enter(organisation: str, person: str) -> tuple[str, str]:
     return before
 
 
-class TenantQuerySet(models.QuerySet["TenantModel"]):
+class TenantQuerySet(models.QuerySet[Row]):
     def for_organisation(self, organisation_id: UUID) -> Self:
         """Return only the organisation's rows: the one way to reach them."""
         return self.filter(organisation_id=organisation_id)

@@ -52,6 +52,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # Last: it calls the view itself, inside the database context of who is signed in.
+    "accounts.middleware.TenancyMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"

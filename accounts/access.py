@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Who may open a page: every portal view is guarded here, every row is looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from accounts.models import Membership, Organisation, Role, TOTPDevice, User
+from accounts.tenancy import TenantModel
+
+Row = TypeVar("Row", bound=TenantModel)
+
+
+class PortalRequest(HttpRequest):
+    """A request as TenancyMiddleware leaves it; `membership` is None outside an organisation."""
+
+    membership: Membership | None
+
+
+View = Callable[..., HttpResponse]
+
+
+def before_second_factor(view: View) -> View:
+    """Let a person in who has given a password but not yet all that is asked of them."""
+    view.before_second_factor = True  # type: ignore[attr-defined]
+    return view
+
+
+def member_required(*roles: Role) -> Callable[[View], View]:
+    """Open a view to approved members with one of `roles`; to every member when none is named."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            if request.membership is None:
+                return redirect("accounts:organisations")
+            if roles and request.membership.role not in roles:
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        guarded.roles = roles  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def person_required(view: View) -> View:
+    """Open a view to every signed-in person, member of an organisation or not."""
+
+    @wraps(view)
+    def guarded(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def current_organisation(request: HttpRequest) -> Organisation:
+    """Return the organisation of a view guarded by `member_required`."""
+    membership = cast(PortalRequest, request).membership
+    assert membership is not None
+    return membership.organisation
+
+
+def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUID) -> Row:
+    """Return the row of the current organisation; another's answers as one that does not exist."""
+    rows = model.objects.for_organisation(current_organisation(request).id)
+    row = rows.filter(pk=identifier).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def unmet_step(user: User, membership: Membership | None) -> str | None:
+    """Return the URL name of what a signed-in person must do first: password, second factor."""
+    if user.must_change_password:
+        return "accounts:password-change"
+    if user.is_verified():  # type: ignore[attr-defined] # added by OTPMiddleware
+        return None
+    if TOTPDevice.objects.filter(user=user, confirmed=True).exists():
+        return "accounts:second-factor"
+    required = membership is not None and membership.organisation.second_factor_required
+    return "accounts:second-factor-enrol" if required or user.is_staff else None
