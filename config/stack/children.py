@@ -21,19 +21,20 @@ LINUX = platform.system() == "Linux"
 LIBC = ctypes.CDLL(None) if LINUX else None
 
 
-def die_with_parent(ending: signal.Signals) -> Callable[[], None]:
+def die_with_parent(ending: signal.Signals, parent: int | None = None) -> Callable[[], None]:
     """A function for the child: the kernel sends it this signal when its parent is gone.
 
     It must run after a change of user, which clears the setting (prctl(2)). Elsewhere than on
-    Linux it does nothing; the next start finds and stops what was left.
+    Linux it does nothing; the next start finds and stops what was left. Without `parent` the
+    caller of this function is meant.
     """
-    parent = os.getpid()
+    expected = parent or os.getpid()
 
     def ask_kernel() -> None:
         if LIBC is None:
             return
         LIBC.prctl(PR_SET_PDEATHSIG, int(ending), 0, 0, 0)
-        if os.getppid() != parent:
+        if os.getppid() != expected:
             os._exit(1)
 
     return ask_kernel

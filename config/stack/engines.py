@@ -38,21 +38,25 @@ class Engines:
 
     def start(self) -> None:
         """Start both, and make roles and database; raises StackError."""
+        # What was left holds the kept port, so it goes before the port is looked at.
+        self.stop_leftovers()
         if self.valkey:
-            self._place(self.valkey, "valkey_port")
+            self.valkey.port = self.state.port("valkey_port")
             self.valkey.start()
         if self.postgresql:
-            self._place(self.postgresql, "postgresql_port")
+            self.postgresql.port = self.state.port("postgresql_port")
             self.postgresql.start()
             self.postgresql.run_script(
                 roles_sql(self._passwords(), DATABASE, may_create_databases=True)
             )
 
-    def _place(self, engine: PostgreSQL | Valkey, name: str) -> None:
-        # A server left behind holds the kept port, so it goes before the port is looked at.
-        engine.port = self.state.kept_port(name)
-        engine.stop_leftover()
-        engine.port = self.state.port(name)
+    def stop_leftovers(self) -> None:
+        """Stop what a killed launcher left."""
+        if self.valkey:
+            self.valkey.port = self.state.kept_port("valkey_port")
+            self.valkey.stop_leftover()
+        if self.postgresql:
+            self.postgresql.stop_leftover()
 
     def stop(self) -> None:
         for engine in (self.postgresql, self.valkey):

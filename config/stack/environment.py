@@ -11,6 +11,24 @@ from config.stack.state import State, write_private
 from config.stack.tls import ensure_certificates
 
 HOSTNAME = "relay.localhost"
+# Sending domains of the demo: reserved names (RFC 2606), so their TXT record cannot be looked up.
+DEMO_DOMAINS = ("skovgaard.example", "havnen.example")
+
+
+def development_settings(ports: Mapping[str, int]) -> dict[str, str]:
+    """Everything on loopback; own mails and the demo's route end in the development mailbox."""
+    mailbox = ports["MAILBOX_PORT"]
+    return {
+        "SITE_URL": f"http://127.0.0.1:{ports['WEB_PORT']}",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "SMTP_HOST": "127.0.0.1",
+        "EMAIL_URL": f"smtp://127.0.0.1:{mailbox}",
+        "DEFAULT_FROM_EMAIL": "Brevdue <brevdue@brevdue.example>",
+        "OPERATOR_EMAIL": "drift@brevdue.example",
+        "RELAY_EGRESS_LOOPBACK_PORTS": str(mailbox),
+        "RELAY_DEVELOPMENT_DOMAINS": ",".join(DEMO_DOMAINS),
+        **{name: str(port) for name, port in ports.items()},
+    }
 
 
 def private_places(directory: Path, state: State, environment: Mapping[str, str]) -> dict[str, str]:

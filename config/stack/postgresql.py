@@ -92,9 +92,8 @@ class PostgreSQL:
             raise StackError(f"initdb failed:\n{answer.stdout}{answer.stderr}")
 
     def start(self) -> None:
-        """Start and wait until it answers. A server left by a killed launcher is stopped first."""
+        """Start and wait until it answers."""
         self.initialise()
-        self.stop_leftover()
         settings = SETTINGS | {"port": str(self.port)}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with open_log(self.log) as log:

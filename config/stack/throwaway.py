@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -12,12 +11,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from config.stack.binaries import postgresql_programs, postgresql_version
 from config.stack.children import die_with_parent
 from config.stack.engines import Engines
 from config.stack.environment import private_places
+from config.stack.locks import locked
 from config.stack.places import Account, engine_account, engine_home
 from config.stack.postgresql import PostgreSQL
 from config.stack.state import State
@@ -66,7 +65,7 @@ def _run_directory(tests: Path) -> Iterator[Path]:
     """A directory of this run, locked as long as this process lives and removed afterwards."""
     run = Path(tempfile.mkdtemp(prefix="run-", dir=tests))
     run.chmod(0o711)
-    with _locked(run / "lock"):
+    with locked(run / "lock"):
         _make_engine_directory(run / "engines")
         try:
             yield run
@@ -94,7 +93,7 @@ def forget_dead_runs(tests: Path, account: Account) -> None:
     for run in tests.glob("run-*"):
         with (
             contextlib.suppress(BlockingIOError, FileNotFoundError),
-            _locked(run / "lock", wait=False),
+            locked(run / "lock", wait=False),
         ):
             home = run / "engines"
             state = State(run / "state.json")
@@ -103,18 +102,10 @@ def forget_dead_runs(tests: Path, account: Account) -> None:
             _remove(run)
 
 
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[IO[str]]:
-    """Hold a lock that the kernel takes back when this process dies, however it dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield file
-
-
 def _lay_template(tests: Path, run: Path, account: Account) -> State:
     """Copy an initialised data directory into the run; made when there is none yet."""
     template = tests / f"template-{postgresql_version(postgresql_programs() / 'postgres')}"
-    with _locked(tests / "template.lock"):
+    with locked(tests / "template.lock"):
         template.mkdir(mode=0o711, exist_ok=True)
         server = PostgreSQL(
             template, account, 0, State(template / "state.json").secret("postgresql")

@@ -50,7 +50,6 @@ class Valkey:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        self.stop_leftover()
         self.data.mkdir(mode=0o700, exist_ok=True)
         configuration = self.data / "valkey.conf"
         write_private(configuration, self._configuration())

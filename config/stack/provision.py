@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Programs of the system: what is missing, and installing it where that is allowed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+# invoke-rc.d(8): 101 means that the action is forbidden.
+FORBID_DAEMONS = "#!/bin/sh\nexit 101\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A program, the package that has it, and what cannot be done without it."""
+
+    programs: tuple[str, ...]
+    package: str
+    without: str
+
+    @property
+    def met(self) -> bool:
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+        return any(shutil.which(program, path=path) for program in self.programs)
+
+
+TEST_NEEDS = (
+    Need(("chromium", "chromium-browser"), "chromium", "the browser tests"),
+    Need(("swaks",), "swaks", "the test that sends with swaks"),
+    Need(("curl",), "curl", "the test that sends with curl"),
+    Need(("msmtp",), "msmtp", "the test that sends with msmtp"),
+)
+BENCH_NEEDS = (
+    Need(("postfix",), "postfix", "the reference of the benchmark"),
+    Need(("smtp-source",), "postfix", "the load of the benchmark"),
+)
+NEEDS = {"test": TEST_NEEDS, "bench": BENCH_NEEDS}
+
+
+def provision(purpose: str) -> list[Need]:
+    """Install what is missing, where this user may; returns what is missing after that."""
+    missing = _missing(NEEDS[purpose])
+    prefix = _privilege()
+    if missing and prefix is not None and shutil.which("apt-get"):
+        packages = sorted({need.package for need in missing})
+        print(f"Installing {', '.join(packages)} ...", flush=True)
+        with _no_daemons(prefix):
+            _apt(prefix, packages)
+        missing = _missing(missing)
+    for need in missing:
+        print(f"Not run: {need.without} ({need.package} is not installed).", flush=True)
+    return missing
+
+
+def _missing(needs: Sequence[Need]) -> list[Need]:
+    return [need for need in needs if not need.met]
+
+
+def _privilege() -> list[str] | None:
+    """What to put before a command that installs; None when this user may not."""
+    if os.geteuid() == 0:
+        return []
+    if not shutil.which("sudo"):
+        return None
+    silent = subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    return ["sudo"] if silent or os.environ.get("CI") == "1" else None
+
+
+def _apt(prefix: list[str], packages: list[str]) -> None:
+    quiet = ["-y", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
+    install = ["install", "--no-install-recommends", *packages]
+    for arguments in (["update"], install):
+        words = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *quiet, *arguments]
+        if subprocess.run(words, stdout=subprocess.DEVNULL).returncode != 0:
+            print(f"apt-get {arguments[0]} failed; going on without.", flush=True)
+            return
+
+
+@contextlib.contextmanager
+def _no_daemons(prefix: list[str]) -> Iterator[None]:
+    """Debian starts daemons when it installs them; forbid it for as long as this takes."""
+    if POLICY.exists():
+        yield
+        return
+    subprocess.run(
+        [*prefix, "tee", POLICY], input=FORBID_DAEMONS, text=True, stdout=subprocess.DEVNULL
+    )
+    subprocess.run([*prefix, "chmod", "0755", POLICY])
+    try:
+        yield
+    finally:
+        subprocess.run([*prefix, "rm", "-f", POLICY])
