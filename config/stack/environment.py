@@ -11,8 +11,6 @@ from config.stack.state import State, write_private
 from config.stack.tls import ensure_certificates
 
 HOSTNAME = "relay.localhost"
-# Sending domains of the demo: reserved names (RFC 2606), so their TXT record cannot be looked up.
-DEMO_DOMAINS = ("skovgaard.example", "havnen.example")
 
 
 def development_settings(ports: Mapping[str, int]) -> dict[str, str]:
@@ -26,7 +24,7 @@ def development_settings(ports: Mapping[str, int]) -> dict[str, str]:
         "DEFAULT_FROM_EMAIL": "Brevdue <brevdue@brevdue.example>",
         "OPERATOR_EMAIL": "drift@brevdue.example",
         "RELAY_EGRESS_LOOPBACK_PORTS": str(mailbox),
-        "RELAY_DEVELOPMENT_DOMAINS": ",".join(DEMO_DOMAINS),
+        "RELAY_DEVELOPMENT_DOMAINS": "true",
         **{name: str(port) for name, port in ports.items()},
     }
 

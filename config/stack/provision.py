@@ -46,16 +46,22 @@ NEEDS = {"test": TEST_NEEDS, "bench": BENCH_NEEDS}
 def provision(purpose: str) -> list[Need]:
     """Install what is missing, where this user may; returns what is missing after that."""
     missing = _missing(NEEDS[purpose])
-    prefix = _privilege()
-    if missing and prefix is not None and shutil.which("apt-get"):
-        packages = sorted({need.package for need in missing})
-        print(f"Installing {', '.join(packages)} ...", flush=True)
-        with _no_daemons(prefix):
-            _apt(prefix, packages)
+    if missing and install(sorted({need.package for need in missing})):
         missing = _missing(missing)
     for need in missing:
         print(f"Not run: {need.without} ({need.package} is not installed).", flush=True)
     return missing
+
+
+def install(packages: Sequence[str]) -> bool:
+    """Install Debian packages without starting a daemon; False when this user may not."""
+    prefix = _privilege()
+    if prefix is None or not shutil.which("apt-get"):
+        return False
+    print(f"Installing {', '.join(packages)} ...", flush=True)
+    with _no_daemons(prefix):
+        _apt(prefix, packages)
+    return True
 
 
 def _missing(needs: Sequence[Need]) -> list[Need]:
@@ -72,7 +78,7 @@ def _privilege() -> list[str] | None:
     return ["sudo"] if silent or os.environ.get("CI") == "1" else None
 
 
-def _apt(prefix: list[str], packages: list[str]) -> None:
+def _apt(prefix: list[str], packages: Sequence[str]) -> None:
     quiet = ["-y", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
     install = ["install", "--no-install-recommends", *packages]
     for arguments in (["update"], install):

@@ -23,7 +23,9 @@ Look here
   Admin      {staff["url"]}  sign in as {staff["email"]}  password {staff["password"]}
              second factor: put the secret {staff["totp_secret"]} into an authenticator app
   SMTP       127.0.0.1:{smtp["port"]} with STARTTLS, 127.0.0.1:{smtp["tls_port"]} with TLS
-             trust {smtp["ca_file"]}  user {smtp["username"]}  password {smtp["password"]}  sender {smtp["sender"]}
+             trust {smtp["ca_file"]}
+             user {smtp["username"]}  password {smtp["password"]}
+             sender {smtp["sender"]}
   Mailbox    {demo["mailbox"]["maildir"]} (Maildir, everything that was sent)
   Logs       var/log/stack.log   all of this for programs: var/demo.json
 

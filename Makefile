@@ -1,0 +1,63 @@
+# Needs Python 3.11 or newer and make; everything else comes from here. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+STACK := $(BIN)/python -m config.stack
+TESTS ?= tests
+export WEB_PORT SMTP_PORT SMTPS_PORT BOUNCE_PORT MAILBOX_PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-all storm check checks fmt messages reset
+.NOTPARALLEL:
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## everything in the foreground with demo data, until Ctrl-C
+	@$(STACK) run
+
+demo: .venv/run.stamp ## the same, then a clean stop; fails when a step of the demo did
+	@$(STACK) demo
+
+test: .venv/dev.stamp ## the test suite with branch coverage
+	@$(STACK) provision test
+	@$(STACK) exec -- $(BIN)/pytest -n 2 -m "not full and not storm" --cov --cov-report=term $(TESTS)
+
+test-all: .venv/dev.stamp ## the full matrix: every page, language, size and theme
+	@$(STACK) provision test
+	@$(STACK) exec -- $(BIN)/pytest -n 2 -m "not storm" --cov --cov-report=term $(TESTS)
+
+storm: .venv/dev.stamp ## kill processes while mail flows (long)
+	@$(STACK) exec -- $(BIN)/pytest -m storm --timeout=3600 $(TESTS)
+
+check: .venv/dev.stamp ## lint, types, import contracts, templates, migrations
+	@$(STACK) exec -- $(MAKE) --no-print-directory checks
+
+checks:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint --quiet --check --lint templates
+	$(BIN)/python manage.py check
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+fmt: .venv/dev.stamp ## format code and templates
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djlint --quiet --reformat templates
+
+messages: .venv/dev.stamp ## collect texts into the Danish catalogue and compile it
+	$(BIN)/pybabel -q extract -F babel.cfg -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
+	$(BIN)/pybabel -q update --no-fuzzy-matching -D django -i var/messages.pot -d config/locale -l da
+	$(STACK) messages
+
+reset: ## forget var/: databases, mailbox, secrets, certificates
+	@if [ -x $(BIN)/python ]; then $(STACK) reset; else rm -rf var; fi
+
+.venv/run.stamp: requirements.txt
+	@$(PYTHON) -m config.stack.virtualenv $<
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt
+	@$(PYTHON) -m config.stack.virtualenv $<
+	@touch $@ .venv/run.stamp
