@@ -3,7 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(BIN)/python -m config.stack
 TESTS ?= tests
-export WEB_PORT SMTP_PORT SMTPS_PORT BOUNCE_PORT MAILBOX_PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-all storm check checks fmt messages reset

@@ -25,11 +25,10 @@ def make(requirements: str) -> int:
         print("Python cannot make a virtual environment: install the package python3-venv.")
         return 1
     print(f"Installing {requirements} into .venv ...", flush=True)
-    pip = [VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    pip += ["install", "-q", "--require-hashes", "-r", str(ROOT / requirements)]
     quiet = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
-    return subprocess.run(
-        [*pip, "--require-hashes", "-r", ROOT / requirements], env=quiet
-    ).returncode
+    return subprocess.run(pip, env=quiet).returncode
 
 
 def _make_venv() -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def test_child_dies_when_its_parent_is_killed():
         [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with parent:
+        assert parent.stdout
         pid = int(parent.stdout.readline())
         assert "sleep" in command_line(pid)
         parent.kill()
@@ -33,6 +35,7 @@ def test_end_goes_on_to_the_next_signal_when_the_first_is_ignored():
     deaf = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     child = subprocess.Popen(["sh", "-c", deaf], stdout=subprocess.PIPE)
     with child:
+        assert child.stdout
         child.stdout.readline()
         end(child, signal.SIGTERM, signal.SIGKILL, patience=0.3)
         assert child.returncode == -signal.SIGKILL
@@ -41,10 +44,7 @@ def test_end_goes_on_to_the_next_signal_when_the_first_is_ignored():
 def test_spawn_stands_outside_the_terminals_process_group():
     child = spawn(["sleep", "60"], ending=signal.SIGTERM)
     with child:
-        answer = subprocess.run(
-            ["ps", "-o", "pgid=", "-p", str(child.pid)], capture_output=True, text=True
-        )
-        assert int(answer.stdout) == child.pid
+        assert os.getpgid(child.pid) == child.pid
         end(child, signal.SIGTERM, patience=5)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,7 @@ def test_exec_leaves_nothing_after_sigkill_of_the_launcher():
         text=True,
     )
     with launcher:
+        assert launcher.stdout
         launcher.stdout.readline()
         assert wait_until(lambda: len(_children(launcher.pid)) >= 3, seconds=5)
         pids = _children(launcher.pid)
@@ -72,7 +74,4 @@ def test_exec_leaves_nothing_after_sigkill_of_the_launcher():
 
 
 def _children(pid):
-    answer = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
-    )
-    return [int(word) for word in answer.stdout.split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Where engine data goes, also below a home that is closed to others."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from config.stack import places
+from config.stack.places import Account, engine_account, engine_home, forget_engine_home
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "SYSTEM_STATE", tmp_path / "state")
+    # pytest's own directories are closed to others.
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o711)
+    return tmp_path / "state"
+
+
+def test_engine_data_stays_in_var_when_the_engines_user_can_get_there(tmp_path, elsewhere):
+    home = engine_home("engines", engine_account(), root=tmp_path)
+    assert home == tmp_path / "var" / "engines"
+    assert not elsewhere.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the engines to somebody else")
+def test_engine_data_of_a_closed_home_goes_elsewhere_and_reset_clears_both(tmp_path, elsewhere):
+    closed = tmp_path / "root"
+    closed.mkdir(mode=0o700)
+
+    home = engine_home("engines", engine_account(), root=closed)
+
+    assert home.is_relative_to(elsewhere)
+    assert (closed / "var" / "engines").resolve() == home
+    assert engine_account().reaches(home)
+    assert engine_home("engines", engine_account(), root=closed) == home
+    forget_engine_home("engines", root=closed)
+    assert not home.exists()
+    assert not (closed / "var" / "engines").is_symlink()
+
+
+def test_closed_home_is_no_obstacle_to_its_own_user(tmp_path, elsewhere):
+    (tmp_path / "home").mkdir(mode=0o700)
+    home = engine_home("engines", Account(name=None), root=tmp_path / "home")
+    assert home == tmp_path / "home" / "var" / "engines"
