@@ -16,6 +16,7 @@ ROLES = {
     "relay_queue": "relay",
     "demo": "duty",
     "verify_audit": "duty",
+    "rotate_keys": "duty",
 }
 
 

@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+from accounts.rotation import SealedColumn
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = _("Accounts")
     default_auto_field = "django.db.models.BigAutoField"
+
+    sealed_columns: ClassVar[tuple[SealedColumn, ...]] = (
+        SealedColumn(
+            "accounts.OrganisationKey", "sealed", prefix="organisation-key", by="organisation_id"
+        ),
+        SealedColumn("accounts.TOTPDevice", "sealed_key", prefix="totp", by="user_id"),
+        SealedColumn("accounts.OutgoingMail", "sealed", prefix="outgoing-mail", by="id"),
+    )

@@ -95,6 +95,7 @@ CELERY_BROKER_URL = REDIS_URL
 
 # Secrets at rest
 VAULT_URL = env.str("VAULT_URL")
+VAULT_MAKE_KEYS = env.bool("VAULT_MAKE_KEYS", default=not SITE_URL.startswith("https://"))
 KEYRING_URL = env.str("KEYRING_URL", default="")
 AUDIT_ANCHORS = env.str("AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit"))
 
