@@ -182,7 +182,7 @@ def judge(reply: Reply, stage: Stage) -> tuple[Verdict, Scope]:
         return Verdict.RETRY, Scope.INFRASTRUCTURE
     if stage in _SESSION:
         return _judge_session(reply, stage)
-    if kind == 2:
+    if kind == 2 and stage is Stage.DOT:
         return Verdict.DELIVERED, Scope.RECIPIENT
     if kind == 4:
         return Verdict.RETRY, _scope(reply, stage)

@@ -65,6 +65,7 @@ def read(data: bytes) -> Reply | None:
         (Stage.RCPT, "550 5.7.25 no reverse name", (RETRY, INFRASTRUCTURE)),
         (Stage.MAIL, "550 your IP has a poor reputation", (RETRY, INFRASTRUCTURE)),
         (Stage.RCPT, "530 5.7.0 authentication required", (RETRY, ROUTE)),
+        (Stage.DATA, "250 out of step", (RETRY, INFRASTRUCTURE)),
         (Stage.RCPT, "354 out of step", (RETRY, INFRASTRUCTURE)),
         (Stage.GREETING, "554 no service for you", (RETRY, INFRASTRUCTURE)),
         (Stage.GREETING, "521 host takes no mail", (BOUNCED, INFRASTRUCTURE)),

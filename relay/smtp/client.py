@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""SMTP client: carries one message after another to one server and says what became of each
+recipient. Bytes pass unchanged but for dot-stuffing; whom to connect to is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from relay.smtp.commands import encode_body, is_mailbox, mail_command, rcpt_command, refusal
+from relay.smtp.envelope import Envelope, Recipient
+from relay.smtp.handshake import Session, Target, Timeouts, establish
+from relay.smtp.replies import Outcome, ReplyError, Scope, Verdict
+from relay.smtp.tls import Contexts
+from relay.smtp.transaction import Message, OnDot, Transaction
+from relay.smtp.wire import Lost
+
+
+class Connection:
+    """One session with one server. Not for concurrent use; ``usable`` says whether to go on."""
+
+    def __init__(self, session: Session, timeouts: Timeouts) -> None:
+        self._session = session
+        self._timeouts = timeouts
+        self._broken = False
+        self._dirty = False  # a transaction was left open: RSET comes before the next
+        self.sent = 0
+
+    @classmethod
+    async def open(
+        cls, target: Target, *, ehlo_name: str, contexts: Contexts, timeouts: Timeouts | None = None
+    ) -> Connection:
+        """Connect, encrypt and sign in as the target's policy says. Raises SessionError."""
+        limits = timeouts or Timeouts()
+        session = await establish(target, ehlo_name=ehlo_name, contexts=contexts, timeouts=limits)
+        return cls(session, limits)
+
+    @property
+    def usable(self) -> bool:
+        """Whether another message may follow."""
+        wire = self._session.wire
+        return not (self._broken or wire.ended or wire.pending)
+
+    async def send(self, envelope: Envelope, content: bytes, on_dot: OnDot) -> list[Outcome]:
+        """Return one outcome per recipient, in order.
+
+        ``on_dot`` is awaited once per transaction, when the whole body has been sent and before
+        the final dot; if it raises, no dot is sent and the error passes through. Raises Stale when
+        a reused connection turns out dead before the server has answered anything.
+        """
+        refused = refusal(envelope, content, self._session.features)
+        if refused is not None:
+            return [self._ours(Scope.POLICY, *refused)] * len(envelope.recipients)
+        try:
+            outcomes = await self._send(envelope, content, on_dot)
+        except BaseException:
+            # Closing without the dot is the only way to take a body back (RFC 5321 §4.1.1.4).
+            self.abort()
+            raise
+        self.sent += 1
+        return [outcomes[index] for index in range(len(envelope.recipients))]
+
+    async def _send(self, envelope: Envelope, content: bytes, on_dot: OnDot) -> dict[int, Outcome]:
+        outcomes, waiting = self._sort(envelope.recipients)
+        mail = mail_command(envelope, content, self._session.features)
+        body, terminator = encode_body(content)
+        answered = False
+        while waiting:
+            message = Message(mail, waiting, body, terminator)
+            transaction = Transaction(self._session, self._timeouts, message, on_dot)
+            again = await transaction.run(reset=self._dirty, reused=self.sent > 0 and not answered)
+            answered = True
+            outcomes.update(transaction.outcomes)
+            self._dirty = transaction.dirty
+            if transaction.broken:
+                self.abort()
+            waiting = {index: waiting[index] for index in again}
+        return outcomes
+
+    def _sort(
+        self, recipients: tuple[Recipient, ...]
+    ) -> tuple[dict[int, Outcome], dict[int, bytes]]:
+        """Return outcomes of addresses that cannot be sent, and RCPT commands for the others."""
+        outcomes: dict[int, Outcome] = {}
+        commands: dict[int, bytes] = {}
+        for index, recipient in enumerate(recipients):
+            if is_mailbox(recipient.address):
+                commands[index] = rcpt_command(recipient, self._session.features)
+            else:
+                text = "the recipient's address cannot be sent"
+                outcomes[index] = self._ours(Scope.RECIPIENT, "5.1.3", text)
+        return outcomes, commands
+
+    def _ours(self, scope: Scope, enhanced: str, text: str) -> Outcome:
+        """A permanent outcome that was decided here, without a reply."""
+        return self._session.peer.outcome(Verdict.BOUNCED, scope, enhanced, text)
+
+    async def close(self) -> None:
+        """Say QUIT and wait briefly for the answer."""
+        try:
+            if self.usable:
+                self._session.wire.write(b"QUIT\r\n")
+                await self._session.wire.reply(self._timeouts.goodbye)
+        except (Lost, ReplyError):
+            pass
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._broken = True
+        self._session.wire.abort("closed here")
