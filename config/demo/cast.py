@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Who plays in the demo: two organisations that must not see each other, and one of the staff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    email: str
+    first_name: str
+    last_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """An organisation, its owner and the domain it sends from."""
+
+    name: str
+    domain: str
+    owner: Person
+
+    @property
+    def sender(self) -> str:
+        return f"hej@{self.domain}"
+
+
+CUSTOMER = Customer(
+    name="Skovgaard Papir ApS",
+    domain="skovgaard.example",
+    owner=Person("anna@skovgaard.example", "Anna", "Skovgaard"),
+)
+OTHER = Customer(
+    name="Havnens Kaffe A/S",
+    domain="havnen.example",
+    owner=Person("carl@havnen.example", "Carl", "Berg"),
+)
+STAFF = Person("dorte@brevdue.example", "Dorte", "Drift")

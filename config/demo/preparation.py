@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Making the demo's cast, or finding it again: what var/demo.json says stays true."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import twofactor, vault
+from accounts.models import Membership, Organisation, OrganisationKey, Role, User
+from config.demo.cast import CUSTOMER, OTHER, STAFF, Customer, Person
+from relay.models import Credential, Route, SendingDomain
+
+Facts = dict[str, Any]
+
+
+@transaction.atomic
+def prepare(known: Facts, now: datetime) -> Facts:
+    """Return the facts of the demo; `known` are those of the last time, whose secrets are kept."""
+    customer = _customer(CUSTOMER, known, now)
+    return {
+        "web": settings.SITE_URL,
+        **customer,
+        "staff": {
+            "url": f"{settings.SITE_URL}/staff/",
+            **_person(STAFF, known.get("staff", {}), now, is_staff=True, is_superuser=True),
+        },
+        "other": _customer(OTHER, known.get("other", {}), now),
+    }
+
+
+def _customer(customer: Customer, known: Facts, now: datetime) -> Facts:
+    owner = _person(customer.owner, known.get("owner", {}), now)
+    organisation = _organisation(customer, now)
+    Membership.objects.get_or_create(
+        organisation=organisation,
+        user=User.objects.get(email=customer.owner.email),
+        defaults={"role": Role.OWNER, "created_at": now, "approved_at": now},
+    )
+    _domain(organisation, customer, now)
+    _route(organisation, now)
+    smtp = _credential(organisation, known.get("smtp", {}), now) | {"sender": customer.sender}
+    return {"smtp": smtp, "owner": owner}
+
+
+def _person(person: Person, known: Facts, now: datetime, **rights: bool) -> Facts:
+    """A person with password and second factor; both new when nobody knows them any more."""
+    user = User.objects.filter(email=person.email).first()
+    if user and known.get("password") and known.get("totp_secret"):
+        return known
+    # The password rule asks for twelve characters with two digits.
+    password = f"{secrets.token_urlsafe(12)}-27"
+    names = {"first_name": person.first_name, "last_name": person.last_name}
+    user = user or User(email=person.email, created_at=now, confirmed_at=now, **names, **rights)
+    user.set_password(password)
+    user.save()
+    return {"email": person.email, "password": password, "totp_secret": _second_factor(user, now)}
+
+
+def _organisation(customer: Customer, now: datetime) -> Organisation:
+    organisation = Organisation.objects.filter(name=customer.name).first()
+    if organisation is None:
+        organisation = Organisation.objects.create(name=customer.name, created_at=now)
+        sealed = vault.new_organisation_key(organisation.id)
+        OrganisationKey.objects.create(organisation=organisation, sealed=sealed, created_at=now)
+        organisation.allow_sending(Organisation.SendingReason.DEMONSTRATION, now)
+    return organisation
+
+
+def _domain(organisation: Organisation, customer: Customer, now: datetime) -> None:
+    """Reserved names have no TXT record (RFC 2606), so the demo's count as verified."""
+    SendingDomain.objects.for_organisation(organisation.id).get_or_create(
+        organisation=organisation,
+        name=customer.domain,
+        defaults={
+            "token": secrets.token_hex(16),
+            "state": SendingDomain.State.VERIFIED,
+            "reason": SendingDomain.Reason.DEVELOPMENT,
+            "created_at": now,
+            "verified_at": now,
+        },
+    )
+
+
+def _route(organisation: Organisation, now: datetime) -> None:
+    """A smarthost: the development mailbox, wherever its port is this time."""
+    route, _ = Route.objects.for_organisation(organisation.id).get_or_create(
+        organisation=organisation,
+        name="Development mailbox",
+        defaults={"host": "localhost", "port": settings.MAILBOX_PORT, "created_at": now},
+    )
+    if route.port != settings.MAILBOX_PORT:
+        route.port = settings.MAILBOX_PORT
+        route.version += 1
+        route.save(update_fields=["port", "version"])
+
+
+def _credential(organisation: Organisation, known: Facts, now: datetime) -> Facts:
+    mine = Credential.objects.for_organisation(organisation.id).filter(revoked_at=None)
+    if not known or not mine.filter(username=known["username"]).exists():
+        username, secret = secrets.token_hex(10), secrets.token_urlsafe(32)
+        Credential.objects.create(
+            organisation=organisation,
+            name="Demo",
+            username=username,
+            secret_hash=vault.keyed_hash("smtp-credential", secret.encode()),
+            created_at=now,
+        )
+        known = {"username": username, "password": secret}
+    return {
+        "host": settings.SMTP_HOST,
+        "port": settings.SMTP_PORT,
+        "tls_port": settings.SMTPS_PORT,
+        "ca_file": "var/tls/ca.pem",
+        "username": known["username"],
+        "password": known["password"],
+    }

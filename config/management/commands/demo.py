@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from config.demo.journey import Journey, travel
+from config.demo.preparation import prepare
+from config.stack.state import write_private
+
+FACTS = settings.BASE_DIR / "var" / "demo.json"
+
+
+class Command(BaseCommand):
+    help = "Do the main job once, visibly, on the running stack (development)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--prepare", action="store_true", help="only make the demo's data")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["prepare"]:
+            self._prepare()
+        elif not travel(Journey(root=settings.BASE_DIR, facts=_known()), self.stdout.write):
+            raise CommandError("A step of the demo did not hold.")
+
+    def _prepare(self) -> None:
+        known = _known()
+        facts = known | prepare(known, datetime.now(UTC))
+        write_private(FACTS, json.dumps(facts, indent=1) + "\n")
+
+
+def _known() -> dict[str, Any]:
+    return json.loads(FACTS.read_text()) if FACTS.exists() else {}
