@@ -32,7 +32,7 @@ class Journey:
 
     root: Path
     facts: dict[str, Any]
-    message_id: UUID | None = None
+    message_id: UUID = UUID(int=0)
     sent: bytes = field(default=b"", repr=False)
 
 

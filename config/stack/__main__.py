@@ -8,7 +8,7 @@ import sys
 
 from config.stack.catalogues import compile_catalogues
 from config.stack.failure import StackError
-from config.stack.processes import run_processes
+from config.stack.processes import commands, run_processes
 from config.stack.provision import NEEDS, provision
 from config.stack.reset import reset
 from config.stack.running import run
@@ -44,7 +44,7 @@ def _act(chosen: argparse.Namespace) -> int:
         case "run" | "demo":
             return run(stay=chosen.verb == "run")
         case "processes":
-            return run_processes()
+            return run_processes(commands())
         case "exec":
             return run_with_engines(_command(chosen.command))
         case "reset":

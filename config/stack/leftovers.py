@@ -22,10 +22,15 @@ def end_leftovers(root: Path = ROOT) -> int:
     for pid in found:
         _signal(pid, signal.SIGTERM)
     if found and not wait_until(lambda: not marked(root), PATIENCE):
-        for pid in marked(root):
-            _signal(pid, signal.SIGKILL)
-        wait_until(lambda: not marked(root), PATIENCE)
+        kill_leftovers(root)
     return len(found)
+
+
+def kill_leftovers(root: Path = ROOT) -> None:
+    """End at once what did not listen."""
+    for pid in marked(root):
+        _signal(pid, signal.SIGKILL)
+    wait_until(lambda: not marked(root), PATIENCE)
 
 
 def marked(root: Path) -> list[int]:

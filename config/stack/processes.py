@@ -18,7 +18,7 @@ from config.stack.places import ROOT
 
 # Marks our processes, so that a later launcher recognises what a killed one left.
 MARK = "BREVDUE_STACK"
-MAILBOX = "python manage.py mailbox"
+MAILBOX = "KEYRING_URL= python manage.py mailbox"
 
 
 class _Signals:
@@ -66,11 +66,19 @@ class _TiedManager(Manager):  # type: ignore[misc]
         self._procmgr = _Signals()
         self._process_ctor = _TiedProcess
 
+    def terminate(self) -> None:
+        """End all; waits until honcho has learned every pid from its readers."""
+        if self._all_started():
+            super().terminate()
+        else:
+            signal.signal(signal.SIGALRM, lambda *_: self.terminate())
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
 
-def run_processes() -> int:
+
+def run_processes(processes: Mapping[str, str]) -> int:
     """Run until one of them ends or a signal comes; returns the status of the first to end."""
     manager = _TiedManager()
-    for name, command in commands().items():
+    for name, command in processes.items():
         # exec: the signal must reach the program, not a shell in front of it.
         manager.add_process(
             name, f"exec env {command}", env=process_environment(os.environ), cwd=ROOT

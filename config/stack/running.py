@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from honcho.environ import parse
 
-from config.stack import signin
 from config.stack.catalogues import compile_catalogues
 from config.stack.children import die_with_parent, end, open_log, spawn, tail, wait_until
-from config.stack.engines import Engines
+from config.stack.engines import DATABASE, Engines
 from config.stack.environment import development_settings, private_places, write_environment
 from config.stack.failure import StackError
-from config.stack.leftovers import end_leftovers
+from config.stack.leftovers import end_leftovers, kill_leftovers
 from config.stack.locks import locked
 from config.stack.places import ROOT, VAR, engine_account, engine_home
 from config.stack.ports import chosen_ports, require_free
 from config.stack.processes import process_environment
 from config.stack.progress import Progress
 from config.stack.readiness import wait_until_ready
+from config.stack.signin import add_facts, process_names, where_to_look
 from config.stack.state import State
 
 ENGINES = "engines"  # below var/
@@ -67,6 +67,20 @@ class Stack:
             raise StackError(f"manage.py {' '.join(arguments)} failed:\n{answer.stdout}")
         return bool(answer.returncode == 0)
 
+    def facts(self) -> dict[str, object]:
+        """What only the launcher knows of var/demo.json."""
+        server = self.engines.postgresql
+        return {
+            "mailbox": {
+                "host": "127.0.0.1",
+                "port": self.ports["MAILBOX_PORT"],
+                "maildir": "var/mailbox",
+            },
+            "database_url": self.environment["WEB_DATABASE_URL"],
+            "admin_database_url": server.url(database=DATABASE) if server else None,
+            "redis_url": self.environment["REDIS_URL"],
+        }
+
     def start_processes(self) -> None:
         LOG.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "config.stack", "processes"]
@@ -81,6 +95,7 @@ class Stack:
     def stop(self) -> None:
         if self.manager is not None:
             end(self.manager, signal.SIGTERM, signal.SIGKILL, patience=STOP_SECONDS)
+            kill_leftovers()
         self.engines.stop()
 
 
@@ -108,13 +123,14 @@ def _show(stack: Stack, progress: Progress, *, stay: bool) -> int:
         stack.manage("migrate", "--verbosity=0", quiet=True)
     with progress.step("Preparing demo data"):
         stack.manage("demo", "--prepare", quiet=True)
-    with progress.step(f"Starting {', '.join(signin.process_names())}"):
+        add_facts(stack.facts())
+    with progress.step(f"Starting {', '.join(process_names())}"):
         stack.start_processes()
         _wait(stack)
     print(f"\nReady after {progress.seconds:.1f} s. The main job, once:", flush=True)
     held = stack.manage("demo")
     if stay:
-        print(signin.where_to_look(stack.ports), flush=True)
+        print(where_to_look(), flush=True)
         return _stay(stack)
     return 0 if held else 1
 

@@ -8,14 +8,23 @@ from collections.abc import Mapping
 
 from config.stack.places import VAR
 from config.stack.processes import commands
+from config.stack.state import write_private
+
+FACTS = VAR / "demo.json"
 
 
 def process_names() -> list[str]:
     return list(commands())
 
 
-def where_to_look(ports: Mapping[str, int]) -> str:
-    demo = json.loads((VAR / "demo.json").read_text())
+def add_facts(facts: Mapping[str, object]) -> None:
+    """Add to var/demo.json, which has secrets of the demo and of the embedded engines."""
+    known = json.loads(FACTS.read_text())
+    write_private(FACTS, json.dumps(known | facts, indent=1) + "\n")
+
+
+def where_to_look() -> str:
+    demo = json.loads(FACTS.read_text())
     owner, staff, smtp = demo["owner"], demo["staff"], demo["smtp"]
     return f"""
 Look here
