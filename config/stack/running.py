@@ -151,7 +151,8 @@ def _stop(stack: Stack, progress: Progress) -> None:
     # A second Ctrl-C out of impatience must not leave half of it running.
     for number in ENDINGS:
         signal.signal(number, lambda *_: None)
-    with progress.step("\nStopping"):
+    print(flush=True)
+    with progress.step("Stopping"):
         stack.stop()
 
 
