@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from relay.smtp.commands import encode_body, is_mailbox, mail_command, rcpt_command, refusal
 from relay.smtp.envelope import Envelope, Recipient
-from relay.smtp.handshake import Session, Target, Timeouts, establish
+from relay.smtp.handshake import Peer, Session, Target, Timeouts, establish
 from relay.smtp.replies import Outcome, ReplyError, Scope, Verdict
 from relay.smtp.tls import Contexts
 from relay.smtp.transaction import Message, OnDot, Transaction
@@ -32,6 +32,11 @@ class Connection:
         limits = timeouts or Timeouts()
         session = await establish(target, ehlo_name=ehlo_name, contexts=contexts, timeouts=limits)
         return cls(session, limits)
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end, with the evidence of TLS."""
+        return self._session.peer
 
     @property
     def usable(self) -> bool:

@@ -48,5 +48,5 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close idle connections politely and refuse new work."""
+        """Close idle connections politely; those in use close when their message is done."""
         ...

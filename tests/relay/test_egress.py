@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from relay.egress import (
+    EgressRefusedError,
+    Guard,
+    guard_from_settings,
+    is_allowed,
+    nameserver_lookup,
+    system_lookup,
+)
+from tests.testbed.dns import Failure, NameServer
+from tests.testbed.loop import on_both_loops
+
+# One inside each block; the comments of the table say which registry they come from.
+DENIED = """
+0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 168.63.129.16
+169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.192 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1
+198.51.100.7 203.0.113.9 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255
+:: ::1 ::7f00:1 fe80::1 fec0::1 fc00::1 fd00:ec2::254 ff02::1 100::1 5f00::1 2001::1 2001:db8::1
+2001:20::1 2001:0:4136:e378:8000:63bf:3fff:fdd2 3fff::1 64:ff9b:1::1
+::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::ffff:0:127.0.0.1
+2002:7f00:1::1 2002:a00:1::1 2002:a9fe:a9fe::1 64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe
+2606:4700::5efe:127.0.0.1 2606:4700::200:5efe:10.0.0.1 fe80::1%eth0 2606:4700::1%eth0
+mail.example 1.2.3 1.2.3.4.5 0x7f.1
+"""
+ALLOWED = """
+1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 223.255.255.1
+2606:4700:4700::1111 2a00:1450::1 ::ffff:8.8.8.8 2002:808:808::1 64:ff9b::8.8.8.8
+2606:4700::5efe:8.8.8.8
+"""
+
+
+@pytest.mark.parametrize("address", DENIED.split())
+def test_denied_in_every_form(address):
+    assert not is_allowed(address)
+
+
+@pytest.mark.parametrize("address", ALLOWED.split())
+def test_public_addresses_are_allowed(address):
+    assert is_allowed(address)
+
+
+async def never(name: str) -> list[str]:
+    raise AssertionError("a literal address needs no look-up")
+
+
+def guard(*answer: str, **more) -> Guard:
+    async def lookup(name: str) -> list[str]:
+        return list(answer)
+
+    return Guard(lookup=lookup, refusal_seconds=0, **more)
+
+
+@pytest.mark.parametrize("port", [25, 465, 587, 2525])
+@on_both_loops
+async def test_public_name_on_a_mail_port_gives_its_addresses(port):
+    found = await guard("2606:4700::1", "1.1.1.1", "::ffff:8.8.8.8").addresses(
+        "Mail.example.", port
+    )
+    assert found == ("1.1.1.1", "8.8.8.8", "2606:4700::1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "port"),
+    [
+        (["1.1.1.1"], 22),
+        (["1.1.1.1"], 0),
+        (["10.0.0.1"], 25),
+        (["1.1.1.1", "10.0.0.1"], 25),
+        (["1.1.1.1", "::ffff:10.0.0.1"], 25),
+        ([], 25),
+    ],
+)
+@on_both_loops
+async def test_everything_else_is_one_refusal(answer, port):
+    with pytest.raises(EgressRefusedError, match="^this server address cannot be used$"):
+        await guard(*answer).addresses("mail.example", port)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "::1", "2002:7f00:1::1", "RELAY.brevdue.example"]
+)
+@on_both_loops
+async def test_ourselves_are_refused(host):
+    ours = Guard(lookup=never, refusal_seconds=0, own_names=frozenset({"relay.brevdue.example"}))
+    with pytest.raises(EgressRefusedError):
+        await ours.addresses(host, 25)
+
+
+@on_both_loops
+async def test_addresses_of_this_machine_are_refused(monkeypatch):
+    # Loopback counts as public here, so that only the question "is it ours?" can refuse it.
+    monkeypatch.setattr("relay.egress._DENIED_V4", ())
+    with pytest.raises(EgressRefusedError):
+        await guard().addresses("127.0.0.1", 25)
+    assert await guard().addresses("8.8.8.8", 25) == ("8.8.8.8",)
+
+
+@on_both_loops
+async def test_every_spelling_of_loopback_that_the_system_knows_is_refused():
+    for host in ("localhost", "127.1", "0x7f.1", "2130706433", "0177.0.0.1"):
+        with pytest.raises(EgressRefusedError):
+            await Guard(lookup=system_lookup, refusal_seconds=0.001).addresses(host, 25)
+
+
+@on_both_loops
+async def test_development_opens_loopback_on_its_ports_only():
+    development = guard("127.0.0.1", loopback_ports=frozenset({1025}))
+    assert await development.addresses("localhost", 1025) == ("127.0.0.1",)
+    for answer, port in (("127.0.0.1", 25), ("10.0.0.1", 1025), ("1.1.1.1", 1025)):
+        with pytest.raises(EgressRefusedError):
+            await guard(answer, loopback_ports=frozenset({1025})).addresses("x.example", port)
+
+
+@on_both_loops
+async def test_refusals_take_the_same_time_whatever_their_cause():
+    async def slow(name: str) -> list[str]:
+        await asyncio.sleep({"slow": 0.1, "dead": 10}.get(name, 0))
+        return ["10.0.0.1"]
+
+    strict = Guard(lookup=slow, refusal_seconds=0.3)
+    for host, port in (("fast", 25), ("slow", 25), ("dead", 25), ("fast", 22), ("10.0.0.1", 25)):
+        started = time.monotonic()
+        with pytest.raises(EgressRefusedError):
+            await strict.addresses(host, port)
+        assert 0.28 < time.monotonic() - started < 0.6
+
+
+@on_both_loops
+async def test_second_answer_of_a_rebinding_name_never_counts():
+    answers = [["1.1.1.1"], ["127.0.0.1"]]
+
+    async def rebinding(name: str) -> list[str]:
+        return answers.pop(0)
+
+    found = await Guard(lookup=rebinding, refusal_seconds=0).addresses("rebind.example", 25)
+    assert found == ("1.1.1.1",)
+    assert len(answers) == 1
+
+
+@on_both_loops
+async def test_name_server_is_asked_for_both_families():
+    with NameServer("a.example. 60 IN CNAME b.example.\nb.example. 60 IN A 1.1.1.1") as dns:
+        dns.add("b.example. 60 IN AAAA 2606::1")
+        lookup = nameserver_lookup([dns.server])
+        assert await lookup("a.example") == ["1.1.1.1", "2606::1"]
+        assert await lookup("none.example") == []
+        dns.fail("b.example", Failure.TRUNCATED)
+        assert await lookup("b.example") == ["1.1.1.1", "2606::1"]
+        for failure in (Failure.SERVFAIL, Failure.REFUSED):
+            dns.fail("b.example", failure)
+            with pytest.raises(EgressRefusedError):
+                await Guard(lookup=lookup, refusal_seconds=0.2).addresses("b.example", 25)
+        dns.fail("b.example", Failure.TIMEOUT)
+        started = time.monotonic()
+        with pytest.raises(EgressRefusedError):
+            await Guard(lookup=lookup, refusal_seconds=0.2).addresses("b.example", 25)
+        assert time.monotonic() - started < 1
+
+
+@on_both_loops
+async def test_unspeakable_names_are_refused():
+    for host in ("", "x" * 300, "a..b", "\0", "ø" * 200):
+        with pytest.raises(EgressRefusedError):
+            await Guard(lookup=system_lookup, refusal_seconds=0.01).addresses(host, 25)
+
+
+@on_both_loops
+async def test_settings_build_the_guard(settings):
+    settings.RELAY_EGRESS_LOOPBACK_PORTS = [1025]
+    settings.RELAY_HOSTNAME = "Relay.brevdue.example"
+    with NameServer("kunde.example. 60 IN A 1.1.1.1") as dns:
+        settings.RELAY_RESOLVER = [dns.server]
+        found = await guard_from_settings().addresses("kunde.example", 25)
+    assert found == ("1.1.1.1",)
+    assert guard_from_settings().own_names == {"relay.brevdue.example"}
+    settings.RELAY_RESOLVER = []
+    assert await guard_from_settings().addresses("127.0.0.1", 1025) == ("127.0.0.1",)

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Pooling, concurrency and failures of the smarthost transport, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from relay.egress import Guard
+from relay.smtp.envelope import Envelope, Recipient
+from relay.smtp.handshake import Timeouts
+from relay.smtp.replies import Scope, Verdict
+from relay.smtp.tls import TlsPolicy, make_contexts
+from relay.transports import RouteTarget
+from relay.transports.smarthost import Smarthost
+from tests.testbed.certificates import Authority
+from tests.testbed.loop import on_both_loops
+from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Slow
+
+ROUTE = UUID("019a0000-0000-7000-8000-00000000aaaa")
+CONTENT = b"Subject: x\r\n\r\nx\r\n"
+ENVELOPE = Envelope("hej@kunde.example", (Recipient("erik@modtager.example"),))
+CONTEXTS = make_contexts()
+QUICK = Timeouts(command=1, data=1, dot=1, greeting=1, goodbye=0.2, reused=0.5)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def smarthost(*far_ends: FarEnd, addresses=("127.0.0.1",), contexts=CONTEXTS, **more) -> Smarthost:
+    async def lookup(name: str) -> list[str]:
+        return list(addresses)
+
+    ports = frozenset(far_end.port for far_end in far_ends)
+    guard = Guard(lookup=lookup, loopback_ports=ports, refusal_seconds=0)
+    return Smarthost(
+        ehlo_name="mail.brevdue.example", contexts=contexts, guard=guard, timeouts=QUICK, **more
+    )
+
+
+def target(far_end: FarEnd, **more) -> RouteTarget:
+    return RouteTarget(
+        **{
+            "route_id": ROUTE,
+            "host": "localhost",
+            "port": far_end.port,
+            "tls": TlsPolicy.NONE,
+            **more,
+        }
+    )
+
+
+async def nothing() -> None:
+    pass
+
+
+@on_both_loops
+async def test_messages_share_a_connection_and_say_goodbye():
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end)
+        for _ in range(5):
+            (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            assert outcome.verdict is Verdict.DELIVERED
+        await transport.close()
+        assert far_end.connections == 1
+        assert far_end.commands[-1] == "QUIT"
+        # What comes after closing still goes out, and keeps nothing open.
+        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        await transport.close()
+        assert far_end.commands[-1] == "QUIT"
+
+
+@on_both_loops
+async def test_connection_is_left_after_a_hundred_messages_or_five_minutes():
+    clock = Clock()
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end, clock=clock)
+        for _ in range(101):
+            await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        assert far_end.connections == 2
+        clock.now = 301.0
+        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        assert far_end.connections == 3
+        await transport.close()
+
+
+@on_both_loops
+async def test_idle_connection_is_closed(monkeypatch):
+    monkeypatch.setattr("relay.transports.smarthost.MAX_IDLE_SECONDS", 0.05)
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end)
+        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        await asyncio.sleep(0.2)
+        assert far_end.commands[-1] == "QUIT"
+        assert transport._pools == {}
+        await transport.close()
+
+
+@on_both_loops
+async def test_other_credentials_never_meet_a_kept_connection():
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end)
+        first = target(far_end)
+        for other in (
+            first,
+            replace(first, secret_version=1),
+            replace(first, route_id=UUID(int=1)),
+            replace(first, host="127.0.0.1"),
+        ):
+            await transport.send(other, ENVELOPE, CONTENT, nothing)
+        assert far_end.connections == 4
+        await transport.close()
+
+
+@pytest.mark.parametrize("ending", [Drop(), "421 4.4.2 idle for too long"])
+@on_both_loops
+async def test_half_dead_connections_cost_no_attempt(ending):
+    dots = []
+
+    async def on_dot() -> None:
+        dots.append(1)
+
+    script = Script(mail=["250 ok", "250 ok", ending, ending, "250 ok"])
+    script.dot = [Slow(0.1, "250 ok"), Slow(0.1, "250 ok"), "250 ok"]
+    async with FarEnd(script) as far_end:
+        transport = smarthost(far_end)
+        both = [transport.send(target(far_end), ENVELOPE, CONTENT, on_dot) for _ in range(2)]
+        await asyncio.gather(*both)
+        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, on_dot)
+        assert outcome.verdict is Verdict.DELIVERED
+        assert far_end.connections == 3
+        assert len(dots) == len(far_end.ledger) == 3
+        await transport.close()
+
+
+@on_both_loops
+async def test_connection_that_the_server_closed_is_not_offered():
+    async with FarEnd(Script(after=Drop())) as far_end:
+        transport = smarthost(far_end)
+        for _ in range(3):
+            (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            assert outcome.verdict is Verdict.DELIVERED
+        assert far_end.connections == 3
+        await transport.close()
+
+
+@on_both_loops
+async def test_lost_after_the_dot_is_not_tried_again_here():
+    async with FarEnd(Script(dot=["250 ok", Drop(), "250 ok"])) as far_end:
+        transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
+        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        assert outcome.verdict is Verdict.RETRY
+        assert outcome.after_dot
+        assert len(far_end.ledger) == 2
+        assert far_end.connections == 1
+        await transport.close()
+
+
+@on_both_loops
+async def test_no_more_connections_than_the_route_allows():
+    busiest = 0
+    async with FarEnd(Script(dot=Slow(0.05, "250 ok"))) as far_end:
+        transport = smarthost(far_end)
+        limited = target(far_end, concurrency=3)
+        sends = [transport.send(limited, ENVELOPE, CONTENT, nothing) for _ in range(12)]
+        outcomes = await asyncio.gather(*sends)
+        assert {outcome.verdict for (outcome,) in outcomes} == {Verdict.DELIVERED}
+        busiest = far_end.connections
+        await transport.close()
+    assert busiest == 3
+
+
+@on_both_loops
+async def test_next_address_is_tried_when_the_first_does_not_answer():
+    async with FarEnd(address="127.0.0.2") as far_end:
+        transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
+        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        assert outcome.verdict is Verdict.DELIVERED
+        assert outcome.remote_address == "127.0.0.2"
+        await transport.close()
+
+
+@on_both_loops
+async def test_refused_address_waits_and_opens_no_socket():
+    async with FarEnd() as far_end:
+        transport = smarthost()
+        envelope = replace(ENVELOPE, recipients=ENVELOPE.recipients * 2)
+        outcomes = await transport.send(target(far_end), envelope, CONTENT, nothing)
+        assert [o.verdict for o in outcomes] == [Verdict.RETRY, Verdict.RETRY]
+        assert outcomes[0].text == "this server address cannot be used"
+        assert far_end.connections == 0
+        assert transport._pools == {}
+
+
+@on_both_loops
+async def test_wrong_password_is_tried_once_and_blamed_on_the_route(tmp_path):
+    authority = Authority(tmp_path)
+    script = Script(auth="535 5.7.8 wrong")
+    async with FarEnd(script, tls=authority.server("localhost")) as far_end:
+        contexts = make_contexts(str(authority.ca_file))
+        addresses = ("127.0.0.1", "127.0.0.1", "127.0.0.1")
+        transport = smarthost(far_end, addresses=addresses, contexts=contexts)
+        route = target(far_end, tls=TlsPolicy.STARTTLS, username="kunde", password="forkert")
+        (outcome,) = await transport.send(route, ENVELOPE, CONTENT, nothing)
+        assert (outcome.verdict, outcome.scope, outcome.code) == (Verdict.RETRY, Scope.ROUTE, 535)
+        assert far_end.connections == 1
+        assert "forkert" not in repr(route)
+
+
+@on_both_loops
+async def test_probe_reports_the_session_and_sends_nothing(tmp_path):
+    authority = Authority(tmp_path)
+    async with FarEnd(tls=authority.server("localhost")) as far_end:
+        transport = smarthost(far_end, contexts=make_contexts(str(authority.ca_file)))
+        route = target(far_end, tls=TlsPolicy.STARTTLS, username="kunde", password="x")
+        outcome = await transport.probe(route)
+        assert outcome.verdict is Verdict.DELIVERED
+        assert outcome.tls_verified
+        assert far_end.ledger == []
+        untrusting = smarthost(far_end)
+        assert (await untrusting.probe(route)).enhanced == "4.7.5"
+
+
+@on_both_loops
+async def test_failing_mark_passes_through_and_frees_the_slot():
+    async def on_dot() -> None:
+        raise RuntimeError("database gone")
+
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="database gone"):
+                await transport.send(target(far_end, concurrency=1), ENVELOPE, CONTENT, on_dot)
+        assert transport._pools == {}
+        assert far_end.ledger == []
+
+
+@on_both_loops
+async def test_server_that_speaks_nonsense_waits():
+    async with FarEnd(Script(greeting=Raw(b"\x16\x03\x01 nope\r\n"))) as far_end:
+        transport = smarthost(far_end)
+        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        assert outcome.verdict is Verdict.RETRY
