@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Rows turned into the arrays that one statement takes for a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from accounts.vault import SealedContent
+from relay.entries import Accepted
+
+# The message, its sealed content, and how long it may wait.
+Sealed = tuple[Accepted, SealedContent, timedelta]
+
+
+def columns(names: str, rows: Iterable[Iterable[Any]], prefix: str = "") -> dict[str, list[Any]]:
+    """Turn rows into one list for each of the space-separated names."""
+    return {
+        prefix + name: list(column)
+        for name, column in zip(names.split(), zip(*rows, strict=True), strict=True)
+    }
+
+
+def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
+    return columns(
+        "accepted_at id organisation credential is_notification tls_version tls_cipher size "
+        "logged_sender sender recipients body smtputf8 ret envid wrapped_key ciphertext",
+        (
+            (
+                message.accepted_at,
+                message.id,
+                message.organisation_id,
+                message.credential_id,
+                message.is_notification,
+                message.tls_version,
+                message.tls_cipher,
+                len(message.content),
+                # The log is searched in lower case; sending needs the case as given.
+                message.envelope.sender.lower(),
+                message.envelope.sender,
+                len(message.envelope.recipients),
+                message.envelope.body,
+                message.envelope.smtputf8,
+                message.envelope.ret,
+                message.envelope.envid,
+                content.wrapped_key,
+                content.ciphertext,
+            )
+            for message, content, _ in sealed
+        ),
+    )
+
+
+def delivery_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
+    return columns(
+        "accepted_at message organisation position logged recipient notify orcpt expires_at",
+        (
+            (
+                message.accepted_at,
+                message.id,
+                message.organisation_id,
+                position,
+                recipient.address.lower(),
+                recipient.address,
+                recipient.notify,
+                recipient.orcpt,
+                message.accepted_at + lifetime,
+            )
+            for message, _, lifetime in sealed
+            for position, recipient in enumerate(message.envelope.recipients)
+        ),
+        prefix="d_",
+    )

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What goes into the queue and comes out of it, as plain values. No SQL, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from relay.smtp.envelope import Envelope, Recipient
+from relay.smtp.replies import Outcome, mask_addresses
+
+WAITING = "waiting"
+
+
+class StoreUnavailable(Exception):
+    """Nothing is known to be stored: the client gets 451, never 250."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A message as it is to be stored; `content` holds the final bytes, trace headers included."""
+
+    id: UUID  # version 7; its timestamp is `accepted_at`, in milliseconds
+    accepted_at: datetime
+    organisation_id: UUID
+    credential_id: UUID | None
+    envelope: Envelope
+    content: bytes = field(repr=False)
+    tls_version: str = ""
+    tls_cipher: str = ""
+    is_notification: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """One delivery under a shift's lease; `fence` tells this lease from every earlier one."""
+
+    id: int
+    fence: int
+    position: int
+    recipient: Recipient
+    attempts: int
+    expires_at: datetime
+    reason: str
+    possible_duplicate: bool
+    delayed_notice_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The leased deliveries of one message, with its envelope and its sealed content."""
+
+    message_id: UUID
+    accepted_at: datetime
+    organisation_id: UUID
+    sender: str
+    body: str
+    smtputf8: bool
+    ret: str
+    envid: str
+    # Empty when the content row is gone, which only a restore can bring about.
+    hour_key_id: str
+    wrapped_key: bytes = field(repr=False)
+    ciphertext: bytes | None = field(repr=False)  # None: too large for a claim, read by itself
+    deliveries: tuple[Leased, ...]
+
+    @property
+    def is_notification(self) -> bool:
+        """Whether nobody must be told of its failure (RFC 5321 §6.1)."""
+        return not self.sender
+
+    def envelope(self, deliveries: tuple[Leased, ...]) -> Envelope:
+        """Return the envelope as the client gave it, for some of its recipients."""
+        return Envelope(
+            sender=self.sender,
+            recipients=tuple(delivery.recipient for delivery in deliveries),
+            body=self.body,
+            smtputf8=self.smtputf8,
+            ret=self.ret,
+            envid=self.envid,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What one attempt came to, and when."""
+
+    started_at: datetime
+    finished_at: datetime
+    outcome: Outcome
+
+    def row(self, known: tuple[str, ...]) -> Iterator[Any]:
+        """Yield the attempt's columns; `known` addresses are masked in the remote's words."""
+        outcome = self.outcome
+        yield from (True, self.started_at, self.finished_at, str(outcome.verdict))
+        yield from (_storable(outcome.remote_host, 255), _storable(outcome.remote_address, 64))
+        yield from (_storable(outcome.tls_version, 10), _storable(outcome.tls_cipher, 60))
+        yield from (outcome.tls_verified, outcome.code, _storable(outcome.enhanced, 12))
+        yield _storable(mask_addresses(outcome.text, known), 500)
+
+
+_NOT_TRIED = (False, None, None, "", "", "", "", "", False, 0, "", "")
+
+# Names of the columns that Settlement.row() yields, in order.
+SETTLED = (
+    "id fence state at due_at reason possible_duplicate delayed_notice_at tried started_at "
+    "finished_at verdict remote_host remote_address tls_version tls_cipher tls_verified code "
+    "enhanced reply"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What becomes of one leased delivery: a final `state`, or WAITING with a due time."""
+
+    delivery: Leased
+    state: str
+    at: datetime
+    due_at: datetime | None = None
+    reason: str = ""
+    possible_duplicate: bool = False
+    delayed_notice_at: datetime | None = None
+    tried: Tried | None = None  # absent when nothing was tried: cancelled, expired on the way
+
+    def row(self, work: Work) -> Iterator[Any]:
+        """Yield the columns named by SETTLED, as the queue writes them."""
+        lease = self.delivery
+        yield from (lease.id, lease.fence, self.state, self.at, self.due_at, self.reason)
+        yield from (self.possible_duplicate, self.delayed_notice_at)
+        known = (lease.recipient.address, work.sender)
+        yield from _NOT_TRIED if self.tried is None else self.tried.row(known)
+
+
+def _storable(text: str, most: int) -> str:
+    """Cut a remote's text to what a column takes: no NUL and no lone surrogate in PostgreSQL."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:most]

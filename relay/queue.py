@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The queue's hot path: every statement that runs once per batch of mail, and nothing else.
+
+No ORM, no thread hop and no publish per message: one connection, and each commit takes along
+whatever arrived while the last one ran (relay/batching.py). `Store` takes mail in; relay/desk.py
+hands it out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Self
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from accounts import clock
+from accounts.vault import HourKey
+from relay.batching import GroupCommit, Stopped
+from relay.columns import Sealed, columns, delivery_columns, message_columns
+from relay.connection import HotConnection, conninfo
+from relay.entries import (
+    SETTLED,
+    Accepted,
+    Leased,
+    Settlement,
+    StoreUnavailable,
+    Tried,
+    Work,
+)
+from relay.sealing import Sealer, keyring_directory
+from relay.smtp.envelope import Recipient
+
+__all__ = ["Accepted", "Leased", "Settlement", "Store", "StoreUnavailable", "Tried", "Work"]
+
+log = logging.getLogger(__name__)
+
+Connection = psycopg.AsyncConnection[Any]
+Clock = Callable[[], datetime]
+
+LEASE = timedelta(seconds=60)
+# Larger content is read when its turn comes, so that a claim never holds gigabytes.
+CONTENT_WITH_CLAIM = 256 * 1024
+
+ORGANISATION_KEYS = """
+SELECT k.organisation_id, k.sealed, o.queue_lifetime_hours
+FROM accounts_organisationkey k JOIN accounts_organisation o ON o.id = k.organisation_id
+WHERE k.organisation_id = ANY(%s)
+"""
+
+
+async def organisation_keys(connection: Connection, wanted: Sequence[UUID]) -> list[Any]:
+    """Return organisation, sealed key and lifetime in hours of those that have a key."""
+    cursor = await connection.execute(ORGANISATION_KEYS, [list(wanted)], prepare=True, binary=True)
+    return await cursor.fetchall()
+
+
+HOUR_KEY = "INSERT INTO relay_hourkey (id) VALUES (%s) ON CONFLICT DO NOTHING"
+
+
+async def register_hour_key(connection: Connection, identifier: str) -> None:
+    """Commit the key's row; nothing may be sealed under a key before."""
+    await connection.execute(HOUR_KEY, [identifier])
+
+
+# One statement is one transaction and one round trip. The share lock holds the destroyer of hour
+# keys off until the commit; a key that was closed first makes every INSERT empty.
+STORE = """
+WITH hour_key AS MATERIALIZED (
+    SELECT id FROM relay_hourkey WHERE id = %(hour_key)s AND closed_at IS NULL FOR SHARE
+), message AS (
+    INSERT INTO relay_message (accepted_at, id, organisation_id, credential_id, sender, size,
+        recipients, is_notification, tls_version, tls_cipher)
+    SELECT m.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
+        %(organisation)b::uuid[], %(credential)b::uuid[], %(logged_sender)b::text[],
+        %(size)b::bigint[], %(recipients)b::bigint[], %(is_notification)b::boolean[],
+        %(tls_version)b::text[], %(tls_cipher)b::text[]) m
+), content AS (
+    INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
+        ciphertext, sender, body, smtputf8, ret, envid, open_deliveries)
+    SELECT hour_key.id, c.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
+        %(organisation)b::uuid[], %(wrapped_key)b::bytea[], %(ciphertext)b::bytea[],
+        %(sender)b::text[], %(body)b::text[], %(smtputf8)b::boolean[], %(ret)b::text[],
+        %(envid)b::text[], %(recipients)b::bigint[]) c
+), delivery AS (
+    INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
+        state, possible_duplicate)
+    SELECT d.*, 'waiting', false FROM hour_key, unnest(%(d_accepted_at)b::timestamptz[],
+        %(d_message)b::uuid[], %(d_organisation)b::uuid[], %(d_position)b::bigint[],
+        %(d_logged)b::text[]) d
+), queued AS (
+    INSERT INTO relay_queueddelivery (accepted_at, message_id, organisation_id, position,
+        recipient, notify, orcpt, expires_at, due_at, attempts, reason, possible_duplicate, fence)
+    SELECT d.*, d.accepted_at, 0, 'new', false, 0 FROM hour_key, unnest(
+        %(d_accepted_at)b::timestamptz[], %(d_message)b::uuid[], %(d_organisation)b::uuid[],
+        %(d_position)b::bigint[], %(d_recipient)b::text[], %(d_notify)b::text[],
+        %(d_orcpt)b::text[], %(d_expires_at)b::timestamptz[])
+        d(accepted_at, message_id, organisation, position, recipient, notify, orcpt, expires_at)
+)
+SELECT count(*) FROM hour_key
+"""
+
+
+async def store(
+    connection: Connection,
+    hour_key_id: str,
+    sealed: Sequence[Sealed],
+) -> bool:
+    """Write messages with their deliveries, content and queue rows; False when the key is closed.
+
+    The third of each triple is how long the message may wait.
+    """
+    parameters = {"hour_key": hour_key_id} | message_columns(sealed) | delivery_columns(sealed)
+    cursor = await connection.execute(STORE, parameters, prepare=True)
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+# A lease that ran out is taken over here. Whether its dot mark was committed tells mail that
+# certainly did not arrive from mail that may have: only the latter is flagged.
+CLAIM = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM relay_queueddelivery
+    WHERE due_at <= %(now)s AND (lease_expires_at IS NULL OR lease_expires_at < %(now)s)
+        AND organisation_id <> ALL(%(crowded)b::uuid[])
+    ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE relay_queueddelivery q SET fence = q.fence + 1, lease_owner = %(owner)s,
+        lease_expires_at = %(until)s, dot_at = NULL,
+        possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,
+        reason = CASE WHEN q.dot_at IS NULL THEN q.reason ELSE 'uncertain' END
+    FROM due WHERE q.id = due.id
+    RETURNING q.*
+)
+SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
+    t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
+    t.delayed_notice_at, c.sender, c.body, c.smtputf8, c.ret, c.envid, c.hour_key_id,
+    c.wrapped_key, CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
+        PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
+FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
+ORDER BY t.accepted_at, t.message_id, t.position
+"""
+
+
+async def claim(
+    connection: Connection,
+    owner: UUID,
+    limit: int,
+    now: datetime,
+    crowded: Sequence[UUID] = (),
+) -> psycopg.AsyncCursor[Any]:
+    """Lease up to `limit` due deliveries, none of the organisations in `crowded`.
+
+    Returns the cursor: in a pipeline the rows come later; `works()` reads them.
+    """
+    parameters = {
+        "owner": owner,
+        "limit": limit,
+        "now": now,
+        "until": now + LEASE,
+        "crowded": list(crowded),
+        "inline": CONTENT_WITH_CLAIM,
+    }
+    cursor = connection.cursor(row_factory=dict_row, binary=True)
+    return await cursor.execute(CLAIM, parameters, prepare=True)
+
+
+def works(rows: Iterable[dict[str, Any]]) -> list[Work]:
+    """Group claimed rows by message."""
+    return [_work(list(group)) for _, group in groupby(rows, key=itemgetter("message_id"))]
+
+
+def _work(rows: list[dict[str, Any]]) -> Work:
+    first = rows[0]
+    return Work(
+        message_id=first["message_id"],
+        accepted_at=first["accepted_at"],
+        organisation_id=first["organisation_id"],
+        sender=first["sender"] or "",
+        body=first["body"] or "",
+        smtputf8=bool(first["smtputf8"]),
+        ret=first["ret"] or "",
+        envid=first["envid"] or "",
+        hour_key_id=first["hour_key_id"] or "",
+        wrapped_key=first["wrapped_key"] or b"",
+        ciphertext=first["ciphertext"],
+        deliveries=tuple(map(_leased, rows)),
+    )
+
+
+def _leased(row: dict[str, Any]) -> Leased:
+    return Leased(
+        id=row["id"],
+        fence=row["fence"],
+        position=row["position"],
+        recipient=Recipient(row["recipient"], row["notify"], row["orcpt"]),
+        attempts=row["attempts"],
+        expires_at=row["expires_at"],
+        reason=row["reason"],
+        possible_duplicate=row["possible_duplicate"],
+        delayed_notice_at=row["delayed_notice_at"],
+    )
+
+
+CONTENT = "SELECT ciphertext FROM relay_content WHERE message_id = %s"
+
+
+async def content(connection: Connection, message_id: UUID) -> psycopg.AsyncCursor[Any]:
+    """Read the sealed bytes of one message."""
+    return await connection.execute(CONTENT, [message_id], prepare=True, binary=True)
+
+
+# Every later write names owner and fence: whoever lost the lease changes nothing.
+_HELD = """
+FROM unnest(%(id)b::bigint[], %(fence)b::bigint[]) held(id, fence)
+WHERE q.id = held.id AND q.fence = held.fence AND q.lease_owner = %(owner)s
+"""
+MARK = f"""
+UPDATE relay_queueddelivery q SET dot_at = %(now)s, lease_expires_at = %(until)s
+{_HELD} RETURNING q.id
+"""  # noqa: S608 - constants
+RENEW = f"""
+UPDATE relay_queueddelivery q SET lease_expires_at = %(until)s {_HELD} RETURNING q.id
+"""  # noqa: S608 - constants
+
+
+async def mark_dots(
+    connection: Connection, owner: UUID, leases: Iterable[Leased], now: datetime
+) -> psycopg.AsyncCursor[Any]:
+    """Commit that the final dot is about to leave; the ids returned are those still held."""
+    return await connection.execute(MARK, _held(owner, leases, now), prepare=True)
+
+
+async def renew(
+    connection: Connection, owner: UUID, leases: Iterable[Leased], now: datetime
+) -> psycopg.AsyncCursor[Any]:
+    """Keep leases for another LEASE; the ids returned are those still held."""
+    return await connection.execute(RENEW, _held(owner, leases, now), prepare=True)
+
+
+def _held(owner: UUID, leases: Iterable[Leased], now: datetime) -> dict[str, Any]:
+    pairs = [(lease.id, lease.fence) for lease in leases]
+    return {"owner": owner, "now": now, "until": now + LEASE} | columns("id fence", pairs)
+
+
+# Unsent work goes back without counting a try. A row whose dot left is not unsent: it stays
+# leased until that runs out, and is flagged then.
+RELEASE = """
+UPDATE relay_queueddelivery q SET lease_owner = NULL, lease_expires_at = NULL,
+    due_at = coalesce(back.due_at, q.due_at), reason = coalesce(back.reason, q.reason)
+FROM unnest(%(id)b::bigint[], %(fence)b::bigint[], %(due_at)b::timestamptz[],
+    %(reason)b::text[]) back(id, fence, due_at, reason)
+WHERE q.id = back.id AND q.fence = back.fence AND q.lease_owner = %(owner)s AND q.dot_at IS NULL
+RETURNING q.id
+"""
+
+
+async def release(
+    connection: Connection,
+    owner: UUID,
+    back: Iterable[tuple[Leased, datetime | None, str | None]],
+) -> psycopg.AsyncCursor[Any]:
+    """Hand leases back unsent, each with a new due time and a reason when there is one."""
+    rows = [(lease.id, lease.fence, due_at, reason) for lease, due_at, reason in back]
+    parameters = {"owner": owner} | columns("id fence due_at reason", rows)
+    return await connection.execute(RELEASE, parameters, prepare=True)
+
+
+# Locks are taken in one order (queue rows by id, content by message), so that two shifts that
+# settle recipients of the same messages never wait for each other in a circle.
+SETTLE = """
+WITH held AS MATERIALIZED (
+    SELECT q.message_id, q.accepted_at, q.organisation_id, q.position, q.attempts,
+        q.possible_duplicate OR s.possible_duplicate AS duplicate, s.*
+    FROM relay_queueddelivery q JOIN unnest(%(id)b::bigint[], %(fence)b::bigint[],
+        %(state)b::text[], %(at)b::timestamptz[], %(due_at)b::timestamptz[], %(reason)b::text[],
+        %(possible_duplicate)b::boolean[], %(delayed_notice_at)b::timestamptz[],
+        %(tried)b::boolean[], %(started_at)b::timestamptz[], %(finished_at)b::timestamptz[],
+        %(verdict)b::text[], %(remote_host)b::text[], %(remote_address)b::text[],
+        %(tls_version)b::text[], %(tls_cipher)b::text[], %(tls_verified)b::boolean[],
+        %(code)b::bigint[], %(enhanced)b::text[], %(reply)b::text[])
+        s(id, fence, state, at, new_due_at, new_reason, possible_duplicate, delayed_notice_at,
+        tried, started_at, finished_at, verdict, remote_host, remote_address, tls_version,
+        tls_cipher, tls_verified, code, enhanced, reply)
+        ON q.id = s.id AND q.fence = s.fence AND q.lease_owner = %(owner)s
+    ORDER BY q.id FOR UPDATE OF q
+), attempt AS (
+    INSERT INTO relay_attempt (accepted_at, message_id, organisation_id, position, number,
+        started_at, finished_at, verdict, remote_host, remote_address, tls_version, tls_cipher,
+        tls_verified, code, enhanced, reply)
+    SELECT accepted_at, message_id, organisation_id, position, attempts + 1, started_at,
+        finished_at, verdict, remote_host, remote_address, tls_version, tls_cipher, tls_verified,
+        code, enhanced, reply
+    FROM held WHERE tried
+), logged AS (
+    UPDATE relay_delivery d SET state = held.state, possible_duplicate = held.duplicate,
+        finished_at = CASE WHEN held.state <> 'waiting' THEN held.at END
+    FROM held WHERE d.accepted_at = held.accepted_at AND d.message_id = held.message_id
+        AND d.position = held.position AND d.accepted_at BETWEEN %(first)s AND %(last)s
+), again AS (
+    UPDATE relay_queueddelivery q SET attempts = q.attempts + held.tried::int,
+        due_at = held.new_due_at, reason = held.new_reason, possible_duplicate = held.duplicate,
+        delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
+        lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL
+    FROM held WHERE q.id = held.id AND held.state = 'waiting'
+), done AS (
+    DELETE FROM relay_queueddelivery q USING held
+    WHERE q.id = held.id AND held.state <> 'waiting'
+    RETURNING q.message_id
+), counted AS MATERIALIZED (
+    SELECT c.message_id, c.open_deliveries - n.finished AS open
+    FROM relay_content c
+    JOIN (SELECT message_id, count(*) AS finished FROM done GROUP BY message_id) n
+        ON n.message_id = c.message_id
+    ORDER BY c.message_id FOR UPDATE OF c
+), lessened AS (
+    UPDATE relay_content c SET open_deliveries = counted.open
+    FROM counted WHERE c.message_id = counted.message_id AND counted.open > 0
+), destroyed AS (
+    DELETE FROM relay_content c USING counted
+    WHERE c.message_id = counted.message_id AND counted.open <= 0
+    RETURNING c.message_id, c.accepted_at
+), told AS (
+    UPDATE relay_message m SET content_destroyed_at = %(now)s
+    FROM destroyed WHERE m.accepted_at = destroyed.accepted_at AND m.id = destroyed.message_id
+        AND m.accepted_at BETWEEN %(first)s AND %(last)s
+)
+SELECT id FROM held
+"""
+
+
+async def settle(
+    connection: Connection,
+    owner: UUID,
+    settled: Sequence[tuple[Work, Settlement]],
+    now: datetime,
+) -> psycopg.AsyncCursor[Any]:
+    """Write what became of deliveries, and destroy the content with the last final state.
+
+    The ids returned are those still held; nothing at all happens for the others.
+    """
+    days = [work.accepted_at for work, _ in settled]
+    parameters = {
+        "owner": owner,
+        "now": now,
+        # Bounds known when the statement starts leave one partition out of all of them.
+        "first": min(days),
+        "last": max(days),
+        **columns(SETTLED, (settlement.row(work) for work, settlement in settled)),
+    }
+    return await connection.execute(SETTLE, parameters, prepare=True)
+
+
+STORE_MOST = 200
+STORE_OCTETS = 8 * 1024 * 1024
+# Sealing more than this takes so long that it must not hold up the event loop.
+SEAL_ASIDE = 1024 * 1024
+FRESH_KEYS = 3
+
+
+class Store:
+    """Takes accepted mail in. `store` returns after the commit, and only then."""
+
+    def __init__(
+        self, dsn: str, sealer: Sealer, now: Clock, stored: Callable[[], None] = lambda: None
+    ) -> None:
+        """`stored` is called after each commit: it wakes the shifts, and must not block."""
+        self._connection = HotConnection(dsn)
+        self._sealer = sealer
+        self._now = now
+        self._stored = stored
+        self._registered = ""
+        self._group = GroupCommit[Accepted](
+            self._write,
+            most=STORE_MOST,
+            weigh=lambda message: len(message.content),
+            capacity=STORE_OCTETS,
+        )
+
+    @classmethod
+    def of_settings(cls, stored: Callable[[], None] = lambda: None) -> Self:
+        """Return a store for this process's database, keyring and clock."""
+        return cls(conninfo(), Sealer(keyring_directory()), clock.now, stored)
+
+    async def start(self) -> None:
+        self._group.start()
+
+    async def stop(self) -> None:
+        """Store what waits, then close."""
+        await self._group.stop()
+        await self._connection.close()
+
+    async def store(self, message: Accepted) -> None:
+        """Return once the message is committed. Raises StoreUnavailable."""
+        try:
+            await self._group.submit(message)
+        except Stopped:
+            raise StoreUnavailable("stopping") from None
+
+    async def _write(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
+        try:
+            return await self._commit(batch)
+        except psycopg.errors.CheckViolation:
+            log.critical("store: the log has no partition for the day; mail is answered 451")
+            return [StoreUnavailable("no partition")] * len(batch)
+        except (psycopg.DataError, psycopg.IntegrityError) as fault:
+            # One message that cannot be stored must not take its neighbours along.
+            if len(batch) == 1:
+                return [_unavailable(fault)]
+            return [(await self._write([message]))[0] for message in batch]
+        except Exception as fault:  # noqa: BLE001 - whatever it is, nothing is known to be stored
+            return [_unavailable(fault)] * len(batch)
+
+    async def _commit(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
+        now = self._now()
+        async with self._connection.use() as connection:
+            await learn_organisations(
+                connection, self._sealer, {message.organisation_id for message in batch}, now
+            )
+            known = [m for m in batch if self._sealer.knows(m.organisation_id)]
+            if known:
+                await self._commit_sealed(connection, known, now)
+                self._stored()
+        return [
+            None if self._sealer.knows(m.organisation_id) else StoreUnavailable("no key")
+            for m in batch
+        ]
+
+    async def _commit_sealed(
+        self, connection: Connection, batch: Sequence[Accepted], now: datetime
+    ) -> None:
+        closed = ""
+        for _ in range(FRESH_KEYS):
+            hour_key = self._sealer.hour_key(now, closed=closed)
+            if hour_key.id != self._registered:
+                await register_hour_key(connection, hour_key.id)
+                self._registered = hour_key.id
+            if await store(connection, hour_key.id, await self._seal(batch, hour_key)):
+                return
+            closed, now = hour_key.id, self._now()
+        raise StoreUnavailable("hour keys are closed as soon as they are made")
+
+    async def _seal(self, batch: Sequence[Accepted], hour_key: HourKey) -> list[Sealed]:
+        return [
+            self._sealer.seal_for_store(message, hour_key)
+            if len(message.content) <= SEAL_ASIDE
+            else await asyncio.to_thread(self._sealer.seal_for_store, message, hour_key)
+            for message in batch
+        ]
+
+
+async def learn_organisations(
+    connection: Connection, sealer: Sealer, wanted: Iterable[UUID], now: datetime
+) -> None:
+    """Make sure that the sealer has read these organisations' keys within its period."""
+    missing = sealer.missing(wanted, now)
+    if missing:
+        sealer.learn(missing, await organisation_keys(connection, missing), now)
+
+
+def _unavailable(fault: Exception) -> StoreUnavailable:
+    # The fault's own text may quote the row, and so an address: its kind says enough.
+    state = getattr(fault, "sqlstate", None) or type(fault).__name__
+    log.error("store: unavailable (%s)", state)
+    return StoreUnavailable(state)

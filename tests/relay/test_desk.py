@@ -1,0 +1,436 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from relay.desk import Desk, DeskFault, LeaseLost
+from relay.entries import Accepted, Leased, Settlement, Tried, Work
+from relay.queue import LEASE, Store
+from relay.smtp.replies import Outcome, Scope, Verdict
+from tests.relay import mail
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Watch:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def __call__(self) -> Any:
+        return mail.now() + self.offset
+
+
+@asynccontextmanager
+async def desks(count: int = 1, *, watch: Watch | None = None) -> AsyncIterator[list[Desk]]:
+    opened = [Desk(mail.dsn(), mail.sealer(), watch or mail.now) for _ in range(count)]
+    for desk in opened:
+        await desk.start()
+    try:
+        yield opened
+    finally:
+        for desk in opened:
+            await desk.stop()
+
+
+async def keep(*messages: Accepted) -> None:
+    store = Store(mail.dsn(), mail.sealer(), mail.now)
+    await store.start()
+    await asyncio.gather(*map(store.store, messages))
+    await store.stop()
+
+
+def tried(verdict: Verdict, code: int = 250, text: str = "ok") -> Tried:
+    outcome = Outcome(verdict=verdict, scope=Scope.RECIPIENT, code=code, text=text)
+    return Tried(started_at=mail.now(), finished_at=mail.now(), outcome=outcome)
+
+
+def delivered(lease: Leased) -> Settlement:
+    return Settlement(
+        delivery=lease, state="delivered", at=mail.now(), tried=tried(Verdict.DELIVERED)
+    )
+
+
+def deferred(lease: Leased, **fields: Any) -> Settlement:
+    return Settlement(
+        delivery=lease,
+        state="waiting",
+        at=mail.now(),
+        due_at=mail.now() + timedelta(minutes=1),
+        reason="deferred",
+        tried=tried(Verdict.RETRY, 450, "erik@modtager.example: later"),
+        **fields,
+    )
+
+
+async def one(desk: Desk) -> Work:
+    (work,) = await desk.claim(200)
+    return work
+
+
+def test_claim_gives_envelope_and_content_once() -> None:
+    house = mail.organisation()
+    message = mail.message(house.id, "Erik@modtager.example", "ida@modtager.example")
+
+    async def scenario() -> None:
+        await keep(message)
+        async with desks() as (desk,):
+            work = await one(desk)
+            assert work.envelope(work.deliveries) == message.envelope
+            assert [lease.fence for lease in work.deliveries] == [1, 1]
+            assert work.ciphertext is not None
+            sealer = mail.sealer()
+            desk._sealer = sealer
+            await desk.learn({house.id})
+            assert sealer.open(work, work.ciphertext) == mail.CONTENT
+            assert await desk.claim(200) == []
+
+    mail.run(scenario())
+
+
+def test_large_content_is_read_by_itself() -> None:
+    house = mail.organisation()
+    content = bytes(range(256)) * 2_000
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id, content=content))
+        async with desks() as (desk,):
+            work = await one(desk)
+            assert work.ciphertext is None
+            sealed = await desk.content(work.message_id)
+            assert sealed is not None
+            await desk.learn({house.id})
+            assert desk._sealer.open(work, sealed) == content
+
+    mail.run(scenario())
+
+
+def test_content_that_is_gone_reads_as_none() -> None:
+    async def scenario() -> bytes | None:
+        async with desks() as (desk,):
+            return await desk.content(uuid4())
+
+    assert mail.run(scenario()) is None
+
+
+def test_two_claimers_never_share_a_delivery() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> list[int]:
+        await keep(*(mail.message(house.id) for _ in range(120)))
+        async with desks(2) as (left, right):
+            claims = await asyncio.gather(*(d.claim(10) for _ in range(8) for d in (left, right)))
+        return [lease.id for works in claims for work in works for lease in work.deliveries]
+
+    ids = mail.run(scenario())
+    assert len(ids) == len(set(ids)) == 120
+
+
+def test_crowded_organisation_leaves_room_for_others() -> None:
+    one_house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
+
+    async def scenario() -> list[Work]:
+        await keep(mail.message(one_house.id), mail.message(other.id))
+        async with desks() as (desk,):
+            return await desk.claim(200, (one_house.id,))
+
+    assert [work.organisation_id for work in mail.run(scenario())] == [other.id]
+
+
+def test_last_final_state_destroys_the_content() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id, "erik@modtager.example", "ida@modtager.example"))
+        async with desks() as (desk,):
+            work = await one(desk)
+            first, second = work.deliveries
+            await desk.settle(work, (delivered(first),))
+            async with await mail.session() as other:
+                found = await (
+                    await other.execute("SELECT open_deliveries FROM relay_content")
+                ).fetchall()
+                assert found == [(1,)]
+            await desk.settle(work, (delivered(second),))
+
+    mail.run(scenario())
+    assert mail.value("SELECT count(*) FROM relay_content") == 0
+    assert mail.value("SELECT count(*) FROM relay_queueddelivery") == 0
+    assert mail.value("SELECT content_destroyed_at IS NOT NULL FROM relay_message") is True
+    assert (
+        mail.rows("SELECT state, finished_at IS NULL FROM relay_delivery")
+        == [("delivered", False)] * 2
+    )
+    assert mail.value("SELECT count(*) FROM relay_attempt") == 2
+
+
+def test_deferred_delivery_waits_with_its_reason_and_keeps_the_content() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks() as (desk,):
+            work = await one(desk)
+            await desk.mark_dots(work.deliveries)
+            await desk.settle(work, tuple(map(deferred, work.deliveries)))
+            assert await desk.claim(200) == []
+
+    mail.run(scenario())
+    assert mail.rows(
+        "SELECT attempts, reason, lease_owner, dot_at, due_at > now() FROM relay_queueddelivery"
+    ) == [(1, "deferred", None, None, True)]
+    assert mail.rows("SELECT number, verdict, code, reply FROM relay_attempt") == [
+        (1, "retry", 450, "*** later")
+    ]
+    assert mail.value("SELECT state FROM relay_delivery") == "waiting"
+    assert mail.value("SELECT count(*) FROM relay_content") == 1
+
+
+def test_late_worker_changes_nothing() -> None:
+    """The lease ran out before the dot: the second shift has it, the first one's result is void."""
+    house = mail.organisation()
+    watch = Watch()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks(2, watch=watch) as (late, quick):
+            old = await one(late)
+            watch.offset = LEASE + timedelta(seconds=1)
+            new = await one(quick)
+            assert new.deliveries[0].fence == old.deliveries[0].fence + 1
+            assert not new.deliveries[0].possible_duplicate
+            with pytest.raises(LeaseLost):
+                await late.mark_dots(old.deliveries)
+            assert await late.renew(old.deliveries) == frozenset()
+            notice = mail.message(house.id, "post@due.example", sender="")
+            assert await late.settle(old, (delivered(old.deliveries[0]),), notice) == frozenset()
+            await late.release(old.deliveries)
+            assert await quick.renew(new.deliveries) == {new.deliveries[0].id}
+
+    mail.run(scenario())
+    assert mail.rows("SELECT fence, lease_owner IS NULL FROM relay_queueddelivery") == [(2, False)]
+    assert mail.value("SELECT count(*) FROM relay_attempt") == 0
+    assert mail.value("SELECT count(*) FROM relay_message") == 1
+
+
+@pytest.mark.parametrize("dot", [False, True])
+def test_crash_is_reclaimed_and_flagged_only_after_the_dot(dot: bool) -> None:
+    house = mail.organisation()
+    watch = Watch()
+
+    async def scenario() -> Work:
+        await keep(mail.message(house.id))
+        async with desks(2, watch=watch) as (crashed, heir):
+            work = await one(crashed)
+            if dot:
+                await crashed.mark_dots(work.deliveries)
+            watch.offset = LEASE + timedelta(seconds=1)
+            return await one(heir)
+
+    (lease,) = mail.run(scenario()).deliveries
+    assert lease.possible_duplicate is dot
+    assert lease.reason == ("uncertain" if dot else "new")
+    assert lease.attempts == 0
+
+
+def test_possible_duplicate_reaches_the_log() -> None:
+    house = mail.organisation()
+    watch = Watch()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks(2, watch=watch) as (crashed, heir):
+            await crashed.mark_dots((await one(crashed)).deliveries)
+            watch.offset = LEASE + timedelta(seconds=1)
+            work = await one(heir)
+            await heir.settle(work, (delivered(work.deliveries[0]),))
+
+    mail.run(scenario())
+    assert mail.value("SELECT possible_duplicate FROM relay_delivery") is True
+
+
+def test_lease_is_kept_by_its_owner() -> None:
+    house = mail.organisation()
+    watch = Watch()
+
+    async def scenario() -> list[Work]:
+        await keep(mail.message(house.id))
+        async with desks(2, watch=watch) as (owner, other):
+            work = await one(owner)
+            watch.offset = LEASE - timedelta(seconds=5)
+            assert await owner.renew(work.deliveries)
+            watch.offset = LEASE + timedelta(seconds=10)
+            return await other.claim(200)
+
+    assert mail.run(scenario()) == []
+
+
+def test_released_work_counts_no_try() -> None:
+    house = mail.organisation()
+    due_at = mail.now() + timedelta(minutes=5)
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id), mail.message(house.id))
+        async with desks() as (desk,):
+            first, second = await desk.claim(200)
+            await desk.release(first.deliveries)
+            await desk.release(second.deliveries, due_at, "route_paused")
+            (again,) = await desk.claim(200)
+            assert again.message_id == first.message_id
+
+    mail.run(scenario())
+    assert mail.rows(
+        "SELECT attempts, reason, due_at FROM relay_queueddelivery WHERE lease_owner IS NULL"
+    ) == [(0, "route_paused", due_at)]
+
+
+def test_sent_work_cannot_be_released() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks() as (desk,):
+            work = await one(desk)
+            await desk.mark_dots(work.deliveries)
+            await desk.release(work.deliveries)
+
+    mail.run(scenario())
+    assert mail.value("SELECT lease_owner IS NOT NULL FROM relay_queueddelivery") is True
+
+
+def test_notice_is_stored_in_the_same_commit() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks() as (desk,):
+            work = await one(desk)
+            bounced = Settlement(
+                delivery=work.deliveries[0],
+                state="bounced",
+                at=mail.now(),
+                tried=tried(Verdict.BOUNCED, 550, "no"),
+            )
+            await desk.settle(work, (bounced,), mail.notice(house.id))
+            (notice,) = await desk.claim(200)
+            assert notice.sender == ""
+            assert notice.deliveries[0].recipient.address == "post@due.example"
+
+    mail.run(scenario())
+    assert mail.rows("SELECT is_notification, sender FROM relay_message ORDER BY id") == [
+        (False, "post@due.example"),
+        (True, ""),
+    ]
+
+
+def test_notice_is_sealed_again_when_its_hour_key_is_closed() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id), mail.message(house.id))
+        async with desks() as (desk,), await mail.session() as other:
+            first, second = await desk.claim(200)
+            await desk.settle(first, (delivered(first.deliveries[0]),), mail.notice(house.id))
+            await other.execute("UPDATE relay_hourkey SET closed_at = now()")
+            await desk.settle(second, (delivered(second.deliveries[0]),), mail.notice(house.id))
+
+    mail.run(scenario())
+    assert sorted(
+        mail.rows(
+            "SELECT k.closed_at IS NULL FROM relay_content c"
+            " JOIN relay_hourkey k ON k.id = c.hour_key_id"
+        )
+    ) == [(False,), (True,)]
+    assert mail.value("SELECT count(*) FROM relay_attempt") == 2
+
+
+def test_two_shifts_settle_recipients_of_the_same_messages() -> None:
+    """Content is counted down from both sides; no deadlock, nothing left over."""
+    house = mail.organisation()
+    recipients = [f"r{number}@modtager.example" for number in range(6)]
+
+    async def scenario() -> None:
+        await keep(*(mail.message(house.id, *recipients) for _ in range(30)))
+        async with desks(2) as (left, right):
+            claims = await asyncio.gather(*(d.claim(7) for _ in range(20) for d in (left, right)))
+            await asyncio.gather(
+                *(
+                    (left if number % 2 == 0 else right).settle(
+                        work, tuple(map(delivered, work.deliveries))
+                    )
+                    for number, works in enumerate(claims)
+                    for work in works
+                )
+            )
+
+    mail.run(scenario())
+    assert mail.value("SELECT count(*) FROM relay_queueddelivery") == 0
+    assert mail.value("SELECT count(*) FROM relay_content") == 0
+    assert mail.value("SELECT count(*) FROM relay_message WHERE content_destroyed_at IS NULL") == 0
+    assert mail.value("SELECT count(*) FROM relay_attempt") == 180
+
+
+def test_settlement_outlives_a_lost_connection() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks() as (desk,):
+            work = await one(desk)
+            async with await mail.session() as other:
+                await other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE usename = current_user AND pid <> pg_backend_pid()"
+                )
+            assert await desk.settle(work, (delivered(work.deliveries[0]),))
+
+    mail.run(scenario())
+    assert mail.value("SELECT state FROM relay_delivery") == "delivered"
+
+
+def test_settlement_that_cannot_be_written_harms_nobody() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id), mail.message(house.id))
+        async with desks() as (desk,):
+            first, second = await desk.claim(200)
+            broken = Settlement(delivery=first.deliveries[0], state="waiting", at=mail.now())
+            results = await asyncio.gather(
+                desk.settle(first, (broken,)),
+                desk.settle(second, (delivered(second.deliveries[0]),)),
+                return_exceptions=True,
+            )
+            assert isinstance(results[0], DeskFault)
+            assert results[1] == frozenset([second.deliveries[0].id])
+
+    mail.run(scenario())
+
+
+def test_hostile_reply_is_storable() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await keep(mail.message(house.id))
+        async with desks() as (desk,):
+            work = await one(desk)
+            settlement = Settlement(
+                delivery=work.deliveries[0],
+                state="bounced",
+                at=mail.now(),
+                tried=tried(Verdict.BOUNCED, 550, "a\0b \ud800 Erik@modtager.example " + "x" * 900),
+            )
+            assert await desk.settle(work, (settlement,))
+
+    mail.run(scenario())
+    reply = mail.value("SELECT reply FROM relay_attempt")
+    assert len(reply) == 500
+    assert "modtager" not in reply

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from relay.queue import Accepted, Store, StoreUnavailable
+from tests.relay import mail
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@asynccontextmanager
+async def opened(**options: object) -> AsyncIterator[Store]:
+    store = Store(mail.dsn(), mail.sealer(), mail.now, **options)  # type: ignore[arg-type]
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+async def keep(*messages: Accepted) -> list[BaseException | None]:
+    async with opened() as store:
+        return await asyncio.gather(*map(store.store, messages), return_exceptions=True)
+
+
+def test_message_is_stored_whole_in_one_commit() -> None:
+    house = mail.organisation(queue_lifetime_hours=10)
+    message = mail.message(house.id, "Erik@modtager.example", "ida@modtager.example")
+    assert mail.run(keep(message)) == [None]
+    assert mail.rows("SELECT id, sender, size, recipients FROM relay_message") == [
+        (message.id, "post@due.example", len(mail.CONTENT), 2)
+    ]
+    assert mail.rows("SELECT position, recipient, state FROM relay_delivery ORDER BY 1") == [
+        (0, "erik@modtager.example", "waiting"),
+        (1, "ida@modtager.example", "waiting"),
+    ]
+    queued = mail.rows(
+        "SELECT recipient, due_at, expires_at, reason, fence FROM relay_queueddelivery ORDER BY id"
+    )
+    expires_at = message.accepted_at + timedelta(hours=10)
+    assert queued == [
+        ("Erik@modtager.example", message.accepted_at, expires_at, "new", 0),
+        ("ida@modtager.example", message.accepted_at, expires_at, "new", 0),
+    ]
+    assert mail.rows("SELECT sender, open_deliveries FROM relay_content") == [
+        ("Post@due.example", 2)
+    ]
+
+
+def test_content_is_sealed() -> None:
+    mail.run(keep(mail.message(mail.organisation().id)))
+    ciphertext, wrapped = mail.rows("SELECT ciphertext, wrapped_key FROM relay_content")[0]
+    assert b"guld" not in bytes(ciphertext)
+    assert len(bytes(wrapped)) > 32
+
+
+def test_messages_that_arrive_during_a_commit_form_the_next_batch() -> None:
+    house = mail.organisation()
+    commits = []
+    messages = [mail.message(house.id) for _ in range(50)]
+
+    async def scenario() -> None:
+        async with opened(stored=lambda: commits.append(1)) as store:
+            await asyncio.gather(*map(store.store, messages))
+
+    mail.run(scenario())
+    assert mail.value("SELECT count(*) FROM relay_message") == 50
+    assert len(commits) <= 3
+
+
+def test_messages_of_two_organisations_share_a_commit() -> None:
+    one, two = mail.organisation(), mail.organisation("Andet Hus A/S")
+    assert mail.run(keep(mail.message(one.id), mail.message(two.id))) == [None, None]
+    assert mail.value("SELECT count(DISTINCT organisation_id) FROM relay_content") == 2
+
+
+def test_large_message_is_stored_byte_for_byte() -> None:
+    house = mail.organisation()
+    content = bytes(range(256)) * 12_000
+    message = mail.message(house.id, content=content)
+    assert mail.run(keep(message)) == [None]
+    assert mail.value("SELECT octet_length(ciphertext) FROM relay_content") > len(content)
+
+
+def test_organisation_without_key_stores_nothing_and_harms_nobody() -> None:
+    house = mail.organisation()
+    stranger = mail.message(uuid4())
+    refused, kept = mail.run(keep(stranger, mail.message(house.id)))
+    assert isinstance(refused, StoreUnavailable)
+    assert kept is None
+    assert mail.value("SELECT count(*) FROM relay_message") == 1
+
+
+def test_message_that_cannot_be_stored_harms_nobody() -> None:
+    house = mail.organisation()
+    poison = mail.message(house.id, "nul\0@modtager.example")
+    refused, kept = mail.run(keep(poison, mail.message(house.id)))
+    assert isinstance(refused, StoreUnavailable)
+    assert kept is None
+
+
+def test_missing_partition_is_refused_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    house = mail.organisation()
+    with caplog.at_level(logging.CRITICAL):
+        (refused,) = mail.run(keep(mail.message(house.id, ago=timedelta(days=90))))
+    assert isinstance(refused, StoreUnavailable)
+    assert "no partition" in caplog.text
+    assert mail.value("SELECT count(*) FROM relay_queueddelivery") == 0
+
+
+def test_closed_hour_key_is_replaced_before_anything_is_stored() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        async with opened() as store:
+            await store.store(mail.message(house.id))
+            async with await mail.session() as other:
+                await other.execute("UPDATE relay_hourkey SET closed_at = now()")
+            await store.store(mail.message(house.id))
+
+    mail.run(scenario())
+    keys = mail.rows(
+        "SELECT k.closed_at IS NULL FROM relay_content c JOIN relay_hourkey k"
+        " ON k.id = c.hour_key_id ORDER BY c.accepted_at, c.message_id"
+    )
+    assert sorted(keys) == [(False,), (True,)]
+
+
+def test_store_and_the_destroyer_of_keys_wait_for_each_other() -> None:
+    """A destroyer that holds the row first closes it; the message is sealed under another key."""
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        async with opened() as store, await mail.session() as destroyer:
+            await store.store(mail.message(house.id))
+            await destroyer.execute("DELETE FROM relay_content")
+            await destroyer.execute("BEGIN")
+            await destroyer.execute("SELECT FROM relay_hourkey FOR UPDATE")
+            pending = asyncio.create_task(store.store(mail.message(house.id)))
+            await asyncio.sleep(0.3)
+            assert not pending.done()
+            await destroyer.execute("UPDATE relay_hourkey SET closed_at = now()")
+            await destroyer.execute("COMMIT")
+            await pending
+
+    mail.run(scenario())
+    assert mail.rows(
+        "SELECT k.closed_at FROM relay_content c JOIN relay_hourkey k ON k.id = c.hour_key_id"
+    ) == [(None,)]
+
+
+def test_unreachable_database_is_refused_and_forgiven() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        async with opened() as store:
+            await store.store(mail.message(house.id))
+            async with await mail.session("relay") as other:
+                await other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE usename = current_user AND pid <> pg_backend_pid()"
+                )
+            with pytest.raises(StoreUnavailable):
+                await store.store(mail.message(house.id))
+            await store.store(mail.message(house.id))
+
+    mail.run(scenario())
+    assert mail.value("SELECT count(*) FROM relay_message") == 2
+
+
+def test_nothing_listening_is_refused() -> None:
+    async def scenario() -> None:
+        store = Store("host=127.0.0.1 port=1 dbname=x", mail.sealer(), mail.now)
+        await store.start()
+        with pytest.raises(StoreUnavailable):
+            await store.store(mail.message(uuid4()))
+        await store.stop()
+
+    mail.run(scenario())
+
+
+def test_stopped_store_refuses() -> None:
+    async def scenario() -> None:
+        async with opened() as store:
+            pass
+        with pytest.raises(StoreUnavailable):
+            await store.store(mail.message(uuid4()))
+
+    mail.run(scenario())
+
+
+def test_no_address_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    house = mail.organisation()
+    with caplog.at_level(logging.DEBUG):
+        results = mail.run(
+            keep(
+                mail.message(house.id, "nul\0@modtager.example"),
+                mail.message(house.id, "erik@modtager.example", ago=timedelta(days=90)),
+                mail.message(UUID(int=0), "ida@modtager.example"),
+            )
+        )
+    assert "modtager" not in caplog.text + "".join(map(repr, results))
+
+
+def test_acknowledged_only_after_the_commit() -> None:
+    """While the commit cannot finish, nobody has been told that the message is safe."""
+    house = mail.organisation()
+
+    async def scenario() -> datetime:
+        async with opened() as store, await mail.session() as blocker:
+            await store.store(mail.message(house.id))
+            await blocker.execute("BEGIN")
+            await blocker.execute("LOCK TABLE relay_queueddelivery IN ACCESS EXCLUSIVE MODE")
+            pending = asyncio.create_task(store.store(mail.message(house.id)))
+            await asyncio.sleep(0.3)
+            assert not pending.done()
+            await blocker.execute("COMMIT")
+            await pending
+            return datetime.now(UTC)
+
+    mail.run(scenario())
+    assert mail.value("SELECT count(*) FROM relay_message") == 2
