@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The transport's side of one SMTP connection: octets in, replies out, time limits, hanging up.
+
+aiosmtpd gives the protocol class and the shape "one smtp_X method for each command"; `server.py`
+has those. Reading, writing and timing are replaced here: aiosmtpd inspects its class for each
+connection, starts a timer for each command and reads DATA line by line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiosmtpd.smtp import SMTP
+
+from relay.smtp import answers
+from relay.smtp.answers import Answer
+from relay.smtp.intake import Content, Inbox
+from relay.smtp.listener import Listener
+from relay.smtp.policy import Client
+
+# aiosmtpd's own logger writes addresses at INFO and whole messages at DEBUG.
+logging.getLogger("mail.log").disabled = True
+
+NEVER = float("inf")
+
+
+class Gone(Exception):
+    """The client is no longer there, or shall not be listened to any more."""
+
+
+class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
+    """One connection, before anybody knows what is said on it."""
+
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, *, tls: bool) -> None:
+        # Not SMTP.__init__: it walks all members of the class, for every connection.
+        asyncio.StreamReaderProtocol.__init__(self, None, None, loop)  # type: ignore[arg-type]
+        self.loop = loop
+        self.listener = listener
+        self.limits = listener.limits
+        self.client = Client(address="")
+        self.transport: asyncio.Transport | None = None
+        self.deadline = NEVER  # on the listener's monotonic clock
+        self._implicit_tls = tls
+        self._inbox = Inbox()
+        self._content: Content | None = None
+        self._content_began = 0.0
+        self._replies: list[bytes] = []
+        self._arrival: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._ended = self._hung_up = False
+        self._began = listener.clock()
+
+    async def _handle_client(self) -> None:
+        raise NotImplementedError
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A client connected."""
+        self.transport = transport
+        if self._implicit_tls:
+            transport.pause_reading()  # the client's first octets are for the handshake
+        peer = transport.get_extra_info("peername")
+        self.client.address = peer[0] if isinstance(peer, tuple) else ""
+        self._handler_coroutine = self.loop.create_task(self._handle_client())
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came; reading pauses while more wait than anybody has use for."""
+        self._inbox.feed(data)
+        transport = self.transport
+        if len(self._inbox) > self.limits.unread and transport and not transport.is_closing():
+            transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The client will send no more; what it sent before is still answered."""
+        self._ended = True
+        self._wake()
+        return not self.client.tls_version  # a TLS transport cannot stay half open
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone; a message that is being stored is stored nevertheless."""
+        self._ended = True
+        self.transport = None
+        self._wake()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The client does not read its replies."""
+        self._writable = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    # The listener's side
+
+    def overdue(self, now: float) -> Answer | None:
+        """What to say to a client that takes too long at `now`, on the listener's clock."""
+        if now > self.deadline:
+            return answers.IDLE
+        if self._content is None or self.deadline == NEVER:
+            return None
+        spent = now - self._content_began - self.limits.content_grace
+        return answers.TOO_SLOW if self._content.received < spent * self.limits.byte_rate else None
+
+    def close_with(self, answer: Answer) -> None:
+        """Say a last word and hang up, from outside the conversation."""
+        self._replies.append(self.listener.wire(answer))
+        self._ended = self._hung_up = True
+        self._hang_up()
+        self._wake()
+
+    def _hang_up(self) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._writable is not None:
+            self.transport.abort()  # a client that reads nothing would keep the connection for ever
+        else:
+            self.transport.write(b"".join(self._replies))
+            self.transport.close()
+        self._replies.clear()
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether the client waits for nothing: neither 354 nor another reply is outstanding."""
+        return self._content is None and self._arrival is not None
+
+    # Reading and writing
+
+    async def _arrive(self, patience: float) -> None:
+        """Send what is due and wait for octets, at most `patience` seconds. Raises Gone."""
+        await self._flush()
+        if self._ended or self.transport is None or self.transport.is_closing():
+            raise Gone
+        if not self.transport.is_reading():
+            self.transport.resume_reading()
+        self.deadline = self.listener.clock() + patience
+        self._arrival = self.loop.create_future()
+        try:
+            await self._arrival
+        finally:
+            self._arrival = None
+            self.deadline = NEVER
+
+    async def _line(self, limit: int) -> bytes:
+        while True:
+            if self._hung_up:
+                raise Gone
+            if self.listener.stopping:
+                self._say(answers.STOPPING)
+                raise Gone
+            line = self._inbox.line(limit)
+            if line is not None:
+                return line
+            await self._arrive(self.limits.idle)
+
+    def _say(self, answer: Answer) -> None:
+        self._replies.append(self.listener.wire(answer))
+        if answer.closes:
+            raise Gone
+
+    async def _flush(self) -> None:
+        if self._replies and self.transport is not None:
+            self.transport.write(b"".join(self._replies))
+        self._replies.clear()
+        if self._writable is not None:
+            self.deadline = self.listener.clock() + self.limits.idle
+            await self._writable

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the server asks about a client and its mail; the answers are given elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.smtp.addresses import Address
+from relay.smtp.answers import Answer
+from relay.smtp.envelope import Envelope, Recipient
+from relay.smtp.headers import Header
+
+
+@dataclass(slots=True)
+class Client:
+    """Who is at the other end of one connection."""
+
+    address: str  # of the network peer; personal data: never logged, never stored
+    tls_version: str = ""  # "" without TLS
+    tls_cipher: str = ""
+    identity: object | None = None  # what `Policy.authenticate` returned
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One complete DATA that passed every check of form."""
+
+    envelope: Envelope
+    content: bytes  # as received, transparency dots removed
+    header: Header
+
+
+class Policy(Protocol):
+    """Decisions of the service. An exception becomes 451 4.3.0, never a permanent refusal."""
+
+    async def connect(self, client: Client) -> Answer | None:
+        """A refusal, or None to go on."""
+
+    async def authenticate(self, client: Client, username: str, password: str) -> object:
+        """The identity for `Client.identity`, or an `Answer` with code 400 and above."""
+
+    async def mail(self, client: Client, sender: Address | None) -> Answer | None:
+        """A refusal of this reverse-path (None is the null one), or None to go on."""
+
+    async def rcpt(self, client: Client, recipient: Recipient) -> Answer | None:
+        """A refusal of this recipient only, or None to go on."""
+
+    async def accept(self, client: Client, message: Message) -> Answer:
+        """Take the message over. A positive answer is a promise: it is durable from here on."""

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Bounds that many clients share, time limits, and the orderly end."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from relay.smtp.listener import Limits
+from tests.relay.smtp.listening import HEADER, Raw, running
+
+MESSAGE = HEADER + b"\r\nhej\r\n"
+
+
+def settled(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.mark.parametrize(
+    ("limits", "start"),
+    [
+        (Limits(connections=3), b"421 4.3.2 "),
+        (Limits(connections_per_address=3), b"421 4.7.0 "),
+    ],
+)
+def test_connections_are_counted(limits, start):
+    with running(limits=limits) as server:
+        guests = [Raw(server.port) for _ in range(3)]
+        assert all(guest.reply()[:3] == b"220" for guest in guests)
+        with Raw(server.port) as late:
+            assert late.reply().startswith(start)
+            assert late.reply() == b""
+        guests.pop().socket.close()
+        assert settled(lambda: len(server.listener.conversations) == 2)
+        with Raw(server.port) as next_one:
+            assert next_one.reply()[:3] == b"220"
+        for guest in guests:
+            guest.socket.close()
+
+
+def test_messages_on_one_connection_are_counted():
+    with running(limits=Limits(messages=2)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        for _ in range(2):
+            raw.begin()
+            raw.send(MESSAGE + b".\r\n")
+            assert raw.reply()[:3] == b"250"
+        assert raw.code(b"MAIL FROM:<anna@firma.example>") == 421
+
+
+def test_idle_client_is_sent_away():
+    with running(limits=Limits(idle=0.3)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert raw.reply().startswith(b"421 4.4.2 ")
+        assert raw.reply() == b""
+
+
+def test_silence_in_data_ends_the_connection():
+    limits = Limits(idle=0.4, content_silence=0.3)
+    with running(limits=limits) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        raw.begin()
+        assert raw.reply().startswith(b"421 4.4.2 ")
+
+
+def test_slow_drip_ends_and_steady_flow_does_not():
+    limits = Limits(idle=0.4, content_silence=5, content_grace=0.5, byte_rate=100)
+    with running(limits=limits) as server, Raw(server.port) as slow, Raw(server.port) as steady:
+        for raw in (slow.sign_in(), steady.sign_in()):
+            raw.begin()
+            raw.send(HEADER + b"\r\n")
+        for _ in range(40):
+            steady.send(b"a" * 20 + b"\r\n")
+            if select.select([slow.socket], [], [], 0.05)[0]:
+                break
+            slow.send(b"a")
+        assert slow.reply().startswith(b"421 4.4.2 ")
+        steady.send(b".\r\n")
+        assert steady.reply()[:3] == b"250"
+
+
+def test_client_that_never_reads_is_sent_away():
+    with running(limits=Limits(idle=0.5, errors=10**9)) as server, Raw(server.port) as raw:
+        raw.socket.settimeout(3)
+        try:
+            for _ in range(2_000):
+                raw.send(b"HELP\r\n" * 10_000)
+        except OSError:
+            pass
+        assert settled(lambda: not server.listener.conversations)
+
+
+def test_memory_is_shared_and_given_back():
+    with running(limits=Limits(size=300_000, memory=400_000)) as server:
+        with Raw(server.port) as first, Raw(server.port) as second:
+            first.sign_in().begin()
+            first.send(HEADER + b"\r\n" + b"a\r\n" * 90_000)
+            assert settled(lambda: server.listener.held > 200_000)
+            second.sign_in()
+            assert second.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 452
+            second.begin()
+            second.send(HEADER + b"\r\n" + b"b\r\n" * 90_000 + b".\r\n")
+            assert second.reply().startswith(b"452 4.3.1 ")
+            first.send(b".\r\n")
+            assert first.reply()[:3] == b"250"
+        assert settled(lambda: server.listener.held == 0)
+
+
+def test_storing_has_a_limit():
+    with running(limits=Limits(storing=0.2)) as server, Raw(server.port) as raw:
+        server.ledger.waits = threading.Event()
+        raw.sign_in().begin()
+        raw.send(MESSAGE + b".\r\n")
+        assert raw.reply().startswith(b"451 4.3.0 ")
+
+
+def test_stopping_lets_messages_after_354_finish():
+    with running() as server:
+        busy, storing, idle = (Raw(server.port).sign_in() for _ in range(3))
+        busy.begin()
+        busy.send(HEADER)
+        server.ledger.waits = threading.Event()
+        storing.begin()
+        storing.send(MESSAGE + b".\r\n")
+        time.sleep(0.1)
+        server.stop(5, wait=False)
+        assert idle.reply().startswith(b"421 4.3.2 ")
+        assert idle.reply() == b""
+        with pytest.raises(ConnectionRefusedError):
+            Raw(server.port)
+        server.ledger.waits.set()
+        assert storing.reply()[:3] == b"250"
+        assert storing.reply()[:3] == b"421"
+        busy.send(b"\r\nhej\r\n.\r\n")
+        assert busy.reply()[:3] == b"250"
+        assert busy.reply()[:3] == b"421"
+        assert len(server.ledger.accepted) == 2
+        for raw in (busy, storing, idle):
+            raw.socket.close()
+
+
+def test_grace_ends():
+    with running() as server, Raw(server.port) as raw:
+        raw.sign_in().begin()
+        server.stop(0.2, wait=False)
+        assert raw.reply()[:3] == b"421"
+        assert server.ledger.accepted == []

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The conversation over real sockets: order of commands, envelope, refusals, failures."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import pytest
+
+from relay.smtp.envelope import Envelope, Recipient
+from relay.smtp.listener import Limits
+from tests.relay.smtp.listening import HEADER, Raw, running
+
+MESSAGE = HEADER + b"\r\nhej\r\n"
+
+
+def deliver(client, content=MESSAGE):
+    client.begin()
+    client.send(content + b".\r\n")
+    return client.reply()
+
+
+def test_greeting_names_no_software(server):
+    with Raw(server.port) as raw:
+        assert raw.reply() == b"220 relay.example ESMTP\r\n"
+
+
+def test_extensions_are_announced(server):
+    with Raw(server.port) as raw:
+        raw.reply()
+        lines = {line[4:] for line in raw.say(b"EHLO x").decode().splitlines()}
+    assert lines == {
+        "relay.example", "PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "STARTTLS",
+        "ENHANCEDSTATUSCODES", "LIMITS RCPTMAX=100 MAILMAX=10000", "AUTH PLAIN LOGIN",
+    }  # fmt: skip
+
+
+def test_message_arrives_as_sent(server, client):
+    assert deliver(client) == b"250 2.0.0 Queued as 1\r\n"
+    (message,) = server.ledger.accepted
+    assert message.content == MESSAGE
+    assert message.envelope == Envelope("anna@firma.example", (Recipient("erik@other.example"),))
+
+
+def test_envelope_keeps_what_the_client_said(server, client):
+    options = b"SIZE=120 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=Ab+2Bc AUTH=<>"
+    assert client.code(b"MAIL FROM: <Anna@FIRMA.example> " + options) == 250
+    rcpt = "rcpt to:<Jørgen@BLÅBÆR.example> NOTIFY=never ORCPT=rfc822;Erik@x.example"
+    assert client.code(rcpt.encode()) == 250
+    assert client.code(b"RCPT TO:<erik@other.example>") == 250
+    assert client.code(b"DATA") == 354
+    client.send("From: anna@firma.example\r\n\r\nblåbær\r\n.\r\n".encode())
+    assert client.reply()[:3] == b"250"
+    assert server.ledger.accepted[0].envelope == Envelope(
+        sender="Anna@firma.example",
+        recipients=(
+            Recipient("Jørgen@blåbær.example", "NEVER", "rfc822;Erik@x.example"),
+            Recipient("erik@other.example"),
+        ),
+        body="8BITMIME", smtputf8=True, ret="HDRS", envid="Ab+2Bc", size=120,
+    )  # fmt: skip
+
+
+def test_null_sender_is_empty(server, client):
+    assert client.code(b"MAIL FROM:<>") == 250
+    assert client.code(b"RCPT TO:<erik@other.example>") == 250
+    assert client.code(b"DATA") == 354
+    client.send(MESSAGE + b".\r\n")
+    assert client.reply()[:3] == b"250"
+    assert server.ledger.accepted[0].envelope.sender == ""
+
+
+def test_undeclared_8bit_is_marked(server, client):
+    deliver(client, HEADER + b"\r\n\xe6\r\n")
+    assert server.ledger.accepted[0].envelope.body == "8BITMIME"
+
+
+def test_recipient_given_twice_counts_once(server, client):
+    client.begin(b"erik@other.example", b"erik@OTHER.example")
+    client.send(MESSAGE + b".\r\n")
+    client.reply()
+    assert len(server.ledger.accepted[0].envelope.recipients) == 1
+
+
+def test_pipelined_group_is_answered_in_order(server, client):
+    client.send(
+        b"MAIL FROM:<anna@firma.example>\r\nRCPT TO:<later@other.example>\r\n"
+        b"RCPT TO:<erik@other.example>\r\nRCPT TO:<no>\r\nDATA\r\n"
+    )
+    assert [client.reply()[:3] for _ in range(5)] == [b"250", b"450", b"250", b"553", b"354"]
+    client.send(MESSAGE + b".\r\n")
+    assert client.reply()[:3] == b"250"
+    (message,) = server.ledger.accepted
+    assert [recipient.address for recipient in message.envelope.recipients] == [
+        "erik@other.example"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "start"),
+    [
+        (b"MAIL FROM:<carl@other.example>", b"550 5.7.1 "),
+        (b"MAIL FROM:<carl@notfirma.example>", b"550 5.7.1 "),
+        (b"MAIL FROM:anna@firma.example", b"553 5.1.7 "),
+        (b"MAIL FROM:<anna@firma.example", b"553 5.1.7 "),
+        (b"MAIL FROM:<@x.example:anna@firma.example>", b"553 5.1.7 "),
+        (b"MAIL FROM:<anna>", b"553 5.1.7 "),
+        ("MAIL FROM:<jørgen@firma.example>".encode(), b"553 5.6.7 "),
+        (b"MAIL anna@firma.example", b"501 5.5.4 "),
+        (b"MAIL", b"501 5.5.4 "),
+        (b"MAIL FROM:<anna@firma.example> FOO=1", b"555 5.5.4 "),
+        (b"MAIL FROM:<anna@firma.example> SIZE=99999999999", b"552 5.3.4 "),
+        (b"MAIL FROM:<\xff@firma.example>", b"501 5.5.4 "),
+        (b"RCPT TO:<erik@other.example>", b"503 5.5.1 "),
+        (b"DATA", b"503 5.5.1 "),
+        (b"VRFY anna", b"252 2.1.5 "),
+        (b"EXPN staff", b"502 5.5.1 "),
+        (b"BDAT 10 LAST", b"502 5.5.1 "),
+        (b"HELP", b"214 2.0.0 "),
+        (b"NOOP", b"250 2.0.0 "),
+        (b"EHLO", b"501 5.5.4 "),
+        (b"FOO", b"500 5.5.1 "),
+        (b"", b"500 5.5.1 "),
+        (b"\xff\xfe", b"500 5.5.1 "),
+        (b"AUTH PLAIN " + b"AAAA", b"503 5.5.1 "),
+        (b"NOOP " + b"a" * 5_000, b"500 5.5.6 "),
+    ],
+)
+def test_command_is_answered(client, command, start):
+    assert client.say(command).startswith(start)
+    assert client.code(b"NOOP") == 250
+
+
+@pytest.mark.parametrize(
+    ("command", "start"),
+    [
+        (b"MAIL FROM:<anna@firma.example>", b"503 "),
+        (b"RCPT TO:<>", b"553 5.1.3 "),
+        (b"RCPT TO:<erik>", b"553 5.1.3 "),
+        (b"RCPT TO:<erik@[192.0.2.1]>", b"553 5.1.3 "),
+        ("RCPT TO:<jørgen@other.example>".encode(), b"553 5.6.7 "),
+        (b"RCPT TO:<erik@other.example> FOO=1", b"555 5.5.4 "),
+        (b"RCPT TO:<later@other.example>", b"450 4.7.1 "),
+        (b"DATA", b"554 5.5.1 "),
+        (b"DATA now", b"501 5.5.4 "),
+    ],
+)
+def test_command_after_mail_is_answered(client, command, start):
+    assert client.code(b"MAIL FROM:<anna@firma.example>") == 250
+    assert client.say(command).startswith(start)
+
+
+def test_reset_and_ehlo_forget_the_message(client):
+    for command in (b"RSET", b"EHLO again.example"):
+        assert client.code(b"MAIL FROM:<anna@firma.example>") == 250
+        assert client.code(command) == 250
+        assert client.code(b"RCPT TO:<erik@other.example>") == 503
+
+
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        (b"Subject: no author\r\n\r\n", b"554 5.6.0 "),
+        (HEADER + b"From: two@firma.example\r\n\r\n", b"554 5.6.0 "),
+        (HEADER + b"Received: by x\r\n" * 30 + b"\r\n", b"554 5.4.6 "),
+        (HEADER + b"\r\n" + b"a" * 70_000 + b"\r\n", b"554 5.6.0 "),
+        (HEADER + b"X-A: 1\r\n" * 100_000 + b"\r\n", b"554 5.6.0 "),
+        (HEADER + b"X-A: " + b"a" * 10_000_000 + b"\r\n\r\n", b"554 5.6.0 "),
+    ],
+    ids=["no From", "two From", "loop", "long line", "many fields", "10 MB field"],
+)
+def test_content_is_refused_and_the_next_one_taken(server, client, content, start):
+    assert deliver(client, content).startswith(start)
+    assert deliver(client)[:3] == b"250"
+    assert len(server.ledger.accepted) == 1
+
+
+def test_ten_megabyte_command_is_refused_once(client):
+    assert client.say(b"NOOP " + b"a" * 10_000_000).startswith(b"500 5.5.6 ")
+    assert client.code(b"NOOP") == 250
+
+
+def test_ten_thousand_recipients_are_capped(client):
+    assert client.code(b"MAIL FROM:<anna@firma.example>") == 250
+    client.send(b"".join(b"RCPT TO:<r%d@other.example>\r\n" % number for number in range(10_000)))
+    replies = [client.reply() for _ in range(10_000)]
+    assert sum(reply.startswith(b"250 ") for reply in replies) == 100
+    assert sum(reply.startswith(b"452 4.5.3 ") for reply in replies) == 9_900
+
+
+@pytest.mark.parametrize("step", ["authenticate", "mail", "rcpt", "accept"])
+def test_failure_is_temporary_and_silent(server, step, caplog):
+    server.ledger.fails_at = step
+    steps = [
+        ("authenticate", b"AUTH LOGIN YW5uYQ==", 334),
+        ("authenticate", b"Y29ycmVjdC1ob3JzZQ==", 235),
+        ("mail", b"MAIL FROM:<anna@firma.example>", 250),
+        ("rcpt", b"RCPT TO:<erik@other.example>", 250),
+        ("data", b"DATA", 354),
+        ("accept", MESSAGE + b".", 250),
+    ]
+    with Raw(server.port) as raw, caplog.at_level(logging.DEBUG):
+        raw.reply()
+        raw.say(b"EHLO x")
+        for name, command, code in steps:
+            reply = raw.say(command)
+            if name == step and code != 334:
+                break
+            assert reply.startswith(str(code).encode())
+        assert reply.startswith(b"451 4.3.0 ")
+        assert b"secret" not in reply
+        assert raw.code(b"NOOP") == 250
+    assert "RuntimeError" in caplog.text
+    assert "@" not in caplog.text
+    assert "secret" not in caplog.text
+    assert server.ledger.accepted == []
+
+
+def test_failure_before_the_greeting_hangs_up(server):
+    server.ledger.fails_at = "connect"
+    with Raw(server.port) as raw:
+        assert raw.reply() == b""
+
+
+def test_no_address_is_logged(server, client, caplog):
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("mail.log").setLevel(logging.DEBUG)
+        deliver(client)
+        client.say(b"MAIL FROM:<anna@firma.example")
+    assert "example" not in caplog.text
+
+
+def test_browser_is_turned_away(server):
+    with Raw(server.port) as raw:
+        raw.reply()
+        assert raw.code(b"POST / HTTP/1.1") == 421
+        assert raw.reply() == b""
+
+
+def test_wrong_commands_end_the_connection(client):
+    codes = [client.code(b"FOO") for _ in range(21)]
+    assert codes == [500] * 20 + [421]
+    assert client.reply() == b""
+
+
+def test_half_closed_client_still_gets_its_answer(server, client):
+    client.begin()
+    client.send(MESSAGE + b".\r\nQUIT\r\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.reply()[:3] == b"250"
+    assert client.reply()[:3] == b"221"
+
+
+def test_client_that_vanishes_in_data_leaves_nothing(server, client):
+    client.begin()
+    client.send(MESSAGE)
+    client.socket.close()
+    with Raw(server.port) as other:
+        other.sign_in()
+        assert deliver(other)[:3] == b"250"
+    assert len(server.ledger.accepted) == 1
+    assert server.listener.held == 0
+
+
+def test_undeclared_oversize_is_read_to_its_end_and_refused_once(certificates):
+    with running(limits=Limits(size=10_000)) as small, Raw(small.port) as raw:
+        raw.sign_in()
+        assert raw.code(b"MAIL FROM:<anna@firma.example> SIZE=10001") == 552
+        assert deliver(raw, HEADER + b"\r\n" + b"a" * 70 + b"\r\n" * 40_000)[:9] == b"552 5.3.4"
+        assert raw.code(b"NOOP") == 250
+        assert deliver(raw)[:3] == b"250"
+        assert small.listener.held == 0

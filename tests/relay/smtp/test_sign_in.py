@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""TLS and AUTH: nothing secret in clear, every client's way of signing in, bounded guessing."""
+
+from __future__ import annotations
+
+import base64
+import smtplib
+import ssl
+import time
+
+import pytest
+
+from tests.relay.smtp.listening import HEADER, PASSWORD, PLAIN, USER, Raw, running
+
+
+def coded(text: str) -> bytes:
+    return base64.b64encode(text.encode())
+
+
+@pytest.fixture
+def strict(certificates):
+    """A listener as in production: no signing in without TLS."""
+    with running(tls=certificates.server, plaintext=False) as listening:
+        yield listening
+
+
+@pytest.fixture
+def greeted(server):
+    with Raw(server.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        yield raw
+
+
+def test_nothing_but_starttls_works_in_clear(strict):
+    with Raw(strict.port) as raw:
+        raw.reply()
+        assert b"AUTH" not in raw.say(b"EHLO x")
+        assert raw.say(b"AUTH PLAIN " + PLAIN).startswith(b"538 5.7.11 ")
+        assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"530 5.7.0 Say STARTTLS")
+    assert strict.ledger.sign_ins == []
+
+
+def test_mail_needs_a_sign_in(greeted):
+    assert greeted.say(b"MAIL FROM:<anna@firma.example>").startswith(b"530 5.7.0 Sign in")
+
+
+def test_starttls_starts_over(strict, certificates):
+    with Raw(strict.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        assert raw.code(b"STARTTLS") == 220
+        raw.secure(certificates.client)
+        assert raw.code(b"AUTH PLAIN " + PLAIN) == 503
+        reply = raw.say(b"EHLO x")
+        assert b"AUTH PLAIN LOGIN" in reply
+        assert b"STARTTLS" not in reply
+        assert raw.code(b"STARTTLS") == 503
+        assert raw.code(b"AUTH PLAIN " + PLAIN) == 235
+
+
+def test_commands_sent_before_the_handshake_are_discarded(strict, certificates):
+    """CVE-2024-34083: octets behind STARTTLS in the same packet are an attacker's."""
+    with Raw(strict.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        raw.send(b"STARTTLS\r\nEHLO attacker\r\nAUTH PLAIN " + PLAIN + b"\r\n")
+        assert raw.reply().startswith(b"220 ")
+        raw.secure(certificates.client)
+        assert raw.code(b"NOOP") == 250
+        assert raw.code(b"AUTH PLAIN " + PLAIN) == 503
+    assert strict.ledger.sign_ins == []
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("implicit", [True, False])
+def test_tls_versions_and_cipher_are_known(strict, certificates, version, implicit):
+    context = certificates.client
+    context.minimum_version = context.maximum_version = version
+    if implicit:
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL("localhost", strict.tls_port, context=context)
+    else:
+        smtp = smtplib.SMTP("localhost", strict.port)
+        smtp.starttls(context=context)
+    with smtp:
+        smtp.login(USER, PASSWORD)
+        smtp.sendmail("anna@firma.example", "erik@other.example", HEADER + b"\r\nhej")
+    assert strict.ledger.clients[-1].tls_version == version.name.replace("_", ".")
+    assert strict.ledger.clients[-1].tls_cipher
+    assert len(strict.ledger.accepted) == 1
+
+
+def test_failed_handshake_ends_the_connection(strict):
+    for port in (strict.port, strict.tls_port):
+        with Raw(port) as raw:
+            if port == strict.port:
+                raw.reply()
+                raw.say(b"EHLO x")
+                assert raw.code(b"STARTTLS") == 220
+            raw.send(b"this is no handshake\r\n" * 20)
+            while raw.reply():
+                pass
+    deadline = time.monotonic() + 5
+    while strict.listener.conversations and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not strict.listener.conversations
+
+
+def test_starttls_without_certificate_is_temporary():
+    with running() as bare, Raw(bare.port) as raw:
+        raw.reply()
+        assert b"STARTTLS" not in raw.say(b"EHLO x")
+        assert raw.say(b"STARTTLS").startswith(b"454 4.7.0 ")
+
+
+@pytest.mark.parametrize("plain", [f"\0{USER}\0{PASSWORD}", f"{USER}\0{USER}\0{PASSWORD}"])
+@pytest.mark.parametrize("verb", [b"AUTH PLAIN ", b"auth plain ", b"AUTH Plain "])
+def test_plain_with_initial_response(greeted, verb, plain):
+    assert greeted.code(verb + coded(plain)) == 235
+
+
+def test_plain_after_a_challenge(greeted):
+    assert greeted.say(b"AUTH PLAIN") == b"334 \r\n"
+    assert greeted.code(PLAIN) == 235
+    assert greeted.code(b"AUTH PLAIN " + PLAIN) == 503
+
+
+@pytest.mark.parametrize("verb", [b"AUTH LOGIN", b"auth login"])
+def test_login_in_two_steps(greeted, verb):
+    assert greeted.say(verb) == b"334 VXNlcm5hbWU6\r\n"
+    assert greeted.say(coded(USER)) == b"334 UGFzc3dvcmQ6\r\n"
+    assert greeted.code(coded(PASSWORD)) == 235
+
+
+def test_login_with_user_name_at_once(greeted):
+    assert greeted.say(b"AUTH LOGIN " + coded(USER)) == b"334 UGFzc3dvcmQ6\r\n"
+    assert greeted.code(coded(PASSWORD)) == 235
+
+
+@pytest.mark.parametrize(
+    ("lines", "start"),
+    [
+        ([b"AUTH PLAIN", b"*"], b"501 5.7.0 "),
+        ([b"AUTH LOGIN", b"*"], b"501 5.7.0 "),
+        ([b"AUTH LOGIN", coded(USER), b"*"], b"501 5.7.0 "),
+        ([b"AUTH PLAIN !!!"], b"501 5.5.2 "),
+        ([b"AUTH PLAIN " + coded("no parts")], b"501 5.5.2 "),
+        ([b"AUTH PLAIN " + coded("a\0b\0c\0d")], b"501 5.5.2 "),
+        ([b"AUTH PLAIN " + base64.b64encode(b"\0\xff\0\xff")], b"501 5.5.2 "),
+        ([b"AUTH PLAIN", b"\xff\xff"], b"501 5.5.2 "),
+        ([b"AUTH PLAIN", b"a" * 13_000], b"500 5.5.6 "),
+        ([b"AUTH"], b"504 5.5.4 "),
+        ([b"AUTH CRAM-MD5"], b"504 5.5.4 "),
+        ([b"AUTH XOAUTH2 abc="], b"504 5.5.4 "),
+        ([b"AUTH PLAIN ="], b"501 5.5.2 "),
+        ([b"AUTH PLAIN " + coded(f"boss\0{USER}\0{PASSWORD}")], b"535 5.7.8 "),
+        ([b"AUTH PLAIN " + coded(f"\0{USER}\0wrong")], b"535 5.7.8 "),
+        ([b"AUTH PLAIN " + coded(f"\0nobody\0{PASSWORD}")], b"535 5.7.8 "),
+    ],
+)
+def test_sign_in_is_refused(greeted, lines, start):
+    for line in lines:
+        reply = greeted.say(line)
+    assert reply.startswith(start)
+    assert greeted.code(b"AUTH PLAIN " + PLAIN) == 235
+
+
+def test_unknown_user_and_wrong_password_get_the_same_words(greeted):
+    wrong = greeted.say(b"AUTH PLAIN " + coded(f"\0{USER}\0wrong"))
+    assert wrong == greeted.say(b"AUTH PLAIN " + coded("\0nobody\0wrong"))
+
+
+def test_third_failure_ends_the_connection(server, greeted):
+    wrong = b"AUTH PLAIN " + coded(f"\0{USER}\0wrong")
+    assert [greeted.code(wrong) for _ in range(3)] == [535, 535, 421]
+    assert greeted.reply() == b""
+    assert len(server.ledger.sign_ins) == 3
+
+
+def test_each_failure_takes_longer(greeted):
+    spent = []
+    for _ in range(2):
+        began = time.monotonic()
+        greeted.say(b"AUTH PLAIN " + coded(f"\0{USER}\0wrong"))
+        spent.append(time.monotonic() - began)
+    assert spent[0] >= 0.01
+    assert spent[1] >= 0.02
