@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -20,6 +21,14 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     task_default_queue="worker",
     task_routes={"relay.deliver": {"queue": "delivery"}},
-    beat_schedule={},
+    beat_schedule={
+        "own-mails": {
+            "task": "accounts.send_mails",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
+        "audit-anchor": {"task": "accounts.anchor_audit", "schedule": crontab(hour=1, minute=7)},
+        "accounts-expiry": {"task": "accounts.expire", "schedule": crontab(minute=23)},
+    },
 )
 app.autodiscover_tasks(["accounts", "relay"])

@@ -127,7 +127,9 @@ class Migration(migrations.Migration):
         Protect("accounts_backupcode", web_rows=OWN_ROW, web=ALL, staff="SELECT, UPDATE", duty=ALL),
         Protect("accounts_auditevent", web="SELECT", staff="SELECT", duty="SELECT, DELETE"),
         Protect("accounts_auditchain", web="SELECT", staff="SELECT", duty="SELECT"),
-        Protect("accounts_auditcheckpoint", web="SELECT", staff="SELECT", duty="SELECT, INSERT"),
+        Protect(
+            "accounts_auditcheckpoint", web="SELECT", staff="SELECT", duty="SELECT, INSERT, DELETE"
+        ),
         Protect(
             "accounts_auditactor",
             web_rows=f"organisation_id = {CURRENT_ORGANISATION} OR {OWN_ROW}",

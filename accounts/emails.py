@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The service's own mails: one function for each kind, and the worker's sending of what is due.
+
+A function renders the mail in the person's language and writes it as a sealed row in the
+transaction of the act, so that there is no act without its mail and no mail without its act.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import smtplib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+
+from accounts import clock, vault
+from accounts.models import Invitation, Membership, OutgoingMail, User
+
+logger = logging.getLogger(__name__)
+
+KEPT_HOURS = 72
+LONGEST_PAUSE_MINUTES = 60
+# A mail that cannot be opened or composed must not stop those behind it.
+SENDING_FAULTS = (OSError, smtplib.SMTPException, vault.VaultError, ValueError, LookupError)
+
+
+def confirm_address(email: str, language: str, token: str) -> None:
+    """Ask whether somebody meant to sign up; holds nothing that the sender could have written."""
+    _post("confirm_address", email, language, {"link": _Link("accounts:sign-up-confirm", token)})
+
+
+def address_known(email: str, language: str) -> None:
+    """Tell the owner of an address with an account that somebody signed up with it."""
+    links = {"link": _Link("accounts:sign-in"), "reset_link": _Link("accounts:password-reset")}
+    _post("address_known", email, language, links)
+
+
+def password_reset(user: User, token: str) -> None:
+    _to_person("password_reset", user, {"link": _Link("accounts:password-reset-confirm", token)})
+
+
+def password_changed(user: User) -> None:
+    _to_person("password_changed", user, {"link": _Link("accounts:password-reset")})
+
+
+def new_browser(user: User, at: datetime) -> None:
+    """Tell a person that they (or somebody) signed in from a browser not seen before."""
+    _to_person("new_browser", user, {"at": at, "link": _Link("accounts:security")})
+
+
+def second_factor_changed(user: User, change: str) -> None:
+    """`change` is "added", "removed" or "codes"."""
+    _to_person(
+        "second_factor_changed", user, {"change": change, "link": _Link("accounts:security")}
+    )
+
+
+def invitation(invitation: Invitation, inviter: User, token: str) -> None:
+    context = {
+        "organisation": invitation.organisation,
+        "inviter": inviter,
+        "role": invitation.get_role_display,
+        "expires_at": invitation.expires_at,
+        "link": _Link("accounts:invitation", token),
+    }
+    _post("invitation", invitation.email, inviter.language, context, invitation.organisation_id)
+
+
+def membership_waiting(membership: Membership, owner: User) -> None:
+    """Tell an owner that somebody took up an invitation and waits to be let in."""
+    context = _of_membership(membership) | {"link": _Link("accounts:team")}
+    _to_person("membership_waiting", owner, context, membership.organisation_id)
+
+
+def membership_approved(membership: Membership) -> None:
+    context = _of_membership(membership) | {"link": _Link("accounts:sign-in")}
+    _to_person("membership_approved", membership.user, context, membership.organisation_id)
+
+
+def membership_refused(membership: Membership) -> None:
+    context = _of_membership(membership)
+    _to_person("membership_refused", membership.user, context, membership.organisation_id)
+
+
+def membership_ended(membership: Membership) -> None:
+    context = _of_membership(membership)
+    _to_person("membership_ended", membership.user, context, membership.organisation_id)
+
+
+def role_changed(membership: Membership) -> None:
+    context = _of_membership(membership)
+    _to_person("role_changed", membership.user, context, membership.organisation_id)
+
+
+def operator_alert(kind: str, subject: str) -> OutgoingMail:
+    """Return the mail about an alert, not saved: who raises it may have no Django connection."""
+    context = {"kind": kind, "subject": subject}
+    return _compose("operator_alert", settings.OPERATOR_EMAIL, settings.LANGUAGE_CODE, context)
+
+
+class _Link:
+    """A page of the portal, written out in the language that is active when it is rendered."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.name = name
+        self.arguments = arguments
+
+    def __str__(self) -> str:
+        site: str = settings.SITE_URL
+        return site.rstrip("/") + reverse(self.name, args=self.arguments)
+
+
+def _of_membership(membership: Membership) -> dict[str, Any]:
+    return {
+        "organisation": membership.organisation,
+        "person": membership.user,
+        "role": membership.get_role_display,
+    }
+
+
+def _to_person(
+    kind: str, user: User, context: Mapping[str, Any], organisation_id: UUID | None = None
+) -> None:
+    _post(kind, user.email, user.language, {"user": user, **context}, organisation_id)
+
+
+def _post(
+    kind: str,
+    email: str,
+    language: str,
+    context: Mapping[str, Any],
+    organisation_id: UUID | None = None,
+) -> None:
+    mail = _compose(kind, email, language, context)
+    mail.organisation_id = organisation_id
+    mail.save(force_insert=True)
+
+
+def _compose(kind: str, email: str, language: str, context: Mapping[str, Any]) -> OutgoingMail:
+    now, mail_id = clock.now(), uuid4()
+    letter = {"to": email, **_render(kind, language, context)}
+    sealed = vault.seal(_purpose(mail_id), json.dumps(letter).encode())
+    return OutgoingMail(id=mail_id, kind=kind, sealed=sealed, created_at=now, due_at=now)
+
+
+def _render(kind: str, language: str, context: Mapping[str, Any]) -> dict[str, str]:
+    template = f"accounts/email/{kind}"
+    with translation.override(language):
+        values = {**context, "language": language, "site": settings.SITE_URL}
+        # A subject is one line whatever a name in it holds.
+        subject = " ".join(render_to_string(f"{template}.subject.txt", values).split())
+        values["subject_line"] = subject
+        return {
+            "subject": subject,
+            "text": render_to_string(f"{template}.txt", values).strip() + "\n",
+            "html": render_to_string(f"{template}.html", values),
+        }
+
+
+def _purpose(mail_id: UUID) -> str:
+    return f"outgoing-mail|{mail_id}"
+
+
+def send_due(now: datetime) -> int:
+    """Send every mail that is due and forget it; return how many were sent. Role `duty`."""
+    backend = get_connection()
+    sent = 0
+    try:
+        while (result := _send_next(backend, now)) is not None:
+            sent += result
+    finally:
+        backend.close()
+    return sent
+
+
+def drop_undeliverable(now: datetime) -> int:
+    """Delete mails that could not be sent for KEPT_HOURS; return how many."""
+    limit = now - timedelta(hours=KEPT_HOURS)
+    count, _ = OutgoingMail.objects.filter(created_at__lte=limit).delete()
+    return count
+
+
+def _send_next(backend: BaseEmailBackend, now: datetime) -> bool | None:
+    """Send the mail that is due first; return whether it went, None when none is due."""
+    with transaction.atomic():
+        due = OutgoingMail.objects.select_for_update(skip_locked=True).filter(due_at__lte=now)
+        mail = due.order_by("due_at").first()
+        if mail is None:
+            return None
+        try:
+            backend.send_messages([_message(mail, backend)])
+        except SENDING_FAULTS as error:
+            _postpone(mail, error, now)
+            return False
+        mail.delete()
+    return True
+
+
+def _message(mail: OutgoingMail, backend: BaseEmailBackend) -> EmailMultiAlternatives:
+    letter = json.loads(vault.unseal(_purpose(mail.id), mail.sealed))
+    # The same row sent twice after a crash carries the same Message-ID (RFC 5322, section 3.6.4).
+    headers = {
+        "Message-ID": f"<{mail.id}@{settings.RELAY_HOSTNAME}>",
+        "Auto-Submitted": "auto-generated",  # RFC 3834, section 5
+    }
+    message = EmailMultiAlternatives(
+        letter["subject"], letter["text"], to=[letter["to"]], headers=headers, connection=backend
+    )
+    message.attach_alternative(letter["html"], "text/html")
+    return message
+
+
+def _postpone(mail: OutgoingMail, error: Exception, now: datetime) -> None:
+    # The text of these exceptions holds addresses: only the kind of fault is kept.
+    mail.last_error = type(error).__name__
+    mail.attempts += 1
+    minutes = min(2 ** (mail.attempts - 1), LONGEST_PAUSE_MINUTES)
+    mail.due_at = now + timedelta(minutes=minutes)
+    mail.save(update_fields=["last_error", "attempts", "due_at"])
+    logger.warning("own mail %s of kind %s not sent: %s", mail.id, mail.kind, mail.last_error)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Work of the worker (role `duty`): own mails, the audit trail's anchors, what has had its time."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from accounts import alerts, audit, clock, emails, expiry
+
+
+@shared_task(name="accounts.send_mails")
+def send_mails() -> None:
+    now = clock.now()
+    emails.send_due(now)
+    if emails.drop_undeliverable(now):
+        alerts.raise_alert("own-mail-undeliverable")
+
+
+@shared_task(name="accounts.anchor_audit")
+def anchor_audit() -> None:
+    """Nightly: expire, verify and anchor the audit trail, in this order."""
+    now = clock.now()
+    audit.expire(now)
+    if audit.verify():
+        alerts.raise_alert("audit-trail-broken")
+    audit.anchor_heads(now)
+
+
+@shared_task(name="accounts.expire")
+def expire() -> None:
+    expiry.expire(clock.now())

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import smtplib
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.core import mail
+from django.core.mail.backends.locmem import EmailBackend
+from django.db import DatabaseError, connection, connections, transaction
+
+from accounts import alerts, emails, tasks, vault
+from accounts.models import Alert, OutgoingMail, User
+from accounts.tenancy import person_context
+from tests import build
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+
+
+@pytest.fixture
+def _at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accounts.clock.now", lambda: build.NOW)
+
+
+@pytest.fixture
+def waiting(anna: User, _at_noon: None) -> User:
+    """A mail to Anna that is due."""
+    emails.password_changed(anna)
+    return anna
+
+
+class Failing(EmailBackend):
+    def send_messages(self, messages: Any) -> int:
+        raise smtplib.SMTPRecipientsRefused({"anna@due.example": (550, b"no anna@due.example")})
+
+
+def _change_and_fail(user: User) -> None:
+    with person_context(user.id):
+        emails.password_changed(user)
+        raise ZeroDivisionError
+
+
+def test_mail_is_sealed_and_in_the_transaction(anna: User) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _change_and_fail(anna)
+    emails.password_changed(anna)
+    with build.as_owner():
+        (row,) = OutgoingMail.objects.all()
+    assert b"anna" not in bytes(row.sealed)
+    letter = json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed))
+    assert letter["to"] == "anna@due.example"
+
+
+def test_web_cannot_read_mails_without_organisation(waiting: User) -> None:
+    assert OutgoingMail.objects.count() == 0
+    with person_context(waiting.id):
+        assert OutgoingMail.objects.count() == 0
+
+
+@pytest.mark.as_role("duty")
+def test_sent_mail_is_forgotten(waiting: User) -> None:
+    tasks.send_mails()
+    (message,) = mail.outbox
+    assert message.to == ["anna@due.example"]
+    assert message.extra_headers["Auto-Submitted"] == "auto-generated"
+    assert message.message()["Message-ID"].endswith("@relay.localhost>")
+    parts = [part.get_content_type() for part in message.message().walk()]
+    assert parts == ["multipart/alternative", "text/plain", "text/html"]
+    assert OutgoingMail.objects.count() == 0
+
+
+@pytest.mark.as_role("duty")
+def test_failed_mail_waits_and_names_nobody(
+    waiting: User, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Failing"
+    caplog.set_level(logging.DEBUG)
+    assert emails.send_due(build.NOW) == 0
+    row = OutgoingMail.objects.get()
+    assert row.last_error == "SMTPRecipientsRefused"
+    assert row.due_at == build.NOW + timedelta(minutes=1)
+    assert "due.example" not in caplog.text
+    assert str(row.id) in caplog.text
+    emails.send_due(build.NOW + timedelta(minutes=1))
+    row.refresh_from_db()
+    assert row.due_at == build.NOW + timedelta(minutes=3)
+
+
+@pytest.mark.as_role("duty")
+def test_mail_that_cannot_be_opened_does_not_stop_the_next(waiting: User) -> None:
+    OutgoingMail.objects.create(
+        kind="junk", sealed=b"x", created_at=build.NOW, due_at=build.NOW - timedelta(hours=1)
+    )
+    assert emails.send_due(build.NOW) == 1
+    assert OutgoingMail.objects.get().last_error == "VaultError"
+
+
+@pytest.mark.as_role("duty")
+@pytest.mark.parametrize(("seconds", "left"), [(-1, 1), (0, 0)])
+def test_undeliverable_mail_goes_after_72_hours(
+    waiting: User, monkeypatch: pytest.MonkeyPatch, settings: Any, seconds: int, left: int
+) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Failing"
+    now = build.NOW + timedelta(hours=72, seconds=seconds)
+    monkeypatch.setattr("accounts.clock.now", lambda: now)
+    tasks.send_mails()
+    assert OutgoingMail.objects.filter(kind="password_changed").count() == left
+    assert Alert.objects.count() == 1 - left
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.as_role("duty")
+def test_two_workers_take_different_mails(waiting: User) -> None:
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT id FROM accounts_outgoingmail FOR UPDATE")
+            assert isinstance(cursor.fetchone()[0], UUID)
+        assert emails.send_due(build.NOW) == 0
+        with other.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+        assert emails.send_due(build.NOW) == 1
+    finally:
+        other.close()
+
+
+@pytest.mark.as_role("relay")
+class TestAlerts:
+    def test_first_time_mails_and_later_ones_count(self) -> None:
+        alerts.raise_alert("partition-missing", "2026-11-23")
+        alerts.raise_alert("partition-missing", "2026-11-23")
+        alert = Alert.objects.get()
+        assert (alert.count, alert.resolved_at) == (2, None)
+        assert OutgoingMail.objects.count() == 1
+
+    def test_resolved_alert_opens_anew(self) -> None:
+        alerts.raise_alert("a")
+        alerts.resolve_alert("a")
+        alerts.resolve_alert("a")
+        assert not alerts.open_alerts().exists()
+        alerts.raise_alert("a")
+        assert alerts.open_alerts().count() == 1
+        assert OutgoingMail.objects.count() == 2
+
+    @pytest.mark.usefixtures("_at_noon")
+    def test_resolved_alerts_are_forgotten(self) -> None:
+        alerts.raise_alert("a")
+        alerts.resolve_alert("a")
+        period = timedelta(days=alerts.KEPT_DAYS)
+        assert alerts.forget_resolved(build.NOW + period - timedelta(seconds=1)) == 0
+        assert alerts.forget_resolved(build.NOW + period) == 1
+
+
+def test_web_raises_no_alert() -> None:
+    with pytest.raises(DatabaseError), transaction.atomic():
+        alerts.raise_alert("a")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asynchronous_process_raises_and_resolves() -> None:
+    asyncio.run(_raise_twice_and_resolve())
+    with build.as_owner():
+        assert Alert.objects.get().count == 2
+        assert Alert.objects.get().resolved_at is not None
+        (row,) = OutgoingMail.objects.all()
+        assert vault.unseal(f"outgoing-mail|{row.id}", row.sealed)
+
+
+async def _raise_twice_and_resolve() -> None:
+    values = connection.get_connection_params()
+    names = ("host", "port", "dbname", "user", "password")
+    async with await psycopg.AsyncConnection.connect(
+        **{name: values[name] for name in names if name in values}, autocommit=True
+    ) as database:
+        await database.execute("SET ROLE relay")
+        await alerts.raise_alert_on(database, "a", "b")
+        await alerts.raise_alert_on(database, "a", "b")
+        await alerts.resolve_alert_on(database, "a", "b")

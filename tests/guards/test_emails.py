@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Every mail renders in both languages, as text and as HTML, with no name able to break out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from accounts import emails, vault
+from accounts.models import Invitation, Membership, Organisation, OutgoingMail, Role, User
+from tests import build
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+
+TOKEN = "tok-en_0123456789"
+HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
+
+KINDS: dict[str, Callable[[User, Membership, str], object]] = {
+    "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN),
+    "address_known": lambda _, __, code: emails.address_known("a@b.example", code),
+    "password_reset": lambda user, *_: emails.password_reset(user, TOKEN),
+    "password_changed": lambda user, *_: emails.password_changed(user),
+    "new_browser": lambda user, *_: emails.new_browser(user, build.NOW),
+    "second_factor_changed": lambda user, *_: emails.second_factor_changed(user, "added"),
+    "invitation": lambda user, membership, _: emails.invitation(
+        _invitation(membership.organisation), user, TOKEN
+    ),
+    "membership_waiting": lambda user, membership, _: emails.membership_waiting(membership, user),
+    "membership_approved": lambda _, membership, __: emails.membership_approved(membership),
+    "membership_refused": lambda _, membership, __: emails.membership_refused(membership),
+    "membership_ended": lambda _, membership, __: emails.membership_ended(membership),
+    "role_changed": lambda _, membership, __: emails.role_changed(membership),
+    "operator_alert": lambda *_: emails.operator_alert("beat-silent", "x").save(),
+}
+
+
+def _invitation(organisation: Organisation) -> Invitation:
+    return Invitation(
+        organisation=organisation,
+        email="ida@inviteret.example",
+        role=Role.VIEWER,
+        expires_at=build.NOW,
+    )
+
+
+def _letter(kind: str, language: str) -> dict[str, str]:
+    user = User(first_name=HOSTILE, last_name="Due", email="anna@due.example", language=language)
+    membership = Membership(
+        organisation=Organisation(name=HOSTILE, created_at=build.NOW), user=user, role=Role.VIEWER
+    )
+    with build.as_owner():
+        membership.organisation.save()
+        KINDS[kind](user, membership, language)
+        row = OutgoingMail.objects.get()
+    letter: dict[str, str] = json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed))
+    return letter
+
+
+def test_every_kind_is_here_and_has_its_three_templates() -> None:
+    functions = {
+        name
+        for name, value in vars(emails).items()
+        if inspect.isfunction(value) and value.__module__ == emails.__name__ and name[0] != "_"
+    }
+    assert functions - {"send_due", "drop_undeliverable"} == set(KINDS)
+    folder = Path(settings.BASE_DIR) / "templates" / "accounts" / "email"
+    expected = {f"{kind}.{end}" for kind in KINDS for end in ("subject.txt", "txt", "html")}
+    assert {file.name for file in folder.iterdir()} == expected | {"base.html"}
+
+
+@pytest.mark.parametrize("language", ["da", "en"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_mail_renders(kind: str, language: str) -> None:
+    letter = _letter(kind, language)
+    assert letter["subject"]
+    assert not re.search(r"[\r\n]", letter["subject"])
+    assert f'<html lang="{language if kind != "operator_alert" else "da"}">' in letter["html"]
+    for part in ("subject", "text", "html"):
+        assert "{%" not in letter[part]
+        assert "None" not in letter[part]
+        assert "&amp;lt;" not in letter[part]
+    assert "<script" not in letter["html"]
+    assert "&lt;" not in letter["text"]
+
+
+@pytest.mark.parametrize(("language", "prefix"), [("da", ""), ("en", "en/")])
+@pytest.mark.parametrize(
+    ("kind", "page"),
+    [
+        ("confirm_address", f"sign-up-confirm/{TOKEN}/"),
+        ("password_reset", f"password-reset-confirm/{TOKEN}/"),
+        ("invitation", f"invitation/{TOKEN}/"),
+        ("membership_waiting", "team/"),
+    ],
+)
+def test_link_is_in_text_and_html(kind: str, page: str, language: str, prefix: str) -> None:
+    letter = _letter(kind, language)
+    link = f"{settings.SITE_URL}/{prefix}{page}"
+    assert f"\n{link}\n" in letter["text"]
+    assert link in _Links(letter["html"]).found
+
+
+class _Links(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str | None] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.found.append(dict(attrs)["href"])
