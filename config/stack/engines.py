@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.database import LOGIN_ROLES, OWNER, roles_sql
+from config.stack.failure import StackError
 from config.stack.places import Account
 from config.stack.postgresql import PostgreSQL
 from config.stack.state import State
 from config.stack.valkey import Valkey
 
 DATABASE = "brevdue"
+REVIVALS = 5
 
 
 @dataclass(slots=True)
@@ -50,6 +54,13 @@ class Engines:
                 roles_sql(self._passwords(), DATABASE, may_create_databases=True)
             )
 
+    def revive(self) -> list[str]:
+        """Start again what ended by itself; returns its names. Raises StackError."""
+        ended = [engine for engine in (self.valkey, self.postgresql) if engine and engine.ended()]
+        for engine in ended:
+            _start_again(engine)
+        return [type(engine).__name__ for engine in ended]
+
     def stop_leftovers(self) -> None:
         """Stop what a killed launcher left."""
         if self.valkey:
@@ -76,3 +87,12 @@ class Engines:
                 name = "DATABASE_URL" if role == OWNER else f"{role.upper()}_DATABASE_URL"
                 found[name] = self.postgresql.url(role, password, DATABASE)
         return found
+
+
+def _start_again(engine: PostgreSQL | Valkey) -> None:
+    """The children of a killed PostgreSQL hold its shared memory for a moment longer."""
+    for _ in range(REVIVALS):
+        with contextlib.suppress(StackError):
+            return engine.start()
+        time.sleep(1)
+    return engine.start()

@@ -108,12 +108,12 @@ class PostgreSQL:
         self._wait()
 
     def _wait(self) -> None:
-        ready = wait_until(lambda: self._ended() or self._answers(), START_SECONDS)
-        if not ready or self._ended():
+        ready = wait_until(lambda: self.ended() or self._answers(), START_SECONDS)
+        if not ready or self.ended():
             self.stop()
             raise StackError(f"PostgreSQL did not start. Its last words:\n{tail(self.log)}")
 
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
     def _answers(self) -> bool:

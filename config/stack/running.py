@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -142,7 +143,10 @@ def _wait(stack: Stack) -> None:
 
 
 def _stay(stack: Stack) -> int:
-    wait_until(stack.ended, seconds=float("inf"), every=0.2)
+    while not stack.ended():
+        for name in stack.engines.revive():
+            print(f"{name} ended by itself and was started again.", flush=True)
+        time.sleep(0.2)
     print(f"\nA process ended by itself. The last words of {LOG}:\n{tail(LOG, 30)}", flush=True)
     return 1
 
