@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from honcho.environ import parse
 
 from config.stack.catalogues import compile_catalogues
-from config.stack.children import die_with_parent, end, open_log, spawn, tail, wait_until
+from config.stack.children import die_with_parent, end, open_log, spawn, tail
 from config.stack.engines import DATABASE, Engines
 from config.stack.environment import development_settings, private_places, write_environment
 from config.stack.failure import StackError
