@@ -5,7 +5,7 @@ STACK := $(BIN)/python -m config.stack
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all storm check checks fmt messages reset
+.PHONY: help run demo test test-all storm bench check checks fmt messages reset
 .NOTPARALLEL:
 
 help: ## show this list
@@ -25,8 +25,12 @@ test-all: .venv/dev.stamp ## the full matrix: every page, language, size and the
 	@$(STACK) provision test
 	@$(STACK) exec -- $(BIN)/pytest -n 2 -m "not storm" --cov --cov-report=term $(TESTS)
 
-storm: .venv/dev.stamp ## kill processes while mail flows (long)
-	@$(STACK) exec -- $(BIN)/pytest -m storm --timeout=3600 $(TESTS)
+storm: .venv/dev.stamp ## kill processes while mail flows; judged by three ledgers (long)
+	@$(BIN)/python -m tests.storm
+
+bench: .venv/dev.stamp ## measure against Postfix; ONLY=relay-reused for one lane
+	@$(STACK) provision bench
+	@$(BIN)/python -m tests.bench
 
 check: .venv/dev.stamp ## lint, types, import contracts, templates, migrations
 	@$(STACK) exec -- $(MAKE) --no-print-directory checks

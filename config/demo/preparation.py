@@ -102,7 +102,7 @@ def _route(organisation: Organisation, now: datetime) -> None:
     route, _ = Route.objects.for_organisation(organisation.id).get_or_create(
         organisation=organisation,
         name="Development mailbox",
-        defaults={"host": "localhost", "port": settings.MAILBOX_PORT, "created_at": now},
+        defaults={"host": "127.0.0.1", "port": settings.MAILBOX_PORT, "created_at": now},
     )
     if route.port != settings.MAILBOX_PORT:
         route.port = settings.MAILBOX_PORT

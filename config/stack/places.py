@@ -86,13 +86,10 @@ def engine_home(name: str, account: Account, *, root: Path = ROOT) -> Path:
     return outside
 
 
-def forget_engine_home(name: str, *, root: Path = ROOT) -> None:
-    link = root / "var" / name
-    if link.is_symlink():
-        shutil.rmtree(os.readlink(link), ignore_errors=True)
-        link.unlink()
-    elif link.exists():
-        shutil.rmtree(link)
+def forget_everything(root: Path = ROOT) -> None:
+    """Remove var/ and what lies elsewhere in its name."""
+    shutil.rmtree(SYSTEM_STATE / checkout_id(root), ignore_errors=True)
+    shutil.rmtree(root / "var", ignore_errors=True)
 
 
 def _open_directory(path: Path) -> Path:

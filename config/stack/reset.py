@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 from config.stack.failure import StackError
 from config.stack.leftovers import end_leftovers
-from config.stack.places import VAR, engine_account, engine_home, forget_engine_home
-from config.stack.running import ENGINES, embedded_engines, only_one
+from config.stack.places import VAR, engine_account, engine_home, forget_everything
+from config.stack.running import embedded_engines, only_one
 from config.stack.throwaway import forget_dead_runs
 
 
@@ -24,6 +22,4 @@ def reset() -> None:
             raise StackError("A test run of this checkout is going on; wait for its end.")
         end_leftovers()
         embedded_engines({}).stop_leftovers()
-        for name in (ENGINES, "test", "programs"):
-            forget_engine_home(name)
-        shutil.rmtree(VAR)
+        forget_everything()
