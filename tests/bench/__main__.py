@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Measure every lane (or ONLY one), print the table, write var/bench/latest.json; always exits 0.
+
+Usage: python -m tests.bench [--only LANE] [--messages N] [--ours-only]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from config.stack.places import ROOT, Account, engine_home
+from tests.bench.lanes import LANES, Figures, Lane, Side, measure
+from tests.bench.load import Sink
+from tests.bench.postfix import NotRun, Postfix
+from tests.rig.service import Service
+
+RESULT = ROOT / "var" / "bench" / "latest.json"
+COLUMNS = ("name", "ours", "reference", "ratio", "bar", "holds")
+
+
+def main() -> None:
+    options = _options()
+    lanes = [lane for lane in LANES if options.only in ("", lane.name)]
+    rows = uvloop.run(_measure_all(lanes, options.messages, options.ours_only))
+    _print(rows)
+    _write(rows, options.messages)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    names = ["", *(lane.name for lane in LANES)]
+    parser.add_argument("--only", default=os.environ.get("ONLY", ""), choices=names)
+    parser.add_argument("--messages", type=int, default=3000, help="in each round")
+    parser.add_argument("--ours-only", action="store_true", help="leave the reference out")
+    return parser.parse_args()
+
+
+async def _measure_all(lanes: list[Lane], messages: int, ours_only: bool) -> list[dict[str, Any]]:
+    our_sink, their_sink = Sink(), Sink()
+    service = Service.below_var("bench", await our_sink.listen())
+    postfix = Postfix(_postfix_home(), await their_sink.listen())
+    missing = "left out" if ours_only else _start(postfix)
+    try:
+        service.prepare()
+        service.start_all()
+        sides = [_our_side(service, our_sink)]
+        if not missing:
+            sides.append(Side(port=postfix.port, sink=their_sink, roots=postfix.pids))
+        rows = [_row(lane, await measure(lane, messages, sides), missing) for lane in lanes]
+    finally:
+        service.stop()
+        postfix.stop()
+    service.forget()
+    return rows
+
+
+def _postfix_home() -> Path:
+    return engine_home("bench", Account("nobody")) / "postfix"
+
+
+def _start(postfix: Postfix) -> str:
+    """Start the reference; returns why it cannot be measured, or nothing."""
+    try:
+        postfix.start()
+    except NotRun as reason:
+        return str(reason)
+    return ""
+
+
+def _our_side(service: Service, sink: Sink) -> Side:
+    return Side(
+        port=service.sign_in.port,
+        sink=sink,
+        roots=service.pids,
+        username=service.sign_in.username,
+        password=service.sign_in.password,
+    )
+
+
+def _row(lane: Lane, figures: list[Figures], missing: str) -> dict[str, Any]:
+    ours = figures[0].medians()
+    row: dict[str, Any] = {"name": lane.name, "ours": ours, "bar": lane.bar, "not_run": missing}
+    if not missing:
+        reference = figures[1].medians()
+        ratio = ours["rate"] / reference["rate"]
+        row |= {"reference": reference, "ratio": round(ratio, 2), "holds": ratio >= lane.bar}
+    return row
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    lines = [COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    for line in lines:
+        print(" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))  # noqa: T201
+    for row in rows:
+        for side in ("ours", "reference"):
+            if side in row:
+                print(_detail(row["name"], side, row[side]))  # noqa: T201
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    ours, bar = f"{row['ours']['rate']:.0f} msg/s", f">= {row['bar']}x"
+    if row["not_run"]:
+        return row["name"], ours, f"not run: {row['not_run']}", "-", bar, "not run"
+    reference, ratio = f"{row['reference']['rate']:.0f} msg/s", f"{row['ratio']:.2f}x"
+    return row["name"], ours, reference, ratio, bar, "yes" if row["holds"] else "NO"
+
+
+def _detail(name: str, side: str, found: dict[str, Any]) -> str:
+    return (
+        f"  {name} {side}: {found['cpu_ms_per_message']:.2f} CPU-ms a message, time to 250 "
+        f"p50 {found['reply_ms_p50']:.1f} ms, p99 {found['reply_ms_p99']:.1f} ms, "
+        f"{found['duplicates']} duplicates, rounds {found['rates']}"
+    )
+
+
+def _write(rows: list[dict[str, Any]], messages: int) -> None:
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "messages_a_round": messages,
+    }
+    RESULT.write_text(json.dumps({**about, "lanes": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The lanes: what is sent, against which bar, and what comes out of interleaved rounds."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bench.load import Load, Result, Sink, carry
+from tests.rig.cpu import cpu_seconds
+
+ROUNDS = 3
+WARM_UP = 300  # messages that are not counted, before the first round
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """`bar` is the least ratio of ours to the reference (relay.md §4)."""
+
+    name: str
+    bar: float
+    reuse: bool
+
+
+LANES = (Lane("relay-reused", 2.0, reuse=True), Lane("relay-new", 1.3, reuse=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two that are measured; `roots` are the processes whose processor time counts."""
+
+    port: int
+    sink: Sink
+    roots: Callable[[], list[int]]
+    username: str = ""
+    password: str = ""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the rounds of one side gave."""
+
+    rates: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+    reply_ms_p50: list[float] = field(default_factory=list)
+    reply_ms_p99: list[float] = field(default_factory=list)
+    duplicates: int = 0
+
+    def add(self, result: Result, cpu: float) -> None:
+        cuts = statistics.quantiles(result.reply_seconds, n=100)
+        self.rates.append(round(result.rate, 1))
+        self.cpu_ms.append(round(cpu * 1000 / result.messages, 3))
+        self.reply_ms_p50.append(round(cuts[49] * 1000, 2))
+        self.reply_ms_p99.append(round(cuts[98] * 1000, 2))
+        self.duplicates += result.duplicates
+
+    def medians(self) -> dict[str, Any]:
+        return {
+            "rate": statistics.median(self.rates),
+            "cpu_ms_per_message": statistics.median(self.cpu_ms),
+            "reply_ms_p50": statistics.median(self.reply_ms_p50),
+            "reply_ms_p99": statistics.median(self.reply_ms_p99),
+            "duplicates": self.duplicates,
+            "rates": self.rates,
+        }
+
+
+_runs = itertools.count(1)
+
+
+async def measure(lane: Lane, messages: int, sides: list[Side]) -> list[Figures]:
+    """Interleave the sides, so that what else the machine does weighs on all of them."""
+    figures = [Figures() for _ in sides]
+    for side in sides:
+        await _run(lane, WARM_UP, side)
+    for _ in range(ROUNDS):
+        for side, found in zip(sides, figures, strict=True):
+            before = cpu_seconds(side.roots())
+            result = await _run(lane, messages, side)
+            found.add(result, cpu_seconds(side.roots()) - before)
+    return figures
+
+
+async def _run(lane: Lane, messages: int, side: Side) -> Result:
+    load = Load(
+        port=side.port,
+        messages=messages,
+        reuse=lane.reuse,
+        username=side.username,
+        password=side.password,
+    )
+    return await carry(load, side.sink, f"{lane.name}.{next(_runs)}")

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Start the service below a directory: engines, database, one sender, processes; and stop it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.stack.children import command_line, end, open_log, spawn, wait_until
+from config.stack.engines import DATABASE, Engines
+from config.stack.environment import development_settings, private_places
+from config.stack.places import ROOT, engine_account, engine_home
+from config.stack.processes import MARK, commands, process_environment
+from config.stack.state import State, free_port
+
+DOMAIN = "bench.example"
+PROCESSES = ("smtp", "delivery", "worker", "beat")
+START_SECONDS = 60.0
+# Settings that a run of the tests or a checkout may have set and that would mix two stacks up.
+FOREIGN = ("DATABASE_URL", "REDIS_URL", "TEST_CLOCK_FILE", "DJANGO_SETTINGS_MODULE")
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What a client needs to submit mail."""
+
+    port: int
+    username: str
+    password: str
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything lies below `home`; mail goes on to `route_port` on loopback.
+
+    `extra` is put into the environment of the processes.
+    """
+
+    home: Path
+    route_port: int
+    extra: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sign_in: SignIn = field(init=False)
+    engines: Engines = field(init=False)
+
+    @classmethod
+    def below_var(cls, name: str, route_port: int, extra: dict[str, str] | None = None) -> Service:
+        """Below var/<name>, or where the engines' own user can reach when that is closed to it."""
+        place = engine_home(name, engine_account())
+        for old in place.glob("run-*"):
+            if not command_line(int(old.name.rpartition("-")[2])):
+                shutil.rmtree(old)
+        home = place / f"run-{os.getpid()}"
+        home.mkdir(mode=0o711)
+        return cls(home, route_port, extra or {})
+
+    def prepare(self) -> None:
+        """Start the engines, migrate, and make the one organisation that sends."""
+        state = State(self.home / "state.json")
+        (self.home / "engines").mkdir(mode=0o711)
+        self.engines = Engines.below(self.home / "engines", engine_account(), state, {})
+        self.engines.start()
+        self.environment = self._environment(state)
+        self._run("manage.py", "migrate", "--verbosity=0")
+        found = self._run("-m", "tests.rig.populate", str(self.route_port), DOMAIN)
+        port = int(self.environment["SMTP_PORT"])
+        self.sign_in = SignIn(port=port, **json.loads(found))
+
+    def _environment(self, state: State) -> dict[str, str]:
+        names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "MAILBOX_PORT")
+        ports = {name: free_port() for name in names}
+        inherited = {n: v for n, v in os.environ.items() if n not in FOREIGN}
+        inherited |= development_settings(ports) | self.engines.environment()
+        inherited |= private_places(self.home / "private", state, {})
+        inherited |= {
+            "RELAY_ALLOW_PLAINTEXT_AUTH": "true",
+            "RELAY_EGRESS_LOOPBACK_PORTS": str(self.route_port),
+        }
+        # The mark belongs to a checkout's own stack, whose launcher ends whatever bears it.
+        return {n: v for n, v in process_environment(inherited).items() if n != MARK}
+
+    def _run(self, *arguments: str) -> str:
+        environment = {**self.environment, "DATABASE_ROLE": "owner"}
+        command = [sys.executable, *arguments]
+        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        if answer.returncode != 0:
+            raise RuntimeError(f"{' '.join(arguments)} failed:\n{answer.stdout}{answer.stderr}")
+        return answer.stdout
+
+    def start_all(self) -> None:
+        """Start the processes and wait until the submission server greets."""
+        for name in PROCESSES:
+            self.start_process(name)
+        if not wait_until(self.greets, START_SECONDS):
+            raise RuntimeError(f"no greeting from smtp; see {self.log('smtp')}")
+
+    def start_process(self, name: str) -> None:
+        """Start one process with the very command of the Procfile."""
+        command = commands()[name].replace("var/beat", str(self.home / "beat"))
+        self.log(name).parent.mkdir(exist_ok=True)
+        with open_log(self.log(name)) as log:
+            self.processes[name] = spawn(
+                ["/bin/sh", "-c", f"exec env {command}"],
+                ending=signal.SIGTERM,
+                log=log,
+                environment={**self.environment, **self.extra},
+                cwd=ROOT,
+            )
+
+    def pids(self) -> list[int]:
+        """The ids of everything started here, engines included."""
+        engines = (self.engines.postgresql, self.engines.valkey)
+        found = [engine.process.pid for engine in engines if engine and engine.process]
+        return found + [process.pid for process in self.processes.values()]
+
+    def database_url(self) -> str:
+        """The database as its superuser: for looking, never for what is measured."""
+        assert self.engines.postgresql is not None
+        return self.engines.postgresql.url(database=DATABASE)
+
+    def log(self, name: str) -> Path:
+        return self.home / "log" / f"{name}.log"
+
+    def greets(self) -> bool:
+        """Whether the submission server answers a connection."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.sign_in.port), timeout=1) as server:
+                return server.recv(3) == b"220"
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End all of it: asked first, then the whole session of each process by its id."""
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                process.terminate()
+        for process in self.processes.values():
+            end(process, signal.SIGTERM, patience=8)
+            # Children of a killed celery parent live on in its session.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self.processes.clear()
+        self.engines.stop()
+
+    def forget(self) -> None:
+        """Remove the directory; one that is left behind goes with the next start."""
+        shutil.rmtree(self.home)

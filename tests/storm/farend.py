@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The third ledger: a server that has each message on the disk before it answers 250."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+# How long after our 250 the sender may still be about to commit it.
+SETTLING_SECONDS = 1.0
+SLOWEST_REPLY = 0.08  # seconds: so that kills meet transactions on their way
+MARK = re.compile(rb"^Message-ID: <([^>]*)>", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One message that lies at the far end."""
+
+    mark: str
+    arrived_at: float
+    content: bytes
+
+
+class FarEnd:
+    """Takes everything, a little slowly, and counts what is on its way."""
+
+    def __init__(self, directory: Path, chance: random.Random) -> None:
+        self.directory, self.chance = directory, chance
+        directory.mkdir(parents=True)
+        self.arrivals: list[float] = []
+        self._open = 0
+        self._answered: deque[float] = deque(maxlen=1000)
+
+    async def listen(self) -> int:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
+        self._server = server
+        return int(server.sockets[0].getsockname()[1])
+
+    def in_flight(self) -> int:
+        """Transactions begun and not answered, or answered so lately that nobody noted it yet."""
+        lately = time.monotonic() - SETTLING_SECONDS
+        return self._open + sum(instant > lately for instant in self._answered)
+
+    def copies(self) -> list[Copy]:
+        """Read the ledger back from the disk."""
+        found = []
+        for path in sorted(self.directory.glob("*.eml")):
+            content = path.read_bytes()
+            mark = MARK.search(content)
+            name = mark[1].decode() if mark else path.name
+            found.append(Copy(name, float(path.stem.split("-")[1]), content))
+        return found
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun = False
+        try:
+            writer.write(b"220 far.example ESMTP\r\n")
+            while line := await reader.readline():
+                verb = line[:4].upper()
+                if verb == b"MAIL" and not begun:
+                    begun = True
+                    self._open += 1
+                if verb == b"DATA":
+                    writer.write(b"354 go on\r\n")
+                    await self._take(await reader.readuntil(b"\r\n.\r\n"))
+                    self._open -= 1
+                    begun = False
+                writer.write(_answer(verb))
+                await writer.drain()
+        except (OSError, EOFError):
+            pass
+        finally:
+            self._open -= begun
+            writer.close()
+
+    async def _take(self, octets: bytes) -> None:
+        self._keep(octets[:-3].replace(b"\r\n..", b"\r\n."))
+        await asyncio.sleep(self.chance.random() * SLOWEST_REPLY)
+        self._answered.append(time.monotonic())
+
+    def _keep(self, content: bytes) -> None:
+        arrived_at = time.monotonic()
+        name = f"{len(self.arrivals):06d}-{arrived_at:.6f}.eml"
+        with (self.directory / name).open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self.arrivals.append(arrived_at)
+
+
+def _answer(verb: bytes) -> bytes:
+    if verb == b"EHLO":
+        return b"250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+    return b"221 2.0.0 bye\r\n" if verb == b"QUIT" else b"250 2.0.0 good\r\n"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What is killed, and how it comes back: a supervisor would start it again just so."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.stack.children import wait_until
+from config.stack.failure import StackError
+from config.stack.valkey import Valkey
+from tests.rig.service import Service
+
+BACK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`strike` hurts it, `restore` brings it back; `longest` bounds the time between, in seconds.
+
+    `needed_by_intake` says that nothing can be accepted meanwhile.
+    """
+
+    name: str
+    strike: Callable[[Service, random.Random], None]
+    restore: Callable[[Service], None]
+    longest: float = 2.0
+    shortest: float = 0.0
+    delivers: bool = False
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def children(pid: int) -> list[int]:
+    """The ids of a process's children (Linux)."""
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [int(word) for word in words]
+
+
+def _strike_process(name: str) -> Callable[[Service, random.Random], None]:
+    def strike(service: Service, _chance: random.Random) -> None:
+        process = service.processes[name]
+        process.kill()
+        process.wait()
+
+    return strike
+
+
+def _restore_process(name: str) -> Callable[[Service], None]:
+    def restore(service: Service) -> None:
+        if service.processes[name].poll() is not None:
+            service.start_process(name)
+
+    return restore
+
+
+def _strike_smtp(service: Service, chance: random.Random) -> None:
+    """The parent, or one of the processes that serve when there are several."""
+    process = service.processes["smtp"]
+    kill(chance.choice([process.pid, *children(process.pid)]))
+    wait_until(lambda: process.poll() is not None, 0.5)
+
+
+def _strike_child(service: Service, chance: random.Random) -> None:
+    if found := children(service.processes["delivery"].pid):
+        kill(chance.choice(found))
+
+
+def _strike_postgresql(service: Service, chance: random.Random) -> None:
+    """SIGQUIT is the immediate stop; SIGKILL takes the postmaster alone."""
+    server = service.engines.postgresql
+    assert server is not None
+    assert server.process is not None
+    kill(server.process.pid, chance.choice([signal.SIGQUIT, signal.SIGKILL]))
+    server.process.wait()
+
+
+def _restore_postgresql(service: Service) -> None:
+    server = service.engines.postgresql
+    assert server is not None
+    wait_until(lambda: _starts(server.start), BACK_SECONDS, every=0.2)
+
+
+def _starts(start: Callable[[], None]) -> bool:
+    # Backends of a killed postmaster hold its memory until they notice.
+    try:
+        start()
+    except StackError:
+        return False
+    return True
+
+
+def _valkey(service: Service) -> Valkey:
+    server = service.engines.valkey
+    assert server is not None
+    assert server.process is not None
+    return server
+
+
+def _strike_valkey(service: Service, _chance: random.Random) -> None:
+    process = _valkey(service).process
+    assert process is not None
+    process.kill()
+    process.wait()
+
+
+def _restore_valkey(service: Service) -> None:
+    _valkey(service).start()
+
+
+def _flush(service: Service, _chance: random.Random) -> None:
+    server = _valkey(service)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(f"AUTH {server.password}\r\nFLUSHALL\r\n".encode())
+        answers = connection.makefile("rb")
+        assert [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+OK\r\n"]
+
+
+def _pause(service: Service, _chance: random.Random) -> None:
+    process = _valkey(service).process
+    assert process is not None
+    kill(process.pid, signal.SIGSTOP)
+
+
+def _resume(service: Service) -> None:
+    process = _valkey(service).process
+    assert process is not None
+    kill(process.pid, signal.SIGCONT)
+
+
+def targets(pause: float) -> list[Target]:
+    """Everything that is struck; `pause` is the longest stop of Valkey in seconds (F4)."""
+    return [
+        Target("smtp", _strike_smtp, _restore_process("smtp")),
+        Target(
+            "delivery-parent",
+            _strike_process("delivery"),
+            _restore_process("delivery"),
+            delivers=True,
+        ),
+        Target("delivery-child", _strike_child, lambda service: None, delivers=True),
+        Target("valkey", _strike_valkey, _restore_valkey),
+        Target("postgresql", _strike_postgresql, _restore_postgresql),
+        Target("valkey-flush", _flush, lambda service: None),
+        Target("valkey-pause", _pause, _resume, longest=pause, shortest=min(pause, 10.0)),
+    ]
