@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.stack.children import wait_until
-from config.stack.failure import StackError
 from config.stack.valkey import Valkey
 from tests.rig.service import Service
-
-BACK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +84,8 @@ def _strike_postgresql(service: Service, chance: random.Random) -> None:
     server.process.wait()
 
 
-def _restore_postgresql(service: Service) -> None:
-    server = service.engines.postgresql
-    assert server is not None
-    wait_until(lambda: _starts(server.start), BACK_SECONDS, every=0.2)
-
-
-def _starts(start: Callable[[], None]) -> bool:
-    # Backends of a killed postmaster hold its memory until they notice.
-    try:
-        start()
-    except StackError:
-        return False
-    return True
+def _restore_engines(service: Service) -> None:
+    service.engines.revive()
 
 
 def _valkey(service: Service) -> Valkey:
@@ -114,10 +100,6 @@ def _strike_valkey(service: Service, _chance: random.Random) -> None:
     assert process is not None
     process.kill()
     process.wait()
-
-
-def _restore_valkey(service: Service) -> None:
-    _valkey(service).start()
 
 
 def _flush(service: Service, _chance: random.Random) -> None:
@@ -151,8 +133,8 @@ def targets(pause: float) -> list[Target]:
             delivers=True,
         ),
         Target("delivery-child", _strike_child, lambda service: None, delivers=True),
-        Target("valkey", _strike_valkey, _restore_valkey),
-        Target("postgresql", _strike_postgresql, _restore_postgresql),
+        Target("valkey", _strike_valkey, _restore_engines),
+        Target("postgresql", _strike_postgresql, _restore_engines),
         Target("valkey-flush", _flush, lambda service: None),
         Target("valkey-pause", _pause, _resume, longest=pause, shortest=min(pause, 10.0)),
     ]
