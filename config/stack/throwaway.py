@@ -63,9 +63,12 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
 @contextlib.contextmanager
 def _run_directory(tests: Path) -> Iterator[Path]:
     """A directory of this run, locked as long as this process lives and removed afterwards."""
-    run = Path(tempfile.mkdtemp(prefix="run-", dir=tests))
-    run.chmod(0o711)
-    with locked(run / "lock"):
+    with contextlib.ExitStack() as held:
+        # Nobody looks for dead runs between the making of this one and its lock.
+        with locked(tests / "runs.lock"):
+            run = Path(tempfile.mkdtemp(prefix="run-", dir=tests))
+            held.enter_context(locked(run / "lock"))
+        run.chmod(0o711)
         _make_engine_directory(run / "engines")
         try:
             yield run
@@ -90,16 +93,18 @@ def _remove(run: Path) -> None:
 
 def forget_dead_runs(tests: Path, account: Account) -> None:
     """Stop and remove what a killed run left: nobody holds the lock of its directory."""
-    for run in tests.glob("run-*"):
-        with (
-            contextlib.suppress(BlockingIOError, FileNotFoundError),
-            locked(run / "lock", wait=False),
-        ):
-            home = run / "engines"
-            state = State(run / "state.json")
-            PostgreSQL(home, account, 0, "").stop_leftover()
-            Valkey(home, account, state.kept_port("valkey_port"), "").stop_leftover()
-            _remove(run)
+    with locked(tests / "runs.lock"):
+        for run in tests.glob("run-*"):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                _forget_if_dead(run, account)
+
+
+def _forget_if_dead(run: Path, account: Account) -> None:
+    with locked(run / "lock", wait=False):
+        home, state = run / "engines", State(run / "state.json")
+        PostgreSQL(home, account, 0, "").stop_leftover()
+        Valkey(home, account, state.kept_port("valkey_port"), "").stop_leftover()
+        _remove(run)
 
 
 def _lay_template(tests: Path, run: Path, account: Account) -> State:

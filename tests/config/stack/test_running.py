@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The whole stack of a copy of this checkout: first and second start, stop, kill, broken step."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import smtplib
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.stack.children import command_line, wait_until
+from config.stack.leftovers import marked
+from config.stack.places import ROOT, SYSTEM_STATE, checkout_id
+from config.stack.ports import PORTS
+from config.stack.state import free_port
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+FOREIGN = ("DATABASE_URL", "REDIS_URL")
+
+
+class Checkout:
+    """A copy of the working tree with ports of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ports = {name: str(free_port()) for name in PORTS}
+        _copy_working_tree(root)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {n: v for n, v in os.environ.items() if not n.endswith(FOREIGN)}
+        return kept | self.ports
+
+    def launch(self, verb: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "config.stack", verb],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def facts(self):
+        return json.loads((self.root / "var" / "demo.json").read_text())
+
+    def processes(self) -> list[int]:
+        """What runs for this checkout: marked processes, and engines by their own pid files."""
+        data = (self.root / "var" / "engines").resolve()
+        found = marked(self.root)
+        for pid_file in (data / "postgresql" / "postmaster.pid", data / "valkey" / "valkey.pid"):
+            if pid_file.exists():
+                pid = int(pid_file.read_text().split()[0])
+                found += [pid] if command_line(pid) else []
+        return found
+
+
+def _copy_working_tree(root: Path) -> None:
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, names.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    made = Checkout(tmp_path / "checkout")
+    yield made
+    for pid in made.processes():
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(SYSTEM_STATE / checkout_id(made.root), ignore_errors=True)
+
+
+def _until_it_stays(launcher: subprocess.Popen[str]) -> str:
+    assert launcher.stdout
+    lines = []
+    for line in launcher.stdout:
+        lines.append(line)
+        if "Ctrl-C stops everything" in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def _send(checkout: Checkout) -> None:
+    smtp = checkout.facts["smtp"]
+    trust = ssl.create_default_context(cafile=checkout.root / smtp["ca_file"])
+    with smtplib.SMTP_SSL(smtp["host"], smtp["tls_port"], context=trust) as client:
+        client.login(smtp["username"], smtp["password"])
+        sender = smtp["sender"]
+        client.sendmail(sender, ["erik@modtager.example"], f"From: {sender}\r\n\r\nhej\r\n")
+
+
+def test_run_stays_stops_in_time_and_starts_again_with_its_data(checkout):
+    with checkout.launch("run") as launcher:
+        told = _until_it_stays(launcher)
+        assert "FAILED" not in told
+        first = checkout.facts
+        assert checkout.processes()
+        asked = time.monotonic()
+        launcher.send_signal(signal.SIGINT)
+        assert launcher.wait(timeout=10) == 0
+        assert checkout.processes() == [], f"after {time.monotonic() - asked:.1f} s"
+
+    begun = time.monotonic()
+    with checkout.launch("run") as launcher:
+        assert wait_until(lambda: _accepts(checkout), seconds=15), "no 250 within 15 s"
+        print(f"second start to first 250: {time.monotonic() - begun:.1f} s")
+        _until_it_stays(launcher)
+        assert checkout.facts == first
+        launcher.terminate()
+        assert launcher.wait(timeout=10) == 0
+
+
+def _accepts(checkout: Checkout) -> bool:
+    try:
+        _send(checkout)
+    except (OSError, smtplib.SMTPException):
+        return False
+    return True
+
+
+def test_run_recovers_after_sigkill_of_the_launcher(checkout):
+    with checkout.launch("run") as launcher:
+        _until_it_stays(launcher)
+        launcher.kill()
+    with checkout.launch("run") as launcher:
+        assert "FAILED" not in _until_it_stays(launcher)
+        launcher.kill()
+    assert wait_until(lambda: not checkout.processes(), seconds=10)
+
+
+def test_run_refuses_to_start_twice_and_starts_a_killed_engine_again(checkout):
+    with checkout.launch("run") as launcher:
+        _until_it_stays(launcher)
+        with checkout.launch("run") as second:
+            assert second.wait(timeout=20) == 1
+        data = (checkout.root / "var" / "engines" / "postgresql").resolve()
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        assert wait_until(lambda: _accepts(checkout), seconds=30)
+        launcher.send_signal(signal.SIGINT)
+        assert launcher.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("planted", "status"),
+    [
+        (None, 0),
+        ("if Content.objects", "if not Content.objects"),
+        (".endswith(sent)", '.endswith(sent + b"x")'),
+    ],
+)
+def test_demo_fails_when_a_step_does_not_hold(checkout, planted, status):
+    if planted:
+        journey = checkout.root / "config" / "demo" / "journey.py"
+        journey.write_text(journey.read_text().replace(planted, status).replace("30.0", "3.0"))
+    with checkout.launch("demo") as launcher:
+        told, _ = launcher.communicate(timeout=120)
+    assert (launcher.returncode == 0) == (planted is None), told
+    assert checkout.processes() == []
