@@ -15,8 +15,9 @@ from config.stack.places import Account, engine_account, engine_home, forget_eve
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "SYSTEM_STATE", tmp_path / "state")
     # pytest's own directories are closed to others.
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o711)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.name.startswith(("test_", "popen-", "pytest-")):
+            parent.chmod(0o711)
     return tmp_path / "state"
 
 
