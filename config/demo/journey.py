@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -63,7 +64,7 @@ def _message(sender: str) -> bytes:
         f"From: Brevdue <{sender}>",
         f"To: <{RECIPIENT}>",
         "Subject: =?utf-8?q?En_due_til_Erik?=",
-        "Date: Fri, 20 Nov 2026 12:00:00 +0000",
+        f"Date: {formatdate()}",
         f"Message-ID: <{token}@{sender.partition('@')[2]}>",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=us-ascii",
