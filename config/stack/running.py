@@ -107,14 +107,19 @@ def run(*, stay: bool) -> int:
     _follow_make()
     for number in ENDINGS:
         signal.signal(number, _leave)
-    with only_one():
-        stack = _plan(progress)
-        try:
-            return _show(stack, progress, stay=stay)
-        except Leave:
-            return 0 if stay else 1
-        finally:
-            _stop(stack, progress)
+    try:
+        with only_one():
+            return _hold(progress, stay=stay)
+    except Leave:
+        return 0 if stay else 1
+
+
+def _hold(progress: Progress, *, stay: bool) -> int:
+    stack = _plan(progress)
+    try:
+        return _show(stack, progress, stay=stay)
+    finally:
+        _stop(stack, progress)
 
 
 def _show(stack: Stack, progress: Progress, *, stay: bool) -> int:
