@@ -19,6 +19,7 @@ from config.stack.children import die_with_parent, end, open_log, spawn, tail
 from config.stack.engines import DATABASE, Engines
 from config.stack.environment import development_settings, private_places, write_environment
 from config.stack.failure import StackError
+from config.stack.given import require_roles
 from config.stack.leftovers import end_leftovers, kill_leftovers
 from config.stack.locks import locked
 from config.stack.places import ROOT, VAR, engine_account, engine_home
@@ -168,6 +169,7 @@ def _stop(stack: Stack, progress: Progress) -> None:
 def _plan(progress: Progress) -> Stack:
     """Look before anything starts: settings, ports, leftovers of a killed launcher."""
     environment = {**_dot_env(), **os.environ}
+    require_roles(environment)
     ports = chosen_ports(environment)
     if leftovers := end_leftovers():
         print(f"  Ended {leftovers} processes of a launcher that was killed.", flush=True)
