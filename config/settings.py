@@ -126,6 +126,7 @@ RELAY_RESOLVER = env.list("RELAY_RESOLVER", default=[])
 RELAY_DEVELOPMENT_DOMAINS = env.bool("RELAY_DEVELOPMENT_DOMAINS", default=False)
 RELAY_ALLOW_PLAINTEXT_AUTH = env.bool("RELAY_ALLOW_PLAINTEXT_AUTH", default=False)
 RELAY_EGRESS_LOOPBACK_PORTS = env.list("RELAY_EGRESS_LOOPBACK_PORTS", cast=int, default=[])
+RELAY_SHIFTS = env.int("RELAY_SHIFTS", default=1)
 MAILBOX_PORT = env.int("MAILBOX_PORT", default=1025)
 
 # Languages: Danish without prefix, English under /en/.

@@ -54,7 +54,10 @@ class GroupCommit(Generic[Item]):
                 await self._task
 
     def submit(self, item: Item) -> asyncio.Future[Any]:
-        """Put an item into the next batch; the future carries its result. Raises Stopped."""
+        """Put an item into the next batch; the future carries its result. Raises Stopped.
+
+        Cancelling the future takes the item back, unless it is being written already.
+        """
         if self._stopping:
             raise Stopped
         future = asyncio.get_running_loop().create_future()
@@ -67,14 +70,18 @@ class GroupCommit(Generic[Item]):
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                await self._write_one(self._take())
+                if batch := self._take():
+                    await self._write_one(batch)
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Any]]]:
-        batch = [self._waiting.popleft()]
-        weight = self._weigh(batch[0][0])
+        batch: list[tuple[Item, asyncio.Future[Any]]] = []
+        weight = 0
         while self._waiting and len(batch) < self._most and weight < self._capacity:
-            batch.append(self._waiting.popleft())
-            weight += self._weigh(batch[-1][0])
+            item, future = self._waiting.popleft()
+            # Nobody waits for it any more, so it must not happen behind their back.
+            if not future.cancelled():
+                batch.append((item, future))
+                weight += self._weigh(item)
         return batch
 
     async def _write_one(self, batch: list[tuple[Item, asyncio.Future[Any]]]) -> None:

@@ -145,7 +145,9 @@ class Desk:
 
         The notice to the sender is stored in the same commit, when any of them was.
         """
-        held: frozenset[int] = await self._group.submit(Settle(work, settlements, notice))
+        settle = self._group.submit(Settle(work, settlements, notice))
+        # What was sent is settled even when whoever sent it is cut off.
+        held: frozenset[int] = await asyncio.shield(settle)
         return held
 
     async def content(self, message_id: UUID) -> bytes | None:

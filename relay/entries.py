@@ -120,7 +120,7 @@ class Settlement:
     state: str
     at: datetime
     due_at: datetime | None = None
-    reason: str = ""
+    reason: str = ""  # why it waits; or why it ended, where state and attempt do not say it
     possible_duplicate: bool = False
     delayed_notice_at: datetime | None = None
     tried: Tried | None = None  # absent when nothing was tried: cancelled, expired on the way

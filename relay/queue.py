@@ -46,7 +46,7 @@ Clock = Callable[[], datetime]
 
 LEASE = timedelta(seconds=60)
 # Larger content is read when its turn comes, so that a claim never holds gigabytes.
-CONTENT_WITH_CLAIM = 256 * 1024
+CONTENT_WITH_CLAIM = 64 * 1024
 
 ORGANISATION_KEYS = """
 SELECT k.organisation_id, k.sealed, o.queue_lifetime_hours
@@ -90,8 +90,8 @@ WITH hour_key AS MATERIALIZED (
         %(envid)b::text[], %(recipients)b::bigint[]) c
 ), delivery AS (
     INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
-        state, possible_duplicate)
-    SELECT d.*, 'waiting', false FROM hour_key, unnest(%(d_accepted_at)b::timestamptz[],
+        state, final_reason, possible_duplicate)
+    SELECT d.*, 'waiting', '', false FROM hour_key, unnest(%(d_accepted_at)b::timestamptz[],
         %(d_message)b::uuid[], %(d_organisation)b::uuid[], %(d_position)b::bigint[],
         %(d_logged)b::text[]) d
 ), queued AS (
@@ -300,7 +300,8 @@ WITH held AS MATERIALIZED (
     FROM held WHERE tried
 ), logged AS (
     UPDATE relay_delivery d SET state = held.state, possible_duplicate = held.duplicate,
-        finished_at = CASE WHEN held.state <> 'waiting' THEN held.at END
+        finished_at = CASE WHEN held.state <> 'waiting' THEN held.at END,
+        final_reason = CASE WHEN held.state <> 'waiting' THEN held.new_reason ELSE '' END
     FROM held WHERE d.accepted_at = held.accepted_at AND d.message_id = held.message_id
         AND d.position = held.position AND d.accepted_at BETWEEN %(first)s AND %(last)s
 ), again AS (

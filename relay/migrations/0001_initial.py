@@ -344,6 +344,19 @@ class Migration(migrations.Migration):
                         verbose_name="state",
                     ),
                 ),
+                (
+                    "final_reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "none"),
+                            ("restored", "final before a restore of the database"),
+                        ],
+                        default="",
+                        max_length=20,
+                        verbose_name="reason",
+                    ),
+                ),
                 ("finished_at", models.DateTimeField(null=True, verbose_name="finished")),
                 (
                     "possible_duplicate",

@@ -68,11 +68,20 @@ class Delivery(LogRow):
         EXPIRED = "expired", _("expired")
         CANCELLED = "cancelled", _("cancelled")
 
+    class FinalReason(models.TextChoices):
+        """Why a delivery ended, where the state and the last attempt do not say it."""
+
+        NONE = "", _("none")
+        RESTORED = "restored", _("final before a restore of the database")
+
     pk = models.CompositePrimaryKey("accepted_at", "message_id", "position")
     message_id = models.UUIDField()
     position = models.PositiveSmallIntegerField()
     recipient = models.TextField(_("recipient"))
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
+    final_reason = models.CharField(
+        _("reason"), max_length=20, choices=FinalReason, default=FinalReason.NONE, blank=True
+    )
     finished_at = models.DateTimeField(_("finished"), null=True)
     possible_duplicate = models.BooleanField(_("possible duplicate"), default=False)
 

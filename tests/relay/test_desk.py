@@ -389,6 +389,7 @@ def test_settlement_outlives_a_lost_connection() -> None:
                 await other.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE usename = current_user AND pid <> pg_backend_pid()"
+                    " AND datname = current_database()"
                 )
             assert await desk.settle(work, (delivered(work.deliveries[0]),))
 

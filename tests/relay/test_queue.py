@@ -167,6 +167,7 @@ def test_unreachable_database_is_refused_and_forgiven() -> None:
                 await other.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE usename = current_user AND pid <> pg_backend_pid()"
+                    " AND datname = current_database()"
                 )
             with pytest.raises(StoreUnavailable):
                 await store.store(mail.message(house.id))

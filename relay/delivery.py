@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Carries one message's leased deliveries: open, route, send, settle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from accounts.vault import KeyGone
+from relay import outcomes
+from relay.desk import Desk, DeskFault, LeaseLost
+from relay.entries import Accepted, Leased, Settlement, Tried, Work
+from relay.models import Route
+from relay.outcomes import NoticeLimit, Telling
+from relay.routing import Routes, Waits
+from relay.sealing import Sealer
+from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.transports import RouteTarget, Transport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One message on its way; `sent` once a final dot may have left."""
+
+    work: Work
+    sent: bool = False
+    content: bytes | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Courier:
+    """Everything it takes to carry a message; one for each shift."""
+
+    desk: Desk
+    routes: Routes
+    transport: Transport
+    sealer: Sealer
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+    hostname: str
+    limit: NoticeLimit = field(default_factory=NoticeLimit)
+
+    async def carry(self, job: Job) -> bool:
+        """Bring every delivery of the job to its next state; returns whether a notice was stored.
+
+        Never raises for the remote or for a lost lease.
+        """
+        try:
+            return await self._carry(job)
+        except LeaseLost:
+            # Somebody else has it: nothing left here, and nothing is written.
+            log.warning("delivery: lease of message %s lost before the dot", job.work.message_id)
+            return False
+        except KeyGone:
+            log.warning("delivery: key of message %s is gone: settled", job.work.message_id)
+            now = self.now()
+            return await self._settle(
+                job, [outcomes.key_gone(lease, now) for lease in job.work.deliveries]
+            )
+
+    async def _carry(self, job: Job) -> bool:
+        now, work = self.now(), job.work
+        target = await self.routes.target(work.organisation_id, _domain(work))
+        if isinstance(target, Waits):
+            reason = target.reason
+            return await self._settle(
+                job, [outcomes.waiting(work, lease, reason, now) for lease in work.deliveries]
+            )
+        late = [lease for lease in work.deliveries if outcomes.too_late(lease, now)]
+        if late:
+            job.work = work = replace(
+                work, deliveries=tuple(lease for lease in work.deliveries if lease not in late)
+            )
+            await self._settle(job, [outcomes.expired(lease, now) for lease in late])
+        return await self._try(job, target) if work.deliveries else bool(late)
+
+    async def _try(self, job: Job, target: RouteTarget) -> bool:
+        started_at = self.now()
+        found = await self._send(job, target)
+        finished_at = self.now()
+        if any(outcome.scope is Scope.ROUTE and outcome.code for outcome in found):
+            # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
+            await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+        settlements = [
+            outcomes.judged(
+                job.work,
+                lease,
+                Tried(started_at=started_at, finished_at=finished_at, outcome=outcome),
+                self.random,
+            )
+            for lease, outcome in zip(job.work.deliveries, found, strict=True)
+        ]
+        return await self._settle(job, settlements)
+
+    async def _send(self, job: Job, target: RouteTarget) -> list[Outcome]:
+        work = job.work
+        content = await self._content(job)
+
+        async def on_dot() -> None:
+            await self.desk.mark_dots(work.deliveries)
+            job.sent = True
+
+        try:
+            return await self.transport.send(
+                target, work.envelope(work.deliveries), content, on_dot
+            )
+        except LeaseLost:
+            raise
+        except Exception as fault:  # noqa: BLE001 - counts as a try, so that it ends one day
+            log.error("delivery: message %s: %s", work.message_id, type(fault).__name__)
+            outcome = Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=job.sent)
+            return [outcome] * len(work.deliveries)
+
+    async def _content(self, job: Job) -> bytes:
+        """Return the content in clear. Raises KeyGone."""
+        if job.content is None:
+            work = job.work
+            sealed = work.ciphertext
+            if sealed is None:
+                sealed = await self.desk.content(work.message_id)
+            if sealed is None:
+                raise KeyGone("")
+            if self.sealer.missing([work.organisation_id], self.now()):
+                await self.desk.learn({work.organisation_id})
+            job.content = self.sealer.open(work, sealed)
+        return job.content
+
+    async def _settle(self, job: Job, settlements: Iterable[Settlement]) -> bool:
+        told = outcomes.telling(job.work, settlements)
+        notice = await self._notice(job, told)
+        try:
+            await self.desk.settle(job.work, told.settlements, notice)
+        except DeskFault:
+            # What the remote said cannot be stored: its verdict still must.
+            bare = tuple(replace(settlement, tried=None) for settlement in told.settlements)
+            await self.desk.settle(job.work, bare)
+        return notice is not None
+
+    async def _notice(self, job: Job, told: Telling) -> Accepted | None:
+        now = self.now()
+        if told.action is None or not self.limit.allows(job.work.organisation_id, now):
+            return None
+        try:
+            content = await self._content(job)
+        except KeyGone:
+            return None
+        return outcomes.notice(job.work, told, content, self.hostname, now)
+
+
+def _domain(work: Work) -> str:
+    """The domain whose route serves the mail: the sender's, or where a notification returns to."""
+    lease: Leased = work.deliveries[0]
+    return (work.sender or lease.recipient.address).rpartition("@")[2]

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What an outcome means for a delivery, and what its sender is told. Decides; does nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from accounts.ids import uuid7, uuid7_time
+from relay.entries import Accepted, Leased, Settlement, Tried, Work
+from relay.models import Delivery, QueuedDelivery
+from relay.smtp import dsn, schedule
+from relay.smtp.envelope import Envelope, Recipient
+from relay.smtp.replies import Outcome, Scope, Verdict
+
+State = Delivery.State
+Reason = QueuedDelivery.Reason
+
+# Mail without a usable route is looked at again this often; a person who resumes it is quicker.
+LOOK_AGAIN = timedelta(minutes=15)
+# A try that comes later than this after the lifetime's end is not made any more.
+LATE = timedelta(minutes=10)
+# The last try before the four hours are over may tell of the delay this much ahead of them.
+AHEAD = timedelta(minutes=30)
+NOTICES_A_MINUTE = 60
+
+
+def judged(work: Work, lease: Leased, tried: Tried, random: Callable[[], float]) -> Settlement:
+    """Decide what becomes of a delivery after an attempt."""
+    outcome, now = tried.outcome, tried.finished_at
+    settlement = Settlement(
+        delivery=lease,
+        state=State.WAITING,
+        at=now,
+        possible_duplicate=outcome.after_dot,
+        tried=tried,
+    )
+    if outcome.verdict is Verdict.DELIVERED:
+        return replace(settlement, state=State.DELIVERED)
+    if outcome.verdict is Verdict.BOUNCED:
+        return replace(settlement, state=State.BOUNCED)
+    lifetime = lease.expires_at - work.accepted_at
+    due_at = schedule.next_attempt(lease.attempts + 1, work.accepted_at, now, lifetime, random)
+    if due_at is None:
+        return replace(settlement, state=State.EXPIRED)
+    return replace(settlement, due_at=due_at, reason=_reason(outcome))
+
+
+def _reason(outcome: Outcome) -> Reason:
+    if outcome.after_dot:
+        return Reason.UNCERTAIN
+    if outcome.scope is Scope.ROUTE:
+        return Reason.SIGN_IN_REFUSED
+    if outcome.code:
+        return Reason.DEFERRED
+    # RFC 3463 §3.8: X.7.* without a reply is about security, so about TLS.
+    return Reason.TLS if outcome.enhanced.startswith("4.7.") else Reason.UNREACHABLE
+
+
+def waiting(work: Work, lease: Leased, reason: Reason, now: datetime) -> Settlement:
+    """Decide what becomes of a delivery that no route may take: it waits, but not for ever."""
+    if now >= lease.expires_at:
+        return Settlement(delivery=lease, state=State.EXPIRED, at=now)
+    due_at = min(now + LOOK_AGAIN, lease.expires_at)
+    mark = _delay_mark(work, lease)
+    if mark and now < mark:
+        due_at = min(due_at, mark)
+    return Settlement(delivery=lease, state=State.WAITING, at=now, due_at=due_at, reason=reason)
+
+
+def too_late(lease: Leased, now: datetime) -> bool:
+    """Whether the lifetime ended so long ago that no further try is made."""
+    return now > lease.expires_at + LATE
+
+
+def expired(lease: Leased, now: datetime) -> Settlement:
+    return Settlement(delivery=lease, state=State.EXPIRED, at=now)
+
+
+def key_gone(lease: Leased, now: datetime) -> Settlement:
+    """Its hour key is destroyed, so it was final once: a restore brought the row back."""
+    return Settlement(
+        delivery=lease, state=State.CANCELLED, at=now, reason=Delivery.FinalReason.RESTORED
+    )
+
+
+def _delay_mark(work: Work, lease: Leased) -> datetime | None:
+    return schedule.delay_notice_at(work.accepted_at, lease.expires_at - work.accepted_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What the sender is told: the settlements as they are then written, and about which ones."""
+
+    settlements: tuple[Settlement, ...]
+    action: dsn.Action | None
+    about: tuple[Settlement, ...]
+
+
+def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
+    """Decide whether the sender is told of failures, or else of the delay (RFC 3461 §6.2)."""
+    settled = tuple(settlements)
+    if work.is_notification:
+        # RFC 5321 §6.1: a notification never answers the null reverse-path.
+        return Telling(settled, None, ())
+    failed = tuple(filter(_tells_failure, settled))
+    if failed:
+        return Telling(settled, dsn.Action.FAILED, failed)
+    delayed = tuple(one for one in settled if _tells_delay(work, one))
+    told = tuple(replace(s, delayed_notice_at=s.at) if s in delayed else s for s in settled)
+    return Telling(told, dsn.Action.DELAYED if delayed else None, delayed)
+
+
+def _tells_failure(settlement: Settlement) -> bool:
+    final = settlement.state in (State.BOUNCED, State.EXPIRED)
+    return final and dsn.wants(settlement.delivery.recipient, dsn.Action.FAILED)
+
+
+def _tells_delay(work: Work, settlement: Settlement) -> bool:
+    lease, mark = settlement.delivery, _delay_mark(work, settlement.delivery)
+    if settlement.due_at is None or mark is None or lease.delayed_notice_at:
+        return False
+    owed = settlement.at >= mark - AHEAD and settlement.due_at > mark
+    return owed and dsn.wants(lease.recipient, dsn.Action.DELAYED)
+
+
+def notice(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> Accepted:
+    """Write the notification; it goes to the sender with the null reverse-path."""
+    assert told.action is not None
+    report = dsn.Report(
+        action=told.action,
+        message_id=work.message_id,
+        sender=work.sender,
+        failures=tuple(map(_failure, told.about)),
+        original=content,
+        accepted_at=work.accepted_at,
+        now=now,
+        expires_at=told.about[0].delivery.expires_at,
+        reporting_host=hostname,
+        envid=work.envid,
+    )
+    identifier = uuid7(now)
+    return Accepted(
+        id=identifier,
+        accepted_at=uuid7_time(identifier),
+        organisation_id=work.organisation_id,
+        credential_id=None,
+        envelope=Envelope(
+            sender="",
+            recipients=(Recipient(work.sender, notify="NEVER"),),
+            smtputf8=not work.sender.isascii(),
+        ),
+        content=dsn.build(report),
+        is_notification=True,
+    )
+
+
+def _failure(settlement: Settlement) -> dsn.Failure:
+    tried = settlement.tried
+    untried = Outcome(
+        verdict=Verdict.RETRY,
+        scope=Scope.ROUTE,
+        text=settlement.delivery.reason.replace("_", " "),
+    )
+    return dsn.Failure(
+        recipient=settlement.delivery.recipient,
+        outcome=tried.outcome if tried else untried,
+        attempted_at=tried.finished_at if tried else settlement.at,
+        expired=settlement.state == State.EXPIRED,
+    )
+
+
+class NoticeLimit:
+    """Bounds how many notifications an organisation's senders get from this process a minute."""
+
+    def __init__(self, most: int = NOTICES_A_MINUTE) -> None:
+        self._most = most
+        self._sent: dict[UUID, deque[datetime]] = {}
+
+    def allows(self, organisation_id: UUID, now: datetime) -> bool:
+        """Count one more notice, unless there were too many."""
+        sent = self._sent.setdefault(organisation_id, deque())
+        while sent and now - sent[0] >= timedelta(minutes=1):
+            sent.popleft()
+        if len(sent) >= self._most:
+            return False
+        sent.append(now)
+        return True

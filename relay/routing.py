@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Which route serves a message, or why it waits. What is read here is at most two seconds old."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connection as django_connection
+from psycopg.rows import class_row
+
+from accounts import vault
+from relay.connection import HotConnection
+from relay.models import QueuedDelivery, Route
+from relay.smtp.tls import TlsPolicy
+from relay.transports import RouteTarget
+
+FRESH = timedelta(seconds=2)
+SECRET_PURPOSE = "route-secret"  # noqa: S105 - the name of a purpose
+
+Reason = QueuedDelivery.Reason
+
+
+def seal_secret(organisation_id: UUID, secret: str) -> bytes:
+    """Return what goes into Route.sealed_secret. Open the organisation's context first."""
+    return vault.seal(SECRET_PURPOSE, secret.encode(), organisation_id=organisation_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """No route may take the mail now."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFacts:
+    """A route as it is stored; `domain` is empty when it serves every domain."""
+
+    may_send: bool
+    id: UUID | None  # None on the one row of an organisation that has no route
+    domain: str = ""
+    host: str = ""
+    port: int = 0
+    security: str = ""
+    username: str = ""
+    sealed_secret: bytes = field(default=b"", repr=False)
+    version: int = 0
+    concurrency: int = 1
+    paused: bool = False
+    pause_reason: str = ""
+
+
+def choose(routes: list[RouteFacts], domain: str) -> RouteFacts | Waits:
+    """Pick the route for mail of a sender's domain from an organisation's, in their order.
+
+    Routes of the domain itself, or of the nearest domain above it, come before general ones.
+    """
+    if not routes or not routes[0].may_send:
+        return Waits(reason=Reason.STOPPED)
+    serving = _serving([route for route in routes if route.id], domain.lower())
+    if not serving:
+        return Waits(reason=Reason.NO_ROUTE)
+    open_ones = [route for route in serving if not route.paused]
+    return open_ones[0] if open_ones else Waits(reason=_pause(serving[0]))
+
+
+def _serving(routes: list[RouteFacts], domain: str) -> list[RouteFacts]:
+    # A label boundary: "ample.example" is not above "example.example".
+    named = [r for r in routes if r.domain and f".{domain}".endswith(f".{r.domain}")]
+    nearest = max((len(route.domain) for route in named), default=0)
+    return [r for r in named if len(r.domain) == nearest] or [r for r in routes if not r.domain]
+
+
+def _pause(route: RouteFacts) -> Reason:
+    refused = route.pause_reason == Route.PauseReason.SIGN_IN_REFUSED
+    return Reason.SIGN_IN_REFUSED if refused else Reason.ROUTE_PAUSED
+
+
+ROUTES = """
+SELECT o.sending_allowed AND o.standing NOT IN ('suspended', 'closed') AS may_send, r.id,
+    coalesce(d.name, '') AS domain, coalesce(r.host, '') AS host, coalesce(r.port, 0) AS port,
+    coalesce(r.security, '') AS security, coalesce(r.username, '') AS username,
+    coalesce(r.sealed_secret, '') AS sealed_secret, coalesce(r.version, 0) AS version,
+    coalesce(r.concurrency, 1) AS concurrency, r.paused_at IS NOT NULL AS paused,
+    coalesce(r.pause_reason, '') AS pause_reason
+FROM accounts_organisation o
+LEFT JOIN relay_route r ON r.organisation_id = o.id
+LEFT JOIN relay_sendingdomain d ON d.id = r.domain_id
+WHERE o.id = %s ORDER BY r.priority, r.created_at, r.id
+"""
+# A secret that was changed meanwhile has not been refused.
+PAUSE = """
+UPDATE relay_route SET paused_at = %s, pause_reason = %s
+WHERE id = %s AND version = %s AND paused_at IS NULL
+"""
+
+
+class Routes:
+    """The routes of every organisation whose mail this process carries."""
+
+    def __init__(self, dsn: str, now: Callable[[], datetime], *, shares: int = 1) -> None:
+        """`shares`: processes that share a route's connections between them."""
+        self._connection = HotConnection(dsn)
+        self._one_at_a_time = asyncio.Lock()
+        self._now = now
+        self._shares = shares
+        self._known: dict[UUID, tuple[datetime, list[RouteFacts]]] = {}
+        self._secrets: dict[tuple[UUID, int], str] = {}
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def target(self, organisation_id: UUID, domain: str) -> RouteTarget | Waits:
+        """Return where the mail of this sender's domain goes now. Raises psycopg.Error, VaultError.
+
+        RouteTarget.secret_version is the route's version.
+        """
+        chosen = choose(await self._routes(organisation_id), domain)
+        if isinstance(chosen, Waits):
+            return chosen
+        assert chosen.id is not None
+        return RouteTarget(
+            route_id=chosen.id,
+            secret_version=chosen.version,
+            host=chosen.host,
+            port=chosen.port,
+            tls=TlsPolicy(chosen.security),
+            username=chosen.username,
+            password=await self._password(organisation_id, chosen),
+            concurrency=max(1, chosen.concurrency // self._shares),
+        )
+
+    async def pause(self, target: RouteTarget, reason: Route.PauseReason) -> None:
+        """Stop using a route until a person resumes it, unless it was changed meanwhile."""
+        async with self._one_at_a_time, self._connection.use() as connection:
+            await connection.execute(
+                PAUSE, [self._now(), reason.value, target.route_id, target.secret_version]
+            )
+        self._known.clear()
+
+    async def _routes(self, organisation_id: UUID) -> list[RouteFacts]:
+        async with self._one_at_a_time:
+            read_at, routes = self._known.get(organisation_id, (None, []))
+            if read_at is None or abs(self._now() - read_at) >= FRESH:
+                async with self._connection.use() as connection:
+                    routes = await self._read(connection, organisation_id)
+                self._known[organisation_id] = (self._now(), routes)
+            return routes
+
+    async def _read(
+        self, connection: psycopg.AsyncConnection[Any], organisation_id: UUID
+    ) -> list[RouteFacts]:
+        async with connection.cursor(row_factory=class_row(RouteFacts)) as cursor:
+            await cursor.execute(ROUTES, [organisation_id])
+            return await cursor.fetchall()
+
+    async def _password(self, organisation_id: UUID, route: RouteFacts) -> str:
+        if not route.sealed_secret or route.id is None:
+            return ""
+        key = (route.id, route.version)
+        if key not in self._secrets:
+            # The vault reads the organisation's key through Django, which needs a thread here.
+            self._secrets[key] = await asyncio.to_thread(
+                _opened, organisation_id, route.sealed_secret
+            )
+        return self._secrets[key]
+
+
+def _opened(organisation_id: UUID, sealed: bytes) -> str:
+    try:
+        return vault.unseal(SECRET_PURPOSE, sealed, organisation_id=organisation_id).decode()
+    finally:
+        django_connection.close()

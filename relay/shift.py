@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A shift: one event loop that claims mail and carries it, until told to stop or old.
+
+A shift holds one of a few slots (advisory locks); one that finds none free leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import uvloop
+from django.conf import settings
+
+from accounts import clock
+from relay.connection import HotConnection, conninfo
+from relay.delivery import Courier, Job
+from relay.desk import Desk
+from relay.egress import guard_from_settings
+from relay.entries import Work
+from relay.queue import LEASE
+from relay.routing import Routes
+from relay.sealing import Sealer, keyring_directory
+from relay.smtp.tls import make_contexts
+from relay.transports.smarthost import Smarthost
+from relay.wake import POLL_SECONDS, listen
+
+log = logging.getLogger(__name__)
+
+CLAIM_MOST = 200
+IN_FLIGHT_MOST = 1000
+# An organisation with so much in flight waits until some of it is done, so that one slow
+# mail server does not fill the whole shift.
+ORGANISATION_MOST = 100
+CLAIM_SECONDS = 600.0
+DRAIN_SECONDS = 720.0
+# Told to stop, what is between MAIL and dot gets this long; the rest goes back unsent.
+STOP_SECONDS = 5.0
+WATCH_SECONDS = 0.2
+RENEW_SECONDS = LEASE.total_seconds() / 4
+# New mail that comes within this of the first is claimed with it.
+GATHER_SECONDS = 0.003
+SLOT_CLASS = 0x42726576  # the advisory locks of shifts, apart from any other
+
+
+class Slot:
+    """One of `count` places for shifts, held by an advisory lock on a connection of its own."""
+
+    def __init__(self, dsn: str, count: int) -> None:
+        self._connection = HotConnection(dsn)
+        self._count = count
+        self._backend = 0
+
+    async def take(self) -> bool:
+        """Whether a place is held now, the one from before or a new one. Raises psycopg.Error."""
+        async with self._connection.use() as connection:
+            backend = connection.info.backend_pid
+            if backend == self._backend:
+                await connection.execute("SELECT 1")
+                return True
+            for number in range(self._count):
+                if await _try_lock(connection, number):
+                    self._backend = backend
+                    return True
+        return False
+
+    async def leave(self) -> None:
+        """Give the place up; the lock goes with the connection."""
+        self._backend = 0
+        await self._connection.close()
+
+
+async def _try_lock(connection: psycopg.AsyncConnection[Any], number: int) -> bool:
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_lock(%s::int, %s::int)", [SLOT_CLASS, number]
+    )
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+@dataclass(slots=True, kw_only=True)
+class Shift:
+    """Runs until `stop()` says so, or until it is old and `hand_over()` found a successor.
+
+    `hand_over` returns whether another shift was asked for; without one this shift goes on.
+    """
+
+    courier: Courier
+    slot: Slot
+    stop: Callable[[], bool]
+    hand_over: Callable[[], bool]
+    claim_seconds: float = CLAIM_SECONDS
+    drain_seconds: float = DRAIN_SECONDS
+    stop_seconds: float = STOP_SECONDS
+    carried: int = 0
+    _jobs: dict[asyncio.Task[None], Job] = field(default_factory=dict)
+    _load: Counter[UUID] = field(default_factory=Counter)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _closing: bool = False
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Look for mail now."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Take a slot, carry mail, drain. Returns at once when no slot is free."""
+        if not await self.slot.take():
+            await self.slot.leave()
+            return
+        await self.courier.desk.start()
+        helpers = [asyncio.create_task(act()) for act in (self._watch, self._renew)]
+        try:
+            await self._claim()
+            # The successor can begin while this shift finishes what it has.
+            await self.slot.leave()
+            await self._drain()
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._hand_back()
+            await self.courier.transport.close()
+            await self.courier.desk.stop()
+            await self.courier.routes.close()
+            await self.slot.leave()
+
+    async def _claim(self) -> None:
+        while not self._closing:
+            self._news.clear()
+            room = min(CLAIM_MOST, IN_FLIGHT_MOST - len(self._jobs))
+            works = await self._claimed(room) if room >= CLAIM_MOST // 2 else []
+            for work in works:
+                self._begin(work)
+            if sum(len(work.deliveries) for work in works) < room:
+                await self._wait_for_news()
+
+    async def _claimed(self, room: int) -> list[Work]:
+        """Claim, but do not wait for an absent database once told to stop."""
+        claim = asyncio.create_task(self.courier.desk.claim(room, self._crowded()))
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({claim, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not claim.done():
+            claim.cancel()
+            return []
+        return await claim
+
+    async def _wait_for_news(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._news.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+
+    def _begin(self, work: Work) -> None:
+        job = Job(work)
+        task = asyncio.create_task(self._carry(job))
+        self._jobs[task] = job
+        self._load[work.organisation_id] += 1
+        task.add_done_callback(self._done)
+
+    async def _carry(self, job: Job) -> None:
+        try:
+            if await self.courier.carry(job):
+                self._news.set()
+        except Exception as fault:  # noqa: BLE001 - one message must not end the shift
+            # The lease runs out by itself; whether the dot left is in the row.
+            log.error("shift: message %s: %s", job.work.message_id, type(fault).__name__)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        job = self._jobs.pop(task)
+        self.carried += 1
+        organisation = job.work.organisation_id
+        self._load[organisation] -= 1
+        # Room again: for this organisation, or at all.
+        if self._load[organisation] == ORGANISATION_MOST // 2:
+            self._news.set()
+        if len(self._jobs) == IN_FLIGHT_MOST - CLAIM_MOST:
+            self._news.set()
+        if not self._load[organisation]:
+            del self._load[organisation]
+
+    def _crowded(self) -> tuple[UUID, ...]:
+        return tuple(who for who, count in self._load.items() if count >= ORGANISATION_MOST)
+
+    async def _watch(self) -> None:
+        """Notice the stop signal, old age, and a slot that was lost with its connection."""
+        loop = asyncio.get_running_loop()
+        old_at, looked_at = loop.time() + self.claim_seconds, loop.time()
+        while not self._stopped.is_set():
+            await asyncio.sleep(WATCH_SECONDS)
+            if self.stop():
+                self._stopped.set()
+                self._close()
+            elif loop.time() >= old_at and not self._closing:
+                if await asyncio.to_thread(self.hand_over):
+                    self._close()
+                else:
+                    old_at = loop.time() + POLL_SECONDS * 30
+            elif loop.time() - looked_at > POLL_SECONDS and not self._closing:
+                looked_at = loop.time()
+                await self._keep_slot()
+
+    async def _keep_slot(self) -> None:
+        try:
+            if not await self.slot.take():
+                self._close()
+        except (psycopg.Error, OSError):
+            # The database is away: nothing can be claimed meanwhile, by anybody.
+            return
+
+    def _close(self) -> None:
+        self._closing = True
+        self._news.set()
+
+    async def _renew(self) -> None:
+        """Keep the leases of everything in hand for as long as this process lives."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            leases = tuple(lease for job in self._jobs.values() for lease in job.work.deliveries)
+            if leases:
+                await self.courier.desk.renew(leases)
+
+    async def _drain(self) -> None:
+        """Let what is in hand come to its end, less patiently once told to stop."""
+        patience = asyncio.get_running_loop().time() + self.drain_seconds
+        while self._jobs and not self._stopped.is_set():
+            if asyncio.get_running_loop().time() >= patience:
+                return
+            await asyncio.wait(list(self._jobs), timeout=WATCH_SECONDS)
+        if self._jobs:
+            await asyncio.wait(list(self._jobs), timeout=self.stop_seconds)
+
+    async def _hand_back(self) -> None:
+        """Cut off what is still on its way; what certainly did not leave goes back unsent."""
+        jobs = dict(self._jobs)
+        for task in jobs:
+            task.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        unsent = tuple(
+            lease for job in jobs.values() if not job.sent for lease in job.work.deliveries
+        )
+        if unsent:
+            await self.courier.desk.release(unsent)
+
+
+def open_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
+    """Build a shift from the settings of this process. Raises OSError when a file is missing."""
+    dsn, sealer = conninfo(), Sealer(keyring_directory())
+    courier = Courier(
+        desk=Desk(dsn, sealer, clock.now),
+        routes=Routes(dsn, clock.now, shares=settings.RELAY_SHIFTS),
+        transport=Smarthost(
+            ehlo_name=settings.RELAY_HOSTNAME,
+            contexts=make_contexts(settings.RELAY_CA_FILE),
+            guard=guard_from_settings(),
+        ),
+        sealer=sealer,
+        now=clock.now,
+        random=SystemRandom().random,
+        hostname=settings.RELAY_HOSTNAME,
+    )
+    slot = Slot(dsn, settings.RELAY_SHIFTS)
+    return Shift(courier=courier, slot=slot, stop=stop, hand_over=hand_over)
+
+
+async def work(shift: Shift) -> None:
+    """Run a shift that the bell wakes."""
+    ears = asyncio.create_task(listen(settings.REDIS_URL, shift.wake))
+    try:
+        await shift.run()
+    finally:
+        ears.cancel()
+        await asyncio.gather(ears, return_exceptions=True)
+
+
+def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> None:
+    """Work one shift in this thread, to its end."""
+
+    async def whole() -> None:
+        await work(open_shift(stop=stop, hand_over=hand_over))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(whole())
