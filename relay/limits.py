@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Counters that all SMTP processes share: mail per credential, and failed attempts to sign in.
+
+They live in Redis. Without Redis each process counts for itself, at a quarter of the limit: a
+broken counter must never mean an unlimited one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+SIGN_IN_FAILURES = 10
+SIGN_IN_SECONDS = 300
+MINUTE, DAY = 60, 86_400
+
+# Redis answers within milliseconds or not at all; a message must not wait for it.
+_PATIENCE_SECONDS = 0.5
+_PAUSE_SECONDS = 2.0  # before an unreachable Redis is asked again
+_SHARE_WITHOUT_REDIS = 4
+_MOST_KEYS = 10_000  # kept in memory by one process
+
+# KEYS[1] counter; ARGV: wanted, limit, seconds to keep. Returns how much of it is granted.
+_TAKE = """
+local left = tonumber(ARGV[2]) - tonumber(redis.call('GET', KEYS[1]) or '0')
+local granted = math.max(0, math.min(tonumber(ARGV[1]), left))
+if granted > 0 then
+  redis.call('INCRBY', KEYS[1], granted)
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+return granted
+"""
+# KEYS: failures by address and by credential, scored by time. ARGV: now, seconds, limit, token.
+# Room is taken before the password is looked at, so that parallel guesses cannot exceed it.
+_ATTEMPT = """
+for _, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', ARGV[1] - ARGV[2])
+  if redis.call('ZCARD', key) >= tonumber(ARGV[3]) then return 0 end
+end
+for _, key in ipairs(KEYS) do
+  redis.call('ZADD', key, ARGV[1], ARGV[4])
+  redis.call('EXPIRE', key, ARGV[2])
+end
+return 1
+"""
+
+Clock = Callable[[], float]
+
+
+class Unreachable(Exception):
+    """Redis did not answer."""
+
+
+class SharedCounters:
+    """The few questions put to Redis. Raises Unreachable, and then does not ask for a while."""
+
+    def __init__(self, url: str, clock: Clock = time.monotonic) -> None:
+        self._redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
+        )
+        self._clock = clock
+        self._silent_until = 0.0
+
+    async def take(self, key: str, wanted: int, limit: int, seconds: int) -> int:
+        """How much of `wanted` the counter still grants."""
+        return await self._ask(_TAKE, [key], wanted, limit, seconds)
+
+    async def attempt(self, keys: Sequence[str], token: str, now: float) -> bool:
+        """Whether one more attempt is granted for every key."""
+        limits = (now, SIGN_IN_SECONDS, SIGN_IN_FAILURES, token)
+        return bool(await self._ask(_ATTEMPT, keys, *limits))
+
+    async def forgive(self, keys: Sequence[str], token: str) -> None:
+        """The attempt was no failure."""
+        await self._ask("for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end "
+                        "return 1", keys, token)  # fmt: skip
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._redis.aclose()
+
+    async def _ask(self, script: str, keys: Sequence[str], *arguments: str | float) -> int:
+        if self._clock() < self._silent_until:
+            raise Unreachable
+        reply = self._redis.eval(script, len(keys), *keys, *arguments)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return int(await reply)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._silent_until = self._clock() + _PAUSE_SECONDS
+            log.warning("limits: Redis does not answer (%s)", type(error).__name__)
+            raise Unreachable from None
+
+
+@dataclass(slots=True)
+class _Block:
+    """A part of a limit that this process may spend without asking."""
+
+    window: int
+    left: int = 0
+    spent: int = 0  # in this window, by this process
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Allowance:
+    """Mail per credential and window. Asks Redis for a block at a time, not for each message."""
+
+    def __init__(self, counters: SharedCounters, now: Clock = time.time) -> None:
+        self._counters = counters
+        self._now = now  # seconds since 1970: windows are the same in all processes
+        self._blocks: dict[str, _Block] = {}
+
+    async def take(self, name: str, limit: int, seconds: int) -> bool:
+        """Spend one of `limit` per window of `seconds`; False when nothing is left."""
+        window = int(self._now() // seconds)
+        key = f"limit:{name}:{seconds}"
+        block = self._blocks.get(key)
+        if block is None or block.window != window:
+            block = self._open(key, window)
+        if block.left <= 0:
+            async with block.asking:
+                if block.left <= 0:
+                    block.left = await self._grant(f"{key}:{window}", block, limit, seconds)
+        if block.left <= 0:
+            return False
+        block.left -= 1
+        block.spent += 1
+        return True
+
+    def _open(self, key: str, window: int) -> _Block:
+        if len(self._blocks) >= _MOST_KEYS:
+            self._blocks.clear()
+        block = self._blocks[key] = _Block(window)
+        return block
+
+    async def _grant(self, key: str, block: _Block, limit: int, seconds: int) -> int:
+        # A twentieth, so that no process can hold much of a limit that others would need.
+        wanted = max(1, min(100, limit // 20))
+        try:
+            return await self._counters.take(key, wanted, limit, 2 * seconds)
+        except Unreachable:
+            return int(block.spent < max(1, limit // _SHARE_WITHOUT_REDIS))
+
+
+class SignInGate:
+    """At most SIGN_IN_FAILURES failed attempts in SIGN_IN_SECONDS, per address and per credential.
+
+    Keys are keyed hashes: neither addresses nor user names go to Redis.
+    """
+
+    def __init__(self, counters: SharedCounters, now: Clock = time.time) -> None:
+        self._counters = counters
+        self._now = now
+        self._failures: dict[str, deque[float]] = {}
+
+    async def enter(self, keys: Sequence[str]) -> str | None:
+        """Room for one attempt: a token to hand to `passed` or `failed`; None when there is none.
+
+        Who has failed nowhere in this process is let in without asking Redis, so an honest
+        connection costs nothing; all processes together can so exceed the limit by their number.
+        """
+        recent = max((len(self._recent(key)) for key in keys), default=0)
+        if recent == 0:
+            return ""
+        token = uuid4().hex
+        try:
+            return token if await self._counters.attempt(keys, token, self._now()) else None
+        except Unreachable:
+            return "" if recent < SIGN_IN_FAILURES // _SHARE_WITHOUT_REDIS else None
+
+    async def passed(self, keys: Sequence[str], token: str) -> None:
+        """The attempt succeeded: it leaves no trace."""
+        if token:
+            try:
+                await self._counters.forgive(keys, token)
+            except Unreachable:
+                return
+
+    async def failed(self, keys: Sequence[str], token: str) -> None:
+        """The attempt failed."""
+        for key in keys:
+            self._recent(key).append(self._now())
+        if not token:
+            try:
+                await self._counters.attempt(keys, uuid4().hex, self._now())
+            except Unreachable:
+                return
+
+    def _recent(self, key: str) -> deque[float]:
+        if len(self._failures) > _MOST_KEYS:
+            self._forget_old()
+        failures = self._failures.setdefault(key, deque(maxlen=SIGN_IN_FAILURES))
+        while failures and failures[0] <= self._now() - SIGN_IN_SECONDS:
+            failures.popleft()
+        return failures
+
+    def _forget_old(self) -> None:
+        limit = self._now() - SIGN_IN_SECONDS
+        kept = {key: times for key, times in self._failures.items() if times and times[-1] > limit}
+        self._failures = kept if len(kept) <= _MOST_KEYS else {}

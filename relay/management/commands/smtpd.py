@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from relay import smtpd
+from relay.preconditions import Unsafe
+
+
+class Command(BaseCommand):
+    help = (
+        "Receive mail over SMTP until SIGTERM; SIGHUP reads the certificate again."
+    )
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            smtpd.run(self._ready)
+        except Unsafe as reason:
+            raise CommandError(str(reason)) from None
+        except psycopg.Error as error:
+            raise CommandError(f"the database does not answer ({type(error).__name__})") from None
+        except OSError as error:
+            raise CommandError(f"a port or a file cannot be opened: {error}") from None
+
+    def _ready(self) -> None:
+        self.stdout.write(
+            f"SMTP on {settings.SMTP_HOST}, ports {settings.SMTP_PORT} and {settings.SMTPS_PORT}"
+        )
+        self.stdout.flush()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Who may send what, as the database said it at most two seconds ago."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from relay.connection import HotConnection
+
+# With the time a client takes to its next MAIL this keeps the promise that a revoked credential
+# is dead everywhere within 5 seconds.
+FRESH_SECONDS = 2.0
+_MOST_SENDERS = 20_000
+_LONGEST_USERNAME = 40  # of the column
+
+# A name whose record has gone missing keeps its right for 72 hours after it was last seen.
+SENDER = """
+SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap,
+    o.standing, o.sending_allowed, o.sending_reason,
+    ARRAY(SELECT d.name::text FROM relay_sendingdomain d
+        WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'
+            OR d.state = 'failing' AND d.verified_at > now() - interval '72 hours'))
+FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
+WHERE c.username = %s AND c.revoked_at IS NULL
+"""
+USED = """
+UPDATE relay_credential SET last_used_at = %s WHERE id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A credential in force, its organisation's standing and the domains proven to be theirs."""
+
+    credential_id: UUID
+    organisation_id: UUID
+    secret_hash: bytes = field(repr=False)
+    rate_per_minute: int
+    daily_cap: int
+    standing: str
+    sending_allowed: bool
+    sending_reason: str
+    domains: frozenset[str]  # A-labels in lower case
+
+
+class Senders:
+    """Look-ups by user name, each kept for FRESH_SECONDS, unknown names as well."""
+
+    def __init__(self, dsn: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = HotConnection(dsn)
+        self._clock = clock
+        self._known: dict[str, tuple[float, Sender | None]] = {}
+        self._asking = asyncio.Lock()  # one connection serves one statement at a time
+        self._used: set[UUID] = set()
+
+    async def find(self, username: str) -> Sender | None:
+        """The sender, or None. Raises what HotConnection.use raises when the database is away."""
+        known = self._fresh(username)
+        if known is None:
+            async with self._asking:
+                known = self._fresh(username) or await self._read(username)
+        return known[1]
+
+    def _fresh(self, username: str) -> tuple[float, Sender | None] | None:
+        known = self._known.get(username)
+        return known if known and self._clock() < known[0] else None
+
+    async def _read(self, username: str) -> tuple[float, Sender | None]:
+        until = self._clock() + FRESH_SECONDS
+        # What the column cannot hold is asked for as well, cut: an unknown name costs the same.
+        wanted = username[:_LONGEST_USERNAME].replace("\0", "")
+        async with self._connection.use() as connection:
+            cursor = await connection.execute(SENDER, [wanted], prepare=True, binary=True)
+            row = await cursor.fetchone()
+        sender = _sender(row) if row and wanted == username else None
+        if len(self._known) >= _MOST_SENDERS:
+            self._known.clear()
+        self._known[username] = until, sender
+        return until, sender
+
+    def note_use(self, sender: Sender) -> None:
+        """Remember that the credential was used; `write_uses` tells the database."""
+        self._used.add(sender.credential_id)
+
+    async def write_uses(self, now: datetime) -> None:
+        """Tell the database which credentials were used since the last call."""
+        used, self._used = self._used, set()
+        if used:
+            async with self._asking, self._connection.use() as connection:
+                await connection.execute(USED, [now, list(used)])
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        await self._connection.close()
+
+
+def _sender(row: tuple[Any, ...]) -> Sender:
+    credential, organisation, secret_hash, rate, cap, standing, allowed, reason, domains = row
+    return Sender(
+        credential_id=credential,
+        organisation_id=organisation,
+        secret_hash=bytes(secret_hash),
+        rate_per_minute=rate,
+        daily_cap=cap,
+        standing=standing,
+        sending_allowed=allowed,
+        sending_reason=reason,
+        domains=frozenset(domains),
+    )

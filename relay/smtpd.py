@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The SMTP process: sockets, certificate, policy and queue put together, and an orderly end.
+
+Several of these may share the ports (SO_REUSEPORT); nothing is kept between them but the database
+and Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import uvloop
+from django.conf import settings
+
+from accounts import clock
+from relay.connection import conninfo
+from relay.limits import Allowance, SharedCounters, SignInGate
+from relay.preconditions import Unsafe, require_safe_database
+from relay.queue import Store
+from relay.senders import Senders
+from relay.smtp.listener import Listener
+from relay.smtp.server import listen
+from relay.submission import Submission
+from relay.wakeup import Bell
+
+log = logging.getLogger(__name__)
+
+CERTIFICATE_SECONDS = 30  # between two looks at the certificate's files
+USES_SECONDS = 20
+# Shorter than the launcher's and most supervisors' patience with SIGTERM.
+GRACE_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The server's certificate and key, which may be renewed while connections are open."""
+
+    certificate: Path
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """A new server context. Raises OSError and ssl.SSLError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def changed_at(self) -> tuple[int, int]:
+        """When both files were written, in nanoseconds. Raises OSError."""
+        return self.certificate.stat().st_mtime_ns, self.key.stat().st_mtime_ns
+
+
+class Renewal:
+    """Puts a renewed certificate to use; a broken one never replaces one that works."""
+
+    def __init__(self, files: Certificate, listener: Listener) -> None:
+        self._files = files
+        self._listener = listener
+        self._seen = files.changed_at()
+
+    async def run(self) -> None:
+        """Look at the files every CERTIFICATE_SECONDS until cancelled."""
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            with contextlib.suppress(OSError):
+                if self._files.changed_at() != self._seen:
+                    self.reload()
+
+    def reload(self) -> None:
+        """New connections and new STARTTLS get what the files hold now."""
+        try:
+            seen = self._files.changed_at()
+            self._listener.tls = self._files.context()
+        except OSError as error:  # ssl.SSLError is one
+            log.error("smtpd: the certificate cannot be read (%s)", type(error).__name__)
+            return
+        self._seen = seen
+        log.info("smtpd: certificate read again")
+
+
+def certificate_files() -> Certificate | None:
+    """What the settings name. Raises Unsafe when there is none and there must be one."""
+    if settings.SMTP_TLS_CERT and settings.SMTP_TLS_KEY:
+        return Certificate(Path(settings.SMTP_TLS_CERT), Path(settings.SMTP_TLS_KEY))
+    if not settings.RELAY_ALLOW_PLAINTEXT_AUTH:
+        raise Unsafe("SMTP_TLS_CERT and SMTP_TLS_KEY must name a certificate and its key")
+    return None
+
+
+def bound(port: int) -> socket.socket:
+    """A listening socket on SMTP_HOST. Raises OSError."""
+    host = settings.SMTP_HOST
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, reuse_port=True, backlog=512)
+
+
+async def serve(ready: Callable[[], None] = lambda: None) -> None:
+    """Run until SIGTERM or SIGINT. Raises Unsafe, OSError and psycopg.Error before it is ready."""
+    files = certificate_files()
+    await require_safe_database(conninfo())
+    async with _policy() as policy:
+        listener = Listener(
+            hostname=settings.RELAY_HOSTNAME,
+            policy=policy,
+            tls=files.context() if files else None,
+            help_url=f"{settings.SITE_URL}/help/smtp",
+            plaintext_sign_in=settings.RELAY_ALLOW_PLAINTEXT_AUTH,
+        )
+        await _open(listener, with_tls=files is not None)
+        async with _renewing(files, listener):
+            ready()
+            await _signalled()
+            await listener.stop(GRACE_SECONDS)
+
+
+async def _open(listener: Listener, *, with_tls: bool) -> None:
+    await listen(listener, bound(settings.SMTP_PORT))
+    if with_tls:
+        await listen(listener, bound(settings.SMTPS_PORT), implicit_tls=True)
+
+
+@contextlib.asynccontextmanager
+async def _policy() -> AsyncIterator[Submission]:
+    """The policy with everything behind it running; ends after the last message is stored."""
+    bell = Bell(settings.REDIS_URL)
+    counters = SharedCounters(settings.REDIS_URL)
+    senders = Senders(conninfo())
+    store = Store.of_settings(bell.ring)
+    await store.start()
+    try:
+        async with _beside(bell.run), _beside(lambda: _write_uses(senders)):
+            yield Submission(
+                senders=senders,
+                store=store,
+                allowance=Allowance(counters),
+                gate=SignInGate(counters),
+                hostname=settings.RELAY_HOSTNAME,
+                now=clock.now,
+            )
+            await store.stop()
+    finally:
+        for part in (senders, counters, bell):
+            await part.close()
+
+
+async def _write_uses(senders: Senders) -> None:
+    while True:
+        await asyncio.sleep(USES_SECONDS)
+        try:
+            await senders.write_uses(clock.now())
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("smtpd: last use not written (%s)", type(error).__name__)
+
+
+@contextlib.asynccontextmanager
+async def _renewing(files: Certificate | None, listener: Listener) -> AsyncIterator[None]:
+    if files is None:
+        yield
+        return
+    renewal = Renewal(files, listener)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, renewal.reload)
+    async with _beside(renewal.run):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run `work` until the block ends."""
+    task = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _signalled() -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def run(ready: Callable[[], None] = lambda: None) -> None:
+    """Serve on uvloop. Raises what `serve` raises."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(ready))

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The policy of the submission server: who signs in, who may send as whom, and how much."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from accounts import vault
+from accounts.ids import uuid7, uuid7_time
+from accounts.models import Organisation
+from relay.entries import Accepted, StoreUnavailable
+from relay.limits import DAY, MINUTE, Allowance, SignInGate
+from relay.senders import Sender, Senders
+from relay.smtp import answers, headers
+from relay.smtp.addresses import Address, within
+from relay.smtp.answers import Answer
+from relay.smtp.envelope import Recipient
+from relay.smtp.policy import Client, Message
+
+log = logging.getLogger(__name__)
+
+SECRET_PURPOSE = "smtp-credential"  # noqa: S105 - the name of a purpose
+_KEY_PURPOSE = "sign-in-limit"
+# Compared with when the name is unknown: both ways do the same work.
+_NOBODY = bytes(32)
+
+Standing = Organisation.Standing
+_WAITING = frozenset({Standing.UNPAID, Standing.SUSPENDED})
+_OVER = frozenset({Standing.CLOSING, Standing.CLOSED})
+
+
+class Storage(Protocol):
+    """Where accepted mail goes (relay/queue.py)."""
+
+    async def store(self, message: Accepted) -> None:
+        """Return after the commit. Raises StoreUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What a connection proved; everything else is looked up again for each message."""
+
+    username: str
+    secret_hash: bytes
+
+
+class Submission:
+    """Implements relay.smtp.policy.Policy."""
+
+    def __init__(
+        self,
+        *,
+        senders: Senders,
+        store: Storage,
+        allowance: Allowance,
+        gate: SignInGate,
+        hostname: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._senders = senders
+        self._store = store
+        self._allowance = allowance
+        self._gate = gate
+        self._hostname = hostname
+        self._now = now
+
+    async def connect(self, client: Client) -> Answer | None:
+        """Everybody may try to sign in."""
+        return None
+
+    async def authenticate(self, client: Client, username: str, password: str) -> object:
+        """Same work and same words for an unknown name as for a wrong password."""
+        keys = [_limit_key("address", client.address), _limit_key("credential", username)]
+        token = await self._gate.enter(keys)
+        if token is None:
+            return answers.THROTTLED
+        sender = await self._senders.find(username)
+        shown = vault.keyed_hash(SECRET_PURPOSE, password.encode())
+        known = sender.secret_hash if sender else _NOBODY
+        if not hmac.compare_digest(shown, known) or sender is None:
+            await self._gate.failed(keys, token)
+            return answers.WRONG_SIGN_IN
+        await self._gate.passed(keys, token)
+        self._senders.note_use(sender)
+        return SignedIn(username, sender.secret_hash)
+
+    async def mail(self, client: Client, sender: Address | None) -> Answer | None:
+        """Looked up anew for each message, so that a live connection notices what changed."""
+        who = await self._sender(client)
+        if who is None:
+            return answers.REVOKED
+        refusal = _standing_refusal(who)
+        if refusal is not None:
+            return refusal
+        # The null reverse-path is for notifications (RFC 5321 §4.5.5); From is checked anyway.
+        if sender is not None and not within(sender.domain, who.domains):
+            return answers.SENDER_DOMAIN
+        return await self._amount_refusal(who)
+
+    async def _sender(self, client: Client) -> Sender | None:
+        identity = client.identity
+        assert isinstance(identity, SignedIn)
+        who = await self._senders.find(identity.username)
+        # A new secret ends the connections that were opened with the old one.
+        return who if who and who.secret_hash == identity.secret_hash else None
+
+    async def _amount_refusal(self, who: Sender) -> Answer | None:
+        name = str(who.credential_id)
+        if not await self._allowance.take(name, who.rate_per_minute, MINUTE):
+            return answers.OVER_RATE
+        if not await self._allowance.take(name, who.daily_cap, DAY):
+            return answers.OVER_DAY
+        return None
+
+    async def rcpt(self, client: Client, recipient: Recipient) -> Answer | None:
+        """Any recipient: what may be sent is decided by who sends."""
+        return None
+
+    async def accept(self, client: Client, message: Message) -> Answer:
+        """Check the authors, put the trace in front, and store."""
+        who = await self._sender(client)
+        if who is None:
+            return answers.REVOKED
+        shown = (*message.header.authors, *message.header.senders)
+        if not all(within(address.domain, who.domains) for address in shown):
+            return answers.AUTHOR_DOMAIN
+        accepted = self._accepted(client, message, who)
+        try:
+            await self._store.store(accepted)
+        except StoreUnavailable:
+            return answers.FAILED
+        self._senders.note_use(who)
+        return answers.queued(str(accepted.id))
+
+    def _accepted(self, client: Client, message: Message, who: Sender) -> Accepted:
+        identifier = uuid7(self._now())
+        return Accepted(
+            id=identifier,
+            accepted_at=uuid7_time(identifier),
+            organisation_id=who.organisation_id,
+            credential_id=who.credential_id,
+            envelope=message.envelope,
+            content=self._traced(client, message, identifier),
+            tls_version=client.tls_version,
+            tls_cipher=client.tls_cipher,
+        )
+
+    def _traced(self, client: Client, message: Message, identifier: UUID) -> bytes:
+        trace = headers.Trace(
+            hostname=self._hostname,
+            queue_id=str(identifier),
+            at=uuid7_time(identifier),
+            protocol=_protocol(client, utf8=message.envelope.smtputf8),
+            tls=client.tls_version,
+        )
+        return headers.edit(message.content, message.header, trace)
+
+
+def _standing_refusal(who: Sender) -> Answer | None:
+    """Permanent when there is no agreement, temporary while somebody has to decide."""
+    if who.standing in _WAITING:
+        return answers.SUSPENDED
+    if who.standing in _OVER:
+        return answers.NO_AGREEMENT
+    if who.sending_allowed:
+        return None
+    stopped = who.sending_reason == Organisation.SendingReason.STAFF
+    return answers.SUSPENDED if stopped else answers.NO_AGREEMENT
+
+
+def _protocol(client: Client, *, utf8: bool) -> str:
+    """The `with` word of Received (RFC 3848 §2, RFC 6531 §4.3); signing in is never left out."""
+    return ("UTF8SMTP" if utf8 else "ESMTP") + ("SA" if client.tls_version else "A")
+
+
+def _limit_key(kind: str, value: str) -> str:
+    return f"sign-in:{kind}:" + vault.keyed_hash(_KEY_PURPOSE, value.encode()).hex()
