@@ -136,9 +136,10 @@ async def _policy() -> AsyncIterator[Submission]:
     counters = SharedCounters(settings.REDIS_URL)
     senders = Senders(conninfo())
     store = Store.of_settings(bell.ring)
+    bell.start()
     await store.start()
     try:
-        async with _beside(bell.run), _beside(lambda: _write_uses(senders)):
+        async with _beside(lambda: _write_uses(senders)):
             yield Submission(
                 senders=senders,
                 store=store,
@@ -149,8 +150,9 @@ async def _policy() -> AsyncIterator[Submission]:
             )
             await store.stop()
     finally:
-        for part in (senders, counters, bell):
-            await part.close()
+        await senders.close()
+        await counters.close()
+        await bell.stop()
 
 
 async def _write_uses(senders: Senders) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -23,22 +24,31 @@ class Bell:
             url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
         )
         self._rung = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def ring(self) -> None:
         """Mail is waiting."""
         self._rung.set()
 
-    async def run(self) -> None:
-        """Pass the rings on until cancelled. Without Redis the shift looks for itself, later."""
+    def start(self) -> None:
+        """Begin to pass rings on; needs a running loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ring no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._redis.aclose()
+
+    async def _run(self) -> None:
         while True:
             await self._rung.wait()
             self._rung.clear()
             try:
                 await self._redis.publish(CHANNEL, b"")
             except (RedisError, OSError):
+                # The shift looks for itself, only later.
                 await asyncio.sleep(_SILENCE_SECONDS)
             await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def close(self) -> None:
-        """Drop the connection."""
-        await self._redis.aclose()

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,14 +74,25 @@ class Ledger:
 class Running:
     """A listener in a thread of its own: STARTTLS on `port`, implicit TLS on `tls_port`."""
 
-    def __init__(self, listener: Listener, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        ledger: Ledger | None = None,
+        around: Callable[[], contextlib.AbstractAsyncContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         self.listener = listener
-        self.ledger = ledger
+        self._ledger = ledger
+        self._around = around
         self.port = self.tls_port = 0
         self.stop_with: float | None = None
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def ledger(self) -> Ledger:
+        assert self._ledger is not None
+        return self._ledger
 
     def start(self) -> None:
         self._thread.start()
@@ -96,7 +107,11 @@ class Running:
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve())
+            runner.run(self._surrounded())
+
+    async def _surrounded(self) -> None:
+        async with self._around():
+            await self._serve()
 
     async def _serve(self) -> None:
         for implicit in (False, True):
@@ -184,15 +199,15 @@ class Raw:
     def code(self, command: bytes) -> int:
         return int(self.say(command)[:3] or 0)
 
-    def sign_in(self) -> Raw:
+    def sign_in(self, plain: bytes = PLAIN) -> Raw:
         assert self.reply().startswith(b"220 ")
         assert self.code(b"EHLO client.example") == 250
-        assert self.code(b"AUTH PLAIN " + PLAIN) == 235
+        assert self.code(b"AUTH PLAIN " + plain) == 235
         return self
 
-    def begin(self, *recipients: bytes) -> None:
+    def begin(self, *recipients: bytes, sender: bytes = b"anna@firma.example") -> None:
         """Envelope and DATA, up to 354."""
-        assert self.code(b"MAIL FROM:<anna@firma.example>") == 250
+        assert self.code(b"MAIL FROM:<" + sender + b">") == 250
         for recipient in recipients or (b"erik@other.example",):
             assert self.code(b"RCPT TO:<" + recipient + b">") == 250
         assert self.code(b"DATA") == 354

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The policy on a real database and a real Redis, through real sockets."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+from django.conf import settings
+from django.db.models import Model
+
+from accounts import vault
+from accounts.ids import uuid7_time
+from accounts.models import Organisation
+from relay.entries import Accepted, StoreUnavailable
+from relay.limits import Allowance, SharedCounters, SignInGate
+from relay.models import Credential, SendingDomain
+from relay.queue import Store
+from relay.senders import Senders
+from relay.smtp.listener import Limits, Listener
+from relay.submission import SECRET_PURPOSE, Submission
+from tests import build
+from tests.relay import mail
+from tests.relay.smtp.listening import Raw, Running
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECRET = "a-secret-of-160-bits-and-more"
+MESSAGE = (
+    b"From: Anna <anna@firma.example>\r\nTo: erik@other.example\r\nBcc: ida@other.example\r\n"
+    b"Date: Sun, 22 Nov 2026 05:00:00 +0000\r\nMessage-ID: <1@firma.example>\r\n\r\nhej\r\n"
+)
+
+
+class Journal:
+    """A store that keeps what it was given, or refuses."""
+
+    def __init__(self) -> None:
+        self.messages: list[Accepted] = []
+        self.away = False
+
+    async def store(self, message: Accepted) -> None:
+        if self.away:
+            raise StoreUnavailable("no database")
+        self.messages.append(message)
+
+
+def plain(username: str, secret: str = SECRET) -> bytes:
+    return base64.b64encode(f"\0{username}\0{secret}".encode())
+
+
+def credential(organisation: Organisation, username: str = "anna", **fields: object) -> Credential:
+    with build.as_owner():
+        return Credential.objects.create(
+            organisation=organisation,
+            name="web",
+            username=username,
+            secret_hash=vault.keyed_hash(SECRET_PURPOSE, SECRET.encode()),
+            created_at=build.NOW,
+            **fields,
+        )
+
+
+def domain(organisation: Organisation, name: str, state: str = "verified") -> None:
+    with build.as_owner():
+        SendingDomain.objects.create(
+            organisation=organisation, name=name, token="x", state=state, created_at=build.NOW
+        )
+
+
+def change(model: type[Model], **fields: object) -> None:
+    with build.as_owner():
+        model._default_manager.update(**fields)
+
+
+@pytest.fixture(autouse=True)
+def _no_old_counts() -> None:
+    with redis.Redis.from_url(settings.REDIS_URL) as counters:
+        counters.flushdb()
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def anna_sends() -> Credential:
+    house = mail.organisation()
+    domain(house, "firma.example")
+    return credential(house)
+
+
+@contextlib.contextmanager
+def serving(journal: Journal | Store, *, redis_url: str = "", dsn: str = "") -> Iterator[Running]:
+    senders = Senders(dsn or mail.dsn())
+    counters = SharedCounters(redis_url or settings.REDIS_URL)
+    policy = Submission(
+        senders=senders,
+        store=journal,
+        allowance=Allowance(counters),
+        gate=SignInGate(counters),
+        hostname="relay.example",
+        now=lambda: datetime.now(UTC),
+    )
+
+    @contextlib.asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        if isinstance(journal, Store):
+            await journal.start()
+        yield
+        if isinstance(journal, Store):
+            await journal.stop()
+        await senders.write_uses(datetime.now(UTC))
+        await senders.close()
+        await counters.close()
+
+    listener = Listener(
+        hostname="relay.example",
+        policy=policy,
+        tls=None,
+        plaintext_sign_in=True,
+        limits=Limits(sign_in_delay=0.0),
+    )
+    server = Running(listener, around=around)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(0.2)
+
+
+@pytest.fixture
+def server(journal) -> Iterator[Running]:
+    with serving(journal) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server, anna_sends) -> Iterator[Raw]:
+    with Raw(server.port) as raw:
+        yield raw.sign_in(plain("anna"))
+
+
+def say_data(client: Raw, content: bytes = MESSAGE) -> bytes:
+    client.begin()
+    client.send(content + b".\r\n")
+    return client.reply()
+
+
+def test_message_is_stored_with_its_trace(client, journal, anna_sends):
+    reply = say_data(client)
+    (accepted,) = journal.messages
+    assert reply == f"250 2.0.0 Queued as {accepted.id}\r\n".encode()
+    assert accepted.accepted_at == uuid7_time(accepted.id)
+    assert accepted.organisation_id == anna_sends.organisation_id
+    assert accepted.credential_id == anna_sends.id
+    trace, _, rest = accepted.content.partition(b"\r\nFrom: ")
+    wanted = f"Received: by relay.example with ESMTPA\r\n\tid {accepted.id}; "
+    assert trace.startswith(wanted.encode())
+    assert b"127.0.0.1" not in accepted.content
+    assert b"client.example" not in accepted.content
+    assert b"From: " + rest == MESSAGE.replace(b"Bcc: ida@other.example\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("sender", "start"),
+    [
+        (b"anna@firma.example", b"250 "),
+        (b"anna@FIRMA.example", b"250 "),
+        (b"anna@mail.firma.example", b"250 "),
+        (b"", b"250 "),
+        (b"anna@notfirma.example", b"550 5.7.1 "),
+        (b"anna@firma.example.other.test", b"550 5.7.1 "),
+        (b"carl@other.example", b"550 5.7.1 "),
+        (b"anna@waiting.example", b"550 5.7.1 "),
+        (b"anna@carls.example", b"550 5.7.1 "),
+    ],
+)
+def test_envelope_sender_must_be_in_a_verified_domain(client, anna_sends, sender, start):
+    domain(anna_sends.organisation, "waiting.example", "pending")
+    domain(mail.organisation("Carl"), "carls.example")
+    assert client.say(b"MAIL FROM:<" + sender + b">").startswith(start)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"From: boss@other.example\r\n",
+        b"From: anna@firma.example, boss@other.example\r\n",
+        b"From: anna@notfirma.example\r\n",
+        b"From: anna@firma.example\r\nSender: boss@other.example\r\n",
+        b"From: anna@firma.example\r\nResent-From: boss@other.example\r\n",
+        b"From: anna@firma.example\r\nResent-Sender: boss@other.example\r\n",
+        b"From: anna@xn--frma-1bd.example\r\n",
+    ],
+)
+def test_every_author_must_be_in_a_verified_domain(client, journal, lines):
+    assert say_data(client, lines + b"\r\nhej\r\n").startswith(b"550 5.7.1 ")
+    assert journal.messages == []
+
+
+def test_null_sender_does_not_free_the_author(client, journal):
+    client.begin(sender=b"")
+    client.send(b"From: boss@other.example\r\n\r\n.\r\n")
+    assert client.reply().startswith(b"550 5.7.1 ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "start"),
+    [
+        ({"standing": "suspended"}, b"451 4.7.1 "),
+        ({"standing": "unpaid"}, b"451 4.7.1 "),
+        ({"standing": "closing"}, b"550 5.7.1 "),
+        ({"standing": "closed"}, b"550 5.7.1 "),
+        ({"sending_allowed": False, "sending_reason": "no_agreement"}, b"550 5.7.1 "),
+        ({"sending_allowed": False, "sending_reason": "staff"}, b"451 4.7.1 "),
+    ],
+)
+def test_organisation_that_may_not_send_is_told_so(server, anna_sends, fields, start):
+    change(Organisation, **fields)
+    with Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(start)
+
+
+@pytest.mark.parametrize(("age", "code"), [(timedelta(hours=71), 250), (timedelta(hours=73), 550)])
+def test_missing_record_stops_after_72_hours(server, anna_sends, age, code):
+    change(SendingDomain, state="failing", verified_at=datetime.now(UTC) - age)
+    with Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        assert raw.code(b"MAIL FROM:<anna@firma.example>") == code
+
+
+def test_revoked_credential_dies_in_a_live_session(client):
+    assert say_data(client)[:3] == b"250"
+    change(Credential, revoked_at=build.NOW)
+    began = time.monotonic()
+    while client.say(b"RSET")[:3] == b"250":
+        if client.say(b"MAIL FROM:<anna@firma.example>")[:3] == b"421":
+            break
+        time.sleep(0.05)
+    assert time.monotonic() - began < 5
+    assert client.reply() == b""
+
+
+def test_new_secret_ends_live_sessions(client, journal):
+    change(Credential, secret_hash=b"another")
+    time.sleep(2.1)
+    assert client.code(b"MAIL FROM:<anna@firma.example>") == 421
+
+
+def test_credential_revoked_during_data_stores_nothing(client, journal):
+    client.begin()
+    change(Credential, revoked_at=build.NOW)
+    time.sleep(2.1)
+    client.send(MESSAGE + b".\r\n")
+    assert client.reply()[:3] == b"421"
+    assert journal.messages == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [plain("anna", "wrong"), plain("nobody"), plain("anna" + "x" * 80), plain("Anna"), plain(""),
+     base64.b64encode(b"\0anna\0")],
+)  # fmt: skip
+def test_wrong_sign_in_is_refused(server, anna_sends, wrong):
+    with Raw(server.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        assert raw.say(b"AUTH PLAIN " + wrong).startswith(b"535 5.7.8 User name or password")
+
+
+def test_revoked_credential_cannot_sign_in(server, anna_sends):
+    change(Credential, revoked_at=build.NOW)
+    with Raw(server.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        assert raw.code(b"AUTH PLAIN " + plain("anna")) == 535
+
+
+def test_unknown_and_known_users_cost_the_same(server, anna_sends):
+    def spent(username: str) -> float:
+        best = 1.0
+        for _ in range(15):
+            with Raw(server.port) as raw:
+                raw.reply()
+                raw.say(b"EHLO x")
+                began = time.perf_counter()
+                raw.say(b"AUTH PLAIN " + plain(username, "wrong"))
+                best = min(best, time.perf_counter() - began)
+        return best
+
+    assert abs(spent("anna") - spent("nobody")) < 0.01
+
+
+def test_guessing_is_stopped_before_the_password_is_looked_at(server, anna_sends, monkeypatch):
+    looks = []
+    keyed_hash = vault.keyed_hash
+
+    def counting(purpose: str, value: bytes) -> bytes:
+        looks.append(purpose)
+        return keyed_hash(purpose, value)
+
+    monkeypatch.setattr(vault, "keyed_hash", counting)
+    codes = []
+    for _ in range(20):
+        with Raw(server.port) as raw:
+            raw.reply()
+            raw.say(b"EHLO x")
+            codes += [raw.code(b"AUTH PLAIN " + plain("anna", "wrong")) for _ in range(2)]
+    assert codes.count(535) == 10
+    assert codes.count(454) == 30
+    assert looks.count(SECRET_PURPOSE) == 10
+    with Raw(server.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        assert raw.code(b"AUTH PLAIN " + plain("anna")) == 454
+
+
+def test_rate_and_daily_cap_are_temporary(journal, anna_sends):
+    change(Credential, rate_per_minute=3)
+    with serving(journal) as server, Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        codes = []
+        for _ in range(8):
+            codes.append(raw.say(b"MAIL FROM:<anna@firma.example>")[:9])
+            raw.say(b"RSET")
+    assert b"450 4.7.1" in codes
+    assert codes.count(b"250 2.1.0") <= 6  # two windows at most
+
+
+def test_daily_cap_is_named(server, anna_sends):
+    change(Credential, daily_cap=1)
+    with Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        raw.say(b"MAIL FROM:<anna@firma.example>")
+        raw.say(b"RSET")
+        assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"452 4.7.1 ")
+
+
+def test_store_that_is_away_is_451(client, journal):
+    journal.away = True
+    assert say_data(client).startswith(b"451 4.3.0 ")
+    journal.away = False
+    assert say_data(client)[:3] == b"250"
+
+
+def test_database_that_is_away_is_451(journal):
+    nowhere = "postgresql://relay@127.0.0.1:1/nothing"
+    with serving(journal, dsn=nowhere) as server, Raw(server.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        assert raw.say(b"AUTH PLAIN " + plain("anna")).startswith(b"451 4.3.0 ")
+
+
+def test_without_redis_a_quarter_is_left(journal, anna_sends):
+    change(Credential, rate_per_minute=40)
+    with serving(journal, redis_url="redis://127.0.0.1:1/0") as server, Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        codes = []
+        for _ in range(30):
+            codes.append(raw.code(b"MAIL FROM:<anna@firma.example>"))
+            raw.say(b"RSET")
+    assert 10 <= codes.count(250) <= 20  # two windows at most
+
+
+def test_use_is_written(journal, anna_sends):
+    with serving(journal) as server, Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+    assert mail.value("SELECT last_used_at FROM relay_credential") is not None
+
+
+def test_message_is_committed_before_250(anna_sends):
+    with serving(Store(mail.dsn(), mail.sealer(), mail.now)) as server, Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        for number in range(1, 6):
+            assert say_data(raw)[:3] == b"250"
+            assert mail.value("SELECT count(*) FROM relay_message") == number
