@@ -32,7 +32,7 @@ class Gone(Exception):
 class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
     """One connection, before anybody knows what is said on it."""
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, *, tls: bool) -> None:
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         # Not SMTP.__init__: it walks all members of the class, for every connection.
         asyncio.StreamReaderProtocol.__init__(self, None, None, loop)  # type: ignore[arg-type]
         self.loop = loop
@@ -41,7 +41,6 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
         self.client = Client(address="")
         self.transport: asyncio.Transport | None = None
         self.deadline = NEVER  # on the listener's monotonic clock
-        self._implicit_tls = tls
         self._inbox = Inbox()
         self._content: Content | None = None
         self._content_began = 0.0
@@ -58,12 +57,19 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """A client connected."""
-        self.transport = transport
-        if self._implicit_tls:
-            transport.pause_reading()  # the client's first octets are for the handshake
+        self._adopt(transport)
         peer = transport.get_extra_info("peername")
         self.client.address = peer[0] if isinstance(peer, tuple) else ""
         self._handler_coroutine = self.loop.create_task(self._handle_client())
+
+    def _adopt(self, transport: asyncio.Transport) -> None:
+        """Talk over `transport` from now on, and know how it is secured."""
+        self.transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            cipher = tls.cipher()
+            self.client.tls_version = tls.version() or ""
+            self.client.tls_cipher = cipher[0] if cipher else ""
 
     def data_received(self, data: bytes) -> None:
         """Octets came; reading pauses while more wait than anybody has use for."""

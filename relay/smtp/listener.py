@@ -58,6 +58,13 @@ class Guest(Protocol):
         """Say a last word and hang up."""
 
 
+class Acceptor(Protocol):
+    """What takes connections on one socket."""
+
+    def close(self) -> None:
+        """Take no new connection."""
+
+
 class Listener:
     """Shared by all conversations of a process; `policy` and `clock` are injected."""
 
@@ -87,7 +94,7 @@ class Listener:
         self._per_address: Counter[str] = Counter()
         self._help_url = help_url
         self._wire: dict[Answer, bytes] = {}
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[Acceptor] = []
         self._sweeper: asyncio.Task[None] | None = None
 
     def wire(self, answer: Answer) -> bytes:
@@ -119,6 +126,10 @@ class Listener:
         """Whether `octets` more of content fit in memory."""
         return self.held + octets <= self.limits.memory
 
+    def crowded(self, arriving: int = 0) -> bool:
+        """Whether there are too many connections, `arriving` ones included."""
+        return len(self.conversations) + arriving > self.limits.connections
+
     def admit(self, conversation: Guest) -> Answer | None:
         """Count a new connection; a refusal when there are too many."""
         address = conversation.client.address
@@ -126,7 +137,7 @@ class Listener:
         self._per_address[address] += 1
         if self.stopping:
             return answers.STOPPING
-        if len(self.conversations) > self.limits.connections:
+        if self.crowded():
             return answers.CROWDED
         if self._per_address[address] > self.limits.connections_per_address:
             return answers.CROWDED_ADDRESS
@@ -140,7 +151,7 @@ class Listener:
         if self._per_address[address] <= 0:
             del self._per_address[address]
 
-    def started(self, server: asyncio.Server) -> None:
+    def started(self, server: Acceptor) -> None:
         """`server` takes connections for this listener from now on."""
         self._servers.append(server)
         if self._sweeper is None:

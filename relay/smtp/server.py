@@ -9,6 +9,7 @@ is the injected policy's business; see `policy.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import traceback
@@ -34,8 +35,8 @@ class Conversation(Connection):
 
     _commands: ClassVar[dict[bytes, Callable[[Conversation, str], Awaitable[None]]]]
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, *, tls: bool) -> None:
-        super().__init__(listener, loop, tls=tls)
+    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(listener, loop)
         self._greeted = False
         self._wrong = self._failed_sign_ins = self._messages = 0
         self._forget_message()
@@ -56,10 +57,7 @@ class Conversation(Connection):
     async def _converse(self) -> None:
         refusal = self.listener.admit(self)
         if refusal is not None:
-            # Without TLS yet on the TLS port: hanging up costs less than a handshake.
-            return None if self._implicit_tls else self._say(refusal)
-        if self._implicit_tls:
-            await self._start_tls()
+            return self._say(refusal)
         refusal = await self.listener.policy.connect(self.client)
         if refusal is not None:
             return self._say(refusal)
@@ -194,15 +192,8 @@ class Conversation(Connection):
             transport = None
         if transport is None:
             raise Gone
-        self._secured(transport)
-
-    def _secured(self, transport: asyncio.Transport) -> None:
-        """RFC 3207 §4.2: everything the client said before is forgotten."""
-        self.transport = transport
-        tls = transport.get_extra_info("ssl_object")
-        cipher = tls.cipher()
-        self.client.tls_version = tls.version() or ""
-        self.client.tls_cipher = cipher[0] if cipher else ""
+        # RFC 3207 §4.2: everything the client said before is forgotten.
+        self._adopt(transport)
         self._greeted = False
         self._forget_message()
 
@@ -410,7 +401,52 @@ def _path_answer(error: AddressError, answer: Answer) -> Answer:
 async def listen(listener: Listener, sock: socket.socket, *, implicit_tls: bool = False) -> None:
     """Answer on a bound socket until `listener.stop()`."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Conversation(listener, loop, tls=implicit_tls), sock=sock, backlog=512
-    )
-    listener.started(server)
+    if implicit_tls:
+        listener.started(_Acceptor(listener, sock))
+    else:
+        server = await loop.create_server(
+            lambda: Conversation(listener, loop), sock=sock, backlog=512
+        )
+        listener.started(server)
+
+
+class _Acceptor:
+    """The TLS port. Accepts by hand, so that a renewed certificate and the bound on connections
+    hold from the first octet; a client that says nothing during the handshake counts as well."""
+
+    def __init__(self, listener: Listener, sock: socket.socket) -> None:
+        self._listener = listener
+        self._socket = sock
+        self._handshakes: set[asyncio.Task[None]] = set()
+        sock.setblocking(False)
+        self._task = asyncio.get_running_loop().create_task(self._accept())
+
+    def close(self) -> None:
+        """Take no new connection."""
+        self._task.cancel()
+        self._socket.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                raw, _ = await loop.sock_accept(self._socket)
+            except OSError:  # out of file descriptors, or the client is gone already
+                await asyncio.sleep(0.05)
+                continue
+            if self._listener.crowded(len(self._handshakes) + 1):
+                raw.close()  # hanging up costs less than a handshake
+                continue
+            task = loop.create_task(self._shake_hands(raw))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, raw: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError, TimeoutError):  # ssl.SSLError is an OSError
+            await loop.connect_accepted_socket(
+                lambda: Conversation(self._listener, loop),
+                raw,
+                ssl=self._listener.tls,
+                ssl_handshake_timeout=self._listener.limits.handshake,
+            )

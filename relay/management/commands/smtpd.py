@@ -12,9 +12,7 @@ from relay.preconditions import Unsafe
 
 
 class Command(BaseCommand):
-    help = (
-        "Receive mail over SMTP until SIGTERM; SIGHUP reads the certificate again."
-    )
+    help = "Receive mail over SMTP until SIGTERM; SIGHUP reads the certificate again."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:

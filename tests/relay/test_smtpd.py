@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The process: it starts only on safe ground, serves both ports, renews, and ends in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+
+from accounts import vault
+from relay.models import Credential, SendingDomain
+from relay.submission import SECRET_PURPOSE
+from tests import build
+from tests.relay import mail
+from tests.testbed.certificates import Authority
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECRET = "a-secret-of-160-bits-and-more"
+MESSAGE = b"From: anna@firma.example\r\nTo: erik@other.example\r\n\r\nhej\r\n"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def login(role: str) -> str:
+    """How to connect to the test database as `role`."""
+    if role != "owner":
+        return mail.dsn(role)
+    name = settings.DATABASES["default"]["NAME"]
+    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+
+
+class Process:
+    """`manage.py smtpd` on the test database."""
+
+    def __init__(self, authority: Authority, directory: Path, **environment: str) -> None:
+        self.port, self.tls_port = free_port(), free_port()
+        self.pem = directory / "server.pem"
+        self.authority = authority
+        self.renew()
+        self.environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "DATABASE_ROLE": "relay",
+            "RELAY_DATABASE_URL": mail.dsn(),
+            "REDIS_URL": settings.REDIS_URL,
+            "VAULT_URL": settings.VAULT_URL,
+            "KEYRING_URL": settings.KEYRING_URL,
+            "SMTP_PORT": str(self.port),
+            "SMTPS_PORT": str(self.tls_port),
+            "SMTP_TLS_CERT": str(self.pem),
+            "SMTP_TLS_KEY": str(self.pem),
+            **environment,
+        }
+
+    def renew(self) -> None:
+        self.authority.server("localhost")
+        newest = max(self.authority.ca_file.parent.glob("localhost-*.pem"), key=os.path.getmtime)
+        self.pem.write_bytes(newest.read_bytes())
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "smtpd"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ready(self) -> None:
+        self.start()
+        assert self.process.stdout is not None
+        assert "ports" in self.process.stdout.readline()
+
+    def end(self) -> tuple[int, str]:
+        """Exit status and what was logged."""
+        self.process.terminate()
+        out, errors = self.process.communicate(timeout=15)
+        return self.process.returncode, out + errors
+
+    @property
+    def trusted(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.authority.ca_file))
+
+    def serial(self) -> str:
+        """The serial number of the certificate on the TLS port."""
+        with (
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as raw,
+            self.trusted.wrap_socket(raw, server_hostname="localhost") as tls,
+        ):
+            certificate = tls.getpeercert()
+        assert certificate is not None
+        return str(certificate["serialNumber"])
+
+
+@pytest.fixture
+def authority(tmp_path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def anna_sends() -> None:
+    house = mail.organisation()
+    with build.as_owner():
+        SendingDomain.objects.create(
+            organisation=house,
+            name="firma.example",
+            token="x",
+            state="verified",
+            created_at=build.NOW,
+        )
+        Credential.objects.create(
+            organisation=house,
+            name="web",
+            username="anna",
+            secret_hash=vault.keyed_hash(SECRET_PURPOSE, SECRET.encode()),
+            created_at=build.NOW,
+        )
+
+
+@contextlib.contextmanager
+def running(process: Process) -> Iterator[Process]:
+    process.ready()
+    try:
+        yield process
+    finally:
+        if process.process.poll() is None:
+            process.process.kill()
+        process.process.communicate()
+
+
+def deliver(process: Process, *, implicit: bool = False) -> None:
+    if implicit:
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+            "localhost", process.tls_port, context=process.trusted
+        )
+    else:
+        smtp = smtplib.SMTP("localhost", process.port)
+        smtp.starttls(context=process.trusted)
+    with smtp:
+        smtp.login("anna", SECRET)
+        smtp.sendmail("anna@firma.example", ["erik@other.example"], MESSAGE)
+
+
+def test_both_ports_store_mail_and_nothing_is_logged(authority, tmp_path, anna_sends):
+    with running(Process(authority, tmp_path, LOG_LEVEL="DEBUG")) as process:
+        deliver(process)
+        deliver(process, implicit=True)
+        rows = mail.rows("SELECT tls_version, recipients FROM relay_message")
+        assert rows == [("TLSv1.3", 1)] * 2
+        code, logged = process.end()
+    assert code == 0
+    assert "@" not in logged
+    assert "Traceback" not in logged
+
+
+def test_renewed_certificate_is_used_after_sighup(authority, tmp_path, anna_sends):
+    with running(Process(authority, tmp_path)) as process:
+        first = process.serial()
+        process.pem.write_text("broken")
+        process.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert process.serial() == first
+        process.renew()
+        process.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 5
+        while process.serial() == first and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert process.serial() != first
+        deliver(process)
+
+
+def test_message_after_354_survives_sigterm(authority, tmp_path, anna_sends):
+    with running(Process(authority, tmp_path)) as process:
+        smtp = smtplib.SMTP("localhost", process.port)
+        smtp.starttls(context=process.trusted)
+        smtp.login("anna", SECRET)
+        smtp.mail("anna@firma.example")
+        smtp.rcpt("erik@other.example")
+        assert smtp.docmd("DATA")[0] == 354
+        smtp.send(b"From: anna@firma.example\r\n")
+        process.process.terminate()
+        time.sleep(0.3)
+        smtp.send(b"\r\nhej\r\n.\r\n")
+        assert smtp.getreply()[0] == 250
+        assert smtp.getreply()[0] == 421
+        smtp.close()
+        assert process.process.wait(10) == 0
+    assert mail.value("SELECT count(*) FROM relay_message") == 1
+
+
+def test_two_processes_share_the_ports(authority, tmp_path, anna_sends):
+    first = Process(authority, tmp_path)
+    second = Process(authority, tmp_path, SMTP_PORT=str(first.port), SMTPS_PORT=str(first.tls_port))
+    with running(first), running(second):
+        for _ in range(6):
+            deliver(first)
+    assert mail.value("SELECT count(*) FROM relay_message") == 6
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"SMTP_TLS_CERT": ""}, "SMTP_TLS_CERT and SMTP_TLS_KEY must name"),
+        ({"RELAY_DATABASE_URL": "owner"}, "owns tables"),
+        ({"RELAY_DATABASE_URL": "backup"}, "BYPASSRLS"),
+        ({"RELAY_DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}, "the database does not answer"),
+        ({"PGOPTIONS": "-c synchronous_commit=off"}, "synchronous_commit must be on"),
+        ({"SMTP_HOST": "192.0.2.1"}, "a port or a file cannot be opened"),
+    ],
+    ids=["no certificate", "owner", "bypass", "no database", "no commit", "no address"],
+)
+def test_unsafe_ground_is_refused(authority, tmp_path, environment, words):
+    role = environment.get("RELAY_DATABASE_URL")
+    if role in ("owner", "backup"):
+        environment = {"RELAY_DATABASE_URL": login(role)}
+    process = Process(authority, tmp_path, **environment)
+    process.start()
+    _, errors = process.process.communicate(timeout=15)
+    assert process.process.returncode == 1
+    assert re.search(words, errors)
+    assert "Traceback" not in errors
