@@ -30,7 +30,7 @@ from relay.senders import Senders
 from relay.smtp.listener import Listener
 from relay.smtp.server import listen
 from relay.submission import Submission
-from relay.wakeup import Bell
+from relay.wake import Bell
 
 log = logging.getLogger(__name__)
 
