@@ -38,9 +38,9 @@ class Maildir:
     """One directory, one writer. Letters that come while others are synced share the next sync."""
 
     def __init__(self, directory: Path) -> None:
-        self._new, self._tmp = directory / "new", directory / "tmp"
-        for part in (self._new, self._tmp, directory / "cur"):
-            part.mkdir(parents=True, exist_ok=True)
+        for part in ("new", "tmp", "cur"):
+            (directory / part).mkdir(parents=True, exist_ok=True)
+        self._new, self._tmp = (f"{directory / part}/" for part in ("new", "tmp"))
         self._path = directory / "journal"
         self._recover()
         self._journal = self._path.open("wb")
@@ -83,9 +83,9 @@ class Maildir:
 
     def _write_files(self, name: str, envelope: bytes, content: bytes) -> None:
         # The envelope first: whoever sees a message finds its envelope complete beside it.
-        (self._new / f"{name}.envelope.json").write_bytes(envelope)
-        (self._tmp / name).write_bytes(content)
-        (self._tmp / name).rename(self._new / name)
+        _write(f"{self._new}{name}.envelope.json", envelope)
+        _write(self._tmp + name, content)
+        os.rename(self._tmp + name, self._new + name)
 
     def _start_over(self) -> None:
         """Forget the journal once all files are on disk without it."""
@@ -99,7 +99,7 @@ class Maildir:
             return
         with self._path.open("rb") as journal:
             for name, envelope, content in _records(journal):
-                path = self._new / name
+                path = Path(self._new, name)
                 if not path.exists() or path.stat().st_size != len(content):
                     self._write_files(name, envelope, content)
         os.sync()
@@ -111,6 +111,11 @@ class Maildir:
         os.sync()
         self._journal.close()
         self._path.unlink()
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(data)
 
 
 def _record(name: str, letter: Letter) -> tuple[bytes, bytes]:

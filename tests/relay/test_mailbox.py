@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -170,6 +171,27 @@ async def test_commands_in_one_packet_and_single_bytes_come_out_the_same(tmp_pat
 
 
 @on_both_loops
+async def test_endless_input_and_failed_encryption_end_the_connection(tmp_path, monkeypatch):
+    monkeypatch.setattr(mailbox, "MAX_BUFFER", 100_000)
+    async with running(tmp_path, Authority(tmp_path).server("localhost")) as port:
+        for flood in (
+            b"x" * 20_000,
+            b"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n" + b"x" * 200_000,
+            b"STARTTLS",
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if flood.startswith(b"STARTTLS"):
+                await reader.readline()
+                writer.write(b"STARTTLS\r\n")
+                await reader.readline()
+                flood = b"this is not TLS at all\r\n" * 10
+            writer.write(flood)
+            with contextlib.suppress(ConnectionError):
+                await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+
+
+@on_both_loops
 async def test_full_disk_is_told_to_the_client(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -205,8 +227,12 @@ async def test_mail_is_synced_before_it_is_confirmed(tmp_path, monkeypatch):
     await keeper.finish()
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [b"", b'{"name": "x", "size": 100, "envelope": "{}"}\nshort', b'{"name": "x", "si'],
+)
 @on_both_loops
-async def test_files_lost_in_a_power_cut_come_back_from_the_journal(tmp_path):
+async def test_files_lost_in_a_power_cut_come_back_from_the_journal(tmp_path, ending):
     keeper = Maildir(tmp_path)
     for _ in range(3):
         await keeper.keep(LETTER)

@@ -257,7 +257,9 @@ class _Conversation:
                 self.writer.write(f"334 {prompt}\r\n".encode())
                 self.far_end.commands.append(await self.line())
         self.user = line
-        await self.say("auth", self.script.auth)
+        if await self.say("auth", self.script.auth) == 334:
+            self.far_end.commands.append(await self.line())
+            await self.say("auth", self.script.auth)
 
     async def on_mail(self, line: str) -> None:
         if self.sender is not None:

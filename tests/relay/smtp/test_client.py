@@ -406,6 +406,30 @@ async def test_words_out_of_turn_make_a_connection_unusable():
 
 
 @on_both_loops
+async def test_flood_out_of_turn_is_cut_off():
+    far_end = FarEnd(Script(after=Raw(b"250 2.0.0 and another thing\r\n" * 20_000)))
+    async with connected(far_end) as connection:
+        await connection.send(envelope(), CONTENT, nothing)
+        for _ in range(100):
+            if connection._session.wire.ended:
+                break
+            await asyncio.sleep(0.01)
+        assert connection._session.wire.ended == "the remote sends without being asked"
+
+
+@both_ways
+@on_both_loops
+async def test_refused_reset_ends_the_connection(features):
+    script = Script(features=features, mail=["451 4.3.0 no", "250 ok"], rset="500 5.5.1 what")
+    far_end = FarEnd(script)
+    async with connected(far_end) as connection:
+        await connection.send(envelope(), CONTENT, nothing)
+        assert verdicts(await connection.send(envelope(), CONTENT, nothing)) == [RETRY]
+        assert not connection.usable
+    assert far_end.ledger == []
+
+
+@on_both_loops
 async def test_greylisted_recipient_is_taken_the_second_time():
     far_end = FarEnd(Script(rcpt=greylisting()))
     async with connected(far_end) as connection:

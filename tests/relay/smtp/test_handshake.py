@@ -269,6 +269,32 @@ async def test_failed_sign_in_keeps_the_mail(authority, auth, mechanisms, scope)
 
 
 @on_both_loops
+async def test_server_that_wants_the_blob_apart_gets_it(authority):
+    script = Script(auth=["334 ", "235 2.7.0 welcome"])
+    far_end = FarEnd(script, tls=authority.server("localhost"))
+    blob = b64encode(f"\0kunde\0{SECRET}".encode()).decode()
+    outcome = await attempt(authority, far_end, TlsPolicy.STARTTLS, user="kunde")
+    assert outcome.verdict is Verdict.DELIVERED
+    assert blob in far_end.commands
+
+
+@on_both_loops
+async def test_address_that_never_answers_is_left(authority):
+    # A full backlog: the listener accepts nobody, so the connection stays half open.
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            target = Target(host="localhost", address="127.0.0.1", port=port, tls=TlsPolicy.NONE)
+            with pytest.raises(SessionError) as caught:
+                await Connection.open(
+                    target, ehlo_name="m.example", contexts=make_contexts(), timeouts=QUICK
+                )
+    assert caught.value.outcome.enhanced in ("4.4.1", "4.4.2")
+
+
+@on_both_loops
 async def test_nul_in_credentials_is_refused_here(authority):
     far_end = FarEnd(tls=authority.server("localhost"))
     outcome = await attempt(authority, far_end, TlsPolicy.STARTTLS, user="kunde\0root")

@@ -55,6 +55,8 @@ def read(data: bytes) -> Reply | None:
         (Stage.RCPT, "550 5.1.8 sender unknown", (BOUNCED, POLICY)),
         (Stage.DOT, "554 5.7.1 message looks like spam", (BOUNCED, POLICY)),
         (Stage.DOT, "554 5.6.0 link on the blocklist of ip addresses", (BOUNCED, POLICY)),
+        (Stage.DATA, "451 4.9.1 a subject nobody knows", (RETRY, INFRASTRUCTURE)),
+        (Stage.MAIL, "521 5.3.2 takes no mail", (BOUNCED, INFRASTRUCTURE)),
         (Stage.DOT, "451 4.3.0 local error", (RETRY, INFRASTRUCTURE)),
         (Stage.DATA, "554 no valid recipients", (BOUNCED, POLICY)),
         (
@@ -126,6 +128,7 @@ def test_garbage_is_refused(data):
         b"250 " + b"x" * (MAX_LINE + 1) + b"\r\n",
         b"250-x\r\n" * (MAX_LINES + 1),
         b"x" * (MAX_UNREAD + 1),
+        b"250 ok\r\n" * (MAX_UNREAD // 8 + 1),
     ],
 )
 def test_endless_replies_are_refused(data):
