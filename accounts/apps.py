@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from importlib import import_module
 from typing import ClassVar
 
 from django.apps import AppConfig
@@ -21,3 +22,6 @@ class AccountsConfig(AppConfig):
         SealedColumn("accounts.TOTPDevice", "sealed_key", prefix="totp", by="user_id"),
         SealedColumn("accounts.OutgoingMail", "sealed", prefix="outgoing-mail", by="id"),
     )
+
+    def ready(self) -> None:
+        import_module("accounts.checks")

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -12,15 +10,15 @@ from django.utils.translation import gettext_lazy as _
 class Refused(Exception):
     """The act did not happen; `str()` says why in the language of the request."""
 
-    text: ClassVar[Promise] = _("That is not possible.")
+    text: Promise = _("That is not possible.")
 
     def __str__(self) -> str:
         return str(self.text)
 
 
 class NotAllowed(Refused):
-    text = _("Your role in this organisation does not allow that.")
+    text: Promise = _("Your role in this organisation does not allow that.")
 
 
 class StepUpNeeded(Refused):
-    text = _("Confirm that it is you first.")
+    text: Promise = _("Confirm that it is you first.")

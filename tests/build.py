@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from accounts import models
+from accounts import models, vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
 from relay.models import (
@@ -54,16 +55,29 @@ def person(first_name: str, last_name: str, **fields: Any) -> User:
 
 
 def organisation(name: str, **fields: Any) -> Organisation:
-    """An organisation that may send."""
+    """An organisation that may send, with its key."""
     values: dict[str, Any] = {"created_at": NOW, "sending_allowed": True} | fields
     with as_owner():
-        return Organisation.objects.create(name=name, **values)
+        made = Organisation.objects.create(name=name, **values)
+        sealed = vault.new_organisation_key(made.id)
+        models.OrganisationKey.objects.create(organisation=made, sealed=sealed, created_at=NOW)
+    return made
 
 
 def member(organisation: Organisation, user: User, role: Role, **fields: Any) -> Membership:
     values: dict[str, Any] = {"created_at": NOW, "approved_at": NOW} | fields
     with as_owner():
         return Membership.objects.create(organisation=organisation, user=user, role=role, **values)
+
+
+def second_factor(user: User) -> bytes:
+    """Give a person an authenticator app; return its key."""
+    secret = secrets.token_bytes(20)
+    with as_owner():
+        models.TOTPDevice.objects.create(
+            user=user, name="app", sealed_key=vault.seal(f"totp|{user.id}", secret), created_at=NOW
+        )
+    return secret
 
 
 def message_id() -> UUID:
@@ -81,7 +95,6 @@ def everything_of(organisation: Organisation, user: User) -> None:
 def _accounts_rows(organisation: Organisation, user: User) -> None:
     of = {"organisation": organisation}
     junk = {"organisation": organisation, "sequence": 1, "digest": b"x"}
-    models.OrganisationKey.objects.get_or_create(**of, defaults={"sealed": b"x", "created_at": NOW})
     models.Invitation.objects.create(
         **of,
         email="ida@inviteret.example",

@@ -203,21 +203,6 @@ class Migration(migrations.Migration):
                     "confirmed",
                     models.BooleanField(default=True, help_text="Is this device ready for use?"),
                 ),
-                (
-                    "throttling_failure_timestamp",
-                    models.DateTimeField(
-                        blank=True,
-                        default=None,
-                        help_text="A timestamp of the last failed verification attempt. Null if last attempt succeeded.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "throttling_failure_count",
-                    models.PositiveIntegerField(
-                        default=0, help_text="Number of successive failed attempts."
-                    ),
-                ),
                 ("sealed_key", models.BinaryField()),
                 ("last_step", models.BigIntegerField(default=-1)),
                 ("created_at", models.DateTimeField()),
@@ -373,21 +358,6 @@ class Migration(migrations.Migration):
                 (
                     "confirmed",
                     models.BooleanField(default=True, help_text="Is this device ready for use?"),
-                ),
-                (
-                    "throttling_failure_timestamp",
-                    models.DateTimeField(
-                        blank=True,
-                        default=None,
-                        help_text="A timestamp of the last failed verification attempt. Null if last attempt succeeded.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "throttling_failure_count",
-                    models.PositiveIntegerField(
-                        default=0, help_text="Number of successive failed attempts."
-                    ),
                 ),
                 ("created_at", models.DateTimeField()),
                 (

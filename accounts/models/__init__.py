@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from accounts.models.audit import AuditActor, AuditChain, AuditCheckpoint, AuditEvent
+from accounts.models.devices import BackupCode, BackupCodeDevice, TOTPDevice
 from accounts.models.mail import Alert, OutgoingMail
 from accounts.models.organisations import (
     Invitation,
@@ -10,7 +11,7 @@ from accounts.models.organisations import (
     OrganisationKey,
     Role,
 )
-from accounts.models.users import BackupCode, BackupCodeDevice, Session, TOTPDevice, User
+from accounts.models.users import Session, User
 
 __all__ = [
     "Alert",

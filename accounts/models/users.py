@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""People and how they sign in: user, session, second factor."""
+"""People and their browser sessions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
-from django_otp.models import Device, ThrottlingMixin
 
 
 class UserManager(BaseUserManager["User"]):
@@ -83,49 +82,3 @@ class Session(AbstractBaseSession):
     def get_session_store_class(cls) -> type[Any]:
         store: type[Any] = import_module(settings.SESSION_ENGINE).SessionStore
         return store
-
-
-class TOTPDevice(ThrottlingMixin, Device):  # type: ignore[misc]
-    """A time-based one-time password generator; its key is sealed by the vault."""
-
-    sealed_key = models.BinaryField()
-    # The 30-second step of the newest value used: none is good twice (RFC 6238, section 5.2).
-    last_step = models.BigIntegerField(default=-1)
-    created_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name = _("authenticator app")
-        constraints = [
-            models.UniqueConstraint(name="totpdevice_one_per_user", fields=["user"]),
-        ]
-
-    def __str__(self) -> str:
-        return f"{_('Authenticator app')} {self.pk}"
-
-
-class BackupCodeDevice(ThrottlingMixin, Device):  # type: ignore[misc]
-    """The person's one-time backup codes; only their keyed hashes are kept."""
-
-    created_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name = _("backup codes")
-        constraints = [
-            models.UniqueConstraint(name="backupcodedevice_one_per_user", fields=["user"]),
-        ]
-
-    def __str__(self) -> str:
-        return f"{_('Backup codes')} {self.pk}"
-
-
-class BackupCode(models.Model):
-    device = models.ForeignKey(BackupCodeDevice, on_delete=models.CASCADE, related_name="codes")
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    code_hash = models.BinaryField()
-    used_at = models.DateTimeField(null=True)
-
-    class Meta:
-        verbose_name = _("backup code")
-
-    def __str__(self) -> str:
-        return f"{_('Backup code')} {self.pk}"

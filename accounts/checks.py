@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What must hold before a process serves anybody; `check --deploy` asks the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from accounts.passwords import PASSWORD_FLOOR_LENGTH
+
+# Every connection's own role decides what row-level security hides from it.
+ROLE = """
+SELECT rolsuper OR rolbypassrls OR EXISTS (
+    SELECT FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relowner = own.oid
+)
+FROM pg_roles AS own WHERE rolname = session_user
+"""
+# An acceptance that a crash can undo is none.
+DURABILITY = """
+SELECT name FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+ORDER BY name
+"""
+
+
+def unsafe_role() -> bool:
+    """Return whether this process connects as superuser, table owner or past row security."""
+    with connection.cursor() as cursor:
+        cursor.execute(ROLE)
+        return bool(cursor.fetchone()[0])
+
+
+def unsafe_settings() -> list[str]:
+    """Return the database settings that let a committed row be lost."""
+    with connection.cursor() as cursor:
+        cursor.execute(DURABILITY)
+        return [name for (name,) in cursor.fetchall()]
+
+
+def refuse_unsafe_database() -> None:
+    """Call at the start of a process that serves. Raises ImproperlyConfigured."""
+    if unsafe_role():
+        raise ImproperlyConfigured("this process connects as a role that sees past tenancy")
+    if names := unsafe_settings():
+        raise ImproperlyConfigured(f"the database does not keep what it commits: {names}")
+
+
+@register(Tags.security, deploy=True)
+def check_database(**kwargs: Any) -> list[Error]:
+    errors = []
+    if unsafe_role():
+        errors.append(
+            Error(
+                "The database role is a superuser, owns tables or has BYPASSRLS.",
+                hint="Connect as web, relay or duty; only migrations connect as the owner.",
+                id="accounts.E001",
+            )
+        )
+    if names := unsafe_settings():
+        errors.append(
+            Error(
+                f"The database may lose what it has committed: {', '.join(names)}.",
+                hint="Turn the settings on.",
+                id="accounts.E002",
+            )
+        )
+    return errors
+
+
+@register(Tags.security, deploy=True)
+def check_test_clock(**kwargs: Any) -> list[Error]:
+    if not settings.TEST_CLOCK_FILE:
+        return []
+    return [
+        Error(
+            "TEST_CLOCK_FILE moves the clock of every process.",
+            hint="It is for tests of a running stack: unset it.",
+            id="accounts.E003",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_vault(**kwargs: Any) -> list[Error]:
+    if not settings.VAULT_MAKE_KEYS:
+        return []
+    return [
+        Error(
+            "The vault makes new keys when it finds none, also when a disk was not mounted.",
+            hint="Unset VAULT_MAKE_KEYS; `manage.py rotate_keys` makes the first key.",
+            id="accounts.E004",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_password_rule(**kwargs: Any) -> list[Error]:
+    if settings.PASSWORD_LENGTH >= PASSWORD_FLOOR_LENGTH:
+        return []
+    return [
+        Error(
+            f"PASSWORD_LENGTH is below {PASSWORD_FLOOR_LENGTH}, which the agreement promises.",
+            hint="Ask for more characters.",
+            id="accounts.E005",
+        )
+    ]

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Limits on guessing, counted in Redis over sliding windows; never off, also without Redis.
+
+Whom a count is about (a person, an address) is kept only as a short keyed hash, and not for
+longer than the window.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import math
+import secrets
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import redis
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from accounts import clock, vault
+from accounts.refusals import Refused
+
+logger = logging.getLogger(__name__)
+
+MINUTE = 60
+HOUR = 3600
+DAY = 86400
+# A person waits for the answer: rather a stricter count in this process than a slow one.
+REDIS_TIMEOUT_SECONDS = 0.5
+REDIS_PAUSE_SECONDS = 5.0
+WITHOUT_REDIS_DIVISOR = 4
+IPV6_PREFIX = 64
+HASH_OCTETS = 10
+REMEMBERED_KEYS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many checks in so many seconds, for each of `windows` as (checks, seconds)."""
+
+    name: str
+    windows: tuple[tuple[int, int], ...]
+
+    @property
+    def longest(self) -> int:
+        return max(seconds for _, seconds in self.windows)
+
+
+SIGN_IN_PERSON = Limit("sign-in-person", ((10, 5 * MINUTE),))
+SIGN_IN_ADDRESS = Limit("sign-in-address", ((10, 5 * MINUTE),))
+SECOND_FACTOR = Limit("second-factor", ((5, 5 * MINUTE), (20, HOUR), (50, DAY)))
+MAIL_TO_PERSON = Limit("mail-person", ((5, HOUR),))
+MAIL_FROM_ADDRESS = Limit("mail-address", ((20, HOUR),))
+INVITATIONS = Limit("invitations", ((20, HOUR), (100, DAY)))
+
+
+class TooMany(Refused):
+    text: Promise = _("Too many tries. Wait a few minutes, then try again.")
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+# Counts the check unless a window is full; returns the milliseconds to wait, 0 when counted.
+SCRIPT = """
+local now, member = tonumber(ARGV[1]), ARGV[2]
+local longest, wait = 0, 0
+for i = 3, #ARGV, 2 do
+  local limit, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  longest = math.max(longest, window)
+  if redis.call('ZCOUNT', KEYS[1], '(' .. (now - window), '+inf') >= limit then
+    local oldest = redis.call('ZRANGE', KEYS[1], -limit, -limit, 'WITHSCORES')
+    wait = math.max(wait, tonumber(oldest[2]) + window - now)
+  end
+end
+if wait > 0 then return wait end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - longest)
+redis.call('ZADD', KEYS[1], now, member)
+redis.call('PEXPIRE', KEYS[1], longest)
+return 0
+"""
+
+
+def check(limit: Limit, whom: str) -> None:
+    """Count one check about `whom`. Raises TooMany, which counts nothing, when there were too many.
+
+    Call it before the work that is limited, so that tries made at the same time all count.
+    """
+    key = _key(limit, whom)
+    now = int(clock.now().timestamp() * 1000)
+    wait = _wait(limit, key, now)
+    if wait > 0:
+        raise TooMany(math.ceil(wait / 1000))
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the network address that a request came from."""
+    return str(request.META["REMOTE_ADDR"])
+
+
+def check_address(limit: Limit, address: str) -> None:
+    """Count one check about a network address; an IPv6 host owns a whole /64."""
+    check(limit, _network(address))
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    mapped = parsed.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+
+
+def _key(limit: Limit, whom: str) -> str:
+    digest = vault.keyed_hash("limit", f"{limit.name}|{whom}".encode())
+    return f"limit:{limit.name}:{digest[:HASH_OCTETS].hex()}"
+
+
+def _wait(limit: Limit, key: str, now: int) -> int:
+    if time.monotonic() >= _without_redis.until:
+        windows = [value for count, seconds in limit.windows for value in (count, seconds * 1000)]
+        try:
+            script = _redis(settings.REDIS_URL).register_script(SCRIPT)
+            return int(script(keys=[key], args=[now, secrets.token_hex(8), *windows]))
+        except redis.RedisError as error:
+            logger.warning("limits are counted in this process: %s", type(error).__name__)
+            _without_redis.until = time.monotonic() + REDIS_PAUSE_SECONDS
+    return _without_redis.wait(limit, key, now)
+
+
+@lru_cache(maxsize=4)
+def _redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class ProcessCounters:
+    """The same windows counted in one process, each at a part of its limit."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self._times: dict[str, list[int]] = {}
+
+    def wait(self, limit: Limit, key: str, now: int) -> int:
+        """Count a check as SCRIPT does; return the milliseconds to wait, 0 when it was counted."""
+        times = [at for at in self._times.get(key, []) if at > now - limit.longest * 1000]
+        waits = [_window_wait(times, count, seconds, now) for count, seconds in limit.windows]
+        if max(waits) == 0:
+            times.append(now)
+        self._remember(key, times)
+        return max(waits)
+
+    def clear(self) -> None:
+        self.until = 0.0
+        self._times.clear()
+
+    def _remember(self, key: str, times: list[int]) -> None:
+        self._times.pop(key, None)
+        self._times[key] = times
+        if len(self._times) > REMEMBERED_KEYS:
+            del self._times[next(iter(self._times))]
+
+
+def _window_wait(times: list[int], count: int, seconds: int, now: int) -> int:
+    allowed = max(1, count // WITHOUT_REDIS_DIVISOR)
+    inside = [at for at in times if at > now - seconds * 1000]
+    return inside[-allowed] + seconds * 1000 - now if len(inside) >= allowed else 0
+
+
+_without_redis = ProcessCounters()
