@@ -30,8 +30,10 @@ def development_settings(ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def private_places(directory: Path, state: State, environment: Mapping[str, str]) -> dict[str, str]:
-    """Directories, keys and certificates below `directory`, made when missing."""
-    private_directory(directory)
+    """Directories, keys and certificates below `directory`, made when missing.
+
+    Each is closed to others by itself: `directory` may have to let the engines' user through.
+    """
     hostname = environment.get("RELAY_HOSTNAME") or HOSTNAME
     tls = directory / "tls"
     ensure_certificates(tls, hostname)

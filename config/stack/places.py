@@ -76,12 +76,17 @@ def engine_home(name: str, account: Account, *, root: Path = ROOT) -> Path:
     A checkout under a closed home directory (root's own) is the usual reason for the link.
     """
     link = root / "var" / name
-    link.parent.mkdir(parents=True, exist_ok=True)
+    open_directory(link.parent)
     if link.is_symlink():
-        return _open_directory(Path(os.readlink(link)))
-    if link.is_dir() or account.reaches(link.parent):
-        return _open_directory(link)
-    outside = _open_directory(SYSTEM_STATE / checkout_id(root) / name)
+        return open_directory(Path(os.readlink(link)))
+    if account.reaches(link.parent):
+        return open_directory(link)
+    if link.is_dir():
+        raise StackError(
+            f"The engines run as {account.name}, who can no longer get into {link}.\n"
+            "Open the directories above it again (chmod o+x), or start over with: make reset"
+        )
+    outside = open_directory(SYSTEM_STATE / checkout_id(root) / name)
     link.symlink_to(outside)
     return outside
 
@@ -92,8 +97,8 @@ def forget_everything(root: Path = ROOT) -> None:
     shutil.rmtree(root / "var", ignore_errors=True)
 
 
-def _open_directory(path: Path) -> Path:
-    """Others may pass through, not look: the engines keep their own data in 0700 below it."""
+def open_directory(path: Path) -> Path:
+    """Others may pass through, not look: what lies below is closed by itself."""
     for missing in [p for p in (*reversed(path.parents), path) if not p.exists()]:
         missing.mkdir(exist_ok=True)
         missing.chmod(0o711)

@@ -22,7 +22,7 @@ from config.stack.failure import StackError
 from config.stack.given import require_roles
 from config.stack.leftovers import end_leftovers, kill_leftovers
 from config.stack.locks import locked
-from config.stack.places import ROOT, VAR, engine_account, engine_home
+from config.stack.places import ROOT, VAR, engine_account, engine_home, open_directory
 from config.stack.ports import chosen_ports, require_free
 from config.stack.processes import process_environment
 from config.stack.progress import Progress
@@ -104,7 +104,9 @@ class Stack:
 def run(*, stay: bool) -> int:
     """Start, show the demo, then stay until Ctrl-C, or stop at once; returns the exit status."""
     progress = Progress()
-    VAR.mkdir(exist_ok=True)
+    # Mail, logs and secrets below var/ are closed; only the engines' user passes through it.
+    os.umask(0o077)
+    open_directory(VAR)
     _follow_make()
     for number in ENDINGS:
         signal.signal(number, _leave)

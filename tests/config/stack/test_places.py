@@ -8,6 +8,7 @@ import os
 import pytest
 
 from config.stack import places
+from config.stack.failure import StackError
 from config.stack.places import Account, engine_account, engine_home, forget_everything
 
 
@@ -47,3 +48,11 @@ def test_closed_home_is_no_obstacle_to_its_own_user(tmp_path, elsewhere):
     (tmp_path / "home").mkdir(mode=0o700)
     home = engine_home("engines", Account(name=None), root=tmp_path / "home")
     assert home == tmp_path / "home" / "var" / "engines"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the engines to somebody else")
+def test_data_behind_a_door_that_was_closed_later_says_what_to_do(tmp_path, elsewhere):
+    engine_home("engines", engine_account(), root=tmp_path)
+    tmp_path.chmod(0o700)
+    with pytest.raises(StackError, match="make reset"):
+        engine_home("engines", engine_account(), root=tmp_path)
