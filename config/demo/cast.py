@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accounts.signup import Company
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -17,7 +19,7 @@ class Person:
 class Customer:
     """An organisation, its owner and the domain it sends from."""
 
-    name: str
+    company: Company
     domain: str
     owner: Person
 
@@ -27,12 +29,24 @@ class Customer:
 
 
 CUSTOMER = Customer(
-    name="Skovgaard Papir ApS",
+    company=Company(
+        company="Skovgaard Papir ApS",
+        address="Bøgevej 7",
+        postcode="8000",
+        city="Aarhus C",
+        country="DK",
+    ),
     domain="skovgaard.example",
     owner=Person("anna@skovgaard.example", "Anna", "Skovgaard"),
 )
 OTHER = Customer(
-    name="Havnens Kaffe A/S",
+    company=Company(
+        company="Havnens Kaffe A/S",
+        address="Kajen 3",
+        postcode="9000",
+        city="Aalborg",
+        country="DK",
+    ),
     domain="havnen.example",
     owner=Person("carl@havnen.example", "Carl", "Berg"),
 )

@@ -11,15 +11,14 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from accounts import vault
-from accounts.models import Membership, Organisation, OrganisationKey, Role, TOTPDevice, User
+from accounts import signup, standing, vault
+from accounts.models import Organisation, TOTPDevice, User
 from config.demo.cast import CUSTOMER, OTHER, STAFF, Customer, Person
 from relay.models import Credential, Route, SendingDomain
 
 Facts = dict[str, Any]
 
 
-@transaction.atomic
 def prepare(known: Facts, now: datetime) -> Facts:
     """Return the facts of the demo; `known` are those of the last time, whose secrets are kept."""
     customer = _customer(CUSTOMER, known, now)
@@ -34,20 +33,17 @@ def prepare(known: Facts, now: datetime) -> Facts:
     }
 
 
+@transaction.atomic
 def _customer(customer: Customer, known: Facts, now: datetime) -> Facts:
     owner = _person(customer.owner, known.get("owner", {}), now)
-    organisation = _organisation(customer, now)
-    Membership.objects.get_or_create(
-        organisation=organisation,
-        user=User.objects.get(email=customer.owner.email),
-        defaults={"role": Role.OWNER, "created_at": now, "approved_at": now},
-    )
+    organisation = _organisation(customer)
     _domain(organisation, customer, now)
     _route(organisation, now)
     smtp = _credential(organisation, known.get("smtp", {}), now) | {"sender": customer.sender}
     return {"smtp": smtp, "owner": owner}
 
 
+@transaction.atomic
 def _person(person: Person, known: Facts, now: datetime, **rights: bool) -> Facts:
     """A person with password and second factor; both new when the known ones are no good."""
     user = User.objects.filter(email=person.email).first()
@@ -72,13 +68,13 @@ def _second_factor(user: User, now: datetime) -> str:
     return base64.b32encode(key).decode()
 
 
-def _organisation(customer: Customer, now: datetime) -> Organisation:
-    organisation = Organisation.objects.filter(name=customer.name).first()
-    if organisation is None:
-        organisation = Organisation.objects.create(name=customer.name, created_at=now)
-        sealed = vault.new_organisation_key(organisation.id)
-        OrganisationKey.objects.create(organisation=organisation, sealed=sealed, created_at=now)
-        organisation.allow_sending(Organisation.SendingReason.DEMONSTRATION, now)
+def _organisation(customer: Customer) -> Organisation:
+    owner = User.objects.get(email=customer.owner.email)
+    membership = owner.memberships.select_related("organisation").first()
+    if membership:
+        return membership.organisation
+    organisation = signup.found_organisation(owner, customer.company)
+    standing.allow_sending(organisation, Organisation.SendingReason.DEMONSTRATION, by=None)
     return organisation
 
 
