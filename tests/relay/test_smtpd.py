@@ -20,16 +20,12 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 
-from accounts import vault
-from relay.models import Credential, SendingDomain
-from relay.submission import SECRET_PURPOSE
-from tests import build
 from tests.relay import mail
+from tests.relay.submitting import SECRET, credential, domain
 from tests.testbed.certificates import Authority
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SECRET = "a-secret-of-160-bits-and-more"
 MESSAGE = b"From: anna@firma.example\r\nTo: erik@other.example\r\n\r\nhej\r\n"
 
 
@@ -116,21 +112,8 @@ def authority(tmp_path) -> Authority:
 @pytest.fixture
 def anna_sends() -> None:
     house = mail.organisation()
-    with build.as_owner():
-        SendingDomain.objects.create(
-            organisation=house,
-            name="firma.example",
-            token="x",
-            state="verified",
-            created_at=build.NOW,
-        )
-        Credential.objects.create(
-            organisation=house,
-            name="web",
-            username="anna",
-            secret_hash=vault.keyed_hash(SECRET_PURPOSE, SECRET.encode()),
-            created_at=build.NOW,
-        )
+    domain(house, "firma.example")
+    credential(house)
 
 
 @contextlib.contextmanager

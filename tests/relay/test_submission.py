@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,60 +16,20 @@ from django.db.models import Model
 from accounts import vault
 from accounts.ids import uuid7_time
 from accounts.models import Organisation
-from relay.entries import Accepted, StoreUnavailable
-from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.models import Credential, SendingDomain
 from relay.queue import Store
-from relay.senders import Senders
-from relay.smtp.listener import Limits, Listener
-from relay.submission import SECRET_PURPOSE, Submission
+from relay.submission import SECRET_PURPOSE
 from tests import build
 from tests.relay import mail
 from tests.relay.smtp.listening import Raw, Running
+from tests.relay.submitting import Journal, credential, domain, plain, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SECRET = "a-secret-of-160-bits-and-more"
 MESSAGE = (
     b"From: Anna <anna@firma.example>\r\nTo: erik@other.example\r\nBcc: ida@other.example\r\n"
     b"Date: Sun, 22 Nov 2026 05:00:00 +0000\r\nMessage-ID: <1@firma.example>\r\n\r\nhej\r\n"
 )
-
-
-class Journal:
-    """A store that keeps what it was given, or refuses."""
-
-    def __init__(self) -> None:
-        self.messages: list[Accepted] = []
-        self.away = False
-
-    async def store(self, message: Accepted) -> None:
-        if self.away:
-            raise StoreUnavailable("no database")
-        self.messages.append(message)
-
-
-def plain(username: str, secret: str = SECRET) -> bytes:
-    return base64.b64encode(f"\0{username}\0{secret}".encode())
-
-
-def credential(organisation: Organisation, username: str = "anna", **fields: object) -> Credential:
-    with build.as_owner():
-        return Credential.objects.create(
-            organisation=organisation,
-            name="web",
-            username=username,
-            secret_hash=vault.keyed_hash(SECRET_PURPOSE, SECRET.encode()),
-            created_at=build.NOW,
-            **fields,
-        )
-
-
-def domain(organisation: Organisation, name: str, state: str = "verified") -> None:
-    with build.as_owner():
-        SendingDomain.objects.create(
-            organisation=organisation, name=name, token="x", state=state, created_at=build.NOW
-        )
 
 
 def change(model: type[Model], **fields: object) -> None:
@@ -94,45 +53,6 @@ def anna_sends() -> Credential:
     house = mail.organisation()
     domain(house, "firma.example")
     return credential(house)
-
-
-@contextlib.contextmanager
-def serving(journal: Journal | Store, *, redis_url: str = "", dsn: str = "") -> Iterator[Running]:
-    senders = Senders(dsn or mail.dsn())
-    counters = SharedCounters(redis_url or settings.REDIS_URL)
-    policy = Submission(
-        senders=senders,
-        store=journal,
-        allowance=Allowance(counters),
-        gate=SignInGate(counters),
-        hostname="relay.example",
-        now=lambda: datetime.now(UTC),
-    )
-
-    @contextlib.asynccontextmanager
-    async def around() -> AsyncIterator[None]:
-        if isinstance(journal, Store):
-            await journal.start()
-        yield
-        if isinstance(journal, Store):
-            await journal.stop()
-        await senders.write_uses(datetime.now(UTC))
-        await senders.close()
-        await counters.close()
-
-    listener = Listener(
-        hostname="relay.example",
-        policy=policy,
-        tls=None,
-        plaintext_sign_in=True,
-        limits=Limits(sign_in_delay=0.0),
-    )
-    server = Running(listener, around=around)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop(0.2)
 
 
 @pytest.fixture
