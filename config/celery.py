@@ -20,7 +20,10 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
     task_default_queue="worker",
-    task_routes={"relay.deliver": {"queue": "delivery"}},
+    task_routes={
+        "relay.deliver": {"queue": "delivery"},
+        "relay.close_hour_keys": {"queue": "delivery"},
+    },
     beat_schedule={
         "own-mails": {
             "task": "accounts.send_mails",
@@ -29,6 +32,29 @@ app.conf.update(
         },
         "audit-anchor": {"task": "accounts.anchor_audit", "schedule": crontab(hour=1, minute=7)},
         "accounts-expiry": {"task": "accounts.expire", "schedule": crontab(minute=23)},
+        # Shifts find each other's successors; beat only brings back what died. Surplus ones leave.
+        "shift": {"task": "relay.deliver", "schedule": 2.0, "options": {"expires": 2}},
+        "hour-keys": {
+            "task": "relay.close_hour_keys",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
+        "log-days": {
+            "task": "relay.upkeep",
+            "schedule": crontab(minute=3),
+            "options": {"expires": 3600},
+        },
+        "content-left-over": {
+            "task": "relay.reap_content",
+            "schedule": 600.0,
+            "options": {"expires": 600},
+        },
+        "domains": {
+            "task": "relay.recheck_domains",
+            "schedule": crontab(minute=41),
+            "options": {"expires": 3600},
+        },
+        "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },
 )
 app.autodiscover_tasks(["accounts", "relay"])

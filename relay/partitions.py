@@ -51,3 +51,20 @@ def create_days(today: date) -> None:
     with connection.cursor() as cursor:
         for offset in range(-1, DAYS_AHEAD + 1):
             cursor.execute("SELECT relay_create_day(%s)", [today + timedelta(days=offset)])
+
+
+def existing_days() -> list[date]:
+    """Return the days that the log has a partition for, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i"
+            " JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'relay_message'::regclass ORDER BY 1"
+        )
+        return [day for (day,) in cursor.fetchall()]
+
+
+def drop_day(day: date) -> None:
+    """Drop one day of the log. Raises DatabaseError when the database refuses (see migration)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relay_drop_day(%s)", [day])

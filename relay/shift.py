@@ -21,6 +21,7 @@ import uvloop
 from django.conf import settings
 
 from accounts import clock
+from relay import heartbeat
 from relay.connection import HotConnection, conninfo
 from relay.delivery import Courier, Job
 from relay.desk import Desk
@@ -31,7 +32,7 @@ from relay.routing import Routes
 from relay.sealing import Sealer, keyring_directory
 from relay.smtp.tls import make_contexts
 from relay.transports.smarthost import Smarthost
-from relay.wake import POLL_SECONDS, listen
+from relay.wake import POLL_SECONDS, Ears
 
 log = logging.getLogger(__name__)
 
@@ -273,13 +274,16 @@ def open_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Sh
 
 
 async def work(shift: Shift) -> None:
-    """Run a shift that the bell wakes."""
-    ears = asyncio.create_task(listen(settings.REDIS_URL, shift.wake))
+    """Run a shift that the bell wakes, and that watches beat meanwhile."""
+    ears = Ears(settings.REDIS_URL, shift.wake)
+    ears.start()
+    watch = asyncio.create_task(heartbeat.watch(conninfo(), clock.now))
     try:
         await shift.run()
     finally:
-        ears.cancel()
-        await asyncio.gather(ears, return_exceptions=True)
+        watch.cancel()
+        await asyncio.wait({watch}, timeout=1)
+        await ears.stop()
 
 
 def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> None:

@@ -29,48 +29,65 @@ def _client(url: str) -> Redis:
     )
 
 
-class Bell:
-    """Rung after each commit of a store; never blocks and never fails."""
+class _Task:
+    """A background task over one connection that is opened again after any fault."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._rung = asyncio.Event()
+        self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        # The Redis client can swallow a cancellation that meets it while it connects.
+        # The Redis client can swallow a cancellation that meets it while it waits.
+        self._leaving = True
         while self._task and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=0.1)
 
+    async def _run(self) -> None:
+        while not self._leaving:
+            try:
+                async with _client(self._url) as redis:
+                    await self._serve(redis)
+            except (RedisError, OSError) as fault:
+                log.debug("wake: Redis is away (%s)", type(fault).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _serve(self, redis: Redis) -> None:
+        raise NotImplementedError
+
+
+class Bell(_Task):
+    """Rung after each commit of a store; never blocks and never fails."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._rung = asyncio.Event()
+
     def ring(self) -> None:
         self._rung.set()
 
-    async def _run(self) -> None:
-        async with _client(self._url) as redis:
-            while True:
-                await self._rung.wait()
-                self._rung.clear()
-                try:
-                    await redis.publish(CHANNEL, "")
-                except (RedisError, OSError) as fault:
-                    log.debug("wake: not rung (%s)", type(fault).__name__)
-                    await asyncio.sleep(AGAIN_SECONDS)
-                await asyncio.sleep(GAP_SECONDS)
+    async def _serve(self, redis: Redis) -> None:
+        while not self._leaving:
+            await self._rung.wait()
+            self._rung.clear()
+            await redis.publish(CHANNEL, "")
+            await asyncio.sleep(GAP_SECONDS)
 
 
-async def listen(url: str, rung: Callable[[], None]) -> None:
-    """Call `rung` whenever the bell rings, until cancelled; comes back after any fault."""
-    while True:
-        try:
-            async with _client(url) as redis, redis.pubsub() as channel:
-                await channel.subscribe(CHANNEL)
-                while True:
-                    if await channel.get_message(ignore_subscribe_messages=True, timeout=1.0):
-                        rung()
-        except (RedisError, OSError) as fault:
-            log.debug("wake: not heard (%s)", type(fault).__name__)
-            await asyncio.sleep(AGAIN_SECONDS)
+class Ears(_Task):
+    """Call `rung` whenever the bell rings."""
+
+    def __init__(self, url: str, rung: Callable[[], None]) -> None:
+        super().__init__(url)
+        self._heard = rung
+
+    async def _serve(self, redis: Redis) -> None:
+        async with redis.pubsub() as channel:
+            await channel.subscribe(CHANNEL)
+            while not self._leaving:
+                if await channel.get_message(ignore_subscribe_messages=True, timeout=POLL_SECONDS):
+                    self._heard()

@@ -20,6 +20,7 @@ from accounts import vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation, OrganisationKey
 from relay.entries import Accepted
+from relay.queue import Store
 from relay.sealing import Sealer, keyring_directory
 from relay.smtp.envelope import Envelope, Recipient
 from tests import build
@@ -113,3 +114,13 @@ def notice(organisation_id: UUID) -> Accepted:
     """A notification to the sender, as the shift makes them."""
     made = message(organisation_id, "post@due.example", sender="", notify="NEVER")
     return replace(made, is_notification=True)
+
+
+async def keep(*messages: Accepted) -> None:
+    """Store messages as the SMTP process does."""
+    store = Store(dsn(), sealer(), now)
+    await store.start()
+    try:
+        await asyncio.gather(*map(store.store, messages))
+    finally:
+        await store.stop()

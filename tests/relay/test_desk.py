@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from relay.desk import Desk, DeskFault, LeaseLost
-from relay.entries import Accepted, Leased, Settlement, Tried, Work
-from relay.queue import LEASE, Store
+from relay.entries import Leased, Settlement, Tried, Work
+from relay.queue import LEASE
 from relay.smtp.replies import Outcome, Scope, Verdict
 from tests.relay import mail
 
@@ -39,13 +39,6 @@ async def desks(count: int = 1, *, watch: Watch | None = None) -> AsyncIterator[
     finally:
         for desk in opened:
             await desk.stop()
-
-
-async def keep(*messages: Accepted) -> None:
-    store = Store(mail.dsn(), mail.sealer(), mail.now)
-    await store.start()
-    await asyncio.gather(*map(store.store, messages))
-    await store.stop()
 
 
 def tried(verdict: Verdict, code: int = 250, text: str = "ok") -> Tried:
@@ -81,7 +74,7 @@ def test_claim_gives_envelope_and_content_once() -> None:
     message = mail.message(house.id, "Erik@modtager.example", "ida@modtager.example")
 
     async def scenario() -> None:
-        await keep(message)
+        await mail.keep(message)
         async with desks() as (desk,):
             work = await one(desk)
             assert work.envelope(work.deliveries) == message.envelope
@@ -101,7 +94,7 @@ def test_large_content_is_read_by_itself() -> None:
     content = bytes(range(256)) * 2_000
 
     async def scenario() -> None:
-        await keep(mail.message(house.id, content=content))
+        await mail.keep(mail.message(house.id, content=content))
         async with desks() as (desk,):
             work = await one(desk)
             assert work.ciphertext is None
@@ -125,7 +118,7 @@ def test_two_claimers_never_share_a_delivery() -> None:
     house = mail.organisation()
 
     async def scenario() -> list[int]:
-        await keep(*(mail.message(house.id) for _ in range(120)))
+        await mail.keep(*(mail.message(house.id) for _ in range(120)))
         async with desks(2) as (left, right):
             claims = await asyncio.gather(*(d.claim(10) for _ in range(8) for d in (left, right)))
         return [lease.id for works in claims for work in works for lease in work.deliveries]
@@ -138,7 +131,7 @@ def test_crowded_organisation_leaves_room_for_others() -> None:
     one_house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
 
     async def scenario() -> list[Work]:
-        await keep(mail.message(one_house.id), mail.message(other.id))
+        await mail.keep(mail.message(one_house.id), mail.message(other.id))
         async with desks() as (desk,):
             return await desk.claim(200, (one_house.id,))
 
@@ -149,7 +142,7 @@ def test_last_final_state_destroys_the_content() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id, "erik@modtager.example", "ida@modtager.example"))
+        await mail.keep(mail.message(house.id, "erik@modtager.example", "ida@modtager.example"))
         async with desks() as (desk,):
             work = await one(desk)
             first, second = work.deliveries
@@ -176,7 +169,7 @@ def test_deferred_delivery_waits_with_its_reason_and_keeps_the_content() -> None
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks() as (desk,):
             work = await one(desk)
             await desk.mark_dots(work.deliveries)
@@ -200,7 +193,7 @@ def test_late_worker_changes_nothing() -> None:
     watch = Watch()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks(2, watch=watch) as (late, quick):
             old = await one(late)
             watch.offset = LEASE + timedelta(seconds=1)
@@ -227,7 +220,7 @@ def test_crash_is_reclaimed_and_flagged_only_after_the_dot(dot: bool) -> None:
     watch = Watch()
 
     async def scenario() -> Work:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks(2, watch=watch) as (crashed, heir):
             work = await one(crashed)
             if dot:
@@ -246,7 +239,7 @@ def test_possible_duplicate_reaches_the_log() -> None:
     watch = Watch()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks(2, watch=watch) as (crashed, heir):
             await crashed.mark_dots((await one(crashed)).deliveries)
             watch.offset = LEASE + timedelta(seconds=1)
@@ -262,7 +255,7 @@ def test_lease_is_kept_by_its_owner() -> None:
     watch = Watch()
 
     async def scenario() -> list[Work]:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks(2, watch=watch) as (owner, other):
             work = await one(owner)
             watch.offset = LEASE - timedelta(seconds=5)
@@ -278,7 +271,7 @@ def test_released_work_counts_no_try() -> None:
     due_at = mail.now() + timedelta(minutes=5)
 
     async def scenario() -> None:
-        await keep(mail.message(house.id), mail.message(house.id))
+        await mail.keep(mail.message(house.id), mail.message(house.id))
         async with desks() as (desk,):
             first, second = await desk.claim(200)
             await desk.release(first.deliveries)
@@ -296,7 +289,7 @@ def test_sent_work_cannot_be_released() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks() as (desk,):
             work = await one(desk)
             await desk.mark_dots(work.deliveries)
@@ -310,7 +303,7 @@ def test_notice_is_stored_in_the_same_commit() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks() as (desk,):
             work = await one(desk)
             bounced = Settlement(
@@ -335,7 +328,7 @@ def test_notice_is_sealed_again_when_its_hour_key_is_closed() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id), mail.message(house.id))
+        await mail.keep(mail.message(house.id), mail.message(house.id))
         async with desks() as (desk,), await mail.session() as other:
             first, second = await desk.claim(200)
             await desk.settle(first, (delivered(first.deliveries[0]),), mail.notice(house.id))
@@ -358,7 +351,7 @@ def test_two_shifts_settle_recipients_of_the_same_messages() -> None:
     recipients = [f"r{number}@modtager.example" for number in range(6)]
 
     async def scenario() -> None:
-        await keep(*(mail.message(house.id, *recipients) for _ in range(30)))
+        await mail.keep(*(mail.message(house.id, *recipients) for _ in range(30)))
         async with desks(2) as (left, right):
             claims = await asyncio.gather(*(d.claim(7) for _ in range(20) for d in (left, right)))
             await asyncio.gather(
@@ -382,7 +375,7 @@ def test_settlement_outlives_a_lost_connection() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks() as (desk,):
             work = await one(desk)
             async with await mail.session() as other:
@@ -401,7 +394,7 @@ def test_settlement_that_cannot_be_written_harms_nobody() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id), mail.message(house.id))
+        await mail.keep(mail.message(house.id), mail.message(house.id))
         async with desks() as (desk,):
             first, second = await desk.claim(200)
             broken = Settlement(delivery=first.deliveries[0], state="waiting", at=mail.now())
@@ -420,7 +413,7 @@ def test_hostile_reply_is_storable() -> None:
     house = mail.organisation()
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with desks() as (desk,):
             work = await one(desk)
             settlement = Settlement(

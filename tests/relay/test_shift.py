@@ -95,13 +95,6 @@ class Stage:
         return Shift(courier=courier, **values | options)
 
 
-async def keep(*messages: Accepted) -> None:
-    store = Store(mail.dsn(), mail.sealer(), mail.now)
-    await store.start()
-    await asyncio.gather(*map(store.store, messages))
-    await store.stop()
-
-
 async def until(found: Callable[[], Any], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
         while not found():
@@ -140,7 +133,7 @@ def carry(
     prepare(port)
 
     async def scenario() -> FarEnd:
-        await keep(*messages)
+        await mail.keep(*messages)
         tls = authority.server("127.0.0.1") if authority else None
         async with FarEnd(script, tls, port=port) as far_end:
             stage = Stage(far_end, offset=offset, authority=authority)
@@ -360,7 +353,7 @@ def test_delay_is_told_once_at_four_hours(house: Organisation) -> None:
         prepare(port)
 
     async def attempts() -> None:
-        await keep(message)
+        await mail.keep(message)
         async with await mail.session() as connection:
             await connection.execute("UPDATE relay_queueddelivery SET attempts = 6")
 
@@ -379,7 +372,7 @@ def test_delay_is_told_once_at_four_hours(house: Organisation) -> None:
 
 def test_row_that_came_back_with_a_restore_is_settled_quietly(house: Organisation) -> None:
     async def stored() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
 
     mail.run(stored())
     for key in mail.sealer()._hours.ids():
@@ -447,7 +440,7 @@ def test_stop_releases_what_certainly_did_not_leave(
     route(house, port=port)
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with FarEnd(script, port=port) as far_end:
             stage = Stage(far_end)
             working = asyncio.create_task(stage.shift().run())
@@ -468,7 +461,7 @@ def test_worker_that_died_after_the_dot_is_flagged_and_sent_again(house: Organis
     route(house, port=port)
 
     async def scenario() -> FarEnd:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with FarEnd(port=port) as far_end:
             stage = Stage(far_end)
             crashing = stage.shift()
@@ -533,7 +526,7 @@ def test_shift_works_without_redis(house: Organisation, monkeypatch: pytest.Monk
             bell.start()
             bell.ring()
             await asyncio.sleep(0.3)
-            await keep(mail.message(house.id))
+            await mail.keep(mail.message(house.id))
             await until(lambda: far_end.ledger, 3)
             await bell.stop()
             stage.stopping = True
@@ -549,7 +542,7 @@ def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisat
     route(other, port=port)
 
     async def scenario() -> None:
-        await keep(*(mail.message(house.id) for _ in range(250)))
+        await mail.keep(*(mail.message(house.id) for _ in range(250)))
         async with (
             FarEnd(Script(greeting=Silence()), port=slow_port) as tarpit,
             FarEnd(port=port) as far_end,
@@ -561,7 +554,7 @@ def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisat
             )
             working = asyncio.create_task(shift.run())
             await until(lambda: tarpit.connections)
-            await keep(mail.message(other.id, ago=-timedelta(seconds=0)))
+            await mail.keep(mail.message(other.id, ago=-timedelta(seconds=0)))
             await until(lambda: far_end.ledger, 3)
             stage.stopping = True
             await working
@@ -575,7 +568,7 @@ def test_transport_that_raises_counts_as_a_try(house: Organisation) -> None:
     route(house, port=port)
 
     async def scenario() -> None:
-        await keep(mail.message(house.id))
+        await mail.keep(mail.message(house.id))
         async with FarEnd(port=port) as far_end:
             stage = Stage(far_end)
             shift = stage.shift()

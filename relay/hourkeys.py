@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The end of hour keys: closed in the database first, then destroyed on the disk.
+
+Closed means that nothing may be sealed under the key any more, so what is closed may go at any
+later time: a crash between any two steps leaves something that the next run finishes.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from django.db import transaction
+
+from accounts.vault import HourKeys
+from relay.models import Content, HourKey
+from relay.sealing import keyring_directory
+
+log = logging.getLogger(__name__)
+
+HOUR = timedelta(hours=1)
+# A key is on the disk before its row is in the database: so long may a process take between them.
+ORPHAN_AFTER = timedelta(hours=2)
+
+
+def open_keyring() -> HourKeys:
+    return HourKeys(keyring_directory())
+
+
+def close_due(keys: HourKeys, now: datetime) -> list[str]:
+    """Close every key whose hour is over and that seals nothing; returns the ids destroyed."""
+    for identifier in HourKey.objects.filter(closed_at=None).values_list("id", flat=True):
+        if is_over(identifier, now):
+            _close(identifier, now)
+    return _destroy_closed(keys, now)
+
+
+def _close(identifier: str, now: datetime) -> None:
+    with transaction.atomic():
+        # A store that seals under the key holds the row shared until its commit; the look at the
+        # content comes after, and so sees what that store committed.
+        row = HourKey.objects.select_for_update().get(pk=identifier)
+        if row.closed_at is None and not _seals_anything(identifier):
+            row.closed_at = now
+            row.save(update_fields=["closed_at"])
+
+
+def _seals_anything(identifier: str) -> bool:
+    return Content.objects.filter(hour_key_id=identifier).exists()
+
+
+def _destroy_closed(keys: HourKeys, now: datetime) -> list[str]:
+    destroyed = []
+    for identifier in keys.ids():
+        if _may_go(identifier, now):
+            keys.destroy(identifier)
+            destroyed.append(identifier)
+    if destroyed:
+        log.info("hour keys destroyed: %d", len(destroyed))
+    return destroyed
+
+
+def _may_go(identifier: str, now: datetime) -> bool:
+    row = HourKey.objects.filter(pk=identifier).first()
+    if row is None:
+        return is_over(identifier, now - ORPHAN_AFTER)
+    return row.closed_at is not None
+
+
+def is_over(identifier: str, now: datetime) -> bool:
+    """Whether the hour that a key's id names has ended; never for an id that names none."""
+    try:
+        began = datetime.strptime(identifier.partition("-")[0], "%Y%m%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return now >= began + HOUR

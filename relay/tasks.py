@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Celery's side of the relay: `relay.deliver` and `relay.close_hour_keys` run in `delivery` (role
+relay, with the keyring), the others in `worker` (role duty).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from kombu.exceptions import OperationalError
+
+from accounts import clock
+from relay import heartbeat, hourkeys, shift, upkeep, verification
+
+SUCCESSOR_EXPIRES_SECONDS = 60
+
+# One octet that the parent shares with the children it forks: they get no SIGTERM, and Redis may
+# be what is being stopped.
+_told_to_stop = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def _tell_children(**_kwargs: Any) -> None:
+    _told_to_stop[0] = 1
+
+
+@shared_task(name="relay.deliver")
+def deliver() -> None:
+    """Work one shift; ends at once when every slot is taken."""
+    parent = os.getppid()
+    shift.work_a_shift(
+        # A parent that was killed leaves its children to somebody else.
+        stop=lambda: bool(_told_to_stop[0]) or os.getppid() != parent,
+        hand_over=_ask_for_successor,
+    )
+
+
+def _ask_for_successor() -> bool:
+    try:
+        deliver.apply_async(expires=SUCCESSOR_EXPIRES_SECONDS, retry=False)
+    except OperationalError:
+        return False
+    return True
+
+
+@shared_task(name="relay.close_hour_keys")
+def close_hour_keys() -> None:
+    hourkeys.close_due(hourkeys.open_keyring(), clock.now())
+
+
+@shared_task(name="relay.upkeep")
+def keep_days() -> None:
+    upkeep.keep_days(clock.now())
+
+
+@shared_task(name="relay.reap_content")
+def reap_content() -> None:
+    upkeep.reap_content(clock.now())
+
+
+@shared_task(name="relay.recheck_domains")
+def recheck_domains() -> None:
+    verification.recheck(clock.now())
+
+
+@shared_task(name="relay.heartbeat")
+def beat() -> None:
+    heartbeat.mark(clock.now())

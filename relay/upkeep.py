@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Hourly upkeep of log and content (role duty): days made ahead, days dropped, leftovers reaped."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.utils import DatabaseError, OperationalError
+
+from accounts import alerts
+from relay.models import Content, Message, QueuedDelivery
+from relay.models.messages import LOG_DAYS
+from relay.partitions import create_days, drop_day, existing_days
+
+log = logging.getLogger(__name__)
+
+PERIOD = timedelta(days=LOG_DAYS)
+# A day goes in the hour before its oldest row reaches the period.
+AHEAD = timedelta(hours=1)
+OVERDUE = timedelta(hours=24)
+TRIES = 3
+
+NO_TOMORROW = "log-day-missing"
+STILL_THERE = "log-day-overdue"
+LEFT_OVER = "content-left-over"
+
+
+def keep_days(now: datetime) -> list[date]:
+    """Make the days ahead and drop those that are due; returns the days dropped.
+
+    A day with mail that is not final stays for the next hour.
+    """
+    _try_often(lambda: create_days(now.date()))
+    dropped = [day for day in existing_days() if _is_due(day, now) and _dropped(day)]
+    days = existing_days()
+    _alert(NO_TOMORROW, wrong=now.date() + timedelta(days=1) not in days)
+    _alert(STILL_THERE, wrong=any(now >= _start(day) + PERIOD + OVERDUE for day in days))
+    return dropped
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _is_due(day: date, now: datetime) -> bool:
+    return now >= _start(day) + PERIOD - AHEAD
+
+
+def _dropped(day: date) -> bool:
+    return _try_often(lambda: drop_day(day))
+
+
+def _try_often(act: Callable[[], None]) -> bool:
+    """Whether it worked at last: the functions wait a second for their lock, a long reader more."""
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                act()
+        except OperationalError as fault:
+            log.warning("upkeep: %s, trying again", type(fault).__name__)
+        except DatabaseError as fault:
+            # The function refused: the day is inside the period or has mail that is not final.
+            log.info("upkeep: %s", type(fault).__name__)
+            return False
+        else:
+            return True
+    return False
+
+
+def _alert(kind: str, *, wrong: bool) -> None:
+    if wrong:
+        alerts.raise_alert(kind)
+    else:
+        alerts.resolve_alert(kind)
+
+
+def reap_content(now: datetime) -> int:
+    """Delete content that nothing waits for any more; returns how many, which should be none."""
+    left = list(_content_of_final_messages().values_list("message_id", "accepted_at"))
+    for message_id, accepted_at in left:
+        Content.objects.filter(message_id=message_id).delete()
+        Message.objects.filter(
+            accepted_at=accepted_at, id=message_id, content_destroyed_at=None
+        ).update(content_destroyed_at=now)
+    _alert(LEFT_OVER, wrong=bool(left))
+    return len(left)
+
+
+def oldest_content_of_final_message() -> datetime | None:
+    """Return when the oldest message was accepted whose content outlived it: None, always."""
+    return (
+        _content_of_final_messages()
+        .order_by("accepted_at")
+        .values_list("accepted_at", flat=True)
+        .first()
+    )
+
+
+def _content_of_final_messages() -> QuerySet[Content]:
+    waiting = QueuedDelivery.objects.filter(message_id=OuterRef("message_id"))
+    return Content.objects.filter(~Exists(waiting))

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from relay import heartbeat
+from tests.relay import mail
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OPEN = "SELECT count(*) FROM accounts_alert WHERE kind = 'beat-silent' AND resolved_at IS NULL"
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.delete(heartbeat.KEY)
+        yield
+        redis.delete(heartbeat.KEY)
+
+
+def watch(ahead: timedelta) -> int:
+    async def scenario() -> None:
+        task = asyncio.create_task(
+            heartbeat.watch(mail.dsn(), lambda: mail.now() + ahead, seconds=0.05)
+        )
+        await asyncio.sleep(0.5)
+        task.cancel()
+        await asyncio.wait({task})
+
+    mail.run(scenario())
+    return int(mail.value(OPEN))
+
+
+def test_silent_beat_is_told_within_a_quarter_of_an_hour_and_resolved() -> None:
+    heartbeat.mark(mail.now())
+    assert watch(timedelta(minutes=9)) == 0
+    assert watch(timedelta(minutes=11)) == 1
+    assert watch(timedelta()) == 0
+
+
+def test_redis_without_a_heartbeat_says_nothing_about_beat() -> None:
+    assert watch(timedelta(days=1)) == 0
+
+
+def test_absent_redis_is_outlived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
+    assert watch(timedelta(days=1)) == 0

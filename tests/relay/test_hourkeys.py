@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The end of hour keys, stopped at every step: nothing may be sealed under a destroyed key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from accounts.vault import HourKeys, KeyGone
+from relay import hourkeys
+from relay.models import Content, HourKey
+from relay.sealing import keyring_directory
+from tests.relay import mail
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.as_role("relay")]
+
+LATER = timedelta(hours=1, minutes=1)
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.fixture
+def keys() -> HourKeys:
+    """A keyring with one key of this hour, under which one message is sealed."""
+    keyring = hourkeys.open_keyring()
+    for identifier in keyring.ids():
+        keyring.destroy(identifier)
+    mail.run(mail.keep(mail.message(mail.organisation().id)))
+    return keyring
+
+
+def forget_mail() -> None:
+    mail.execute("DELETE FROM relay_queueddelivery")
+    mail.execute("DELETE FROM relay_content")
+
+
+def test_key_stays_while_something_is_sealed_under_it(keys: HourKeys) -> None:
+    assert hourkeys.close_due(keys, mail.now() + LATER) == []
+    assert len(keys.ids()) == 1
+    assert mail.value("SELECT closed_at FROM relay_hourkey") is None
+
+
+def test_key_stays_during_its_hour(keys: HourKeys) -> None:
+    forget_mail()
+    assert hourkeys.close_due(keys, mail.now()) == []
+    assert len(keys.ids()) == 1
+
+
+def test_key_is_closed_and_destroyed_after_its_hour(keys: HourKeys) -> None:
+    (identifier,) = keys.ids()
+    forget_mail()
+    assert hourkeys.close_due(keys, mail.now() + LATER) == [identifier]
+    assert mail.value("SELECT closed_at IS NOT NULL FROM relay_hourkey") is True
+    with pytest.raises(KeyGone):
+        HourKeys(keyring_directory()).get(identifier)
+
+
+def test_key_is_not_closed_under_a_store_in_progress(keys: HourKeys) -> None:
+    """The look at the content comes after the lock, so it sees what a store just committed."""
+    seen: list[bool] = []
+    original = hourkeys._seals_anything
+
+    def look(identifier: str) -> bool:
+        # Nobody else can hold the row shared now, so no store is between sealing and commit.
+        with pytest.raises(Exception, match="lock"):
+            mail.run(_try_share())
+        seen.append(True)
+        return original(identifier)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(hourkeys, "_seals_anything", look)
+    hourkeys.close_due(keys, mail.now() + LATER)
+    patch.undo()
+    assert seen
+
+
+async def _try_share() -> None:
+    async with await mail.session() as other:
+        await other.execute("SELECT FROM relay_hourkey FOR SHARE NOWAIT")
+
+
+def stop_at(step: str, patch: pytest.MonkeyPatch) -> None:
+    def crash(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    if step == "before the look":
+        patch.setattr(hourkeys, "_seals_anything", crash)
+    elif step == "before the commit":
+        patch.setattr(HourKey, "save", crash)
+    elif step == "before the unlink":
+        patch.setattr(HourKeys, "destroy", crash)
+    elif step == "after the unlink":
+        destroy: Callable[..., None] = HourKeys.destroy
+
+        def destroy_and_crash(self: HourKeys, identifier: str) -> None:
+            destroy(self, identifier)
+            raise Crash
+
+        patch.setattr(HourKeys, "destroy", destroy_and_crash)
+
+
+@pytest.mark.parametrize(
+    "step", ["before the look", "before the commit", "before the unlink", "after the unlink"]
+)
+def test_crash_at_any_step_is_finished_by_the_next_run(keys: HourKeys, step: str) -> None:
+    (identifier,) = keys.ids()
+    forget_mail()
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(step, patch)
+        with pytest.raises(Crash):
+            hourkeys.close_due(keys, mail.now() + LATER)
+    gone = identifier not in keys.ids()
+    closed = mail.value("SELECT closed_at IS NOT NULL FROM relay_hourkey")
+    # Whenever the key is gone its row says so.
+    assert closed or not gone
+    mail.run(mail.keep(mail.message(mail.organisation("Andet Hus A/S").id)))
+    assert not Content.objects.filter(
+        hour_key_id__in=HourKey.objects.exclude(closed_at=None).values("id")
+    ).exists()
+    forget_mail()
+    hourkeys.close_due(keys, mail.now() + LATER)
+    assert keys.ids() == []
+    assert mail.value("SELECT count(*) FROM relay_hourkey WHERE closed_at IS NULL") == 0
+
+
+def test_key_without_a_row_goes_after_two_hours(keys: HourKeys) -> None:
+    forget_mail()
+    mail.execute("DELETE FROM relay_hourkey")
+    assert hourkeys.close_due(keys, mail.now() + timedelta(hours=1)) == []
+    assert len(hourkeys.close_due(keys, mail.now() + timedelta(hours=3, minutes=1))) == 1
+
+
+def test_foreign_file_is_left_alone(keys: HourKeys) -> None:
+    (keyring_directory() / "note").write_text("x")
+    hourkeys.close_due(keys, mail.now() + timedelta(days=9))
+    assert "note" in keys.ids()
+    (keyring_directory() / "note").unlink()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from accounts.models import Organisation
+from accounts.tenancy import organisation_context
+from relay import verification
+from relay.models import SendingDomain
+from tests import build
+from tests.build import NOW
+
+pytestmark = pytest.mark.django_db
+
+State, Reason = SendingDomain.State, SendingDomain.Reason
+
+
+def domain(organisation: Organisation, name: str = "due.dk") -> SendingDomain:
+    with organisation_context(organisation.id):
+        return verification.add(organisation.id, name, NOW)
+
+
+def answers(*values: str) -> verification.Lookup:
+    return lambda name: list(values)
+
+
+def silent(name: str) -> list[str]:
+    raise verification.Unreachable
+
+
+def check(item: SendingDomain, lookup: verification.Lookup, *, hours: float = 0) -> tuple[str, str]:
+    with organisation_context(item.organisation_id):
+        verification.check(item, NOW + timedelta(hours=hours), lookup)
+        item.refresh_from_db()
+    return item.state, item.reason
+
+
+def test_record_names_what_to_publish(organisation: Organisation) -> None:
+    item = domain(organisation)
+    assert verification.record(item).name == "_brevdue.due.dk"
+    assert len(verification.record(item).value) == 32
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["v=spf1 -all"], ("pending", "wrong_value")),
+        ([], ("pending", "not_found")),
+    ],
+)
+def test_domain_without_proof_is_pending_with_the_reason(
+    organisation: Organisation, values: list[str], expected: tuple[str, str]
+) -> None:
+    assert check(domain(organisation), answers(*values)) == expected
+
+
+def test_silent_name_servers_prove_nothing(organisation: Organisation) -> None:
+    assert check(domain(organisation), silent) == ("pending", "unreachable")
+
+
+def test_record_among_others_proves(organisation: Organisation) -> None:
+    item = domain(organisation)
+    assert check(item, answers("other", item.token)) == ("verified", "")
+    assert item.verified_at == NOW
+
+
+@pytest.mark.parametrize("lookup", [answers(), answers("wrong"), silent])
+def test_sending_ends_72_hours_after_the_proof_disappeared(
+    organisation: Organisation, lookup: verification.Lookup
+) -> None:
+    item = domain(organisation)
+    check(item, answers(item.token))
+    assert check(item, lookup, hours=1)[0] == "failing"
+    assert check(item, lookup, hours=71.9)[0] == "failing"
+    assert item.verified_at == NOW
+    assert check(item, lookup, hours=72)[0] == "pending"
+
+
+def test_proof_that_comes_back_counts_again(organisation: Organisation) -> None:
+    item = domain(organisation)
+    check(item, answers(item.token))
+    check(item, answers(), hours=1)
+    assert check(item, answers(item.token), hours=2) == ("verified", "")
+    assert item.verified_at == NOW + timedelta(hours=2)
+
+
+def test_name_has_one_owner_and_is_free_afterwards(
+    organisation: Organisation, other_organisation: Organisation
+) -> None:
+    mine, theirs = domain(organisation), domain(other_organisation)
+    check(mine, answers(mine.token))
+    assert check(theirs, answers(theirs.token)) == ("pending", "taken")
+    assert theirs.verified_at is None
+    check(mine, answers(), hours=100)
+    assert check(theirs, answers(theirs.token), hours=101) == ("verified", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "believed"),
+    [("due.example", True), ("due.test", True), ("example.dk", False), ("dueexample", False)],
+)
+def test_reserved_names_count_as_proven_in_development_only(
+    organisation: Organisation, settings: Settings, name: str, believed: bool
+) -> None:
+    item = domain(organisation, name)
+    assert check(item, answers())[0] == "pending"
+    settings.RELAY_DEVELOPMENT_DOMAINS = True
+    assert check(item, answers())[0] == ("verified" if believed else "pending")
+    assert (item.reason == Reason.DEVELOPMENT) is believed
+
+
+@pytest.mark.as_role("duty")
+def test_recheck_reaches_every_proven_domain(
+    organisation: Organisation, other_organisation: Organisation, settings: Settings
+) -> None:
+    settings.RELAY_DEVELOPMENT_DOMAINS = True
+    with build.as_owner():
+        for owner, name, state in [
+            (organisation, "due.dk", State.VERIFIED),
+            (other_organisation, "andet.dk", State.FAILING),
+            (organisation, "ny.dk", State.PENDING),
+        ]:
+            SendingDomain.objects.create(
+                organisation=owner, name=name, token="x", state=state, created_at=NOW,
+                verified_at=NOW,
+            )  # fmt: skip
+        SendingDomain.objects.create(
+            organisation=organisation, name="due.example", token="x", state=State.VERIFIED,
+            reason=Reason.DEVELOPMENT, created_at=NOW, verified_at=NOW,
+        )  # fmt: skip
+    assert verification.recheck(NOW + timedelta(hours=1), answers()) == 2
+    assert set(SendingDomain.objects.values_list("name", "state")) == {
+        ("due.dk", "failing"), ("andet.dk", "failing"), ("ny.dk", "pending"),
+        ("due.example", "verified"),
+    }  # fmt: skip
