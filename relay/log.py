@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the portal reads: the log by pages, one message's timeline, and the mail that waits.
+
+Call everything inside the organisation's context (accounts/tenancy.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from accounts.ids import uuid7_time
+from relay.models import Attempt, Delivery, Message, QueuedDelivery
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one page ended and the next goes on."""
+
+    at: datetime
+    id: UUID | int
+
+    def __str__(self) -> str:
+        return f"{self.at.isoformat()}|{self.id}"
+
+    @classmethod
+    def parse(cls, text: str, kind: type[UUID] | type[int]) -> Place | None:
+        """Read what str() wrote, None for anything else."""
+        at, _, identifier = text.partition("|")
+        try:
+            moment, found = datetime.fromisoformat(at), kind(identifier)
+        except ValueError:
+            return None
+        return cls(moment, found) if moment.tzinfo else None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message in the list: its recipients' states, counted, and the first few recipients."""
+
+    message: Message
+    states: Counter[str]
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    lines: tuple[Line, ...]
+    next: Place | None
+
+
+def newest(organisation_id: UUID, before: Place | None = None, size: int = PAGE) -> Page:
+    """Return messages, newest first, below `before`."""
+    messages = Message.objects.for_organisation(organisation_id).order_by("-accepted_at", "-id")
+    if before:
+        # Spelt so that the index on (organisation, accepted_at, id) bounds the scan.
+        messages = messages.filter(accepted_at__lte=before.at).exclude(
+            accepted_at=before.at, id__gte=before.id
+        )
+    found = list(messages[: size + 1])
+    shown = found[:size]
+    more = len(found) > size
+    return Page(
+        lines=tuple(_lines(organisation_id, shown)),
+        next=Place(shown[-1].accepted_at, shown[-1].id) if more else None,
+    )
+
+
+RECIPIENTS_SHOWN = 3
+
+
+def _lines(organisation_id: UUID, messages: list[Message]) -> Iterable[Line]:
+    if not messages:
+        return
+    deliveries = _deliveries_of(organisation_id, messages)
+    for message in messages:
+        of_message = deliveries.get(message.id, [])
+        yield Line(
+            message=message,
+            states=Counter(state for _, state in of_message),
+            recipients=tuple(recipient for recipient, _ in of_message[:RECIPIENTS_SHOWN]),
+        )
+
+
+def _deliveries_of(
+    organisation_id: UUID, messages: list[Message]
+) -> dict[UUID, list[tuple[str, str]]]:
+    # The bounds in time leave out every other day's partition.
+    rows = (
+        Delivery.objects.for_organisation(organisation_id)
+        .filter(
+            accepted_at__gte=messages[-1].accepted_at,
+            accepted_at__lte=messages[0].accepted_at,
+            message_id__in=[message.id for message in messages],
+        )
+        .order_by("position")
+        .values_list("message_id", "recipient", "state")
+    )
+    found: dict[UUID, list[tuple[str, str]]] = {}
+    for message_id, recipient, state in rows:
+        found.setdefault(message_id, []).append((recipient, state))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One recipient: state, every attempt in order, and the queue's row while it waits."""
+
+    delivery: Delivery
+    attempts: tuple[Attempt, ...]
+    waiting: QueuedDelivery | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    message: Message
+    tracks: tuple[Track, ...]
+
+
+def timeline(organisation_id: UUID, message_id: UUID) -> Timeline | None:
+    """Return everything about one message, None when the organisation has no such message.
+
+    The id carries the time, so each query touches one partition.
+    """
+    day = {"accepted_at": uuid7_time(message_id)}
+    message = Message.objects.for_organisation(organisation_id).filter(**day, id=message_id).first()
+    if message is None:
+        return None
+    of = day | {"message_id": message_id}
+    attempts: dict[int, list[Attempt]] = {}
+    for attempt in (
+        Attempt.objects.for_organisation(organisation_id).filter(**of).order_by("number")
+    ):
+        attempts.setdefault(attempt.position, []).append(attempt)
+    waiting = {
+        row.position: row
+        for row in QueuedDelivery.objects.for_organisation(organisation_id).filter(
+            message_id=message_id
+        )
+    }
+    deliveries = Delivery.objects.for_organisation(organisation_id).filter(**of)
+    return Timeline(
+        message=message,
+        tracks=tuple(
+            Track(
+                delivery=delivery,
+                attempts=tuple(attempts.get(delivery.position, ())),
+                waiting=waiting.get(delivery.position),
+            )
+            for delivery in deliveries.order_by("position")
+        ),
+    )
+
+
+def waiting(
+    organisation_id: UUID, after: Place | None = None, size: int = PAGE
+) -> tuple[list[QueuedDelivery], Place | None]:
+    """Return waiting deliveries, oldest first, each with its reason and next try; and a place."""
+    rows = QueuedDelivery.objects.for_organisation(organisation_id).order_by("accepted_at", "id")
+    if after:
+        rows = rows.filter(Q(accepted_at__gt=after.at) | Q(accepted_at=after.at, id__gt=after.id))
+    found = list(rows[: size + 1])
+    shown = found[:size]
+    more = len(found) > size
+    return shown, Place(shown[-1].accepted_at, shown[-1].id) if more else None
+
+
+def waiting_by_reason(organisation_id: UUID) -> dict[str, int]:
+    """Return how many deliveries wait for each reason."""
+    rows = QueuedDelivery.objects.for_organisation(organisation_id).values_list("reason")
+    return dict(rows.annotate(count=Count("id")).order_by("reason"))
+
+
+def retry_now(organisation_id: UUID, now: datetime, message_id: UUID | None = None) -> int:
+    """Make waiting mail due at once, all of it or one message's; returns how many deliveries.
+
+    What a shift has in hand is left alone: its fence would not allow it anyway.
+    """
+    rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(
+        due_at__gt=now, lease_owner=None
+    )
+    if message_id:
+        rows = rows.filter(message_id=message_id)
+    return rows.update(due_at=now)
