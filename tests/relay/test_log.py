@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import call_command
@@ -53,7 +53,7 @@ def test_pages_show_each_message_once_newest_first(organisation: Organisation) -
             seen += [line.message.id for line in page.lines]
             if page.next is None:
                 break
-            before = log.Place.parse(str(page.next))
+            before = log.Place.parse(str(page.next), UUID)
     assert sorted(seen) == sorted(one.id for one in made)
     assert [uuid7_time(i) for i in seen] == sorted((uuid7_time(i) for i in seen), reverse=True)
 
@@ -133,7 +133,7 @@ def test_waiting_mail_has_reason_and_next_try(organisation: Organisation) -> Non
     with organisation_context(organisation.id):
         first, place = log.waiting(organisation.id, size=3)
         assert place is not None
-        second, end = log.waiting(organisation.id, log.Place.parse(str(place)), size=3)
+        second, end = log.waiting(organisation.id, log.Place.parse(str(place), int), size=3)
         assert log.waiting_by_reason(organisation.id) == {"deferred": 5}
     assert [row.position for row in first + second] == [0, 1, 2, 3, 4]
     assert end is None
@@ -153,11 +153,13 @@ def test_retry_now_leaves_what_is_in_hand(organisation: Organisation) -> None:
         assert {row.message_id for row in due} == {made.id, other.id}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "2026-11-20T12:00:00|a", "|", "2026-11-20T12:00:00+00:00|"]
-)
-def test_place_from_outside_is_checked(text: str) -> None:
-    assert log.Place.parse(text) is None
+AT = "2026-11-20T12:00:00+00:00"
+
+
+@pytest.mark.parametrize("text", ["", "x", "2026-11-20T12:00:00|7", "|", f"{AT}|", f"{AT}|x"])
+@pytest.mark.parametrize("kind", [UUID, int])
+def test_place_from_outside_is_checked(text: str, kind: type[UUID] | type[int]) -> None:
+    assert log.Place.parse(text, kind) is None
 
 
 @pytest.mark.as_role("relay")
