@@ -7,10 +7,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 
 from accounts.access import unmet_step
 from accounts.models import Membership
@@ -55,6 +57,7 @@ class TenancyMiddleware:
     def _enter(self, request: HttpRequest, contexts: ExitStack) -> str | None:
         """Enter the organisation's or staff's context; return the step still to be taken first."""
         user: Any = request.user
+        contexts.enter_context(timezone.override(ZoneInfo(user.time_zone)))
         membership = _chosen_membership(request, user.id)
         step = unmet_step(user, membership)
         context: AbstractContextManager[None] | None = None

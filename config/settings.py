@@ -41,6 +41,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.csp.content_security_policy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -70,6 +71,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "config.context.portal",
             ],
         },
     }
@@ -148,8 +150,9 @@ TIME_ZONE = "UTC"
 
 # Static files
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served from where they lie: there is no build step, so there is nothing to collect either.
+WHITENOISE_USE_FINDERS = True
 
 # Transport security; a development stack on loopback has no TLS in front of the portal.
 SECURE_COOKIES = SITE_URL.startswith("https://")

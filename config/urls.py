@@ -7,7 +7,15 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
 from django.urls import path
 
-urlpatterns = i18n_patterns(
+from config.health import healthz, readyz
+from config.home import home
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+]
+urlpatterns += i18n_patterns(
+    path("", home, name="home"),
     path("staff/", admin.site.urls),
     prefix_default_language=False,
 )

@@ -59,6 +59,17 @@ GRANT EXECUTE ON FUNCTION relay_create_day(date) TO duty;
 GRANT EXECUTE ON FUNCTION relay_drop_day(date) TO duty;
 """
 
+# One figure for the readiness page, which is nobody's tenant: seconds the oldest due mail stands.
+QUEUE_AGE = """
+CREATE FUNCTION relay_queue_age() RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT greatest(0, coalesce(extract(epoch FROM now() - min(due_at)), 0))::integer
+    FROM relay_queueddelivery
+$$;
+REVOKE ALL ON FUNCTION relay_queue_age() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION relay_queue_age() TO web;
+"""
+
 # Sealed bytes do not compress, and a lease must not copy a row to another page.
 STORAGE = """
 ALTER TABLE relay_content ALTER COLUMN ciphertext SET STORAGE EXTERNAL;
@@ -93,5 +104,6 @@ class Migration(migrations.Migration):
         Grant("relay_hourkey", relay="SELECT, INSERT, UPDATE", duty="SELECT"),
         Grant("relay_logperiod", web="SELECT", staff="SELECT", relay="SELECT", duty="SELECT"),
         migrations.RunSQL(DAYS, migrations.RunSQL.noop),
+        migrations.RunSQL(QUEUE_AGE, migrations.RunSQL.noop),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
     ]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The menu: which pages there are and which roles see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Role
+
+EVERYONE = frozenset(Role)
+BUILDERS = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER})
+READERS = BUILDERS | {Role.VIEWER}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the menu; `breaks` starts a new group."""
+
+    label: str | Promise
+    url_name: str
+    roles: frozenset[Role] = EVERYONE
+    breaks: bool = False
+
+
+ENTRIES = (Entry(_("Overview"), "home"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    label: str | Promise
+    url: str
+    current: bool
+    breaks: bool
+
+
+def menu(request: HttpRequest, role: str) -> list[Line]:
+    """Return the lines that a person with this role sees, the open page marked."""
+    lines = []
+    for entry in ENTRIES:
+        if role in entry.roles:
+            url = reverse(entry.url_name)
+            current = request.path == url or (
+                entry.url_name != "home" and request.path.startswith(url)
+            )
+            lines.append(Line(entry.label, url, current, entry.breaks))
+    return lines

@@ -1,0 +1,19 @@
+// Copy buttons: shown only where a script can make them work; they say what happened.
+(() => {
+  const reveal = (root) => {
+    for (const button of root.querySelectorAll("[data-copy]")) {
+      button.hidden = !navigator.clipboard;
+    }
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    await navigator.clipboard.writeText(source.textContent.trim());
+    const label = button.textContent;
+    button.textContent = button.dataset.copied;
+    setTimeout(() => (button.textContent = label), 2000);
+  });
+  document.addEventListener("htmx:load", (event) => reveal(event.detail.elt));
+  reveal(document);
+})();
