@@ -66,11 +66,22 @@ def person_required(view: View) -> View:
     return guarded
 
 
-def current_organisation(request: HttpRequest) -> Organisation:
-    """Return the organisation of a view guarded by `member_required`."""
+def current_person(request: HttpRequest) -> User:
+    """Return who is signed in, in a view guarded by one of the above."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def current_membership(request: HttpRequest) -> Membership:
+    """Return the person's place in the organisation of a view guarded by `member_required`."""
     membership = cast(PortalRequest, request).membership
     assert membership is not None
-    return membership.organisation
+    return membership
+
+
+def current_organisation(request: HttpRequest) -> Organisation:
+    """Return the organisation of a view guarded by `member_required`."""
+    return current_membership(request).organisation
 
 
 def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUID) -> Row:

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
-from django.urls import path
+from django.urls import URLPattern, URLResolver, include, path
 
 from config.health import healthz, readyz
 from config.home import home
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]
 urlpatterns += i18n_patterns(
     path("", home, name="home"),
     path("staff/", admin.site.urls),
+    path("", include("accounts.urls")),
     prefix_default_language=False,
 )

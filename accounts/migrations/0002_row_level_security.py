@@ -25,10 +25,19 @@ RETURNS TABLE (invitation_id uuid, organisation_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT i.id, i.organisation_id FROM accounts_invitation i WHERE i.token_hash = hash
 $$;
+-- Colleagues must not see each other's keys; the team's page says only who has a second factor.
+CREATE FUNCTION accounts_members_with_second_factor() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT m.user_id FROM accounts_membership m JOIN accounts_totpdevice d ON d.user_id = m.user_id
+    WHERE d.confirmed
+    AND m.organisation_id = nullif(current_setting('app.organisation', true), '')::uuid
+$$;
+REVOKE ALL ON FUNCTION accounts_members_with_second_factor() FROM PUBLIC;
 REVOKE ALL ON FUNCTION accounts_person_for_email(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION accounts_invitation_for_token(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION accounts_person_for_email(text) TO web, staff, duty;
 GRANT EXECUTE ON FUNCTION accounts_invitation_for_token(bytea) TO web;
+GRANT EXECUTE ON FUNCTION accounts_members_with_second_factor() TO web;
 """
 
 # The digest covers the previous digest and every column, joined by a separator that the checked

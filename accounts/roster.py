@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The team as its page shows it: who is in, who waits, who is invited."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from accounts.models import Invitation, Membership, Role
+
+# Who looks after the team; the others see names and roles, not addresses.
+KEEPERS = frozenset({Role.OWNER, Role.ADMIN})
+
+
+def members(organisation_id: UUID) -> QuerySet[Membership]:
+    """Return the approved members, the longest here first."""
+    rows = Membership.objects.for_organisation(organisation_id).filter(approved_at__isnull=False)
+    return rows.select_related("user").order_by("created_at", "id")
+
+
+def waiting(organisation_id: UUID) -> QuerySet[Membership]:
+    """Return those who have said yes and wait for an owner."""
+    rows = Membership.objects.for_organisation(organisation_id).filter(approved_at=None)
+    return rows.select_related("user").order_by("created_at", "id")
+
+
+def invitations(organisation_id: UUID) -> QuerySet[Invitation]:
+    """Return the invitations that nobody has answered, the newest first."""
+    rows = Invitation.objects.for_organisation(organisation_id).filter(accepted_at=None)
+    return rows.order_by("-created_at")
+
+
+def with_second_factor() -> set[UUID]:
+    """Return the ids of the current organisation's people who have a second factor."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT accounts_members_with_second_factor()")
+        return {row[0] for row in cursor.fetchall()}
+
+
+def roles_to_give(role: str) -> list[Role]:
+    """Return the roles that a keeper of the team may give: only an owner makes an owner."""
+    return [given for given in Role if given != Role.OWNER or role == Role.OWNER]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The audit trail as a page shows it: names for the actors, words for the acts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.apps import apps
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import AuditActor, AuditEvent
+
+PAGE_LENGTH = 50
+
+# The second half of an act's name; the first half is the kind of row, named by its model.
+DEEDS: dict[str, str | Promise] = {
+    "accepted": gettext_lazy("accepted"),
+    "approved": gettext_lazy("approved"),
+    "changed": gettext_lazy("changed"),
+    "created": gettext_lazy("created"),
+    "deleted": gettext_lazy("deleted"),
+    "invited": gettext_lazy("invited"),
+    "rectified": gettext_lazy("corrected"),
+    "refused": gettext_lazy("refused"),
+    "removed": gettext_lazy("removed"),
+    "revoked": gettext_lazy("revoked"),
+    "verified": gettext_lazy("verified"),
+    "withdrawn": gettext_lazy("withdrawn"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An event in words; `fields` are the names of what was changed."""
+
+    sequence: int
+    at: datetime
+    actor: str
+    act: str
+    target: str
+    fields: str
+
+
+def lines(events: Sequence[AuditEvent]) -> list[Line]:
+    names = _names([event.actor_id for event in events if event.actor_id])
+    return [_line(event, names) for event in events]
+
+
+def _names(actors: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the names of those actors whose person is (still) in the organisation."""
+    rows = AuditActor.objects.filter(id__in=set(actors)).select_related("user")
+    return {row.id: row.user.get_full_name() for row in rows}
+
+
+def _line(event: AuditEvent, names: dict[UUID, str]) -> Line:
+    return Line(
+        sequence=event.sequence,
+        at=event.at,
+        actor=_actor(event.actor_id, names),
+        act=_act(event),
+        target=event.target_id[:8],
+        fields=", ".join(event.fields),
+    )
+
+
+def _actor(actor: UUID | None, names: dict[UUID, str]) -> str:
+    if actor is None:
+        return _("Brevdue, by itself")
+    return names.get(actor) or _("Somebody who is not in the organisation")
+
+
+def _act(event: AuditEvent) -> str:
+    kind = _kind(event.target_type)
+    deed = DEEDS.get(event.action.rpartition(".")[2])
+    return f"{kind}: {deed}" if deed and kind else event.action
+
+
+def _kind(label: str) -> str:
+    try:
+        name = str(apps.get_model(label)._meta.verbose_name)
+    except (LookupError, ValueError):
+        return ""
+    return name[:1].upper() + name[1:]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The audit trail of the organisation, to read."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts import trail
+from accounts.access import current_organisation, member_required
+from accounts.models import AuditEvent, Role
+
+
+@require_safe
+@member_required(Role.OWNER, Role.ADMIN, Role.PRIVACY)
+def audit_trail(request: HttpRequest) -> HttpResponse:
+    events = AuditEvent.objects.filter(organisation=current_organisation(request))
+    before = request.GET.get("before", "")
+    if before.isascii() and before.isdigit() and len(before) < 19:
+        events = events.filter(sequence__lt=int(before))
+    rows = list(events.order_by("-sequence")[: trail.PAGE_LENGTH + 1])
+    shown = rows[: trail.PAGE_LENGTH]
+    here = reverse("accounts:audit-trail")
+    context = {
+        "lines": trail.lines(shown),
+        "newest": here if before else "",
+        "older": f"{here}?before={shown[-1].sequence}" if len(rows) > len(shown) else "",
+    }
+    return render(request, "accounts/audit_trail.html", context)
