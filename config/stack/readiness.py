@@ -15,14 +15,15 @@ SECONDS = 60.0
 
 
 def wait_until_ready(ports: Mapping[str, int], ended: Callable[[], bool]) -> None:
-    """Raises StackError that names who does not answer."""
+    """Returns when all answer, or when a process ended; else raises StackError with their names."""
     waiting = list(ports)
 
     def look() -> bool:
         waiting[:] = [name for name in waiting if not _answers(name, ports[name])]
         return not waiting or ended()
 
-    if not wait_until(look, SECONDS, every=0.1) or waiting:
+    wait_until(look, SECONDS, every=0.1)
+    if waiting and not ended():
         raise StackError(f"No answer at {', '.join(f'{n}={ports[n]}' for n in waiting)}.")
 
 

@@ -24,7 +24,8 @@ from config.stack.ports import PORTS
 from config.stack.state import free_port
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
-FOREIGN = ("DATABASE_URL", "REDIS_URL")
+# Nothing of the engines and settings that this test itself runs on.
+KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG")
 
 
 class Checkout:
@@ -37,8 +38,7 @@ class Checkout:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {n: v for n, v in os.environ.items() if not n.endswith(FOREIGN)}
-        return kept | self.ports
+        return {name: os.environ[name] for name in KEPT if name in os.environ} | self.ports
 
     def launch(self, verb: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
