@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STACK := $(BIN)/python -m config.stack
+# As a module, so that it finds the extractor of templates in this tree.
+BABEL := $(BIN)/python -m babel.messages.frontend
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
@@ -50,8 +52,9 @@ fmt: .venv/dev.stamp ## format code and templates
 	$(BIN)/djlint --quiet --reformat templates
 
 messages: .venv/dev.stamp ## collect texts into the Danish catalogue and compile it
-	$(BIN)/pybabel -q extract -F babel.cfg -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
-	$(BIN)/pybabel -q update --no-fuzzy-matching -D django -i var/messages.pot -d config/locale -l da
+	@mkdir -p var config/locale
+	$(BABEL) -q extract -F babel.cfg -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
+	$(BABEL) -q update --init-missing --no-fuzzy-matching -D django -i var/messages.pot -d config/locale -l da
 	$(STACK) messages
 
 reset: ## forget var/: databases, mailbox, secrets, certificates
