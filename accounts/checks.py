@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 
 from accounts.passwords import PASSWORD_FLOOR_LENGTH
 
@@ -43,11 +44,15 @@ def unsafe_settings() -> list[str]:
 
 
 def refuse_unsafe_database() -> None:
-    """Call at the start of a process that serves. Raises ImproperlyConfigured."""
-    if unsafe_role():
-        raise ImproperlyConfigured("this process connects as a role that sees past tenancy")
-    if names := unsafe_settings():
-        raise ImproperlyConfigured(f"the database does not keep what it commits: {names}")
+    """Call at the start of a process that serves. Raises ImproperlyConfigured.
+
+    A database that is down says nothing about itself: the process starts and waits for it.
+    """
+    with suppress(OperationalError):
+        if unsafe_role():
+            raise ImproperlyConfigured("this process connects as a role that sees past tenancy")
+        if names := unsafe_settings():
+            raise ImproperlyConfigured(f"the database may lose what it committed: {names}")
 
 
 @register(Tags.security, deploy=True)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.models import User
+if TYPE_CHECKING:
+    from accounts.models import User
 
 # The agreement promises these; an operator may ask for more, never for less.
 PASSWORD_FLOOR_LENGTH = 8

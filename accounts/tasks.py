@@ -3,9 +3,23 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+from typing import Any
 
-from accounts import alerts, audit, clock, emails, expiry
+from celery import shared_task
+from celery.signals import worker_init
+from django.core.exceptions import ImproperlyConfigured
+
+from accounts import alerts, audit, checks, clock, emails, expiry
+
+
+@worker_init.connect
+def refuse_unsafe_database(**kwargs: Any) -> None:
+    """End the worker before it takes work, whatever its role: Celery has no other way in."""
+    try:
+        checks.refuse_unsafe_database()
+    except ImproperlyConfigured as error:
+        # Celery logs an exception of a receiver and goes on; this is none.
+        raise SystemExit(str(error)) from error
 
 
 @shared_task(name="accounts.send_mails")
