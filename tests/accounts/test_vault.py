@@ -143,6 +143,35 @@ def test_organisations_cannot_open_each_other(
 
 
 @pytest.mark.django_db
+def test_value_is_bound_to_its_organisation_under_one_key(
+    organisation: Organisation, other_organisation: Organisation
+) -> None:
+    """A key that somebody managed to give to two organisations opens neither's for the other."""
+    shared = bytes(32)
+    for owner in (organisation, other_organisation):
+        sealed = vault.seal(vault.organisation_key_purpose(owner.id), shared)
+        with build.as_owner():
+            OrganisationKey.objects.filter(organisation=owner).update(sealed=sealed)
+    with organisation_context(organisation.id):
+        value = vault.seal("route", b"secret", organisation_id=organisation.id)
+    with organisation_context(other_organisation.id), pytest.raises(vault.VaultError):
+        vault.unseal("route", value, organisation_id=other_organisation.id)
+
+
+@pytest.mark.django_db
+def test_cache_of_organisation_keys_is_bounded(
+    organisation: Organisation, other_organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vault, "CACHED_ORGANISATIONS", 1)
+    vault._organisation_keys.clear()
+    for owner in (organisation, other_organisation):
+        _give_key(owner)
+        with organisation_context(owner.id):
+            vault.seal("route", b"secret", organisation_id=owner.id)
+    assert list(vault._organisation_keys) == [other_organisation.id]
+
+
+@pytest.mark.django_db
 @pytest.mark.as_role("duty")
 def test_rotation_seals_everything_again(
     organisation: Organisation, capsys: pytest.CaptureFixture[str]
