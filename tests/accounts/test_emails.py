@@ -20,7 +20,7 @@ from accounts.models import Alert, OutgoingMail, User
 from accounts.tenancy import person_context
 from tests import build
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

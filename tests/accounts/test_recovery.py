@@ -15,7 +15,7 @@ from tests import build
 from tests.accounts.conftest import Browser, Clock
 from tests.accounts.test_signup import letters, token_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 ADDRESS = "192.0.2.7"
 NEW = "nyt-kodeord-42"

@@ -17,7 +17,7 @@ from tests import build
 from tests.accounts.conftest import Browser, Clock
 from tests.hashers import QuickArgon2
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 ADDRESS = "192.0.2.7"
 

@@ -26,7 +26,7 @@ from accounts.tenancy import organisation_context
 from tests import build
 from tests.accounts.conftest import Clock
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 ADDRESS = "192.0.2.7"
 

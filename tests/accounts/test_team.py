@@ -21,7 +21,7 @@ from tests import build
 from tests.accounts.conftest import Browser, Clock
 from tests.accounts.test_signup import letters, token_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 PERSON = signup.Person(first_name="Ida", last_name="Inviteret")
 

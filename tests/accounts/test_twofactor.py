@@ -28,7 +28,7 @@ from accounts.tenancy import person_context
 from tests import build
 from tests.accounts.conftest import Browser, Clock
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 
 def value(secret: bytes, clock: Clock, steps: int = 0) -> str:

@@ -17,7 +17,7 @@ from accounts import emails, vault
 from accounts.models import Invitation, Membership, Organisation, OutgoingMail, Role, User
 from tests import build
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db
 
 TOKEN = "tok-en_0123456789"
 HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
@@ -94,8 +94,8 @@ def test_mail_renders(kind: str, language: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "page"),
     [
-        ("confirm_address", f"sign-up-confirm/{TOKEN}/"),
-        ("password_reset", f"password-reset-confirm/{TOKEN}/"),
+        ("confirm_address", f"sign-up/confirm/{TOKEN}/"),
+        ("password_reset", f"password/forgotten/{TOKEN}/"),
         ("invitation", f"invitation/{TOKEN}/"),
         ("membership_waiting", "team/"),
     ],
