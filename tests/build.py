@@ -10,11 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import connection
+from django_otp import DEVICE_ID_SESSION_KEY
 
 from accounts import models, vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
+from accounts.sessions import SessionStore
 from relay.models import (
     Attempt,
     Content,
@@ -78,6 +82,22 @@ def second_factor(user: User) -> bytes:
             user=user, name="app", sealed_key=vault.seal(f"totp|{user.id}", secret), created_at=NOW
         )
     return secret
+
+
+def session(user: User, organisation: Organisation | None = None) -> str:
+    """A session of a person who is signed in, with the second factor they have; its key."""
+    store = SessionStore()
+    store[SESSION_KEY] = str(user.id)
+    store[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    store[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    if organisation is not None:
+        store["organisation"] = str(organisation.id)
+    with as_owner():
+        device = models.TOTPDevice.objects.filter(user=user).first()
+        if device is not None:
+            store[DEVICE_ID_SESSION_KEY] = device.persistent_id
+        store.create()
+    return str(store.session_key)
 
 
 def message_id() -> UUID:

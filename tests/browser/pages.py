@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The table of pages. A new page is a new line here; the tests do the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils.translation import override
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, who opens it (anna owns, dorte is staff, nobody is signed out), and its answer."""
+
+    name: str
+    url: str
+    who: str = "nobody"
+    status: int = 200
+    row: Callable[[], UUID] | None = None
+
+    @property
+    def path(self) -> str:
+        """The path in Danish, which has no prefix."""
+        if self.url.startswith("/"):
+            return self.url
+        with override("da"):
+            return reverse(self.url, args=[self.row()] if self.row else [])
+
+
+PAGES = (
+    Page("front", "home"),
+    Page("not-found", "/nothing-here/", status=404),
+    Page("sign-in", "accounts:sign-in"),
+    Page("sign-up", "accounts:sign-up"),
+    Page("sign-up-sent", "accounts:sign-up-sent"),
+    Page("password-reset", "accounts:password-reset"),
+    Page("password-reset-sent", "accounts:password-reset-sent"),
+    Page("dead-link", "/sign-up/confirm/no-such-link/", status=404),
+    Page("dashboard", "home", "anna"),
+    Page("profile", "accounts:profile", "anna"),
+    Page("security", "accounts:security", "anna"),
+    Page("second-factor-set-up", "accounts:second-factor-enrol", "anna"),
+    Page("password-change", "accounts:password-change", "anna"),
+    Page("organisations", "accounts:organisations", "anna"),
+    Page("organisation-new", "accounts:organisation-found", "anna"),
+    Page("organisation", "accounts:organisation", "anna"),
+    Page("team", "accounts:team", "anna"),
+    Page("invite", "accounts:invite", "anna"),
+    Page("audit-trail", "accounts:audit-trail", "anna"),
+    Page("forbidden", "accounts:organisation", "bo", status=403),
+)
