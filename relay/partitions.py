@@ -34,6 +34,9 @@ class CreateDailyPartitioned(CreateModel):
 # Days that exist beforehand: mail is accepted through an outage of the upkeep.
 DAYS_AHEAD = 3
 
+# The alert of who finds a day missing: the upkeep beforehand, or a store that has mail for it.
+DAY_MISSING = "log-day-missing"
+
 
 def prepare_log() -> None:
     """Write the log's period for the drop function and make the next days; after `migrate`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -20,7 +21,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from accounts import clock
+from accounts import alerts, clock
 from accounts.vault import HourKey
 from relay.batching import GroupCommit, Stopped
 from relay.columns import Sealed, columns, delivery_columns, message_columns
@@ -34,6 +35,7 @@ from relay.entries import (
     Tried,
     Work,
 )
+from relay.partitions import DAY_MISSING
 from relay.sealing import Sealer, keyring_directory
 from relay.smtp.envelope import Recipient
 
@@ -363,6 +365,7 @@ STORE_OCTETS = 8 * 1024 * 1024
 # Sealing more than this takes so long that it must not hold up the event loop.
 SEAL_ASIDE = 1024 * 1024
 FRESH_KEYS = 3
+ALERT_AGAIN = timedelta(minutes=1)
 
 
 class Store:
@@ -377,6 +380,7 @@ class Store:
         self._now = now
         self._stored = stored
         self._registered = ""
+        self._alerted_at: datetime | None = None
         self._group = GroupCommit[Accepted](
             self._write,
             most=STORE_MOST,
@@ -409,6 +413,7 @@ class Store:
             return await self._commit(batch)
         except psycopg.errors.CheckViolation:
             log.critical("store: the log has no partition for the day; mail is answered 451")
+            await self._alert()
             return [StoreUnavailable("no partition")] * len(batch)
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
             # One message that cannot be stored must not take its neighbours along.
@@ -417,6 +422,15 @@ class Store:
             return [(await self._write([message]))[0] for message in batch]
         except Exception as fault:  # noqa: BLE001 - whatever it is, nothing is known to be stored
             return [_unavailable(fault)] * len(batch)
+
+    async def _alert(self) -> None:
+        """Tell the operator, once a minute; that telling may fail as well."""
+        if self._alerted_at and self._now() - self._alerted_at < ALERT_AGAIN:
+            return
+        self._alerted_at = self._now()
+        with suppress(psycopg.Error, OSError):
+            async with self._connection.use() as connection:
+                await alerts.raise_alert_on(connection, DAY_MISSING)
 
     async def _commit(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
         now = self._now()

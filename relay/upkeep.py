@@ -14,7 +14,7 @@ from django.db.utils import DatabaseError, OperationalError
 from accounts import alerts
 from relay.models import Content, Message, QueuedDelivery
 from relay.models.messages import LOG_DAYS
-from relay.partitions import create_days, drop_day, existing_days
+from relay.partitions import DAY_MISSING, create_days, drop_day, existing_days
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ AHEAD = timedelta(hours=1)
 OVERDUE = timedelta(hours=24)
 TRIES = 3
 
-NO_TOMORROW = "log-day-missing"
 STILL_THERE = "log-day-overdue"
 LEFT_OVER = "content-left-over"
 
@@ -37,7 +36,7 @@ def keep_days(now: datetime) -> list[date]:
     _try_often(lambda: create_days(now.date()))
     dropped = [day for day in existing_days() if _is_due(day, now) and _dropped(day)]
     days = existing_days()
-    _alert(NO_TOMORROW, wrong=now.date() + timedelta(days=1) not in days)
+    _alert(DAY_MISSING, wrong=now.date() + timedelta(days=1) not in days)
     _alert(STILL_THERE, wrong=any(now >= _start(day) + PERIOD + OVERDUE for day in days))
     return dropped
 

@@ -112,9 +112,19 @@ def test_message_that_cannot_be_stored_harms_nobody() -> None:
 
 def test_missing_partition_is_refused_and_told(caplog: pytest.LogCaptureFixture) -> None:
     house = mail.organisation()
+    old = timedelta(days=90)
+
+    async def scenario() -> list[BaseException | None]:
+        async with opened() as store:
+            return [
+                (await asyncio.gather(store.store(message), return_exceptions=True))[0]
+                for message in (mail.message(house.id, ago=old), mail.message(house.id, ago=old))
+            ]
+
     with caplog.at_level(logging.CRITICAL):
-        (refused,) = mail.run(keep(mail.message(house.id, ago=timedelta(days=90))))
-    assert isinstance(refused, StoreUnavailable)
+        refused = mail.run(scenario())
+    assert all(isinstance(one, StoreUnavailable) for one in refused)
+    assert mail.rows("SELECT kind, count FROM accounts_alert") == [("log-day-missing", 1)]
     assert "no partition" in caplog.text
     assert mail.value("SELECT count(*) FROM relay_queueddelivery") == 0
 

@@ -97,7 +97,7 @@ def test_missing_tomorrow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC) + timedelta(days=9)
     monkeypatch.setattr(upkeep, "existing_days", list)
     upkeep.keep_days(now)
-    assert alerts() == [upkeep.NO_TOMORROW]
+    assert alerts() == [partitions.DAY_MISSING]
 
 
 def test_content_that_nothing_waits_for_is_reaped_and_told() -> None:
