@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils.formats import date_format
+from django.utils.translation import override
 
 from config.csp import POLICY
 from tests import build
@@ -77,3 +79,8 @@ def test_ready_without_broker_says_so(client: Client, settings):
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = client.get("/readyz")
     assert (response.status_code, response.json()["broker"]) == (503, False)
+
+
+def test_english_dates_cannot_be_misread():
+    with override("en"):
+        assert date_format(build.NOW, "SHORT_DATETIME_FORMAT") == "20 Nov 2026 12:00"
