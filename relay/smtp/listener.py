@@ -32,7 +32,7 @@ class Limits:
     sign_ins: int = 3  # failed ones on one connection
     sign_in_delay: float = 1.0  # after the first failure, doubled after each further one
     connections: int = 1_000
-    connections_per_address: int = 200
+    connections_per_address: int = 512
     idle: float = 300.0  # RFC 5321 §4.5.3.2.7
     handshake: float = 30.0
     content_silence: float = 180.0  # RFC 5321 §4.5.3.2.5

@@ -47,6 +47,15 @@ def test_content_is_the_same_however_it_is_cut(octets, cuts):
         assert (content.message(), rest) == wanted
 
 
+@pytest.mark.parametrize("first", [b"\r\n", b"\n", b"\r", b"\r\n\0", b""])
+@pytest.mark.parametrize("last", [b"\r\n", b"\n", b"\r", b"\0\r\n", b" \r\n"])
+@pytest.mark.parametrize("piece", [1, 2, 3, 100])
+def test_nothing_but_crlf_dot_crlf_ends_a_content(first, last, piece):
+    octets = b"text" + first + b"." + last + b"more"
+    content, rest = collect(octets, list(range(0, len(octets), piece)))
+    assert (rest is not None) is ((first, last) == (b"\r\n", b"\r\n"))
+
+
 @given(PIECES, st.integers(0, 8))
 def test_stuffed_message_comes_back(text, size):
     message = (b"\r\n".join(text.split(b"\n")) * size).replace(b"\r\r", b"\r") + b"\r\n"
