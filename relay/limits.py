@@ -70,6 +70,8 @@ class SharedCounters:
         )
         self._clock = clock
         self._silent_until = 0.0
+        # A burst of guesses must not become a burst of connections.
+        self._one_at_a_time = asyncio.Lock()
 
     async def take(self, key: str, wanted: int, limit: int, seconds: int) -> int:
         """How much of `wanted` the counter still grants."""
@@ -90,12 +92,17 @@ class SharedCounters:
         await self._redis.aclose()
 
     async def _ask(self, script: str, keys: Sequence[str], *arguments: str | float) -> int:
-        if self._clock() < self._silent_until:
-            raise Unreachable
-        reply = self._redis.eval(script, len(keys), *keys, *arguments)
+        async with self._one_at_a_time:
+            if self._clock() < self._silent_until:
+                raise Unreachable
+            return await self._evaluate(script, keys, arguments)
+
+    async def _evaluate(
+        self, script: str, keys: Sequence[str], arguments: Sequence[str | float]
+    ) -> int:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                return int(await reply)
+                return int(await self._redis.eval(script, len(keys), *keys, *arguments))
         except (RedisError, OSError, TimeoutError) as error:
             self._silent_until = self._clock() + _PAUSE_SECONDS
             log.warning("limits: Redis does not answer (%s)", type(error).__name__)
