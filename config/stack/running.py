@@ -27,7 +27,7 @@ from config.stack.ports import chosen_ports, require_free
 from config.stack.processes import process_environment
 from config.stack.progress import Progress
 from config.stack.readiness import wait_until_ready
-from config.stack.signin import add_facts, process_names, where_to_look
+from config.stack.signin import FACTS, add_facts, process_names, where_to_look
 from config.stack.state import State
 
 ENGINES = "engines"  # below var/
@@ -130,11 +130,11 @@ def _show(stack: Stack, progress: Progress, *, stay: bool) -> int:
         stack.startembedded_engines()
     with progress.step("Migrating the database"):
         stack.manage("migrate", "--verbosity=0", quiet=True)
-    with progress.step("Preparing demo data"):
-        stack.manage("demo", "--prepare", quiet=True)
-        add_facts(stack.facts())
-    with progress.step(f"Starting {', '.join(process_names())}"):
-        stack.start_processes()
+    # Later starts have their data: the mail server need not wait until it has been looked over.
+    steps = [_prepare_demo, _start_processes]
+    for step in reversed(steps) if FACTS.exists() else steps:
+        step(stack, progress)
+    with progress.step("Waiting for their answers"):
         _wait(stack)
     print(f"\nReady after {progress.seconds:.1f} s. The main job, once:", flush=True)
     held = stack.manage("demo")
@@ -142,6 +142,17 @@ def _show(stack: Stack, progress: Progress, *, stay: bool) -> int:
         print(where_to_look(), flush=True)
         return _stay(stack)
     return 0 if held else 1
+
+
+def _prepare_demo(stack: Stack, progress: Progress) -> None:
+    with progress.step("Preparing demo data"):
+        stack.manage("demo", "--prepare", quiet=True)
+        add_facts(stack.facts())
+
+
+def _start_processes(stack: Stack, progress: Progress) -> None:
+    with progress.step(f"Starting {', '.join(process_names())}"):
+        stack.start_processes()
 
 
 def _wait(stack: Stack) -> None:
