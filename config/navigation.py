@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Role
 
 EVERYONE = frozenset(Role)
+KEEPERS = frozenset({Role.OWNER, Role.ADMIN})
 BUILDERS = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER})
 READERS = BUILDERS | {Role.VIEWER}
 
@@ -27,7 +28,14 @@ class Entry:
     breaks: bool = False
 
 
-ENTRIES = (Entry(_("Overview"), "home"),)
+ENTRIES = (
+    Entry(_("Overview"), "home"),
+    Entry(_("Credentials"), "relay:credentials", READERS, breaks=True),
+    Entry(_("Domains"), "relay:domains", READERS),
+    Entry(_("Team"), "accounts:team", breaks=True),
+    Entry(_("Organisation"), "accounts:organisation", KEEPERS),
+    Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,5 +18,6 @@ urlpatterns += i18n_patterns(
     path("", home, name="home"),
     path("staff/", admin.site.urls),
     path("", include("accounts.urls")),
+    path("", include("relay.urls")),
     prefix_default_language=False,
 )

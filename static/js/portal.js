@@ -10,9 +10,12 @@
     if (!button) return;
     const source = document.getElementById(button.dataset.copy);
     await navigator.clipboard.writeText(source.textContent.trim());
-    const label = button.textContent;
-    button.textContent = button.dataset.copied;
-    setTimeout(() => (button.textContent = label), 2000);
+    // The first text alone: what follows it says to a screen reader which thing is copied.
+    const label = button.firstChild;
+    const words = button.dataset.words ?? label.textContent;
+    button.dataset.words = words;
+    label.textContent = button.dataset.copied;
+    setTimeout(() => (label.textContent = words), 2000);
   });
   document.addEventListener("htmx:load", (event) => reveal(event.detail.elt));
   reveal(document);

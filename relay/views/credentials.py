@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Credentials: list, make (the secret is shown once), use, revoke."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.access import (
+    current_membership,
+    current_organisation,
+    current_person,
+    get_for_organisation,
+    member_required,
+)
+from accounts.refusals import Refused
+from accounts.views.answers import form_page, refusal, step_up_required
+from relay import credentials as acts
+from relay import snippets
+from relay.forms import CredentialForm
+from relay.models import Credential, SendingDomain
+from relay.views import BUILDERS, READERS
+
+PAGE_LENGTH = 50
+NEW = "relay/credential_new.html"
+
+
+@require_safe
+@member_required(*READERS)
+def credentials(request: HttpRequest) -> HttpResponse:
+    rows = Credential.objects.for_organisation(current_organisation(request).id)
+    page = Paginator(acts.listed(rows), PAGE_LENGTH).get_page(request.GET.get("page"))
+    return render(request, "relay/credentials.html", {"page": page})
+
+
+@form_page
+@never_cache
+@member_required(*BUILDERS)
+@step_up_required
+def credential_new(request: HttpRequest) -> HttpResponse:
+    """Make a credential and show its secret in the very answer: it is not kept anywhere."""
+    form = CredentialForm(request.POST or None)
+    if not form.is_valid():
+        return render(request, NEW, {"form": form})
+    try:
+        issued = acts.issue(form.cleaned_data["name"], by=current_membership(request))
+    except Refused as refused:
+        return refusal(request, NEW, form, refused)
+    context = _use(request, issued.credential) | {"secret": issued.secret}
+    return render(request, "relay/credential_issued.html", context)
+
+
+@require_safe
+@member_required(*READERS)
+def credential(request: HttpRequest, credential_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Credential, credential_id)
+    return render(request, "relay/credential.html", _use(request, row))
+
+
+def _use(request: HttpRequest, row: Credential) -> dict[str, object]:
+    domains = SendingDomain.objects.for_organisation(current_organisation(request).id)
+    proven = domains.filter(state=SendingDomain.State.VERIFIED).order_by("verified_at", "name")
+    own = proven.values_list("name", flat=True).first()
+    return {
+        "credential": row,
+        "server": snippets.server(),
+        "snippets": snippets.snippets(row.username, own or "your-domain.example"),
+    }
+
+
+@form_page
+@member_required(*BUILDERS)
+def credential_revoke(request: HttpRequest, credential_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Credential, credential_id)
+    if request.method != "POST":
+        return render(request, "relay/credential_revoke.html", {"credential": row})
+    acts.revoke(row, by=current_person(request))
+    messages.success(request, _("Revoked. It opens nothing any more, anywhere, within 5 seconds."))
+    return redirect("relay:credentials")

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Sending domains: list, add, prove by a TXT record, remove."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import (
+    current_membership,
+    current_organisation,
+    get_for_organisation,
+    member_required,
+)
+from accounts.refusals import Refused
+from accounts.views.answers import form_page, refusal
+from relay import domains as acts
+from relay import verification
+from relay.forms import DomainForm
+from relay.models import SendingDomain
+from relay.views import BUILDERS, READERS
+
+PAGE_LENGTH = 50
+NEW = "relay/domain_new.html"
+
+
+@require_safe
+@member_required(*READERS)
+def domains(request: HttpRequest) -> HttpResponse:
+    rows = SendingDomain.objects.for_organisation(current_organisation(request).id)
+    page = Paginator(rows.order_by("name"), PAGE_LENGTH).get_page(request.GET.get("page"))
+    return render(request, "relay/domains.html", {"page": page})
+
+
+@form_page
+@member_required(*BUILDERS)
+def domain_new(request: HttpRequest) -> HttpResponse:
+    form = DomainForm(request.POST or None)
+    if not form.is_valid():
+        return render(request, NEW, {"form": form})
+    try:
+        row = acts.add(form.cleaned_data["name"], by=current_membership(request))
+    except Refused as refused:
+        return refusal(request, NEW, form, refused)
+    messages.success(request, _("Added. Now publish the record below, then have it checked."))
+    return redirect("relay:domain", row.id)
+
+
+@require_safe
+@member_required(*READERS)
+def domain(request: HttpRequest, domain_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, SendingDomain, domain_id)
+    return render(request, "relay/domain.html", _told(row))
+
+
+@require_POST
+@member_required(*BUILDERS)
+def domain_verify(request: HttpRequest, domain_id: UUID) -> HttpResponse:
+    """Check the record now; htmx gets the state alone, everybody else the whole page again."""
+    row = get_for_organisation(request, SendingDomain, domain_id)
+    refused = ""
+    try:
+        acts.check(row, by=current_membership(request))
+    except Refused as error:
+        refused = str(error)
+    if request.htmx:  # type: ignore[attr-defined] # added by HtmxMiddleware
+        return render(request, "relay/_domain_state.html", _told(row) | {"refused": refused})
+    if refused:
+        messages.error(request, refused)
+    return redirect("relay:domain", row.id)
+
+
+def _told(row: SendingDomain) -> dict[str, object]:
+    return {
+        "domain": row,
+        "record": verification.record(row),
+        "until": row.verified_at and row.verified_at + verification.GRACE,
+    }
+
+
+@form_page
+@member_required(*BUILDERS)
+def domain_remove(request: HttpRequest, domain_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, SendingDomain, domain_id)
+    if request.method != "POST":
+        context = {"domain": row, "routes": acts.routes_of(row)}
+        return render(request, "relay/domain_remove.html", context)
+    acts.remove(row, by=current_membership(request))
+    messages.success(request, _("%(name)s is removed.") % {"name": row.name})
+    return redirect("relay:domains")
