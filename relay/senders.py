@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from relay.connection import HotConnection
+from relay.smtp.addresses import within
 
 # With the time a client takes to its next MAIL this keeps the promise that a revoked credential
 # is dead everywhere within 5 seconds.
@@ -19,13 +20,19 @@ FRESH_SECONDS = 2.0
 _MOST_SENDERS = 20_000
 _LONGEST_USERNAME = 40  # of the column
 
-# A name whose record has gone missing keeps its right for 72 hours after it was last seen.
+# A name whose record has gone missing keeps its right for 72 hours after it was last seen. Whoever
+# proves a name below another's has it for themselves (the range is "ends in a dot and the name").
 SENDER = """
 SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap,
     o.standing, o.sending_allowed, o.sending_reason,
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
         WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'
-            OR d.state = 'failing' AND d.verified_at > now() - interval '72 hours'))
+            OR d.state = 'failing' AND d.verified_at > now() - interval '72 hours')),
+    ARRAY(SELECT below.name::text FROM relay_sendingdomain d JOIN relay_sendingdomain below
+            ON reverse(below.name) ~>=~ (reverse(d.name) || '.')
+            AND reverse(below.name) ~<~ (reverse(d.name) || '/')
+        WHERE d.organisation_id = c.organisation_id AND below.organisation_id <> c.organisation_id
+            AND below.state IN ('verified', 'failing'))
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
 WHERE c.username = %s AND c.revoked_at IS NULL
 """
@@ -47,6 +54,11 @@ class Sender:
     sending_allowed: bool
     sending_reason: str
     domains: frozenset[str]  # A-labels in lower case
+    delegated: frozenset[str]  # names below them that other organisations have proven
+
+    def owns(self, domain: str) -> bool:
+        """Whether mail may come from this domain."""
+        return within(domain, self.domains, self.delegated)
 
 
 class Senders:
@@ -101,15 +113,16 @@ class Senders:
 
 
 def _sender(row: tuple[Any, ...]) -> Sender:
-    credential, organisation, secret_hash, rate, cap, standing, allowed, reason, domains = row
+    credential, organisation, secret_hash, rate, cap, *standing, domains, delegated = row
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
         secret_hash=bytes(secret_hash),
         rate_per_minute=rate,
         daily_cap=cap,
-        standing=standing,
-        sending_allowed=allowed,
-        sending_reason=reason,
+        standing=standing[0],
+        sending_allowed=standing[1],
+        sending_reason=standing[2],
         domains=frozenset(domains),
+        delegated=frozenset(delegated),
     )

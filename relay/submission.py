@@ -18,7 +18,7 @@ from relay.entries import Accepted, StoreUnavailable
 from relay.limits import DAY, MINUTE, Allowance, SignInGate
 from relay.senders import Sender, Senders
 from relay.smtp import answers, headers
-from relay.smtp.addresses import Address, within
+from relay.smtp.addresses import Address
 from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.policy import Client, Message
@@ -99,7 +99,7 @@ class Submission:
         if refusal is not None:
             return refusal
         # The null reverse-path is for notifications (RFC 5321 §4.5.5); From is checked anyway.
-        if sender is not None and not within(sender.domain, who.domains):
+        if sender is not None and not who.owns(sender.domain):
             return answers.SENDER_DOMAIN
         return await self._amount_refusal(who)
 
@@ -128,7 +128,7 @@ class Submission:
         if who is None:
             return answers.REVOKED
         shown = (*message.header.authors, *message.header.senders)
-        if not all(within(address.domain, who.domains) for address in shown):
+        if not all(who.owns(address.domain) for address in shown):
             return answers.AUTHOR_DOMAIN
         accepted = self._accepted(client, message, who)
         try:

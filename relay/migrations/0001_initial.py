@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import uuid
 
+import django.contrib.postgres.indexes
 import django.db.models.deletion
+import django.db.models.functions.text
 from django.db import migrations, models
 
 from relay.partitions import CreateDailyPartitioned
@@ -510,6 +512,15 @@ class Migration(migrations.Migration):
                 condition=models.Q(("state__in", ["verified", "failing"])),
                 fields=("name",),
                 name="sendingdomain_one_owner",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="sendingdomain",
+            index=models.Index(
+                django.contrib.postgres.indexes.OpClass(
+                    django.db.models.functions.text.Reverse("name"), name="text_pattern_ops"
+                ),
+                name="sendingdomain_reversed",
             ),
         ),
     ]

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
+from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import TenantModel
@@ -51,6 +53,13 @@ class SendingDomain(TenantModel):
                 name="sendingdomain_one_owner",
                 fields=["name"],
                 condition=models.Q(state__in=["verified", "failing"]),
+            ),
+        ]
+
+        indexes = [
+            # From the right, so that the names below a name lie together.
+            models.Index(
+                OpClass(Reverse("name"), name="text_pattern_ops"), name="sendingdomain_reversed"
             ),
         ]
 

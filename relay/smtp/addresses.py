@@ -182,10 +182,11 @@ def _needs_idna(domain: str) -> bool:
     return not domain.isascii() or "xn--" in domain
 
 
-def within(domain: str, verified: Collection[str]) -> bool:
+def within(domain: str, verified: Collection[str], delegated: Collection[str] = ()) -> bool:
     """Whether `domain` is one of `verified` (A-labels, lower case) or lies below one of them.
 
-    Compared label by label: `notexample.test` does not lie within `example.test`.
+    Compared label by label: `notexample.test` does not lie within `example.test`. What lies
+    below a name in `delegated` belongs to somebody else, unless a nearer name is verified.
     """
     try:
         name = host_name(domain.lower())
@@ -194,5 +195,7 @@ def within(domain: str, verified: Collection[str]) -> bool:
     while name:
         if name in verified:
             return True
+        if name in delegated:
+            return False
         name = name.partition(".")[2]
     return False

@@ -100,11 +100,23 @@ def test_message_is_stored_with_its_trace(client, journal, anna_sends):
         (b"carl@other.example", b"550 5.7.1 "),
         (b"anna@waiting.example", b"550 5.7.1 "),
         (b"anna@carls.example", b"550 5.7.1 "),
+        # Carl has proven a name below Anna's: it is his, and so is what lies below it ...
+        (b"anna@carl.firma.example", b"550 5.7.1 "),
+        (b"anna@mail.carl.firma.example", b"550 5.7.1 "),
+        # ... but for what Anna has proven there herself.
+        (b"anna@anna.carl.firma.example", b"250 "),
+        (b"anna@notcarl.firma.example", b"250 "),
+        # A name that is only claimed takes nothing away.
+        (b"anna@claimed.firma.example", b"250 "),
     ],
 )
 def test_envelope_sender_must_be_in_a_verified_domain(client, anna_sends, sender, start):
     domain(anna_sends.organisation, "waiting.example", "pending")
-    domain(mail.organisation("Carl"), "carls.example")
+    domain(anna_sends.organisation, "anna.carl.firma.example")
+    carl = mail.organisation("Carl")
+    domain(carl, "carls.example")
+    domain(carl, "carl.firma.example")
+    domain(carl, "claimed.firma.example", "pending")
     assert client.say(b"MAIL FROM:<" + sender + b">").startswith(start)
 
 
