@@ -53,7 +53,7 @@ async def _measure_all(lanes: list[Lane], messages: int, ours_only: bool) -> lis
         service.start_all()
         sides = [_our_side(service, our_sink)]
         if not missing:
-            sides.append(Side(port=postfix.port, sink=their_sink, roots=postfix.pids))
+            sides.append(Side(port=postfix.port, sink=their_sink, roots=postfix.roots))
         rows = [_row(lane, await measure(lane, messages, sides), missing) for lane in lanes]
     finally:
         service.stop()
@@ -79,7 +79,7 @@ def _our_side(service: Service, sink: Sink) -> Side:
     return Side(
         port=service.sign_in.port,
         sink=sink,
-        roots=service.pids,
+        roots=service.roots,
         username=service.sign_in.username,
         password=service.sign_in.password,
     )
@@ -115,9 +115,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _detail(name: str, side: str, found: dict[str, Any]) -> str:
+    parts = ", ".join(f"{part} {ms:.2f}" for part, ms in found["cpu_ms_by_process"].items())
     return (
-        f"  {name} {side}: {found['cpu_ms_per_message']:.2f} CPU-ms a message, time to 250 "
-        f"p50 {found['reply_ms_p50']:.1f} ms, p99 {found['reply_ms_p99']:.1f} ms, "
+        f"  {name} {side}: {found['cpu_ms_per_message']:.2f} CPU-ms a message ({parts}), "
+        f"time to 250 p50 {found['reply_ms_p50']:.1f} ms, p99 {found['reply_ms_p99']:.1f} ms, "
         f"{found['duplicates']} duplicates, rounds {found['rates']}"
     )
 

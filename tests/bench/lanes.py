@@ -34,7 +34,7 @@ class Side:
 
     port: int
     sink: Sink
-    roots: Callable[[], list[int]]
+    roots: Callable[[], dict[str, int]]
     username: str = ""
     password: str = ""
 
@@ -45,14 +45,18 @@ class Figures:
 
     rates: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
+    cpu_ms_by_process: dict[str, list[float]] = field(default_factory=dict)
     reply_ms_p50: list[float] = field(default_factory=list)
     reply_ms_p99: list[float] = field(default_factory=list)
     duplicates: int = 0
 
-    def add(self, result: Result, cpu: float) -> None:
+    def add(self, result: Result, cpu: dict[str, float]) -> None:
         cuts = statistics.quantiles(result.reply_seconds, n=100)
         self.rates.append(round(result.rate, 1))
-        self.cpu_ms.append(round(cpu * 1000 / result.messages, 3))
+        self.cpu_ms.append(sum(cpu.values()) * 1000 / result.messages)
+        for name, seconds in cpu.items():
+            spent = seconds * 1000 / result.messages
+            self.cpu_ms_by_process.setdefault(name, []).append(spent)
         self.reply_ms_p50.append(round(cuts[49] * 1000, 2))
         self.reply_ms_p99.append(round(cuts[98] * 1000, 2))
         self.duplicates += result.duplicates
@@ -60,7 +64,11 @@ class Figures:
     def medians(self) -> dict[str, Any]:
         return {
             "rate": statistics.median(self.rates),
-            "cpu_ms_per_message": statistics.median(self.cpu_ms),
+            "cpu_ms_per_message": round(statistics.median(self.cpu_ms), 3),
+            "cpu_ms_by_process": {
+                name: round(statistics.median(spent), 3)
+                for name, spent in self.cpu_ms_by_process.items()
+            },
             "reply_ms_p50": statistics.median(self.reply_ms_p50),
             "reply_ms_p99": statistics.median(self.reply_ms_p99),
             "duplicates": self.duplicates,
@@ -78,10 +86,14 @@ async def measure(lane: Lane, messages: int, sides: list[Side]) -> list[Figures]
         await _run(lane, WARM_UP, side)
     for _ in range(ROUNDS):
         for side, found in zip(sides, figures, strict=True):
-            before = cpu_seconds(side.roots())
+            before = _cpu(side)
             result = await _run(lane, messages, side)
-            found.add(result, cpu_seconds(side.roots()) - before)
+            found.add(result, {name: spent - before[name] for name, spent in _cpu(side).items()})
     return figures
+
+
+def _cpu(side: Side) -> dict[str, float]:
+    return {name: cpu_seconds([pid]) for name, pid in side.roots().items()}
 
 
 async def _run(lane: Lane, messages: int, side: Side) -> Result:

@@ -131,8 +131,8 @@ class Postfix:
         except OSError:
             return False
 
-    def pids(self) -> list[int]:
-        return [self.process.pid] if self.process else []
+    def roots(self) -> dict[str, int]:
+        return {"master": self.process.pid} if self.process else {}
 
     def stop(self) -> None:
         if self.process is not None:

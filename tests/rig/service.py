@@ -116,11 +116,11 @@ class Service:
                 cwd=ROOT,
             )
 
-    def pids(self) -> list[int]:
-        """The ids of everything started here, engines included."""
-        engines = (self.engines.postgresql, self.engines.valkey)
-        found = [engine.process.pid for engine in engines if engine and engine.process]
-        return found + [process.pid for process in self.processes.values()]
+    def roots(self) -> dict[str, int]:
+        """The id of everything started here by its name, engines included."""
+        named = {"postgresql": self.engines.postgresql, "valkey": self.engines.valkey}
+        found = {n: e.process.pid for n, e in named.items() if e and e.process}
+        return found | {name: process.pid for name, process in self.processes.items()}
 
     def database_url(self) -> str:
         """The database as its superuser: for looking, never for what is measured."""

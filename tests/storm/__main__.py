@@ -79,6 +79,8 @@ def _print(name: str, verdict: Verdict) -> None:
     print(f"\n{name}")  # noqa: T201
     for figure, value in verdict.figures.items():
         print(f"  {figure:<40} {value}")  # noqa: T201
+    for line in verdict.strikes:
+        print(f"  {line}")  # noqa: T201
     for sentence in verdict.broken:
         print(f"  BROKEN: {sentence}")  # noqa: T201
     sys.stdout.flush()
@@ -86,7 +88,7 @@ def _print(name: str, verdict: Verdict) -> None:
 
 def _write(found: dict[str, Verdict], options: argparse.Namespace) -> None:
     episodes: dict[str, Any] = {
-        name: {"figures": verdict.figures, "broken": verdict.broken}
+        name: {"figures": verdict.figures, "broken": verdict.broken, "strikes": verdict.strikes}
         for name, verdict in found.items()
     }
     path = ROOT / options.result

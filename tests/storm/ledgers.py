@@ -56,10 +56,11 @@ def read_ours(url: str) -> Ours:
 
 @dataclass(slots=True)
 class Verdict:
-    """Figures, and the sentences about what does not hold."""
+    """Figures, the sentences about what does not hold, and a line for each strike."""
 
     figures: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    strikes: list[str] = field(default_factory=list)
 
     def must_be(self, name: str, value: float, most: float = 0) -> None:
         self.figures[name] = value
