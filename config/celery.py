@@ -7,8 +7,13 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
+from kombu.transport.virtual import QoS
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# A worker that gives its unacknowledged tasks back to a Redis that has just gone ends itself (kombu
+# 5.7). Nothing needs to be given back: beat brings every task again.
+QoS.restore_at_shutdown = False
 
 app = Celery("brevdue")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -19,6 +24,7 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # the default gives up, and the process ends
     task_default_queue="worker",
     task_routes={
         "relay.deliver": {"queue": "delivery"},

@@ -28,7 +28,8 @@ def _tell_children(**_kwargs: Any) -> None:
     _told_to_stop[0] = 1
 
 
-@shared_task(name="relay.deliver")
+# Acknowledged when it starts: a shift that died comes again from beat, not hours later from Redis.
+@shared_task(name="relay.deliver", acks_late=False)
 def deliver() -> None:
     """Work one shift; ends at once when every slot is taken."""
     parent = os.getppid()

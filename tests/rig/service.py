@@ -127,6 +127,13 @@ class Service:
         assert self.engines.postgresql is not None
         return self.engines.postgresql.url(database=DATABASE)
 
+    def revive(self) -> list[str]:
+        """Start again what ended by itself, as a supervisor would; returns the names."""
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        for name in ended:
+            self.start_process(name)
+        return ended
+
     def log(self, name: str) -> Path:
         return self.home / "log" / f"{name}.log"
 

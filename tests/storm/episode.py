@@ -66,6 +66,7 @@ class Episode:
         self.ledger = Ledger()
         self.client = Client(service.sign_in, self.ledger, self.chance)
         self.times = Times()
+        self.ended: list[str] = []
         self._watches: list[asyncio.Task[None]] = []
 
     async def run(self) -> Verdict:
@@ -77,6 +78,7 @@ class Episode:
             await self._strike_in_burst(target, f"{number}.{target.name}", share)
         drained = await self._drain()
         await asyncio.gather(*self._watches)
+        self.ended += self.service.revive()
         return self._reckon(drained)
 
     async def _strike_in_burst(self, target: Target, name: str, messages: int) -> None:
@@ -92,6 +94,7 @@ class Episode:
         await asyncio.sleep(self.chance.uniform(target.shortest, target.longest))
         await asyncio.to_thread(target.restore, self.service)
         back = time.monotonic()
+        self.ended += self.service.revive()
         await asyncio.gather(burst, self._flow(f"{name}.after", back))
 
     async def _flow(self, name: str, back: float) -> None:
@@ -116,14 +119,14 @@ class Episode:
         self._watches.append(asyncio.create_task(work))
 
     async def _leased(self) -> dict[int, int]:
-        return dict(await asyncio.to_thread(self._query, LEASED))
+        return dict(await self._ask(LEASED))
 
     async def _until_reclaimed(self, leased: dict[int, int], struck: float) -> None:
         """Watch the leases that were held at the strike until another claim has each of them."""
         last = struck
         while leased and time.monotonic() < struck + RECLAIM_BAR + 10:
             await asyncio.sleep(0.5)
-            fences = dict(await asyncio.to_thread(self._query, FENCES))
+            fences = dict(await self._ask(FENCES))
             leased = {row: fence for row, fence in leased.items() if fences.get(row) == fence}
             last = time.monotonic()
         self.times.reclaim.append(last - struck)
@@ -132,10 +135,18 @@ class Episode:
         """Wait until nothing is queued; returns the seconds that took."""
         begun = time.monotonic()
         while time.monotonic() < begun + self.plan.drain_seconds:
-            if await asyncio.to_thread(self._query, QUEUED) == [(0, 0)]:
+            if await self._ask(QUEUED) == [(0, 0)]:
                 break
             await asyncio.sleep(0.5)
         return time.monotonic() - begun
+
+    async def _ask(self, statement: str) -> list[tuple[int, int]]:
+        """Query the database, again and again while it is what was struck."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._query, statement)
+            except psycopg.OperationalError:
+                await asyncio.sleep(0.2)
 
     def _query(self, statement: str) -> list[tuple[int, int]]:
         with psycopg.connect(self.service.database_url(), autocommit=True) as connection:
@@ -145,6 +156,8 @@ class Episode:
         ours = read_ours(self.service.database_url())
         copies = self.far_end.copies()
         verdict = compare(self.ledger, ours, copies, sum(self.times.in_flight))
+        verdict.must_be("processes that ended by themselves", len(self.ended))
+        verdict.figures["which"] = sorted(set(self.ended))
         verdict.figures["strikes"] = len(self.plan.strikes)
         verdict.figures["strikes that met mail in flight"] = sum(map(bool, self.times.in_flight))
         verdict.must_be("slowest intake after return, s", _most(self.times.intake), RECONNECT_BAR)

@@ -46,21 +46,17 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in words]
 
 
-def _strike_process(name: str) -> Callable[[Service, random.Random], None]:
-    def strike(service: Service, _chance: random.Random) -> None:
-        process = service.processes[name]
-        process.kill()
-        process.wait()
+def _strike_parent(service: Service, chance: random.Random) -> None:
+    """The parent alone, whose children are left behind, or everything as when a container ends."""
+    process = service.processes["delivery"]
+    for pid in chance.choice([[], children(process.pid)]):
+        kill(pid)
+    process.kill()
+    process.wait()
 
-    return strike
 
-
-def _restore_process(name: str) -> Callable[[Service], None]:
-    def restore(service: Service) -> None:
-        if service.processes[name].poll() is not None:
-            service.start_process(name)
-
-    return restore
+def _restore_process(service: Service) -> None:
+    service.revive()
 
 
 def _strike_smtp(service: Service, chance: random.Random) -> None:
@@ -70,9 +66,10 @@ def _strike_smtp(service: Service, chance: random.Random) -> None:
     wait_until(lambda: process.poll() is not None, 0.5)
 
 
-def _strike_child(service: Service, chance: random.Random) -> None:
-    if found := children(service.processes["delivery"].pid):
-        kill(chance.choice(found))
+def _strike_child(service: Service, _chance: random.Random) -> None:
+    """Every child: one of them has the shift."""
+    for pid in children(service.processes["delivery"].pid):
+        kill(pid)
 
 
 def _strike_postgresql(service: Service, chance: random.Random) -> None:
@@ -125,11 +122,11 @@ def _resume(service: Service) -> None:
 def targets(pause: float) -> list[Target]:
     """Everything that is struck; `pause` is the longest stop of Valkey in seconds (F4)."""
     return [
-        Target("smtp", _strike_smtp, _restore_process("smtp")),
+        Target("smtp", _strike_smtp, _restore_process),
         Target(
             "delivery-parent",
-            _strike_process("delivery"),
-            _restore_process("delivery"),
+            _strike_parent,
+            _restore_process,
             delivers=True,
         ),
         Target("delivery-child", _strike_child, lambda service: None, delivers=True),
