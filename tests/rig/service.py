@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.stack.children import command_line, end, open_log, spawn, wait_until
+from config.stack.children import command_line, open_log, spawn, wait_until
 from config.stack.engines import DATABASE, Engines
 from config.stack.environment import development_settings, private_places
 from config.stack.places import ROOT, engine_account, engine_home
@@ -146,12 +146,8 @@ class Service:
             return False
 
     def stop(self) -> None:
-        """End all of it: asked first, then the whole session of each process by its id."""
+        """Kill the session of each process by its id, then stop the engines; all is judged."""
         for process in self.processes.values():
-            with suppress(ProcessLookupError):
-                process.terminate()
-        for process in self.processes.values():
-            end(process, signal.SIGTERM, patience=8)
             # Children of a killed celery parent live on in its session.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

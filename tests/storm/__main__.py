@@ -45,6 +45,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--mixed", action="store_true", help="all targets in one episode")
     parser.add_argument("--pause", type=float, default=60.0, help="longest stop of Valkey, s")
     parser.add_argument("--drain", type=float, default=240.0, help="for the queue to empty, s")
+    parser.add_argument("--slowest", type=float, default=0.08, help="of the far end's answers, s")
     parser.add_argument("--fault", action="append", default=[], choices=FAULTS)
     parser.add_argument("--result", default=str(RESULT))
     return parser.parse_args()
@@ -62,7 +63,7 @@ def _episodes(options: argparse.Namespace) -> dict[str, list[Target]]:
 async def _episode(name: str, strikes: list[Target], options: argparse.Namespace) -> Verdict:
     seed = f"{options.seed}.{name}"
     service = Service.below_var("storm", 0, planting(options.fault))
-    far_end = FarEnd(service.home / "far-end", random.Random(seed))
+    far_end = FarEnd(service.home / "far-end", random.Random(seed), options.slowest)
     service.route_port = await far_end.listen()
     try:
         await asyncio.to_thread(service.prepare)

@@ -67,6 +67,7 @@ class Episode:
         self.client = Client(service.sign_in, self.ledger, self.chance)
         self.times = Times()
         self.ended: list[str] = []
+        self.over = False
         self._watches: list[asyncio.Task[None]] = []
 
     async def run(self) -> Verdict:
@@ -77,6 +78,7 @@ class Episode:
         for number, target in enumerate(self.plan.strikes):
             await self._strike_in_burst(target, f"{number}.{target.name}", share)
         drained = await self._drain()
+        self.over = True
         await asyncio.gather(*self._watches)
         self.ended += self.service.revive()
         return self._reckon(drained)
@@ -124,7 +126,7 @@ class Episode:
     async def _until_reclaimed(self, leased: dict[int, int], struck: float) -> None:
         """Watch the leases that were held at the strike until another claim has each of them."""
         last = struck
-        while leased and time.monotonic() < struck + RECLAIM_BAR + 10:
+        while leased and not self.over:
             await asyncio.sleep(0.5)
             fences = dict(await self._ask(FENCES))
             leased = {row: fence for row, fence in leased.items() if fences.get(row) == fence}

@@ -14,7 +14,6 @@ from pathlib import Path
 
 # How long after our 250 the sender may still be about to commit it.
 SETTLING_SECONDS = 1.0
-SLOWEST_REPLY = 0.08  # seconds: so that kills meet transactions on their way
 MARK = re.compile(rb"^Message-ID: <([^>]*)>", re.MULTILINE)
 
 
@@ -28,10 +27,14 @@ class Copy:
 
 
 class FarEnd:
-    """Takes everything, a little slowly, and counts what is on its way."""
+    """Takes everything, a little slowly, and counts what is on its way.
 
-    def __init__(self, directory: Path, chance: random.Random) -> None:
-        self.directory, self.chance = directory, chance
+    `slowest` is how many seconds it may take before a transaction and before its answer, so that
+    strikes meet transactions on their way.
+    """
+
+    def __init__(self, directory: Path, chance: random.Random, slowest: float = 0.08) -> None:
+        self.directory, self.chance, self.slowest = directory, chance, slowest
         directory.mkdir(parents=True)
         self.arrivals: list[float] = []
         self._open = 0
@@ -66,6 +69,7 @@ class FarEnd:
                 if verb == b"MAIL" and not begun:
                     begun = True
                     self._open += 1
+                    await self._linger()
                 if verb == b"DATA":
                     writer.write(b"354 go on\r\n")
                     await self._take(await reader.readuntil(b"\r\n.\r\n"))
@@ -81,8 +85,11 @@ class FarEnd:
 
     async def _take(self, octets: bytes) -> None:
         self._keep(octets[:-3].replace(b"\r\n..", b"\r\n."))
-        await asyncio.sleep(self.chance.random() * SLOWEST_REPLY)
+        await self._linger()
         self._answered.append(time.monotonic())
+
+    async def _linger(self) -> None:
+        await asyncio.sleep(self.chance.random() * self.slowest)
 
     def _keep(self, content: bytes) -> None:
         arrived_at = time.monotonic()

@@ -27,7 +27,7 @@ def storm(result: Path, *options: str) -> tuple[int, list[str]]:
 
 
 def test_nothing_is_lost_whatever_is_killed(tmp_path: Path):
-    options = ("--messages=60", "--strikes=2", "--pause=2", "--drain=60")
+    options = ("--messages=56", "--strikes=1", "--pause=2", "--drain=60")
     assert storm(tmp_path / "storm.json", *options) == (0, [])
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_lost_whatever_is_killed(tmp_path: Path):
     ],
 )
 def test_a_planted_fault_is_caught(tmp_path: Path, fault: str, target: str, found: str):
-    options = (f"--fault={fault}", f"--only={target}", "--messages=60", "--strikes=3")
-    status, broken = storm(tmp_path / "storm.json", *options, "--drain=12")
+    options = (f"--fault={fault}", f"--only={target}", "--messages=30", "--strikes=2")
+    status, broken = storm(tmp_path / "storm.json", *options, "--drain=10", "--slowest=1")
     assert status == 1
     assert any(sentence.startswith(found) for sentence in broken)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
-ACKNOWLEDGED_EARLY = 0.3  # seconds between a wrong 250 and the commit
+ACKNOWLEDGED_EARLY = 1.0  # seconds between a wrong 250 and the commit
 
 
 def acknowledge_before_commit(module: Any) -> None:
