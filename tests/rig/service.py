@@ -49,6 +49,7 @@ class Service:
     extra: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sessions: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sign_in: SignIn = field(init=False)
     engines: Engines = field(init=False)
 
@@ -115,6 +116,7 @@ class Service:
                 environment={**self.environment, **self.extra},
                 cwd=ROOT,
             )
+        self.sessions.append(self.processes[name])
 
     def roots(self) -> dict[str, int]:
         """The id of everything started here by its name, engines included."""
@@ -147,12 +149,14 @@ class Service:
 
     def stop(self) -> None:
         """Kill the session of each process by its id, then stop the engines; all is judged."""
-        for process in self.processes.values():
-            # Children of a killed celery parent live on in its session.
+        for process in self.sessions:
+            # Children of a killed celery parent live on in its session; an id that was reaped
+            # and is in use again belongs to a stranger.
+            if process.poll() is not None and command_line(process.pid):
+                continue
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        self.processes.clear()
         self.engines.stop()
 
     def forget(self) -> None:
