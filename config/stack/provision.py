@@ -12,27 +12,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+NODE_PACKAGES = Path(__file__).resolve().parents[2] / "tests" / "journeys"
 # invoke-rc.d(8): 101 means that the action is forbidden.
 FORBID_DAEMONS = "#!/bin/sh\nexit 101\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A program, the package that has it, and what cannot be done without it."""
+    """A program, the package that has it, and what cannot be done without it.
+
+    `probe` is a command that succeeds when the package is there; the programs decide without one.
+    """
 
     programs: tuple[str, ...]
     package: str
     without: str
+    probe: tuple[str, ...] = ()
 
     @property
     def met(self) -> bool:
+        if self.probe:
+            return _succeeds(self.probe)
         path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
         return any(shutil.which(program, path=path) for program in self.programs)
+
+
+def _succeeds(words: Sequence[str], where: Path | None = None) -> bool:
+    program = shutil.which(words[0])
+    if program is None:
+        return False
+    return subprocess.run([program, *words[1:]], cwd=where, capture_output=True).returncode == 0
 
 
 TEST_NEEDS = (
     Need(("chromium", "chromium-browser"), "chromium", "the browser tests"),
     Need(("swaks",), "swaks", "the test that sends with swaks"),
+    Need(
+        ("perl",),
+        "libnet-ssleay-perl",
+        "the tests that send with swaks over TLS",
+        probe=("perl", "-MNet::SSLeay", "-e", "1"),
+    ),
+    Need(("npm",), "npm", "the test that sends with nodemailer"),
     Need(("curl",), "curl", "the test that sends with curl"),
     Need(("msmtp",), "msmtp", "the test that sends with msmtp"),
 )
@@ -50,7 +71,18 @@ def provision(purpose: str) -> list[Need]:
         missing = _missing(missing)
     for need in missing:
         print(f"Not run: {need.without} ({need.package} is not installed).", flush=True)
+    if purpose == "test":
+        _provision_node_packages()
     return missing
+
+
+def _provision_node_packages() -> None:
+    """Install the JavaScript client that journeys send with, as its lock file says."""
+    if (NODE_PACKAGES / "node_modules").is_dir() or not shutil.which("npm"):
+        return
+    print("Installing the JavaScript client of the journeys ...", flush=True)
+    if not _succeeds(("npm", "ci", "--no-audit", "--no-fund"), NODE_PACKAGES):
+        print("Not run: the test that sends with nodemailer (npm ci failed).", flush=True)
 
 
 def install(packages: Sequence[str]) -> bool:
