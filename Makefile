@@ -42,14 +42,13 @@ checks:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint --quiet --check --lint templates
+	$(BIN)/djlint --quiet --lint templates
 	$(BIN)/python manage.py check
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
-fmt: .venv/dev.stamp ## format code and templates
+fmt: .venv/dev.stamp ## format code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/djlint --quiet --reformat templates
 
 messages: .venv/dev.stamp ## collect texts into the Danish catalogue and compile it
 	@mkdir -p var config/locale
