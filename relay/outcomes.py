@@ -52,10 +52,9 @@ def judged(work: Work, lease: Leased, tried: Tried, random: Callable[[], float])
 def _reason(outcome: Outcome) -> Reason:
     if outcome.after_dot:
         return Reason.UNCERTAIN
-    if outcome.scope is Scope.ROUTE:
-        return Reason.SIGN_IN_REFUSED
     if outcome.code:
-        return Reason.DEFERRED
+        refused = outcome.scope is Scope.ROUTE
+        return Reason.SIGN_IN_REFUSED if refused else Reason.DEFERRED
     # RFC 3463 §3.8: X.7.* without a reply is about security, so about TLS.
     return Reason.TLS if outcome.enhanced.startswith("4.7.") else Reason.UNREACHABLE
 

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from relay import outcomes
+from relay.entries import Leased, Settlement, Tried, Work
+from relay.outcomes import NoticeLimit, Reason, State
+from relay.smtp.dsn import Action
+from relay.smtp.envelope import Recipient
+from relay.smtp.replies import Outcome, Scope, Verdict
+
+ACCEPTED = datetime(2026, 11, 20, 12, tzinfo=UTC)
+HOURS_72 = timedelta(hours=72)
+
+
+def leased(**fields: Any) -> Leased:
+    values: dict[str, Any] = {
+        "id": 1, "fence": 1, "position": 0, "recipient": Recipient("erik@modtager.example"),
+        "attempts": 0, "expires_at": ACCEPTED + HOURS_72, "reason": "new",
+        "possible_duplicate": False, "delayed_notice_at": None,
+    }  # fmt: skip
+    return Leased(**values | fields)
+
+
+def work(lease: Leased, sender: str = "post@due.example") -> Work:
+    return Work(
+        message_id=uuid4(), accepted_at=ACCEPTED, organisation_id=uuid4(), sender=sender,
+        body="7BIT", smtputf8=False, ret="", envid="", hour_key_id="k", wrapped_key=b"",
+        ciphertext=b"", deliveries=(lease,),
+    )  # fmt: skip
+
+
+def judged(lease: Leased, after: timedelta, **outcome: Any) -> Settlement:
+    at = ACCEPTED + after
+    values: dict[str, Any] = {"verdict": Verdict.RETRY, "scope": Scope.INFRASTRUCTURE}
+    tried = Tried(started_at=at, finished_at=at, outcome=Outcome(**values | outcome))
+    return outcomes.judged(work(lease), lease, tried, lambda: 0.5)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        ({"code": 450}, Reason.DEFERRED),
+        ({"code": 535, "scope": Scope.ROUTE}, Reason.SIGN_IN_REFUSED),
+        ({"scope": Scope.ROUTE, "enhanced": "4.7.0"}, Reason.TLS),
+        ({"enhanced": "4.7.5"}, Reason.TLS),
+        ({"enhanced": "4.4.1"}, Reason.UNREACHABLE),
+        ({"after_dot": True}, Reason.UNCERTAIN),
+    ],
+)
+def test_waiting_mail_says_why(outcome: dict[str, Any], reason: Reason) -> None:
+    assert judged(leased(), timedelta(seconds=1), **outcome).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("attempts", "minutes"),
+    [(0, 1), (1, 5), (2, 15), (3, 30), (4, 60), (5, 120), (6, 240), (9, 240)],
+)
+def test_tries_follow_the_schedule(attempts: int, minutes: int) -> None:
+    settlement = judged(leased(attempts=attempts), timedelta(hours=5))
+    assert settlement.due_at == settlement.at + timedelta(minutes=minutes)
+
+
+def test_last_try_falls_on_the_end_of_the_lifetime() -> None:
+    assert judged(leased(attempts=9), timedelta(hours=70)).due_at == ACCEPTED + HOURS_72
+    assert judged(leased(attempts=9), HOURS_72).state == State.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("after", "due"),
+    [
+        (timedelta(hours=1), timedelta(hours=1, minutes=15)),
+        (timedelta(hours=3, minutes=50), timedelta(hours=4)),
+        (timedelta(hours=71, minutes=50), HOURS_72),
+    ],
+)
+def test_mail_without_route_is_looked_at_when_something_is_to_be_said(
+    after: timedelta, due: timedelta
+) -> None:
+    lease = leased()
+    settlement = outcomes.waiting(work(lease), lease, Reason.NO_ROUTE, ACCEPTED + after)
+    assert (settlement.state, settlement.due_at) == (State.WAITING, ACCEPTED + due)
+
+
+def test_mail_without_route_expires() -> None:
+    lease = leased()
+    settlement = outcomes.waiting(work(lease), lease, Reason.NO_ROUTE, ACCEPTED + HOURS_72)
+    assert settlement.state == State.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("after", "attempts", "told"),
+    [
+        (timedelta(hours=1, minutes=51), 5, False),
+        (timedelta(hours=3, minutes=51), 6, True),
+        (timedelta(hours=8), 7, True),
+    ],
+)
+def test_delay_is_told_around_four_hours(after: timedelta, attempts: int, told: bool) -> None:
+    lease = leased(attempts=attempts)
+    settlement = judged(lease, after, code=450)
+    telling = outcomes.telling(work(lease), [settlement])
+    assert (telling.action is Action.DELAYED) is told
+    assert (telling.settlements[0].delayed_notice_at is not None) is told
+
+
+def test_delay_is_told_once() -> None:
+    lease = leased(attempts=7, delayed_notice_at=ACCEPTED)
+    settlement = judged(lease, timedelta(hours=8), code=450)
+    assert outcomes.telling(work(lease), [settlement]).action is None
+
+
+def test_failure_comes_before_delay_in_one_notice() -> None:
+    late, lost = leased(attempts=7), leased(attempts=7, id=2, position=1)
+    delayed = judged(late, timedelta(hours=8), code=450)
+    failed = judged(lost, timedelta(hours=8), verdict=Verdict.BOUNCED, code=550)
+    telling = outcomes.telling(work(late), [delayed, failed])
+    assert (telling.action, telling.about) == (Action.FAILED, (failed,))
+    assert telling.settlements[0].delayed_notice_at is None
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"), [("", True), ("FAILURE", True), ("NEVER", False), ("DELAY", False)]
+)
+def test_failure_is_told_to_who_asked(notify: str, told: bool) -> None:
+    lease = replace(leased(), recipient=Recipient("erik@modtager.example", notify))
+    settlement = judged(lease, timedelta(0), verdict=Verdict.BOUNCED, code=550)
+    assert (outcomes.telling(work(lease), [settlement]).action is Action.FAILED) is told
+
+
+def test_null_sender_is_never_told() -> None:
+    lease = leased()
+    settlement = judged(lease, timedelta(0), verdict=Verdict.BOUNCED, code=550)
+    assert outcomes.telling(work(lease, sender=""), [settlement]).action is None
+
+
+def test_notices_are_limited_per_organisation_and_minute() -> None:
+    limit, one, other = NoticeLimit(2), uuid4(), uuid4()
+    assert [limit.allows(one, ACCEPTED) for _ in range(3)] == [True, True, False]
+    assert limit.allows(other, ACCEPTED)
+    assert limit.allows(one, ACCEPTED + timedelta(minutes=1))
