@@ -32,6 +32,7 @@ ENTRIES = (
     Entry(_("Overview"), "home"),
     Entry(_("Credentials"), "relay:credentials", READERS, breaks=True),
     Entry(_("Domains"), "relay:domains", READERS),
+    Entry(_("Routes"), "relay:routes", READERS),
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),

@@ -3,10 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, cast
+from uuid import UUID
 
 from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+
+from relay import egress
+from relay.models import Route, SendingDomain
+from relay.routes import Details
+from relay.smtp.addresses import AddressError, host_name
+
+# Past these nothing good was ever meant.
+PRIORITY_MAX = 1000
+CONCURRENCY_MAX = 50
 
 
 def _line(label: Any, length: int, why: Any = "", *, required: bool = True, **attrs: str) -> Any:
@@ -36,3 +49,119 @@ class DomainForm(forms.Form):
         _("What stands after “@” in your sender addresses. Names below it are covered as well."),
         inputmode="url",
     )
+
+
+class RouteForm(forms.Form):
+    """How to reach an organisation's own mail server; the secret goes in and never comes out."""
+
+    name = _line(_("Name"), 100, _("What you call it, such as “Our Exchange”."))
+    host = _line(
+        _("Server"),
+        253,
+        _("The name that stands on its certificate, such as “mail.company.dk”."),
+        inputmode="url",
+    )
+    port = forms.IntegerField(
+        label=_("Port"),
+        min_value=1,
+        max_value=65535,
+        initial=587,
+        help_text=_("587 with STARTTLS and 465 with TLS are usual for a server one signs in to."),
+    )
+    security = forms.ChoiceField(
+        label=_("Encryption"),
+        choices=Route.Security.choices,
+        initial=Route.Security.STARTTLS,
+        help_text=_("With the two upper ones mail never travels in clear or to a false server."),
+        widget=forms.RadioSelect,
+    )
+    username = _line(
+        _("User name"),
+        200,
+        _("Leave it empty if the server asks for none."),
+        required=False,
+    )
+    secret = forms.CharField(
+        label=_("Secret"),
+        max_length=500,
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+    domain = forms.ModelChoiceField(
+        label=_("Serves"),
+        queryset=SendingDomain.objects.none(),
+        required=False,
+        empty_label=_("All your domains"),
+        help_text=_("A route for one domain comes before those for all of them."),
+    )
+    priority = forms.IntegerField(
+        label=_("Order"),
+        min_value=1,
+        max_value=PRIORITY_MAX,
+        initial=10,
+        help_text=_("The lowest number is used; the next one only when the first is paused."),
+    )
+    concurrency = forms.IntegerField(
+        label=_("Connections at once"),
+        min_value=1,
+        max_value=CONCURRENCY_MAX,
+        initial=10,
+        help_text=_("So many at most; ask whoever runs the server what it bears."),
+    )
+
+    def __init__(
+        self, *args: Any, organisation_id: UUID, route: Route | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        domains = SendingDomain.objects.for_organisation(organisation_id).order_by("name")
+        cast("forms.ModelChoiceField[SendingDomain]", self.fields["domain"]).queryset = domains
+        kept = route is not None and bool(route.sealed_secret)
+        self.fields["secret"].help_text = (
+            _("One is kept and never shown. Leave this empty to keep it.")
+            if kept
+            else _("Kept sealed and never shown again, not to you either.")
+        )
+
+    def clean_host(self) -> str:
+        """A host name as its A-label, or a literal address; whether it may be reached is not said.
+
+        The egress guard answers that when a connection is made, the same for every refused name.
+        """
+        text = cast(str, self.cleaned_data["host"]).rstrip(".").lower()
+        try:
+            return str(ip_address(text))
+        except ValueError:
+            pass
+        try:
+            return host_name(text)
+        except AddressError:
+            raise ValidationError(
+                _("That is not a server name. Write it like “mail.company.dk”, without a port.")
+            ) from None
+
+    def clean_port(self) -> int:
+        port = cast(int, self.cleaned_data["port"])
+        if port not in egress.PORTS | set(settings.RELAY_EGRESS_LOOPBACK_PORTS):
+            raise ValidationError(
+                _("Mail is handed over on port 25, 465, 587 or 2525 only. Choose one of them.")
+            )
+        return port
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        checked = (Route.Security.TLS, Route.Security.STARTTLS)
+        if data.get("username") and data.get("security") and data["security"] not in checked:
+            self.add_error(
+                "security",
+                _(
+                    "A user name and secret are sent over a checked connection only. Choose one of"
+                    " the two upper ones, or leave the user name empty."
+                ),
+            )
+        if data.get("secret") and not data.get("username"):
+            self.add_error("username", _("A secret needs the user name that it belongs to."))
+        return data
+
+    def details(self) -> Details:
+        return Details(**self.cleaned_data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from relay.views import credentials, domains
+from relay.views import credentials, domains, routes
 
 app_name = "relay"
 
@@ -23,4 +23,12 @@ urlpatterns = [
     path("domains/<uuid:domain_id>/", domains.domain, name="domain"),
     path("domains/<uuid:domain_id>/verify/", domains.domain_verify, name="domain-verify"),
     path("domains/<uuid:domain_id>/remove/", domains.domain_remove, name="domain-remove"),
+    path("routes/", routes.routes, name="routes"),
+    path("routes/new/", routes.route_new, name="route-new"),
+    path("routes/<uuid:route_id>/", routes.route, name="route"),
+    path("routes/<uuid:route_id>/edit/", routes.route_edit, name="route-edit"),
+    path("routes/<uuid:route_id>/test/", routes.route_test, name="route-test"),
+    path("routes/<uuid:route_id>/pause/", routes.route_pause, name="route-pause"),
+    path("routes/<uuid:route_id>/resume/", routes.route_resume, name="route-resume"),
+    path("routes/<uuid:route_id>/remove/", routes.route_remove, name="route-remove"),
 ]

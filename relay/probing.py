@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The connection test of a route: connect, encrypt, sign in, send nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from django.conf import settings
+
+from accounts import audit, limits, vault
+from accounts.limits import HOUR, Limit
+from accounts.models import Membership
+from relay.egress import guard_from_settings
+from relay.models import Route
+from relay.routing import SECRET_PURPOSE
+from relay.smtp.handshake import Timeouts
+from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.tls import TlsPolicy, make_contexts
+from relay.transports import RouteTarget
+from relay.transports.smarthost import Smarthost
+
+TESTS = Limit("connection-tests", ((10, HOUR),))
+# A person waits for the answer, and the page's process with them.
+PATIENCE_SECONDS = 20.0
+TIMEOUTS = Timeouts(connect=6, tls=6, greeting=12, command=8, goodbye=1)
+
+
+def probe(route: Route, *, by: Membership) -> Outcome:
+    """Try the route as it is saved; DELIVERED means that it works. Raises TooMany, VaultError."""
+    limits.check(TESTS, str(by.organisation_id))
+    outcome = asyncio.run(_probe(_target(route)))
+    audit.record(by.user, "route.tested", route)
+    return outcome
+
+
+def _target(route: Route) -> RouteTarget:
+    return RouteTarget(
+        route_id=route.id,
+        host=route.host,
+        port=route.port,
+        tls=TlsPolicy(route.security),
+        username=route.username,
+        password=_password(route),
+    )
+
+
+def _password(route: Route) -> str:
+    if not route.sealed_secret:
+        return ""
+    owner = route.organisation_id
+    return vault.unseal(SECRET_PURPOSE, route.sealed_secret, organisation_id=owner).decode()
+
+
+async def _probe(target: RouteTarget) -> Outcome:
+    smarthost = Smarthost(
+        ehlo_name=settings.RELAY_HOSTNAME,
+        contexts=make_contexts(settings.RELAY_CA_FILE),
+        guard=guard_from_settings(),
+        timeouts=TIMEOUTS,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await smarthost.probe(target)
+    except TimeoutError:
+        return Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, remote_host=target.host)

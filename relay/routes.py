@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Setting up routes: add, change, pause, resume, remove. How one is chosen: routing.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, clock
+from accounts.models import Membership
+from accounts.refusals import Refused
+from relay.models import QueuedDelivery, Route, SendingDomain
+from relay.routing import seal_secret
+
+# What a kept connection was opened with; a change of it closes the connection.
+CONNECTS = ("host", "port", "security", "username")
+WAITS_FOR_A_ROUTE = (
+    QueuedDelivery.Reason.NO_ROUTE,
+    QueuedDelivery.Reason.ROUTE_PAUSED,
+    QueuedDelivery.Reason.SIGN_IN_REFUSED,
+)
+
+
+class SecretMissing(Refused):
+    text: Promise = _("Write the secret that belongs to the user name. Nothing was saved.")
+
+
+class SecretOfAnotherServer(Refused):
+    text: Promise = _(
+        "The kept secret belongs to the server that was named here before, so it is not sent to"
+        " another one. Write the secret for this server. Nothing was saved."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a person says about a route; an empty `secret` keeps the one that is there."""
+
+    name: str
+    host: str
+    port: int
+    security: str
+    username: str = ""
+    secret: str = field(default="", repr=False)
+    domain: SendingDomain | None = None
+    priority: int = 10
+    concurrency: int = 10
+
+
+def listed(rows: QuerySet[Route]) -> QuerySet[Route]:
+    """Order as routing takes them."""
+    return rows.select_related("domain").order_by("priority", "created_at", "id")
+
+
+def add(details: Details, *, by: Membership) -> Route:
+    """Make a route; mail that waited for one goes at once. Raises SecretMissing."""
+    route = Route(organisation_id=by.organisation_id, created_at=clock.now())
+    changed = _take(route, details)
+    with transaction.atomic():
+        route.save(force_insert=True)
+        _send_what_waited(by.organisation_id)
+        audit.record(by.user, "route.created", route, changed)
+    return route
+
+
+def change(route: Route, details: Details, *, by: Membership) -> Route:
+    """Change a route. Raises SecretMissing, SecretOfAnotherServer."""
+    keeps = route.sealed_secret and details.username and not details.secret
+    if keeps and details.host != route.host:
+        raise SecretOfAnotherServer
+    changed = _take(route, details)
+    if not changed:
+        return route
+    if {"secret", *CONNECTS} & set(changed):
+        route.version += 1
+    columns = ["sealed_secret" if name == "secret" else name for name in changed]
+    with transaction.atomic():
+        route.save(update_fields=[*columns, "version"])
+        audit.record(by.user, "route.changed", route, changed)
+    return route
+
+
+def _take(route: Route, details: Details) -> list[str]:
+    """Write the details on the row; return the names of those that are new."""
+    _demand_secret(route, details)
+    names = [item.name for item in fields(details) if item.name != "secret"]
+    changed = [name for name in names if getattr(route, name) != getattr(details, name)]
+    for name in changed:
+        setattr(route, name, getattr(details, name))
+    if details.secret:
+        route.sealed_secret = seal_secret(route.organisation_id, details.secret)
+        changed.append("secret")
+    elif not details.username and route.sealed_secret:
+        route.sealed_secret = b""
+        changed.append("secret")
+    return changed
+
+
+def _demand_secret(route: Route, details: Details) -> None:
+    if details.username and not (details.secret or route.sealed_secret):
+        raise SecretMissing
+
+
+def pause(route: Route, *, by: Membership) -> None:
+    """Send nothing by the route; its mail waits, and does not wait longer for that."""
+    if route.paused_at is None:
+        _set_pause(route, Route.PauseReason.BY_PERSON)
+        audit.record(by.user, "route.paused", route, ["paused_at"])
+
+
+def resume(route: Route, *, by: Membership) -> None:
+    """Use the route again; what waited for it goes at once."""
+    if route.paused_at is not None:
+        _set_pause(route, Route.PauseReason.NONE)
+        _send_what_waited(by.organisation_id)
+        audit.record(by.user, "route.resumed", route, ["paused_at"])
+
+
+def _set_pause(route: Route, reason: Route.PauseReason) -> None:
+    route.pause_reason = reason
+    route.paused_at = clock.now() if reason else None
+    route.save(update_fields=["pause_reason", "paused_at"])
+
+
+def _send_what_waited(organisation_id: UUID) -> None:
+    # What a shift has in hand is settled by it.
+    rows = QueuedDelivery.objects.for_organisation(organisation_id)
+    rows.filter(reason__in=WAITS_FOR_A_ROUTE, lease_owner=None).update(due_at=clock.now())
+
+
+def remove(route: Route, *, by: Membership) -> None:
+    """Forget a route and its secret; mail that no other route takes waits."""
+    with transaction.atomic():
+        audit.record(by.user, "route.removed", route)
+        route.delete()

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Routes: list, set up, test, pause and resume, remove."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import (
+    current_membership,
+    current_organisation,
+    get_for_organisation,
+    member_required,
+)
+from accounts.refusals import Refused
+from accounts.views.answers import form_page, refusal
+from relay import probing
+from relay import routes as acts
+from relay.forms import RouteForm
+from relay.models import Route
+from relay.smtp.replies import Verdict
+from relay.views import BUILDERS, READERS
+
+PAGE_LENGTH = 50
+NEW, EDIT, SHOW = "relay/route_new.html", "relay/route_edit.html", "relay/route.html"
+
+
+@require_safe
+@member_required(*READERS)
+def routes(request: HttpRequest) -> HttpResponse:
+    rows = Route.objects.for_organisation(current_organisation(request).id)
+    page = Paginator(acts.listed(rows), PAGE_LENGTH).get_page(request.GET.get("page"))
+    return render(request, "relay/routes.html", {"page": page})
+
+
+@form_page
+@member_required(*BUILDERS)
+@sensitive_post_parameters("secret")
+def route_new(request: HttpRequest) -> HttpResponse:
+    by = current_membership(request)
+    form = RouteForm(request.POST or None, organisation_id=by.organisation_id)
+    if not form.is_valid():
+        return render(request, NEW, {"form": form})
+    try:
+        row = acts.add(form.details(), by=by)
+    except Refused as refused:
+        return refusal(request, NEW, form, refused)
+    messages.success(request, _("Saved. Test the connection now, before mail depends on it."))
+    return redirect("relay:route", row.id)
+
+
+@require_safe
+@member_required(*READERS)
+def route(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Route, route_id)
+    return render(request, SHOW, {"route": row})
+
+
+@form_page
+@member_required(*BUILDERS)
+@sensitive_post_parameters("secret")
+def route_edit(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Route, route_id)
+    by = current_membership(request)
+    known = {name: getattr(row, name) for name in RouteForm.base_fields if name != "secret"}
+    form = RouteForm(
+        request.POST or None, organisation_id=by.organisation_id, route=row, initial=known
+    )
+    if not form.is_valid():
+        return render(request, EDIT, {"form": form, "route": row})
+    try:
+        acts.change(row, form.details(), by=by)
+    except Refused as refused:
+        return refusal(request, EDIT, form, refused, route=row)
+    messages.success(request, _saved(row))
+    return redirect("relay:route", row.id)
+
+
+def _saved(row: Route) -> str:
+    if row.paused_at:
+        return _("Saved. The route is still paused: test the connection, then resume it.")
+    return _("Saved. It counts from the next message on.")
+
+
+@require_POST
+@member_required(*BUILDERS)
+def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    """Try the connection; htmx gets the result alone, everybody else the page with it."""
+    row = get_for_organisation(request, Route, route_id)
+    context: dict[str, object] = {"route": row}
+    try:
+        outcome = probing.probe(row, by=current_membership(request))
+        context |= {"outcome": outcome, "works": outcome.verdict is Verdict.DELIVERED}
+    except Refused as refused:
+        context["refused"] = str(refused)
+    alone = request.htmx  # type: ignore[attr-defined] # added by HtmxMiddleware
+    return render(request, "relay/_route_test.html" if alone else SHOW, context)
+
+
+@require_POST
+@member_required(*BUILDERS)
+def route_pause(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Route, route_id)
+    acts.pause(row, by=current_membership(request))
+    messages.success(request, _("Paused. Mail is accepted and waits, no longer than it would."))
+    return redirect("relay:route", row.id)
+
+
+@require_POST
+@member_required(*BUILDERS)
+def route_resume(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Route, route_id)
+    acts.resume(row, by=current_membership(request))
+    messages.success(request, _("Resumed. What waited for the route goes now."))
+    return redirect("relay:route", row.id)
+
+
+@form_page
+@member_required(*BUILDERS)
+def route_remove(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Route, route_id)
+    if request.method != "POST":
+        return render(request, "relay/route_remove.html", {"route": row})
+    acts.remove(row, by=current_membership(request))
+    messages.success(
+        request, _("%(name)s is removed, and its secret forgotten.") % {"name": row.name}
+    )
+    return redirect("relay:routes")
