@@ -188,6 +188,21 @@ def test_hundreds_of_messages_arrive_once_each(house: Organisation) -> None:
     assert far_end.connections <= 20
 
 
+def test_large_message_is_delivered_byte_for_byte(house: Organisation) -> None:
+    content = b"Subject: stor\r\n\r\n" + b"Grus og guld.\r\n" * 100_000
+    far_end = carry(Script(), mail.message(house.id, content=content), prepare=to_house(house))
+    assert [one.content for one in far_end.ledger] == [content]
+
+
+def test_mail_long_past_its_time_is_not_tried_any_more(house: Organisation) -> None:
+    message = mail.message(house.id, ago=timedelta(hours=20))
+    mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 19")
+    far_end = carry(Script(), message, prepare=to_house(house))
+    (notice,) = far_end.ledger
+    assert (notice.sender, notice.recipients) == ("", ["Post@due.example"])
+    assert b"Status: 4.4.7" in notice.content
+
+
 def test_refused_recipient_is_told_to_the_sender_once(house: Organisation) -> None:
     message = mail.message(house.id, "erik@modtager.example", "ida@modtager.example")
     script = Script(rcpt={"erik@modtager.example": "550 5.1.1 erik@modtager.example unknown"})

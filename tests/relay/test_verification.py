@@ -12,6 +12,7 @@ from relay import verification
 from relay.models import SendingDomain
 from tests import build
 from tests.build import NOW
+from tests.testbed.dns import Failure, NameServer
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +137,33 @@ def test_recheck_reaches_every_proven_domain(
         ("due.dk", "failing"), ("andet.dk", "failing"), ("ny.dk", "pending"),
         ("due.example", "verified"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("zone", "failure", "expected"),
+    [
+        ('_brevdue.due.dk. 60 IN TXT "{token}"', None, ("verified", "")),
+        ('_brevdue.due.dk. 60 IN TXT "{half}" "{rest}"', None, ("verified", "")),
+        ('_brevdue.due.dk. 60 IN TXT "x"', None, ("pending", "wrong_value")),
+        ('due.dk. 60 IN TXT "{token}"', None, ("pending", "not_found")),
+        ("", None, ("pending", "not_found")),
+        ("", Failure.SERVFAIL, ("pending", "unreachable")),
+        ("", Failure.TIMEOUT, ("pending", "unreachable")),
+        ('_brevdue.due.dk. 60 IN TXT "{token}"', Failure.TRUNCATED, ("verified", "")),
+    ],
+)
+def test_record_is_read_from_real_name_servers(
+    organisation: Organisation,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    zone: str,
+    failure: Failure | None,
+    expected: tuple[str, str],
+) -> None:
+    monkeypatch.setattr(verification, "LOOKUP_SECONDS", 1.0)
+    item = domain(organisation)
+    text = zone.format(token=item.token, half=item.token[:9], rest=item.token[9:])
+    with NameServer(text) as name_server:
+        name_server.fail("", failure)
+        settings.RELAY_RESOLVER = [name_server.server]
+        assert check(item, verification.resolver_lookup()) == expected
