@@ -27,10 +27,22 @@ class PortalRequest(HttpRequest):
 
 View = Callable[..., HttpResponse]
 
+# What may be asked of a signed-in person first, as names of the pages that ask.
+PASSWORD_STEP = "accounts:password-change"  # noqa: S105 - the name of a page
+SECOND_FACTOR_STEP = "accounts:second-factor"
+ENROL_STEP = "accounts:second-factor-enrol"
+ALL_STEPS = frozenset({PASSWORD_STEP, SECOND_FACTOR_STEP, ENROL_STEP})
+
 
 def before_second_factor(view: View) -> View:
     """Let a person in who has given a password but not yet all that is asked of them."""
-    view.before_second_factor = True  # type: ignore[attr-defined]
+    view.open_before = ALL_STEPS  # type: ignore[attr-defined]
+    return view
+
+
+def before_own_password(view: View) -> View:
+    """Let a person in who must choose a password first, but nobody who owes a second factor."""
+    view.open_before = frozenset({PASSWORD_STEP})  # type: ignore[attr-defined]
     return view
 
 
@@ -96,10 +108,10 @@ def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUI
 def unmet_step(user: User, membership: Membership | None) -> str | None:
     """Return the URL name of what a signed-in person must do first: password, second factor."""
     if user.must_change_password:
-        return "accounts:password-change"
+        return PASSWORD_STEP
     if user.is_verified():  # type: ignore[attr-defined] # added by OTPMiddleware
         return None
     if TOTPDevice.objects.filter(user=user, confirmed=True).exists():
-        return "accounts:second-factor"
+        return SECOND_FACTOR_STEP
     required = membership is not None and membership.organisation.second_factor_required
-    return "accounts:second-factor-enrol" if required or user.is_staff else None
+    return ENROL_STEP if required or user.is_staff else None

@@ -18,7 +18,9 @@ from accounts.access import unmet_step
 from accounts.models import Membership
 from accounts.tenancy import organisation_context, person_context, staff_context
 
+# In the session: the organisation that was chosen, and the path a person was going to.
 ORGANISATION_KEY = "organisation"
+ONWARD_KEY = "onward"
 
 
 class TenancyMiddleware:
@@ -50,8 +52,8 @@ class TenancyMiddleware:
             if not request.user.is_authenticated:
                 return None
             step = self._enter(request, contexts)
-            if step and not getattr(view, "before_second_factor", False):
-                return redirect(step)
+            if step and step not in getattr(view, "open_before", ()):
+                return _detour(request, step)
             return _rendered(view(request, *args, **kwargs))
 
     def _enter(self, request: HttpRequest, contexts: ExitStack) -> str | None:
@@ -77,6 +79,13 @@ def _chosen_membership(request: HttpRequest, person_id: UUID) -> Membership | No
     rows = list(approved.select_related("organisation").order_by("created_at"))
     chosen = request.session.get(ORGANISATION_KEY)
     return next((row for row in rows if str(row.organisation_id) == chosen), next(iter(rows), None))
+
+
+def _detour(request: HttpRequest, step: str) -> HttpResponse:
+    """Send the person to the step that comes first, and remember where they were going."""
+    if request.method == "GET":
+        request.session[ONWARD_KEY] = request.get_full_path()
+    return redirect(step)
 
 
 def _is_staff_page(request: HttpRequest) -> bool:

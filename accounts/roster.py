@@ -39,6 +39,11 @@ def with_second_factor() -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
+def manages(role: str, other: str) -> bool:
+    """Say whether a member with `role` looks after one with `other`: only owners after owners."""
+    return role == Role.OWNER or (role in KEEPERS and other != Role.OWNER)
+
+
 def roles_to_give(role: str) -> list[Role]:
     """Return the roles that a keeper of the team may give: only an owner makes an owner."""
     return [given for given in Role if given != Role.OWNER or role == Role.OWNER]

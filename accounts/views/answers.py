@@ -14,14 +14,14 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import override
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import View, current_person
 from accounts.limits import TooMany
+from accounts.middleware import ONWARD_KEY
 from accounts.refusals import NotAllowed, Refused
 from accounts.twofactor import has_device, stepped_up
-
-ONWARD_KEY = "onward"
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -75,8 +75,10 @@ def remember_destination(request: HttpRequest) -> None:
 
 
 def destination(request: HttpRequest) -> str:
-    """Return the address the person was going to, or the front page."""
-    return str(request.session.get(ONWARD_KEY) or resolve_url(settings.LOGIN_REDIRECT_URL))
+    """Return the address the person was going to, or the front page in their language."""
+    with override(current_person(request).language):
+        front = resolve_url(settings.LOGIN_REDIRECT_URL)
+    return str(request.session.get(ONWARD_KEY) or front)
 
 
 def onward(request: HttpRequest) -> HttpResponse:

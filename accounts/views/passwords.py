@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
 
 from accounts import recovery
-from accounts.access import before_second_factor, current_person, person_required
+from accounts.access import before_own_password, current_person, person_required
 from accounts.forms import NewPasswordForm, PasswordChangeForm, ResetRequestForm
 from accounts.limits import client_address
 from accounts.refusals import Refused
@@ -23,7 +23,7 @@ REQUEST = "accounts/password_reset.html"
 
 
 @form_page
-@before_second_factor
+@before_own_password
 @person_required
 @never_cache
 @sensitive_post_parameters()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -78,9 +79,7 @@ def invitation_withdraw(request: HttpRequest, invitation_id: UUID) -> HttpRespon
 def invitation_resend(request: HttpRequest, invitation_id: UUID) -> HttpResponse:
     """Send a fresh link; the old one opens nothing afterwards."""
     row = _open_invitation(request, invitation_id)
-    by = current_membership(request)
-    team.withdraw(row, by=by)
-    team.invite(row.email, Role(row.role), by=by)
+    team.invite(row.email, Role(row.role), by=current_membership(request))
     messages.success(request, _("A new link is on its way; the old one opens nothing now."))
     return redirect("accounts:team")
 
@@ -121,6 +120,7 @@ def member_refuse(request: HttpRequest, membership_id: UUID) -> HttpResponse:
 def member_role(request: HttpRequest, membership_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Membership, membership_id)
     by = current_membership(request)
+    _demand_manages(by, row)
     form = RoleForm(
         request.POST or None, roles=roster.roles_to_give(by.role), initial={"role": row.role}
     )
@@ -134,6 +134,12 @@ def member_role(request: HttpRequest, membership_id: UUID) -> HttpResponse:
     return redirect("accounts:team")
 
 
+def _demand_manages(by: Membership, row: Membership) -> None:
+    """The act refuses this too; a page that could only end in a refusal is not shown."""
+    if not roster.manages(by.role, row.role):
+        raise PermissionDenied
+
+
 @form_page
 @member_required()
 @refusals_to("accounts:team")
@@ -142,9 +148,9 @@ def member_remove(request: HttpRequest, membership_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Membership, membership_id)
     by = current_membership(request)
     leaves = row.id == by.id
+    if not leaves:
+        _demand_manages(by, row)
     if request.method != "POST":
-        if not leaves and by.role not in roster.KEEPERS:
-            raise Http404
         return render(request, "accounts/member_remove.html", {"member": row, "leaves": leaves})
     name = row.user.get_full_name()
     team.remove(row, by=by)

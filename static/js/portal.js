@@ -1,10 +1,14 @@
-// Copy buttons: shown only where a script can make them work; they say what happened.
+// Copy and print buttons: shown only where a script can make them work; copying says it happened.
 (() => {
   const reveal = (root) => {
     for (const button of root.querySelectorAll("[data-copy]")) {
       button.hidden = !navigator.clipboard;
     }
+    for (const button of root.querySelectorAll("[data-print]")) button.hidden = false;
   };
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-print]")) window.print();
+  });
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
