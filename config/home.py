@@ -9,13 +9,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from accounts import clock
 from accounts.access import PortalRequest
+from relay import panels as relay
+
+# In the order of the page; each leaves itself out where it has nothing to say.
+PANELS = (relay.first_steps, relay.figures, relay.waiting, relay.routes)
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return render(request, "config/landing.html")
-    if cast(PortalRequest, request).membership is None:
+    membership = cast(PortalRequest, request).membership
+    if membership is None:
         return redirect("accounts:organisations")
-    return render(request, "config/dashboard.html")
+    now = clock.now()
+    panels = [panel for make in PANELS if (panel := make(membership, now))]
+    return render(request, "config/dashboard.html", {"panels": panels})

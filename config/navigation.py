@@ -30,6 +30,8 @@ class Entry:
 
 ENTRIES = (
     Entry(_("Overview"), "home"),
+    Entry(_("Log"), "relay:log", READERS),
+    Entry(_("Waiting mail"), "relay:waiting", READERS),
     Entry(_("Credentials"), "relay:credentials", READERS, breaks=True),
     Entry(_("Domains"), "relay:domains", READERS),
     Entry(_("Routes"), "relay:routes", READERS),

@@ -56,9 +56,21 @@ class Page:
     next: Place | None
 
 
-def newest(organisation_id: UUID, before: Place | None = None, size: int = PAGE) -> Page:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `since` until just before `until`."""
+
+    since: datetime
+    until: datetime
+
+
+def newest(
+    organisation_id: UUID, before: Place | None = None, size: int = PAGE, span: Span | None = None
+) -> Page:
     """Return messages, newest first, below `before`."""
     messages = Message.objects.for_organisation(organisation_id).order_by("-accepted_at", "-id")
+    if span:
+        messages = messages.filter(accepted_at__gte=span.since, accepted_at__lt=span.until)
     if before:
         # Spelt so that the index on (organisation, accepted_at, id) bounds the scan.
         messages = messages.filter(accepted_at__lte=before.at).exclude(
@@ -68,7 +80,7 @@ def newest(organisation_id: UUID, before: Place | None = None, size: int = PAGE)
     shown = found[:size]
     more = len(found) > size
     return Page(
-        lines=tuple(_lines(organisation_id, shown)),
+        lines=tuple(lines(organisation_id, shown)),
         next=Place(shown[-1].accepted_at, shown[-1].id) if more else None,
     )
 
@@ -76,7 +88,8 @@ def newest(organisation_id: UUID, before: Place | None = None, size: int = PAGE)
 RECIPIENTS_SHOWN = 3
 
 
-def _lines(organisation_id: UUID, messages: list[Message]) -> Iterable[Line]:
+def lines(organisation_id: UUID, messages: list[Message]) -> Iterable[Line]:
+    """Yield each message, newest first as given, with its recipients."""
     if not messages:
         return
     deliveries = _deliveries_of(organisation_id, messages)

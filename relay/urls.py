@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from relay.views import credentials, domains, routes
+from relay.views import credentials, domains, log, routes, waiting
 
 app_name = "relay"
 
@@ -31,4 +31,9 @@ urlpatterns = [
     path("routes/<uuid:route_id>/pause/", routes.route_pause, name="route-pause"),
     path("routes/<uuid:route_id>/resume/", routes.route_resume, name="route-resume"),
     path("routes/<uuid:route_id>/remove/", routes.route_remove, name="route-remove"),
+    path("log/", log.messages, name="log"),
+    path("log/<uuid:message_id>/", log.message, name="message"),
+    path("waiting/", waiting.waiting, name="waiting"),
+    path("waiting/retry/", waiting.retry_all, name="retry-all"),
+    path("waiting/<uuid:message_id>/retry/", waiting.retry, name="retry"),
 ]

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Pieces of the front page about mail: first steps, figures, waiting mail, health of the routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.models import Membership, Organisation, Role
+from relay.models import Credential, Delivery, QueuedDelivery, Route, SendingDomain
+
+READERS = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER, Role.VIEWER})
+REASONS_SHOWN = 5
+ROUTES_SHOWN = 10
+
+State = Delivery.State
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    template: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of the first steps; `url` is empty where there is nothing to press."""
+
+    words: str
+    why: str
+    done: bool
+    url: str = ""
+
+
+def first_steps(membership: Membership, now: datetime) -> Panel | None:
+    """Return what is left until mail flows, None when it does."""
+    if membership.role not in READERS:
+        return None
+    facts = _facts(membership.organisation_id)
+    steps = [
+        Step(
+            _("You may send"),
+            _("We open for sending when everything about your organisation is in place."),
+            facts.sending_allowed,
+        ),
+        Step(
+            _("A domain is proven"),
+            _("Put a record in the DNS of the domain you send from."),
+            facts.has_domain,  # type: ignore[attr-defined] # annotated
+            reverse("relay:domains"),
+        ),
+        Step(
+            _("A route is set up"),
+            _("Say which mail server your mail goes through."),
+            facts.has_route,  # type: ignore[attr-defined] # annotated
+            reverse("relay:routes"),
+        ),
+        Step(
+            _("A credential is made"),
+            _("A user name and a secret for the program that sends."),
+            facts.has_credential,  # type: ignore[attr-defined] # annotated
+            reverse("relay:credentials"),
+        ),
+        Step(
+            _("The first message is delivered"),
+            _("Send yourself one with a piece that stands ready beside your credential."),
+            facts.has_delivered,  # type: ignore[attr-defined] # annotated
+            reverse("relay:log"),
+        ),
+    ]
+    if all(step.done for step in steps):
+        return None
+    return Panel("relay/panels/first_steps.html", steps)
+
+
+def _facts(organisation_id: Any) -> Organisation:
+    """Return the organisation with what it has, in one query."""
+
+    def has(rows: QuerySet[Any]) -> Exists:
+        return Exists(rows.filter(organisation_id=OuterRef("pk")))
+
+    return Organisation.objects.annotate(
+        has_domain=has(SendingDomain.objects.filter(state=SendingDomain.State.VERIFIED)),
+        has_route=has(Route.objects.all()),
+        has_credential=has(Credential.objects.filter(revoked_at=None)),
+        has_delivered=has(Delivery.objects.filter(state=State.DELIVERED)),
+    ).get(pk=organisation_id)
+
+
+def figures(membership: Membership, now: datetime) -> Panel:
+    """Return how many deliveries of the last day and week came to what; no addresses."""
+    day, week = now - timedelta(days=1), now - timedelta(days=7)
+    kinds = {
+        "delivered": Q(state=State.DELIVERED),
+        "waiting": Q(state=State.WAITING),
+        "returned": Q(state__in=[State.BOUNCED, State.EXPIRED]),
+    }
+    counts: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        counts[f"{name}_week"] = Count("position", filter=kind)
+        counts[f"{name}_day"] = Count("position", filter=kind & Q(accepted_at__gte=day))
+    rows = Delivery.objects.for_organisation(membership.organisation_id)
+    return Panel(
+        "relay/panels/figures.html", rows.filter(accepted_at__gte=week).aggregate(**counts)
+    )
+
+
+def waiting(membership: Membership, now: datetime) -> Panel | None:
+    """Return why mail waits, the most frequent reason first."""
+    if membership.role not in READERS:
+        return None
+    rows = QueuedDelivery.objects.for_organisation(membership.organisation_id)
+    counted = rows.values("reason").annotate(
+        count=Count("id"), oldest=Min("accepted_at"), next=Min("due_at")
+    )
+    words = dict(QueuedDelivery.Reason.choices)
+    reasons: list[dict[str, Any]] = [
+        row | {"words": words[row["reason"]]} for row in counted.order_by("-count", "reason")
+    ]
+    data = {
+        "reasons": reasons[:REASONS_SHOWN],
+        "total": sum(row["count"] for row in reasons),
+        "oldest": min((row["oldest"] for row in reasons), default=None),
+        "now": now,
+    }
+    return Panel("relay/panels/waiting.html", data)
+
+
+def routes(membership: Membership, now: datetime) -> Panel | None:
+    """Return the routes, the paused ones first."""
+    if membership.role not in READERS:
+        return None
+    rows = Route.objects.for_organisation(membership.organisation_id)
+    shown = list(rows.order_by("paused_at", "priority", "created_at")[:ROUTES_SHOWN])
+    return Panel("relay/panels/routes.html", shown) if shown else None

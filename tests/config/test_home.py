@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The front page of somebody who is signed in."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from accounts.models import Organisation, Role, User
+from relay.models import Credential, Delivery, QueuedDelivery, Route, SendingDomain
+from tests import build
+from tests.relay import pages
+from tests.relay.test_log import message
+
+pytestmark = pytest.mark.django_db
+
+HOME = "/en/"
+
+
+def figures(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"<dd>(\d+)</dd>", text)]
+
+
+def equip(organisation: Organisation) -> None:
+    """Everything that mail needs, but for the mail."""
+    of = {"organisation": organisation, "created_at": build.NOW}
+    with build.as_owner():
+        SendingDomain.objects.create(**of, name="due.dk", token="x", state="verified")
+        Route.objects.create(**of, name="Exchange", host="mail.due.dk")
+        Credential.objects.create(**of, name="Web shop", username="u", secret_hash=b"x")
+
+
+def done(text: str) -> list[bool]:
+    steps = text[text.index('class="checklist"') : text.index("</ol>")].split("<li")[1:]
+    return ["done</span>" in step for step in steps]
+
+
+def test_first_steps_tick_themselves(anna: User, organisation: Organisation) -> None:
+    page = pages.signed_in(anna)
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=False)
+    assert done(page.get(HOME).text) == [False] * 5
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=True)
+    assert done(page.get(HOME).text) == [True, False, False, False, False]
+    equip(organisation)
+    assert done(page.get(HOME).text) == [True] * 4 + [False]
+    message(organisation, "erik@modtager.example")
+    with build.as_owner():
+        Delivery.objects.update(state="delivered")
+    assert "checklist" not in page.get(HOME).text
+
+
+def test_figures_count_by_state(anna: User, organisation: Organisation) -> None:
+    day = 24 * 3600
+    for ago, state in [
+        (1, "delivered"), (2, "waiting"), (3, "bounced"), (4, "expired"), (day + 9, "delivered"),
+    ]:  # fmt: skip
+        made = message(organisation, "erik@modtager.example", ago=ago)
+        with build.as_owner():
+            Delivery.objects.filter(message_id=made.id).update(state=state)
+    text = pages.signed_in(anna).get(HOME).text
+    assert figures(text) == [1, 1, 2]
+    assert "2 in 7 days" in text
+
+
+def test_waiting_mail_and_paused_route_say_why(anna: User, organisation: Organisation) -> None:
+    page = pages.signed_in(anna)
+    assert "Everything that was accepted has arrived" in page.get(HOME).text
+    equip(organisation)
+    message(organisation, "erik@modtager.example")
+    with build.as_owner():
+        Route.objects.update(paused_at=build.NOW, pause_reason="sign_in_refused")
+        QueuedDelivery.objects.update(reason=QueuedDelivery.Reason.SIGN_IN_REFUSED)
+    text = page.get(HOME).text
+    assert "The mail server refused user name or password" in text
+    assert "Correct the user name or secret" in text
+    assert "erik" not in text
+
+
+def test_carl_sees_nothing_of_it(organisation: Organisation, carl: User) -> None:
+    equip(organisation)
+    message(organisation, "erik@modtager.example")
+    text = pages.signed_in(carl).get(HOME).text
+    assert figures(text) == [0, 0, 0]
+    assert "Exchange" not in text
+
+
+def test_privacy_role_sees_figures_alone(organisation: Organisation) -> None:
+    equip(organisation)
+    text = pages.member(organisation, Role.PRIVACY).get(HOME).text
+    assert "The last 24 hours" in text
+    for words in ("checklist", "Exchange", "/en/credentials/", "/en/log/"):
+        assert words not in text
+
+
+def test_front_page_takes_the_same_queries_however_much_there_is(
+    anna: User, organisation: Organisation, django_assert_num_queries
+) -> None:
+    page: Client = pages.signed_in(anna)
+    equip(organisation)
+    for count in (1, 30):
+        for number in range(count):
+            message(organisation, "erik@modtager.example", ago=number)
+        with django_assert_num_queries(20):
+            page.get(HOME)

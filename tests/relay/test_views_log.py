@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Organisation, Role, User
+from accounts.tenancy import organisation_context
+from relay import masking, search
+from relay.models import Attempt, Delivery, Message, QueuedDelivery
+from relay.search import Search
+from tests import build
+from tests.relay import pages
+from tests.relay.test_log import NOW, message
+
+pytestmark = pytest.mark.django_db
+
+LOG = "/en/log/"
+
+
+def finish(made: Message, state: str, **fields: Any) -> None:
+    with build.as_owner():
+        rows = Delivery.objects.filter(message_id=made.id)
+        rows.update(state=state, finished_at=NOW, **fields)
+        QueuedDelivery.objects.filter(message_id=made.id).delete()
+        Message.objects.filter(id=made.id).update(content_destroyed_at=NOW)
+
+
+@pytest.fixture
+def page(bo: User) -> Client:
+    return pages.signed_in(bo)
+
+
+@pytest.fixture
+def viewer(organisation: Organisation) -> Client:
+    return pages.member(organisation, Role.VIEWER)
+
+
+def ids(text: str, *made: Message) -> list[bool]:
+    return [f"/log/{one.id}/" in text for one in made]
+
+
+def test_empty_log_says_what_to_do(page: Client) -> None:
+    assert "Your credentials show how to send the first" in page.get(LOG).text
+
+
+def test_newest_first_with_states_in_words(page: Client, organisation: Organisation) -> None:
+    older = message(organisation, "erik@modtager.example", ago=60)
+    newer = message(organisation, "ida@modtager.example", "bo@modtager.example")
+    finish(older, "bounced")
+    text = page.get(LOG).text
+    assert text.index(str(newer.id)) < text.index(str(older.id))
+    assert "2 waiting" in text
+    assert ">bounced<" in text
+    assert "post@due.example" in text
+
+
+def test_pages_lead_to_the_end_and_back(
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.find, "__defaults__", (None, 2))
+    made = [message(organisation, f"r{n}@modtager.example", ago=n) for n in range(3)]
+    first = page.get(LOG)
+    assert ids(first.text, *made) == [True, True, False]
+    second = page.get(first.context["older"])
+    assert ids(second.text, *made) == [False, False, True]
+    assert second.context["older"] == ""
+    assert second.context["newest"] == LOG
+
+
+@pytest.mark.parametrize("before", ["x", "2026-01-01|x", "|", "2026-01-01T00:00|" + "0" * 32])
+def test_nonsense_place_shows_the_newest(page: Client, before: str) -> None:
+    assert page.get(LOG, {"before": before}).status_code == 200
+
+
+def looked_for(client: Client, **fields: str) -> Any:
+    return client.post(LOG, fields, follow=True)
+
+
+def test_search_leaves_no_address_in_the_address_line(
+    page: Client, organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example")
+    response = looked_for(page, recipient="Erik@modtager.example")
+    ((url, _),) = response.redirect_chain
+    assert "erik" not in url.lower()
+    assert "modtager" not in url
+    assert ids(response.text, made) == [True]
+    assert 'value="erik@modtager.example"' in response.text
+
+
+def test_search_by_whole_address_and_by_beginning(page: Client, organisation: Organisation) -> None:
+    erik = message(organisation, "erik@modtager.example")
+    erika = message(organisation, "erika@modtager.example")
+    ida = message(organisation, "ida@modtager.example", "erik@modtager.example.com")
+    found = {
+        written: ids(looked_for(page, recipient=written).text, erik, erika, ida)
+        for written in ("erik@modtager.example", "erik@*", "erik*", "erik", "ida@modtager.example")
+    }
+    assert found == {
+        "erik@modtager.example": [True, False, False],
+        "erik@*": [True, False, True],
+        "erik*": [True, True, True],
+        "erik": [True, True, True],
+        "ida@modtager.example": [False, False, True],
+    }
+
+
+def test_search_treats_pattern_characters_as_themselves(
+    page: Client, organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example")
+    for written in ("eri_", "er%k", "%%%", "æøå", "eri\\"):
+        assert ids(looked_for(page, recipient=written).text, made) == [False]
+
+
+@pytest.mark.parametrize("written", ["er*", "e", "*"])
+def test_too_short_a_beginning_is_refused_with_a_way_on(page: Client, written: str) -> None:
+    text = looked_for(page, recipient=written).text
+    assert "write at least three characters" in text
+    assert "Nothing was searched" in text
+
+
+def test_search_by_state_and_day(page: Client, organisation: Organisation) -> None:
+    waits, bounced = (message(organisation, "erik@modtager.example", ago=ago) for ago in (1, 2))
+    finish(bounced, "bounced")
+    today = timezone.localdate(NOW - timedelta(seconds=2)).isoformat()
+    for fields in (
+        {"state": "bounced"},
+        {"state": "bounced", "recipient": "erik*"},
+        {"state": "bounced", "recipient": "erik@modtager.example", "day": today},
+    ):
+        assert ids(looked_for(page, **fields).text, waits, bounced) == [False, True]
+    assert ids(looked_for(page, day=today).text, waits, bounced) == [True, True]
+    nothing = looked_for(page, day="2020-01-01")
+    assert "Nothing found" in nothing.text
+
+
+def test_search_by_state_goes_on_where_it_stopped_looking(
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOKED_THROUGH", 3)
+    made = [message(organisation, "erik@modtager.example", ago=n) for n in range(8)]
+    finish(made[6], "bounced")
+    response, seen = looked_for(page, state="bounced"), []
+    while True:
+        seen.append(ids(response.text, made[6])[0])
+        if not response.context["older"]:
+            break
+        response = page.get(response.context["older"])
+    assert seen == [False, False, True]
+
+
+def test_search_pages_hold_each_message_once(organisation: Organisation) -> None:
+    made = [message(organisation, "erik@modtager.example", ago=n // 3) for n in range(9)]
+    for asked in (
+        Search(recipient="erik@modtager.example"),
+        Search(recipient="erik@", beginning=True),
+        Search(state="waiting"),
+    ):
+        seen: list[UUID] = []
+        before = None
+        with organisation_context(organisation.id):
+            while True:
+                found = search.find(organisation.id, asked, before, size=2)
+                seen += [line.message.id for line in found.lines]
+                before = found.next
+                if before is None:
+                    break
+        assert sorted(seen) == sorted(one.id for one in made)
+
+
+def test_search_of_another_organisation_opens_nothing(
+    page: Client, carl: User, organisation: Organisation
+) -> None:
+    message(organisation, "erik@modtager.example")
+    ((url, _),) = looked_for(page, recipient="erik@modtager.example").redirect_chain
+    response = pages.signed_in(carl).get(url)
+    assert "erik" not in response.text
+    assert response.context["search"] == Search()
+
+
+@pytest.mark.parametrize("sealed", ["x", "é", "AAAA", "=" * 50])
+def test_nonsense_search_shows_the_newest(page: Client, sealed: str) -> None:
+    assert page.get(LOG, {"search": sealed}).context["search"] == Search()
+
+
+def test_viewer_sees_addresses_masked(viewer: Client, organisation: Organisation) -> None:
+    made = message(organisation, "erik@modtager.example")
+    for path in (LOG, f"{LOG}{made.id}/", "/en/waiting/"):
+        text = viewer.get(path).text
+        assert "erik" not in text
+        assert "e•••@modtager.example" in text
+        assert "post@due.example" not in text
+
+
+def test_viewer_cannot_spell_an_address_out(viewer: Client, organisation: Organisation) -> None:
+    made = message(organisation, "erik@modtager.example")
+    for written in ("eri*", "erik", "erik@*"):
+        assert "Write a whole address" in looked_for(viewer, recipient=written).text
+    response = looked_for(viewer, recipient="erik@modtager.example")
+    assert ids(response.text, made) == [True]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("erik@modtager.example", "e•••@modtager.example"),
+        ('"a@b"@modtager.example', '"•••@modtager.example'),
+        ("", ""),
+        ("erik", "e•••"),
+    ],
+)
+def test_mask_keeps_first_character_and_domain(address: str, shown: str) -> None:
+    assert masking.masked(address) == shown
+
+
+def attempt(made: Message, number: int, verdict: str, **fields: Any) -> None:
+    with build.as_owner():
+        Attempt.objects.create(
+            organisation_id=made.organisation_id, accepted_at=made.accepted_at, message_id=made.id,
+            position=0, number=number, started_at=NOW, finished_at=NOW, verdict=verdict, **fields,
+        )  # fmt: skip
+
+
+def test_timeline_tells_what_happened_from_first_to_last(
+    page: Client, organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example")
+    attempt(
+        made, 1, "retry", remote_host="mail.due.dk", remote_address="192.0.2.7", code=451,
+        tls_version="TLSv1.3", tls_cipher="TLS_AES_256_GCM_SHA384", tls_verified=True,
+        reply="4.7.1 greylisted <script>alert(1)</script>",
+    )  # fmt: skip
+    text = page.get(f"{LOG}{made.id}/").text
+    for words in (
+        "Try 1: try again",
+        "mail.due.dk",
+        "TLSv1.3, TLS_AES_256_GCM_SHA384; certificate checked",
+        "451 4.7.1 greylisted &lt;script&gt;",
+        "The mail server asked to try later",
+        "Next try",
+        "Given up",
+        "Kept sealed until the last recipient has it",
+        "Try now",
+    ):
+        assert words in text
+    attempt(made, 2, "delivered", remote_host="mail.due.dk", code=250, reply="2.0.0 ok")
+    finish(made, "delivered", possible_duplicate=True)
+    text = page.get(f"{LOG}{made.id}/").text
+    for words in ("Try 2: delivered", "250 2.0.0 ok", "none, in clear", "Nobody can read it here"):
+        assert words in text
+    assert "may have got this message twice" in text
+    assert "Try now" not in text
+
+
+def test_expired_and_restored_are_explained(page: Client, organisation: Organisation) -> None:
+    made = message(organisation, "erik@modtager.example")
+    finish(made, "expired", final_reason="restored")
+    text = page.get(f"{LOG}{made.id}/").text
+    assert "it went back to its sender" in text
+    assert "Final before a restore of the database" in text
+
+
+def test_another_organisations_message_is_a_missing_one(
+    organisation: Organisation, carl: User
+) -> None:
+    made, client = message(organisation, "erik@modtager.example"), pages.signed_in(carl)
+    for identifier in (made.id, build.message_id(), carl.id, UUID(int=0), UUID(int=2**128 - 1)):
+        assert client.get(f"{LOG}{identifier}/").status_code == 404
+    assert "erik" not in client.get(LOG).text
+
+
+def test_privacy_and_strangers_are_kept_out(organisation: Organisation, client: Client) -> None:
+    made = message(organisation, "erik@modtager.example")
+    privacy = pages.member(organisation, Role.PRIVACY)
+    for path in (LOG, f"{LOG}{made.id}/"):
+        assert privacy.get(path).status_code == 403
+        assert client.get(path).status_code == 302
+    assert privacy.post(LOG, {"recipient": "erik*"}).status_code == 403
+
+
+def test_log_takes_the_same_queries_however_long(
+    page: Client, organisation: Organisation, django_assert_num_queries
+) -> None:
+    for count in (1, 30):
+        for number in range(count):
+            message(organisation, *(f"r{n}@modtager.example" for n in range(4)), ago=number)
+        with django_assert_num_queries(18):
+            page.get(LOG)
+    sealed = parse_qs(urlsplit(looked_for(page, recipient="r1@*").redirect_chain[0][0]).query)
+    with django_assert_num_queries(19):
+        page.get(LOG, sealed)
+
+
+def test_timeline_takes_the_same_queries_however_many_recipients(
+    page: Client, organisation: Organisation, django_assert_num_queries
+) -> None:
+    for count in (1, 30):
+        made = message(organisation, *(f"r{n}@modtager.example" for n in range(count)))
+        attempt(made, 1, "retry")
+        with django_assert_num_queries(20):
+            page.get(f"{LOG}{made.id}/")
