@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from django.conf.urls.i18n import i18n_patterns
-from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from accounts.staffsite import site as staff_site
 from config.health import healthz, readyz
 from config.home import home
 
@@ -16,7 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 urlpatterns += i18n_patterns(
     path("", home, name="home"),
-    path("staff/", admin.site.urls),
+    path("staff/", staff_site.urls),
     path("", include("accounts.urls")),
     path("", include("relay.urls")),
     prefix_default_language=False,

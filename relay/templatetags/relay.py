@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django import template
 
-from relay import masking
+from accounts import masking
 
 register = template.Library()
 

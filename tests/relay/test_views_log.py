@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts import masking
 from accounts.models import Organisation, Role, User
 from accounts.tenancy import organisation_context
-from relay import masking, search
+from relay import search
 from relay.models import Attempt, Delivery, Message, QueuedDelivery
 from relay.search import Search
 from tests import build
