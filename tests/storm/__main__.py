@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
 def _episodes(options: argparse.Namespace) -> dict[str, list[Target]]:
     chosen = [t for t in targets(options.pause) if options.only in ("", t.name)]
     if not options.mixed:
-        return {target.name: [target] * options.strikes for target in chosen}
+        return {t.name: [t] * min(options.strikes, t.most) for t in chosen}
     mixed = chosen * options.strikes
     random.Random(options.seed).shuffle(mixed)
     return {"mixed": mixed}

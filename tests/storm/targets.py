@@ -19,9 +19,9 @@ from tests.rig.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`strike` hurts it, `restore` brings it back; `longest` bounds the time between, in seconds.
+    """`strike` hurts it, `restore` brings it back, `shortest` to `longest` seconds later.
 
-    `needed_by_intake` says that nothing can be accepted meanwhile.
+    `delivers`: it holds leases, and whoever takes them over afterwards is watched.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Target:
     longest: float = 2.0
     shortest: float = 0.0
     delivers: bool = False
+    most: int = 1000  # strikes: a minute's pause is not repeated as often as a kill
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
@@ -133,5 +134,5 @@ def targets(pause: float) -> list[Target]:
         Target("valkey", _strike_valkey, _restore_engines),
         Target("postgresql", _strike_postgresql, _restore_engines),
         Target("valkey-flush", _flush, lambda service: None),
-        Target("valkey-pause", _pause, _resume, longest=pause, shortest=min(pause, 10.0)),
+        Target("valkey-pause", _pause, _resume, longest=pause, shortest=min(pause, 10.0), most=4),
     ]
