@@ -50,9 +50,12 @@ def refuse_unsafe_database() -> None:
     """
     with suppress(OperationalError):
         if unsafe_role():
-            raise ImproperlyConfigured("this process connects as a role that sees past tenancy")
+            raise ImproperlyConfigured(
+                "the database role is a superuser, owns tables or has BYPASSRLS;"
+                " connect as web, relay or duty"
+            )
         if names := unsafe_settings():
-            raise ImproperlyConfigured(f"the database may lose what it committed: {names}")
+            raise ImproperlyConfigured(f"must be on, or a commit can be lost: {', '.join(names)}")
 
 
 @register(Tags.security, deploy=True)

@@ -20,11 +20,12 @@ from pathlib import Path
 import psycopg
 import uvloop
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from accounts import clock
+from accounts.checks import refuse_unsafe_database
 from relay.connection import conninfo
 from relay.limits import Allowance, SharedCounters, SignInGate
-from relay.preconditions import Unsafe, require_safe_database
 from relay.queue import Store
 from relay.senders import Senders
 from relay.smtp.listener import Listener
@@ -89,11 +90,13 @@ class Renewal:
 
 
 def certificate_files() -> Certificate | None:
-    """What the settings name. Raises Unsafe when there is none and there must be one."""
+    """What the settings name. Raises ImproperlyConfigured when it is missing but needed."""
     if settings.SMTP_TLS_CERT and settings.SMTP_TLS_KEY:
         return Certificate(Path(settings.SMTP_TLS_CERT), Path(settings.SMTP_TLS_KEY))
     if not settings.RELAY_ALLOW_PLAINTEXT_AUTH:
-        raise Unsafe("SMTP_TLS_CERT and SMTP_TLS_KEY must name a certificate and its key")
+        raise ImproperlyConfigured(
+            "SMTP_TLS_CERT and SMTP_TLS_KEY must name a certificate and its key"
+        )
     return None
 
 
@@ -105,9 +108,8 @@ def bound(port: int) -> socket.socket:
 
 
 async def serve(ready: Callable[[], None] = lambda: None) -> None:
-    """Run until SIGTERM or SIGINT. Raises Unsafe, OSError and psycopg.Error before it is ready."""
+    """Run until SIGTERM or SIGINT. Raises ImproperlyConfigured and OSError before it is ready."""
     files = certificate_files()
-    await require_safe_database(conninfo())
     async with _policy() as policy:
         listener = Listener(
             hostname=settings.RELAY_HOSTNAME,
@@ -195,6 +197,7 @@ async def _signalled() -> None:
 
 
 def run(ready: Callable[[], None] = lambda: None) -> None:
-    """Serve on uvloop. Raises what `serve` raises."""
+    """Serve on uvloop, on a safe database only. Raises what `serve` raises."""
+    refuse_unsafe_database()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(ready))

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from relay import smtpd
-from relay.preconditions import Unsafe
 
 
 class Command(BaseCommand):
@@ -18,10 +17,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             smtpd.run(self._ready)
-        except Unsafe as reason:
+        except ImproperlyConfigured as reason:
             raise CommandError(str(reason)) from None
-        except psycopg.Error as error:
-            raise CommandError(f"the database does not answer ({type(error).__name__})") from None
         except OSError as error:
             raise CommandError(f"a port or a file cannot be opened: {error}") from None
 
