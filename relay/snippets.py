@@ -39,10 +39,10 @@ def _is_loopback(host: str) -> bool:
 
 
 _SWAKS = """\
+# asks for the secret, which then is in no shell history
 swaks --server {host} --port {port} --tls-on-connect \\
   --auth PLAIN --auth-user {user} \\
   --from you@{domain} --to you@{domain}
-# asks for the secret, so that it does not end in your shell's history
 """
 _PYTHON = """\
 import os

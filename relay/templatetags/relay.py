@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import idna
 from django import template
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString
 
 from accounts import masking
 
@@ -11,6 +14,16 @@ register = template.Library()
 
 
 @register.simple_tag
-def address(text: str, masked: bool) -> str:
-    """Return an address as this person may see it."""
-    return masking.masked(text) if masked else text
+def address(text: str, masked: bool) -> SafeString:
+    """Return an address as this person may see it; a long one breaks after its at-sign."""
+    local, at, domain = (masking.masked(text) if masked else text).rpartition("@")
+    return format_html("{}{}<wbr>{}", local, at, domain) if at else escape(domain)
+
+
+@register.filter
+def readable(name: str) -> str:
+    """Return a domain as its owner writes it; the A-label where it is no valid IDNA."""
+    try:
+        return idna.decode(name)
+    except idna.IDNAError:
+        return name

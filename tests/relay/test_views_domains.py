@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+import idna
 import pytest
 from django.test import Client
 
@@ -62,6 +63,7 @@ def test_name_is_kept_as_lower_case_a_label(page: Client, written: str, kept: st
         row = SendingDomain.objects.get()
     assert row.name == kept
     assert f"_brevdue.{kept}" in response.text
+    assert f"<h1>{idna.decode(kept)}</h1>" in response.text
     assert row.token in response.text
     assert acts() == ["domain.created"]
 

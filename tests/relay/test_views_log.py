@@ -55,7 +55,7 @@ def test_newest_first_with_states_in_words(page: Client, organisation: Organisat
     older = message(organisation, "erik@modtager.example", ago=60)
     newer = message(organisation, "ida@modtager.example", "bo@modtager.example")
     finish(older, "bounced")
-    text = page.get(LOG).text
+    text = page.get(LOG).text.replace("<wbr>", "")
     assert text.index(str(newer.id)) < text.index(str(older.id))
     assert "2 waiting" in text
     assert ">bounced<" in text
@@ -195,7 +195,7 @@ def test_nonsense_search_shows_the_newest(page: Client, sealed: str) -> None:
 def test_viewer_sees_addresses_masked(viewer: Client, organisation: Organisation) -> None:
     made = message(organisation, "erik@modtager.example")
     for path in (LOG, f"{LOG}{made.id}/", "/en/waiting/"):
-        text = viewer.get(path).text
+        text = viewer.get(path).text.replace("<wbr>", "")
         assert "erik" not in text
         assert "e•••@modtager.example" in text
         assert "post@due.example" not in text
@@ -241,7 +241,7 @@ def test_timeline_tells_what_happened_from_first_to_last(
     )  # fmt: skip
     text = page.get(f"{LOG}{made.id}/").text
     for words in (
-        "Try 1: try again",
+        "Try 1: put off",
         "mail.due.dk",
         "TLSv1.3, TLS_AES_256_GCM_SHA384; certificate checked",
         "451 4.7.1 greylisted &lt;script&gt;",
@@ -252,7 +252,15 @@ def test_timeline_tells_what_happened_from_first_to_last(
         "Try now",
     ):
         assert words in text
-    attempt(made, 2, "delivered", remote_host="mail.due.dk", code=250, reply="2.0.0 ok")
+    attempt(
+        made,
+        2,
+        "delivered",
+        remote_host="a",
+        remote_address="192.0.2.7",
+        code=250,
+        reply="2.0.0 ok",
+    )
     finish(made, "delivered", possible_duplicate=True)
     text = page.get(f"{LOG}{made.id}/").text
     for words in ("Try 2: delivered", "250 2.0.0 ok", "none, in clear", "Nobody can read it here"):
