@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Who may open each page: the table that the walk over all addresses is held against.
+
+A new page is a new line here; without one the walk fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from accounts.ids import uuid7, uuid7_time
+from accounts.models import Invitation, Organisation, Role
+from relay.models import Credential, Delivery, Message, Route, SendingDomain
+from tests import build
+
+ALL = frozenset(Role)
+KEEPERS = frozenset({Role.OWNER, Role.ADMIN})
+BUILDERS = KEEPERS | {Role.DEVELOPER}
+READERS = BUILDERS | {Role.VIEWER}
+
+# Open to everybody: health, ways in, and links from mails, which carry their own proof.
+PUBLIC = frozenset(
+    {
+        "healthz",
+        "readyz",
+        "home",
+        "accounts:sign-up",
+        "accounts:sign-up-sent",
+        "accounts:sign-up-confirm",
+        "accounts:invitation",
+        "accounts:sign-in",
+        "accounts:sign-out",
+        "accounts:password-reset",
+        "accounts:password-reset-sent",
+        "accounts:password-reset-confirm",
+    }
+)
+
+# Open to who is signed in, whatever their organisation: only about themselves.
+PERSON = frozenset(
+    {
+        "accounts:password-change",
+        "accounts:second-factor",
+        "accounts:second-factor-enrol",
+        "accounts:second-factor-remove",
+        "accounts:backup-codes-renew",
+        "accounts:step-up",
+        "accounts:profile",
+        "accounts:security",
+        "accounts:sessions-end",
+        "accounts:organisations",
+        "accounts:organisation-found",
+    }
+)
+
+
+def _invitation(organisation: Organisation) -> UUID:
+    return Invitation.objects.create(
+        organisation=organisation,
+        email="ida@inviteret.example",
+        role=Role.VIEWER,
+        token_hash=uuid4().bytes,
+        created_at=build.NOW,
+        expires_at=build.NOW + timedelta(days=7),
+    ).id
+
+
+def _waiting(organisation: Organisation) -> UUID:
+    """A membership that no owner has approved."""
+    person = build.person("Ida", f"Venter{uuid4().hex}")
+    return build.member(organisation, person, Role.VIEWER, approved_at=None).id
+
+
+def _credential(organisation: Organisation) -> UUID:
+    username = uuid4().hex[:20]
+    values = {"name": "Butik", "username": username, "secret_hash": b"x", "created_at": build.NOW}
+    return Credential.objects.create(organisation=organisation, **values).id
+
+
+def _domain(organisation: Organisation) -> UUID:
+    name = f"{uuid4().hex}.example"
+    row = SendingDomain(organisation=organisation, name=name, token="x", created_at=build.NOW)
+    row.save()
+    return row.id
+
+
+def _route(organisation: Organisation) -> UUID:
+    values = {"name": "Server", "host": "mail.example", "created_at": build.NOW}
+    return Route.objects.create(organisation=organisation, **values).id
+
+
+def _message(organisation: Organisation) -> UUID:
+    message = uuid7(datetime.now(UTC) - timedelta(minutes=1))
+    of = {"organisation": organisation, "accepted_at": uuid7_time(message)}
+    Message.objects.create(**of, id=message, sender="a@due.example", size=1, recipients=1)
+    Delivery.objects.create(**of, message_id=message, position=0, recipient="erik@modtager.example")
+    return message
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which roles open a page, and which row of the organisation it is about, if any."""
+
+    roles: frozenset[Role]
+    row: Callable[[Organisation], UUID] | None = None
+
+
+MEMBER = {
+    "accounts:organisation": Place(KEEPERS),
+    "accounts:team": Place(ALL),
+    "accounts:invite": Place(KEEPERS),
+    "accounts:invitation-withdraw": Place(KEEPERS, _invitation),
+    "accounts:invitation-resend": Place(KEEPERS, _invitation),
+    "accounts:member-approve": Place(frozenset({Role.OWNER}), _waiting),
+    "accounts:member-refuse": Place(frozenset({Role.OWNER}), _waiting),
+    "accounts:member-role": Place(KEEPERS, _waiting),
+    "accounts:member-remove": Place(KEEPERS, _waiting),
+    "accounts:audit-trail": Place(KEEPERS | {Role.PRIVACY}),
+    "relay:credentials": Place(READERS),
+    "relay:credential-new": Place(BUILDERS),
+    "relay:credential": Place(READERS, _credential),
+    "relay:credential-revoke": Place(BUILDERS, _credential),
+    "relay:domains": Place(READERS),
+    "relay:domain-new": Place(BUILDERS),
+    "relay:domain": Place(READERS, _domain),
+    "relay:domain-verify": Place(BUILDERS, _domain),
+    "relay:domain-remove": Place(BUILDERS, _domain),
+    "relay:routes": Place(READERS),
+    "relay:route-new": Place(BUILDERS),
+    "relay:route": Place(READERS, _route),
+    "relay:route-edit": Place(BUILDERS, _route),
+    "relay:route-test": Place(BUILDERS, _route),
+    "relay:route-pause": Place(BUILDERS, _route),
+    "relay:route-resume": Place(BUILDERS, _route),
+    "relay:route-remove": Place(BUILDERS, _route),
+}
+
+# About an organisation, but guarded by itself: a person chooses among their own.
+CHOICE = "accounts:organisation-choose"
