@@ -7,7 +7,7 @@ import io
 
 from babel.messages.extract import DEFAULT_KEYWORDS
 
-from config.extraction import extract_template
+from config.extraction import extract_python, extract_template
 
 TEMPLATE = """<p>It's open</p>
    {% translate "Sign in" %}
@@ -22,4 +22,19 @@ def test_texts_of_a_template_are_found_whatever_its_indentation():
         (2, "Sign in"),
         (3, ("one letter", "%(n)s letters", None)),
         (4, "Log out"),
+    ]
+
+
+PROGRAM = """name = _("Sign " "in")
+line = f"{_('Key of')} {name}"
+count = ngettext("%(n)d letter", "%(n)d letters", n)
+"""
+
+
+def test_texts_of_a_program_are_found_also_inside_f_strings():
+    found = extract_python(io.BytesIO(PROGRAM.encode()), DEFAULT_KEYWORDS, (), {})
+    assert [(line, texts) for line, _, texts, _ in found] == [
+        (1, "Sign in"),
+        (3, ["%(n)d letter", "%(n)d letters", None]),
+        (2, "Key of"),
     ]
