@@ -52,8 +52,8 @@ fmt: .venv/dev.stamp ## format code
 
 messages: .venv/dev.stamp ## collect texts into the Danish catalogue and compile it
 	@mkdir -p var config/locale
-	$(BABEL) -q extract -F babel.cfg -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
-	$(BABEL) -q update --init-missing --no-fuzzy-matching -D django -i var/messages.pot -d config/locale -l da
+	$(BABEL) -q extract -F babel.cfg --no-location -k _text -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
+	$(BABEL) -q update --init-missing --no-fuzzy-matching --ignore-obsolete -w 100 -D django -i var/messages.pot -d config/locale -l da
 	$(STACK) messages
 
 reset: ## forget var/: databases, mailbox, secrets, certificates

@@ -46,6 +46,7 @@ def _act(chosen: argparse.Namespace) -> int:
         case "processes":
             return run_processes(commands())
         case "exec":
+            compile_catalogues()
             return run_with_engines(_command(chosen.command))
         case "reset":
             reset()
