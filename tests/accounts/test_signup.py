@@ -47,7 +47,10 @@ def details(email: str = "nina@ny.example", **values: str) -> signup.SignUp:
 def letters() -> list[dict[str, Any]]:
     """Every mail that waits, opened, with its kind; as they were written, whatever their time."""
     with build.as_owner():
-        rows = OutgoingMail.objects.order_by(RawSQL("accounts_outgoingmail.ctid", ()))
+        rows = OutgoingMail.objects.order_by(
+            RawSQL("accounts_outgoingmail.xmin::text::bigint", ()),
+            RawSQL("accounts_outgoingmail.cmin::text::bigint", ()),
+        )
         return [
             {"kind": row.kind, **json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed))}
             for row in rows
