@@ -24,7 +24,7 @@ from relay.log import PAGE, Page, Place, Span
 from relay.models import Message
 
 PURPOSE = "log-search"
-# A state alone has no index: so many of the newest messages are looked through for one page.
+# What no index orders is looked for among so many rows at most before a page is shown.
 LOOKED_THROUGH = 10_000
 LAST_CHARACTER = "\U0010ffff"
 
@@ -44,11 +44,13 @@ WITH found AS MATERIALIZED (
         AND recipient ~>=~ %(recipient)s AND recipient ~<~ %(beyond)s
         AND accepted_at >= %(since)s AND accepted_at <= %(at)s
         AND (accepted_at, message_id) < (%(at)s, %(id)s) AND (%(state)s = '' OR state = %(state)s)
+    LIMIT %(most)s
 )
-SELECT DISTINCT accepted_at, message_id FROM found
-ORDER BY accepted_at DESC, message_id DESC LIMIT %(size)s
+SELECT DISTINCT accepted_at, message_id, (SELECT count(*) < %(most)s FROM found) AS complete
+FROM found ORDER BY accepted_at DESC, message_id DESC LIMIT %(size)s
 """
-BY_STATE = """
+# For what is common, and for a state alone: from message to message, the newest first.
+WALK = """
 WITH newest AS MATERIALIZED (
     SELECT accepted_at, id, row_number() OVER (ORDER BY accepted_at DESC, id DESC) AS number
     FROM relay_message
@@ -60,7 +62,8 @@ WITH newest AS MATERIALIZED (
     SELECT accepted_at, id, number, EXISTS (
         SELECT FROM relay_delivery d WHERE d.organisation_id = %(organisation)s
             AND d.accepted_at = newest.accepted_at AND d.message_id = newest.id
-            AND d.state = %(state)s
+            AND d.recipient ~>=~ %(recipient)s AND d.recipient ~<~ %(beyond)s
+            AND (%(state)s = '' OR d.state = %(state)s)
     ) AS found FROM newest
 )
 SELECT accepted_at, id, found FROM judged WHERE found OR number = %(most)s
@@ -108,7 +111,7 @@ def find(
 ) -> Page:
     """Return matching messages, newest first, below `before`.
 
-    A page that is not full may have a next one when only a state is looked for.
+    A page that is not full may have a next one: the look ended before the log did.
     """
     if not (search.recipient or search.state):
         return log.newest(organisation_id, before, size, _span(search.day))
@@ -135,13 +138,20 @@ def _rows(
     organisation_id: UUID, search: Search, before: Place | None, size: int
 ) -> list[tuple[Place, bool]]:
     """Return places and whether each matches; one that does not is where the look ended."""
-    if not search.recipient:
-        statement = BY_STATE
-    else:
-        statement = BY_BEGINNING if search.beginning else BY_ADDRESS
+    values = _values(organisation_id, search, before, size)
+    if search.recipient and not search.beginning:
+        return [(Place(at, found), True) for at, found in _ask(BY_ADDRESS, values)]
+    if search.recipient:
+        rows = _ask(BY_BEGINNING, values)
+        if all(complete for *_, complete in rows):
+            return [(Place(at, found), True) for at, found, _ in rows]
+    return [(Place(at, found), matches) for at, found, matches in _ask(WALK, values)]
+
+
+def _ask(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, _values(organisation_id, search, before, size))
-        return [(Place(row[0], row[1]), row[2:] != (False,)) for row in cursor.fetchall()]
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
 
 
 def _values(
@@ -165,10 +175,8 @@ def _values(
 def _lines(organisation_id: UUID, places: list[Place]) -> Iterable[log.Line]:
     if not places:
         return ()
-    # The bounds in time leave out every other day's partition.
+    # Each time by itself: the primary key begins with it, and days in between are left out.
     messages = Message.objects.for_organisation(organisation_id).filter(
-        accepted_at__gte=places[-1].at,
-        accepted_at__lte=places[0].at,
-        id__in=[place.id for place in places],
+        accepted_at__in={place.at for place in places}, id__in=[place.id for place in places]
     )
     return log.lines(organisation_id, list(messages.order_by("-accepted_at", "-id")))

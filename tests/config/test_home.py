@@ -66,6 +66,18 @@ def test_figures_count_by_state(anna: User, organisation: Organisation) -> None:
     assert "2 in 7 days" in text
 
 
+def test_large_figures_are_counted_once_a_minute(
+    anna: User, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.panels.COUNTED_EACH_TIME", 3)
+    page, seen = pages.signed_in(anna), []
+    for _ in range(3):
+        message(organisation, "erik@modtager.example")
+        seen.append(figures(page.get(HOME).text))
+    # The second page counts two of the day and two of the week, which is large; the third repeats.
+    assert seen == [[0, 1, 0], [0, 2, 0], [0, 2, 0]]
+
+
 def test_waiting_mail_and_paused_route_say_why(anna: User, organisation: Organisation) -> None:
     page = pages.signed_in(anna)
     assert "Everything that was accepted has arrived" in page.get(HOME).text

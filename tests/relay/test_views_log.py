@@ -158,7 +158,12 @@ def test_search_by_state_goes_on_where_it_stopped_looking(
     assert seen == [False, False, True]
 
 
-def test_search_pages_hold_each_message_once(organisation: Organisation) -> None:
+@pytest.mark.parametrize("looked_through", [10_000, 4])
+def test_search_pages_hold_each_message_once(
+    organisation: Organisation, looked_through: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With four, a beginning is so common that the log is walked for it.
+    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
     made = [message(organisation, "erik@modtager.example", ago=n // 3) for n in range(9)]
     for asked in (
         Search(recipient="erik@modtager.example"),
