@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 
@@ -102,6 +102,19 @@ def check_vault(**kwargs: Any) -> list[Error]:
             "The vault makes new keys when it finds none, also when a disk was not mounted.",
             hint="Unset VAULT_MAKE_KEYS; `manage.py rotate_keys` makes the first key.",
             id="accounts.E004",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_proxies(**kwargs: Any) -> list[CheckMessage]:
+    if settings.TRUSTED_PROXIES or not settings.SITE_URL.startswith("https://"):
+        return []
+    return [
+        Warning(
+            "TLS ends in front of the portal, but TRUSTED_PROXIES names no proxy.",
+            hint="Name it, or all clients count as one address when guessing is limited.",
+            id="accounts.W001",
         )
     ]
 

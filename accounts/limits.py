@@ -101,8 +101,22 @@ def check(limit: Limit, whom: str) -> None:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the network address that a request came from."""
-    return str(request.META["REMOTE_ADDR"])
+    """Return the network address that a request came from, as far as it can be believed.
+
+    Each proxy adds who asked it at the right end of X-Forwarded-For: what stands left of the first
+    address outside TRUSTED_PROXIES was written by that client.
+    """
+    address = str(request.META["REMOTE_ADDR"])
+    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+        if not _is_trusted_proxy(address) or _parsed(hop.strip()) is None:
+            break
+        address = hop.strip()
+    return address
+
+
+def _is_trusted_proxy(address: str) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in settings.TRUSTED_PROXIES)
 
 
 def check_address(limit: Limit, address: str) -> None:
@@ -111,14 +125,19 @@ def check_address(limit: Limit, address: str) -> None:
 
 
 def _network(address: str) -> str:
+    parsed = _parsed(address)
+    if parsed is None or parsed.version == 4:
+        return str(parsed or address)
+    return str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address, an IPv4 one also where IPv6 carries it; None for anything else."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    mapped = parsed.ipv4_mapped
-    return str(mapped or ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _key(limit: Limit, whom: str) -> str:

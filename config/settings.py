@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import environ
@@ -23,6 +24,7 @@ SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", default="operator@brevdue.example")
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
 TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
 
 INSTALLED_APPS = [

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ def test_settings_for_tests_are_refused(settings: Settings, tmp_path: Path) -> N
     assert checks.check_vault() == []
     settings.VAULT_MAKE_KEYS = True
     assert [error.id for error in checks.check_vault()] == ["accounts.E004"]
+    settings.SITE_URL = "https://portal.example"
+    assert [warning.id for warning in checks.check_proxies()] == ["accounts.W001"]
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.5")]
+    assert checks.check_proxies() == []
     assert checks.check_password_rule() == []
     settings.PASSWORD_LENGTH = 7
     assert [error.id for error in checks.check_password_rule()] == ["accounts.E005"]

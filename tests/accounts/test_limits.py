@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_network
 
 import pytest
 from django.conf import settings
+from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from accounts import limits
@@ -98,6 +100,31 @@ def test_redis_holds_no_name_and_forgets(clock: Clock) -> None:
 )
 def test_ipv6_host_is_its_network(address: str, network: str) -> None:
     assert limits._network(address) == network
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "address"),
+    [
+        ("192.0.2.7", "", "192.0.2.7"),
+        ("192.0.2.7", "198.51.100.1", "192.0.2.7"),
+        ("10.0.0.5", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:10.0.0.5", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.5", "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.5", "203.0.113.9, 198.51.100.1, 10.0.0.6", "198.51.100.1"),
+        ("10.0.0.5", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.5", "10.0.0.6", "10.0.0.6"),
+        ("10.0.0.5", "198.51.100.1, unknown", "10.0.0.5"),
+        ("10.0.0.5", "", "10.0.0.5"),
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_only_trusted_proxies_are_believed(
+    rf: RequestFactory, settings: Settings, remote: str, forwarded: str, address: str
+) -> None:
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/24")]
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    request = rf.get("/", REMOTE_ADDR=remote, headers=headers)
+    assert limits.client_address(request) == address
 
 
 def test_dead_redis_is_not_asked_every_time(settings: Settings, clock: Clock) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation
@@ -164,8 +165,9 @@ def test_place_from_outside_is_checked(text: str, kind: type[UUID] | type[int]) 
 
 @pytest.mark.as_role("relay")
 def test_relay_queue_tells_the_figures(
-    organisation: Organisation, other_organisation: Organisation
+    organisation: Organisation, other_organisation: Organisation, settings: Settings
 ) -> None:
+    settings.DATABASE_ROLE = "relay"
     message(organisation, "erik@modtager.example", "ida@modtager.example")
     message(other_organisation, "ole@modtager.example", ago=60)
     with build.as_owner():
@@ -184,7 +186,8 @@ def test_relay_queue_tells_the_figures(
 
 
 @pytest.mark.as_role("relay")
-def test_relay_queue_of_an_empty_queue(db: None) -> None:
+def test_relay_queue_of_an_empty_queue(db: None, settings: Settings) -> None:
+    settings.DATABASE_ROLE = "relay"
     told = StringIO()
     call_command("relay_queue", stdout=told)
     assert told.getvalue() == "waiting 0  leased 0  due 0\n"

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from accounts import rotation, vault
+from accounts import database, rotation, vault
 from accounts.keyfiles import CACHE_SECONDS
+from accounts.management.roles import demand_role
 
 
 class Command(BaseCommand):
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        demand_role(database.DUTY)
         number = vault.make_installation_key()
         first = rotation.reseal(number)
         self.stdout.write(f"Installation key {number} made; {first} values sealed again.")

@@ -5,13 +5,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import audit
+from accounts import audit, database
+from accounts.management.roles import demand_role
 
 
 class Command(BaseCommand):
     help = "Recompute every audit chain and compare it with its anchors; exit 1 on any fault."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        demand_role(database.DUTY)
         faults = audit.verify()
         for fault in faults:
             self.stdout.write(fault)

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from accounts import clock
+from accounts import clock, database
+from accounts.management.roles import demand_role
 from relay.overview import Overview, overview
 
 
@@ -18,6 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="for machines")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        demand_role(database.RELAY)
         seen = overview(clock.now())
         self.stdout.write(json.dumps(seen.as_dict(), indent=1) if options["json"] else _text(seen))
 
