@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from relay.views import credentials, domains, log, routes, waiting
+from relay.views import credentials, domains, log, replies, routes, waiting
 
 app_name = "relay"
 
 urlpatterns = [
+    # Without a slash: the SMTP server's replies link it, and their lines are short.
+    path("help/smtp", replies.smtp_help, name="help-smtp"),
     path("credentials/", credentials.credentials, name="credentials"),
     path("credentials/new/", credentials.credential_new, name="credential-new"),
     path("credentials/<uuid:credential_id>/", credentials.credential, name="credential"),

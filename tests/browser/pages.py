@@ -33,6 +33,7 @@ class Page:
 PAGES = (
     Page("front", "home"),
     Page("not-found", "/nothing-here/", status=404),
+    Page("help-smtp", "relay:help-smtp"),
     Page("sign-in", "accounts:sign-in"),
     Page("sign-up", "accounts:sign-up"),
     Page("sign-up-sent", "accounts:sign-up-sent"),

@@ -27,6 +27,7 @@ PUBLIC = frozenset(
         "healthz",
         "readyz",
         "home",
+        "relay:help-smtp",
         "accounts:sign-up",
         "accounts:sign-up-sent",
         "accounts:sign-up-confirm",

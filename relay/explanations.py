@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the SMTP server's replies mean to people: one explanation for each anchor that they link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from relay.smtp import answers
+from relay.smtp.answers import Answer
+
+NO_MAIL = _("There was no message yet, so there is nothing to keep. Your program still has it.")
+NOTHING = _("Nothing of this message. Your program still has it, and nobody received it.")
+OTHERS = _(
+    "Nothing of this message. Messages that were answered with 250 on the same connection are"
+    " stored and on their way."
+)
+COUNT = _(
+    "That an attempt failed, for five minutes, under codes that show neither the user name nor"
+    " where you connect from. No password is kept."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the replies of one anchor mean, what the service kept, and what to do."""
+
+    title: str | Promise
+    meaning: str | Promise
+    kept: str | Promise
+    advice: str | Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A section of the page: an anchor, the replies that link it, and their explanation."""
+
+    anchor: str
+    replies: tuple[Answer, ...]
+    explanation: Explanation
+
+
+EXPLANATIONS = {
+    "start": Explanation(
+        _("How to send"),
+        _("The server takes mail from programs that sign in over TLS with a credential."),
+        NO_MAIL,
+        _(
+            "Make a credential in the portal and put its user name and secret into your program,"
+            " with port 587 and STARTTLS or port 465 and TLS, as your installation names them."
+        ),
+    ),
+    "sign-in": Explanation(
+        _("Signing in"),
+        _(
+            "The server did not accept the sign-in, or the program tried to send without one. After"
+            " ten failed attempts in five minutes it takes no more for a while."
+        ),
+        COUNT,
+        _(
+            "Copy user name and secret again, without spaces, and choose AUTH PLAIN or LOGIN. If"
+            " the secret is lost, make a new credential: it is shown only once. After 454, wait"
+            " five minutes."
+        ),
+    ),
+    "credential": Explanation(
+        _("Credential revoked"),
+        _("The credential was revoked while the connection was open. It opens nothing any more."),
+        OTHERS,
+        _("Make a new credential in the portal and put it into your program."),
+    ),
+    "tls": Explanation(
+        _("Encryption"),
+        _("Passwords and mail are taken only over TLS 1.2 or newer."),
+        NO_MAIL,
+        _("Turn on STARTTLS or TLS in your program, not both. After 454, try again in a minute."),
+    ),
+    "domain": Explanation(
+        _("Domain not verified"),
+        _(
+            "The sender of the envelope, From or Sender has a domain that your organisation has not"
+            " proven to be its own."
+        ),
+        NOTHING,
+        _(
+            "Add the domain in the portal and publish the record that is shown there, or send from"
+            " a domain that is verified already."
+        ),
+    ),
+    "agreement": Explanation(
+        _("No agreement"),
+        _("Your organisation may not send, because no agreement with it is in force."),
+        NOTHING,
+        _("Sign in to the portal: an owner sees there what is missing. Then send again."),
+    ),
+    "suspended": Explanation(
+        _("Sending suspended"),
+        _("Sending is stopped for your organisation until a person has looked at it."),
+        NOTHING,
+        _(
+            "Let your program try again later: the refusal is temporary. An owner can ask the"
+            " operator for the reason."
+        ),
+    ),
+    "rate": Explanation(
+        _("Too fast or too much"),
+        _("The credential has used up what it may send in a minute or in a day (UTC)."),
+        NOTHING,
+        _(
+            "Let your program try again: after a minute for 450, the next day for 452. If it"
+            " happens often, spread the mail over several credentials or ask for a higher limit."
+        ),
+    ),
+    "address": Explanation(
+        _("Address not valid"),
+        _("An address in the envelope is not written as an e-mail address can be written."),
+        NOTHING,
+        _(
+            "Correct the address in your list. An address with letters beyond ASCII needs a program"
+            " that knows SMTPUTF8."
+        ),
+    ),
+    "recipients": Explanation(
+        _("Too many recipients"),
+        _("One message takes a limited number of recipients."),
+        _("Nothing for the recipients that were refused. Those answered with 250 stay."),
+        _("Send to the others in another message; most programs do so by themselves."),
+    ),
+    "size": Explanation(
+        _("Message too large"),
+        _("The message is larger than the server takes. The limit stands in its reply to EHLO."),
+        NOTHING,
+        _("Make the attachments smaller, or send a link to them."),
+    ),
+    "header": Explanation(
+        _("Header not valid"),
+        _(
+            "The header of the message cannot be read without doubt: a line that is no field, no"
+            " From, a field twice, or too many fields."
+        ),
+        NOTHING,
+        _("Have the program that writes the message corrected; sending it again will not help."),
+    ),
+    "line": Explanation(
+        _("Line ends and characters"),
+        _(
+            "Lines must end with CR LF, without NUL and without endless lines. Anything else can be"
+            " used to smuggle a second message in."
+        ),
+        NOTHING,
+        _("Have the program write CR LF at the end of each line; its mail library can do that."),
+    ),
+    "loop": Explanation(
+        _("Mail loop"),
+        _("The message has passed thirty servers: two of them send it back and forth."),
+        NOTHING,
+        _("Look for a forwarding or an answering machine that leads back to itself."),
+    ),
+    "syntax": Explanation(
+        _("Command not understood"),
+        _("The program sent a command or a parameter that is not known, not offered or not valid."),
+        OTHERS,
+        _("Have the program corrected or brought up to date; trying again will not help."),
+    ),
+    "order": Explanation(
+        _("Wrong order"),
+        _("A command came before the one that it needs, or too many commands were wrong."),
+        OTHERS,
+        _("Use a mail library rather than commands of your own: EHLO, AUTH, MAIL, RCPT, DATA."),
+    ),
+    "timeout": Explanation(
+        _("Waited too long"),
+        _("The program said nothing for too long, or the message arrived too slowly."),
+        OTHERS,
+        _("Connect again. If it happens often, look at the network between you and the server."),
+    ),
+    "busy": Explanation(
+        _("Too much at once"),
+        _("There are more connections or messages just now than the server can hold."),
+        OTHERS,
+        _("Let your program try again in a minute, and send several messages per connection."),
+    ),
+    "failure": Explanation(
+        _("A fault on our side"),
+        _("The server could not store the message, so it did not take it."),
+        NOTHING,
+        _(
+            "Nothing is wrong with your message. Let your program try again in a minute; if it goes"
+            " on, tell the operator."
+        ),
+    ),
+}
+
+
+def topics() -> tuple[Topic, ...]:
+    """Return the sections of the help page, in the order of EXPLANATIONS."""
+    replies = [value for value in vars(answers).values() if isinstance(value, Answer)]
+    return tuple(
+        Topic(anchor, tuple(reply for reply in replies if reply.anchor == anchor), explanation)
+        for anchor, explanation in EXPLANATIONS.items()
+    )
