@@ -72,7 +72,10 @@ async def _episode(name: str, strikes: list[Target], options: argparse.Namespace
         verdict = await Episode(service, far_end, plan, seed).run()
     finally:
         await asyncio.to_thread(service.stop)
-    service.forget()
+    if verdict.broken:
+        print(f"its directory stays: {service.home}")  # noqa: T201
+    else:
+        service.forget()
     return verdict
 
 
