@@ -21,6 +21,7 @@ from relay.smtp.tls import TlsPolicy
 from relay.transports import RouteTarget
 
 FRESH = timedelta(seconds=2)
+RETRY_SECONDS = 0.3
 SECRET_PURPOSE = "route-secret"  # noqa: S105 - the name of a purpose
 
 Reason = QueuedDelivery.Reason
@@ -119,7 +120,7 @@ class Routes:
     async def target(self, organisation_id: UUID, domain: str) -> RouteTarget | Waits:
         """Return where the mail of this sender's domain goes now. Raises psycopg.Error, VaultError.
 
-        RouteTarget.secret_version is the route's version.
+        Waits for a database that is away. RouteTarget.secret_version is the route's version.
         """
         chosen = choose(await self._routes(organisation_id), domain)
         if isinstance(chosen, Waits):
@@ -148,10 +149,18 @@ class Routes:
         async with self._one_at_a_time:
             read_at, routes = self._known.get(organisation_id, (None, []))
             if read_at is None or abs(self._now() - read_at) >= FRESH:
-                async with self._connection.use() as connection:
-                    routes = await self._read(connection, organisation_id)
+                routes = await self._read_at_last(organisation_id)
                 self._known[organisation_id] = (self._now(), routes)
             return routes
+
+    async def _read_at_last(self, organisation_id: UUID) -> list[RouteFacts]:
+        # Whoever asks holds a lease and renews it: giving up would leave the mail until it ran out.
+        while True:
+            try:
+                async with self._connection.use() as connection:
+                    return await self._read(connection, organisation_id)
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _read(
         self, connection: psycopg.AsyncConnection[Any], organisation_id: UUID

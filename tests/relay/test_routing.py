@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from relay.routing import RouteFacts, Waits, choose
+from relay.routing import Reason, RouteFacts, Routes, Waits, choose
+from relay.transports import RouteTarget
+from tests.relay import mail
 
 GENERAL = {"may_send": True, "id": uuid4(), "host": "general.example"}
 NAMED = {"may_send": True, "id": uuid4(), "host": "named.example", "domain": "due.example"}
@@ -40,3 +43,25 @@ def test_route_is_chosen_by_domain_then_order(
 ) -> None:
     chosen = choose([RouteFacts(**route) for route in routes], domain)
     assert (chosen.reason if isinstance(chosen, Waits) else chosen.host) == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_connection_costs_a_moment_not_the_lease() -> None:
+    house = mail.organisation()
+
+    async def scenario() -> Waits | RouteTarget:
+        instants = iter([mail.now(), mail.now() + timedelta(seconds=9)] * 4)
+        routes = Routes(mail.dsn(), lambda: next(instants))
+        await routes.target(house.id, "due.example")
+        async with await mail.session() as other:
+            await other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = current_user AND pid <> pg_backend_pid()"
+                " AND datname = current_database()"
+            )
+        try:
+            return await routes.target(house.id, "due.example")
+        finally:
+            await routes.close()
+
+    assert mail.run(scenario()) == Waits(reason=Reason.NO_ROUTE)
