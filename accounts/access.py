@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.models import Membership, Organisation, Role, TOTPDevice, User
-from accounts.tenancy import TenantModel
+from accounts.tenancy import TenantModel, organisation_context
 
 Row = TypeVar("Row", bound=TenantModel)
 
@@ -43,6 +44,15 @@ def before_second_factor(view: View) -> View:
 def before_own_password(view: View) -> View:
     """Let a person in who must choose a password first, but nobody who owes a second factor."""
     view.open_before = frozenset({PASSWORD_STEP})  # type: ignore[attr-defined]
+    return view
+
+
+def outside_context(view: View) -> View:
+    """Keep no transaction open while the view runs, because it waits for somebody else's server.
+
+    The view opens `member_context` to read, and again to write and to render.
+    """
+    view.outside_context = True  # type: ignore[attr-defined]
     return view
 
 
@@ -94,6 +104,12 @@ def current_membership(request: HttpRequest) -> Membership:
 def current_organisation(request: HttpRequest) -> Organisation:
     """Return the organisation of a view guarded by `member_required`."""
     return current_membership(request).organisation
+
+
+def member_context(request: HttpRequest) -> AbstractContextManager[None]:
+    """Return the context that a view marked `outside_context` does its database work in."""
+    by = current_membership(request)
+    return organisation_context(by.organisation_id, person_id=by.user_id)
 
 
 def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUID) -> Row:

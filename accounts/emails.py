@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_HOURS = 72
 LONGEST_PAUSE_MINUTES = 60
+# While one worker sends a mail, no other takes it; longer than its sending can last.
+LEASE = timedelta(minutes=10)
 # A mail that cannot be opened or composed must not stop those behind it.
 SENDING_FAULTS = (OSError, smtplib.SMTPException, vault.VaultError, ValueError, LookupError)
 
@@ -176,8 +178,8 @@ def send_due(now: datetime) -> int:
     backend = get_connection()
     sent = 0
     try:
-        while (result := _send_next(backend, now)) is not None:
-            sent += result
+        while (mail := _lease_next(now)) is not None:
+            sent += _send(mail, backend, now)
     finally:
         backend.close()
     return sent
@@ -190,19 +192,29 @@ def drop_undeliverable(now: datetime) -> int:
     return count
 
 
-def _send_next(backend: BaseEmailBackend, now: datetime) -> bool | None:
-    """Send the mail that is due first; return whether it went, None when none is due."""
+def _lease_next(now: datetime) -> OutgoingMail | None:
+    """Return the mail that is due first, out of other workers' reach for LEASE."""
     with transaction.atomic():
         due = OutgoingMail.objects.select_for_update(skip_locked=True).filter(due_at__lte=now)
         mail = due.order_by("due_at").first()
-        if mail is None:
-            return None
-        try:
-            backend.send_messages([_message(mail, backend)])
-        except SENDING_FAULTS as error:
-            _postpone(mail, error, now)
-            return False
-        mail.delete()
+        if mail is not None:
+            # From now, not from when the run began: the mails before this one took their time.
+            mail.due_at = clock.now() + LEASE
+            mail.save(update_fields=["due_at"])
+    return mail
+
+
+def _send(mail: OutgoingMail, backend: BaseEmailBackend, now: datetime) -> bool:
+    """Send a mail that is leased; return whether it went. No transaction waits for the server."""
+    try:
+        # Kept open for the next mail: what `send_messages` opens itself, it closes itself.
+        backend.open()
+        backend.send_messages([_message(mail, backend)])
+    except SENDING_FAULTS as error:
+        backend.close()
+        _postpone(mail, error, now)
+        return False
+    mail.delete()
     return True
 
 

@@ -47,19 +47,22 @@ class TenancyMiddleware:
         person = request.session.get(SESSION_KEY)
         if person is None:
             return None
-        with ExitStack() as contexts:
+        with ExitStack() as zone, ExitStack() as contexts:
             contexts.enter_context(person_context(UUID(person)))
-            if not request.user.is_authenticated:
+            user: Any = request.user
+            if not user.is_authenticated:
                 return None
+            zone.enter_context(timezone.override(ZoneInfo(user.time_zone)))
             step = self._enter(request, contexts)
             if step and step not in getattr(view, "open_before", ()):
                 return _detour(request, step)
+            if getattr(view, "outside_context", False):
+                contexts.close()
             return _rendered(view(request, *args, **kwargs))
 
     def _enter(self, request: HttpRequest, contexts: ExitStack) -> str | None:
         """Enter the organisation's or staff's context; return the step still to be taken first."""
         user: Any = request.user
-        contexts.enter_context(timezone.override(ZoneInfo(user.time_zone)))
         membership = _chosen_membership(request, user.id)
         step = unmet_step(user, membership)
         context: AbstractContextManager[None] | None = None

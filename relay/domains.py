@@ -14,6 +14,7 @@ from accounts import audit, clock, limits
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership
 from accounts.refusals import Refused
+from accounts.tenancy import organisation_context
 from relay import verification
 from relay.models import Route, SendingDomain
 from relay.smtp.addresses import AddressError, host_name, parse_domain
@@ -68,13 +69,20 @@ def add(text: str, *, by: Membership) -> SendingDomain:
 
 
 def check(domain: SendingDomain, *, by: Membership) -> SendingDomain:
-    """Look for the record now. Raises TooMany."""
+    """Look for the record now. Raises TooMany, DoesNotExist when the domain was removed meanwhile.
+
+    Call it outside a transaction: none should stay open while name servers are waited for.
+    """
     limits.check(CHECKS, str(by.organisation_id))
-    before = domain.state
-    verification.check(domain, clock.now())
-    if domain.state != before:
-        audit.record(by.user, f"domain.{domain.state}", domain, ["state"])
-    return domain
+    reason = verification.find(domain)
+    with organisation_context(by.organisation_id, person_id=by.user_id):
+        rows = SendingDomain.objects.for_organisation(by.organisation_id)
+        row = rows.select_for_update().get(pk=domain.pk)
+        before = row.state
+        verification.settle(row, reason, clock.now())
+        if row.state != before:
+            audit.record(by.user, f"domain.{row.state}", row, ["state"])
+    return row
 
 
 def routes_of(domain: SendingDomain) -> int:

@@ -10,6 +10,7 @@ from django.conf import settings
 from accounts import audit, limits, vault
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership
+from accounts.tenancy import organisation_context
 from relay.egress import guard_from_settings
 from relay.models import Route
 from relay.routing import SECRET_PURPOSE
@@ -26,10 +27,16 @@ TIMEOUTS = Timeouts(connect=6, tls=6, greeting=12, command=8, goodbye=1)
 
 
 def probe(route: Route, *, by: Membership) -> Outcome:
-    """Try the route as it is saved; DELIVERED means that it works. Raises TooMany, VaultError."""
+    """Try the route as it is saved; DELIVERED means that it works. Raises TooMany, VaultError.
+
+    Call it outside a transaction: none should stay open while the server is waited for.
+    """
     limits.check(TESTS, str(by.organisation_id))
-    outcome = asyncio.run(_probe(_target(route)))
-    audit.record(by.user, "route.tested", route)
+    with organisation_context(by.organisation_id, person_id=by.user_id):
+        target = _target(route)
+    outcome = asyncio.run(_probe(target))
+    with organisation_context(by.organisation_id, person_id=by.user_id):
+        audit.record(by.user, "route.tested", route)
     return outcome
 
 

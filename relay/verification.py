@@ -58,12 +58,21 @@ def add(organisation_id: UUID, name: str, now: datetime) -> SendingDomain:
 
 
 def check(domain: SendingDomain, now: datetime, lookup: Lookup | None = None) -> SendingDomain:
-    """Look for the record and write what was found; call it inside the organisation's context."""
+    """Look for the record and write what was found; call it where the domain's row is seen."""
+    return settle(domain, find(domain, lookup), now)
+
+
+def find(domain: SendingDomain, lookup: Lookup | None = None) -> Reason:
+    """Ask for the record; return why it is no proof: NONE or DEVELOPMENT when it is one."""
     if _is_development(domain.name):
-        return _write(domain, now, State.VERIFIED, Reason.DEVELOPMENT)
-    reason = _missing(domain, lookup or resolver_lookup())
-    if reason is Reason.NONE:
-        return _write(domain, now, State.VERIFIED, Reason.NONE)
+        return Reason.DEVELOPMENT
+    return _missing(domain, lookup or resolver_lookup())
+
+
+def settle(domain: SendingDomain, reason: Reason, now: datetime) -> SendingDomain:
+    """Write what `find` returned; call it where the domain's row is seen."""
+    if reason in (Reason.NONE, Reason.DEVELOPMENT):
+        return _write(domain, now, State.VERIFIED, reason)
     return _write(domain, now, _state_without_proof(domain, now), reason)
 
 

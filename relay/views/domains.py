@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -16,7 +16,9 @@ from accounts.access import (
     current_membership,
     current_organisation,
     get_for_organisation,
+    member_context,
     member_required,
+    outside_context,
 )
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
@@ -60,17 +62,23 @@ def domain(request: HttpRequest, domain_id: UUID) -> HttpResponse:
 
 
 @require_POST
+@outside_context
 @member_required(*BUILDERS)
 def domain_verify(request: HttpRequest, domain_id: UUID) -> HttpResponse:
     """Check the record now; htmx gets the state alone, everybody else the whole page again."""
-    row = get_for_organisation(request, SendingDomain, domain_id)
+    with member_context(request):
+        row = get_for_organisation(request, SendingDomain, domain_id)
     refused = ""
     try:
-        acts.check(row, by=current_membership(request))
+        row = acts.check(row, by=current_membership(request))
+    except SendingDomain.DoesNotExist:
+        raise Http404 from None
     except Refused as error:
         refused = str(error)
     if request.htmx:  # type: ignore[attr-defined] # added by HtmxMiddleware
-        return render(request, "relay/_domain_state.html", _told(row) | {"refused": refused})
+        with member_context(request):
+            told = _told(row) | {"refused": refused}
+            return render(request, "relay/_domain_state.html", told)
     if refused:
         messages.error(request, refused)
     return redirect("relay:domain", row.id)

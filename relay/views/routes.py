@@ -17,7 +17,9 @@ from accounts.access import (
     current_membership,
     current_organisation,
     get_for_organisation,
+    member_context,
     member_required,
+    outside_context,
 )
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
@@ -90,10 +92,12 @@ def _saved(row: Route) -> str:
 
 
 @require_POST
+@outside_context
 @member_required(*BUILDERS)
 def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
     """Try the connection; htmx gets the result alone, everybody else the page with it."""
-    row = get_for_organisation(request, Route, route_id)
+    with member_context(request):
+        row = get_for_organisation(request, Route, route_id)
     context: dict[str, object] = {"route": row}
     try:
         outcome = probing.probe(row, by=current_membership(request))
@@ -101,7 +105,8 @@ def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
     except Refused as refused:
         context["refused"] = str(refused)
     alone = request.htmx  # type: ignore[attr-defined] # added by HtmxMiddleware
-    return render(request, "relay/_route_test.html" if alone else SHOW, context)
+    with member_context(request):
+        return render(request, "relay/_route_test.html" if alone else SHOW, context)
 
 
 @require_POST

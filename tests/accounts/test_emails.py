@@ -19,6 +19,7 @@ from accounts import alerts, emails, tasks, vault
 from accounts.models import Alert, OutgoingMail, User
 from accounts.tenancy import person_context
 from tests import build
+from tests.testbed.smtp import Drop, FarEnd, Script, threaded
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +130,35 @@ def test_two_workers_take_different_mails(waiting: User) -> None:
         assert emails.send_due(build.NOW) == 1
     finally:
         other.close()
+
+
+class WithoutTransaction(EmailBackend):
+    def send_messages(self, messages: Any) -> int:
+        assert not connection.in_atomic_block
+        # Not in this run's hands only, but out of reach for every other worker.
+        assert OutgoingMail.objects.get().due_at > build.NOW
+        return super().send_messages(messages)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.as_role("duty")
+def test_no_transaction_waits_for_the_mail_server(waiting: User, settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.WithoutTransaction"
+    assert emails.send_due(build.NOW) == 1
+    assert OutgoingMail.objects.count() == 0
+
+
+@pytest.mark.as_role("duty")
+def test_one_connection_carries_all_mails(waiting: User, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    for _ in range(2):
+        emails.password_changed(waiting)
+    with threaded(FarEnd(Script(dot=["250 ok", Drop(), "250 ok"]))) as far_end:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
+        assert emails.send_due(build.NOW) == 2
+        # The third mail needed a new connection, the second one having ended the first.
+        assert [received.connection for received in far_end.ledger] == [1, 1, 2]
+    assert OutgoingMail.objects.get().last_error == "SMTPServerDisconnected"
 
 
 @pytest.mark.as_role("relay")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import idna
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, Role, User
@@ -107,6 +108,37 @@ def test_check_now_proves_and_is_recorded(
     answer.append(row.token)
     assert "You can send from this domain" in page.post(path, follow=True).text
     assert acts() == ["domain.verified"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_waits_for_the_name_servers(
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_while_waiting: list[bool] = []
+
+    def lookup(name: str) -> list[str]:
+        open_while_waiting.append(connection.in_atomic_block)
+        return ["t" * 32]
+
+    monkeypatch.setattr(verification, "resolver_lookup", lambda: lookup)
+    row = domain(organisation)
+    assert "You can send" in page.post(f"{LIST}{row.id}/verify/", follow=True).text
+    assert open_while_waiting == [False]
+    assert acts() == ["domain.verified"]
+
+
+def test_domain_removed_while_it_was_looked_for_is_not_found(
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(name: str) -> list[str]:
+        with build.as_owner():
+            SendingDomain.objects.all().delete()
+        return ["t" * 32]
+
+    monkeypatch.setattr(verification, "resolver_lookup", lambda: lookup)
+    row = domain(organisation)
+    assert page.post(f"{LIST}{row.id}/verify/").status_code == 404
+    assert acts() == []
 
 
 def test_check_by_htmx_brings_the_state_alone(

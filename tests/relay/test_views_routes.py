@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts import clock, vault
@@ -15,6 +17,8 @@ from accounts.tenancy import organisation_context
 from relay import egress, probing
 from relay.models import QueuedDelivery, Route, SendingDomain
 from relay.routing import SECRET_PURPOSE, seal_secret
+from relay.smtp.replies import Outcome
+from relay.transports import RouteTarget
 from tests import build
 from tests.relay import pages
 from tests.testbed.certificates import Authority
@@ -295,6 +299,25 @@ def test_connection_tests_are_limited_to_ten_an_hour(
     row = route(organisation, host="127.0.0.1")
     texts = [page.post(f"{LIST}{row.id}/test/").text for _ in range(11)]
     assert ["Too many tries" in text for text in texts] == [False] * 10 + [True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_waits_for_the_server(
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_quickly(monkeypatch)
+    real, open_while_waiting = probing._probe, []
+
+    def probe(target: RouteTarget) -> Coroutine[Any, Any, Outcome]:
+        # Read before the event loop runs, which would have a connection of its own.
+        open_while_waiting.append(connection.in_atomic_block)
+        return real(target)
+
+    monkeypatch.setattr(probing, "_probe", probe)
+    row = signs_in(organisation, host="127.0.0.1")
+    assert "It does not work" in page.post(f"{LIST}{row.id}/test/").text
+    assert open_while_waiting == [False]
+    assert [name for name, _ in acts()] == ["route.tested"]
 
 
 TAILS = ("", "edit/", "test/", "pause/", "resume/", "remove/")
