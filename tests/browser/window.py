@@ -81,7 +81,8 @@ class Window:
         self._keep_screenshot(name)
         assert self.page.get_attribute("html", "lang") == self.look.language
         assert self.page.evaluate(SIDEWAYS) <= 0, "the page scrolls sideways"
-        assert violations(self.page) == []
+        found = violations(self.page)
+        assert not found, found
 
     def _keep_screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
