@@ -10,6 +10,10 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils.translation import override
 
+from accounts.models import Organisation
+from tests import build
+from tests.guards import places
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -28,6 +32,16 @@ class Page:
             return self.url
         with override("da"):
             return reverse(self.url, args=[self.row()] if self.row else [])
+
+
+def _of_anna(make: Callable[[Organisation], UUID]) -> Callable[[], UUID]:
+    """A row of Anna's organisation, made when its page is opened."""
+
+    def row() -> UUID:
+        with build.as_owner():
+            return make(Organisation.objects.get())
+
+    return row
 
 
 PAGES = (
@@ -50,6 +64,19 @@ PAGES = (
     Page("organisation", "accounts:organisation", "anna"),
     Page("team", "accounts:team", "anna"),
     Page("invite", "accounts:invite", "anna"),
+    Page("member-role", "accounts:member-role", "anna", row=_of_anna(places.a_waiting_member)),
     Page("audit-trail", "accounts:audit-trail", "anna"),
+    Page("credentials", "relay:credentials", "anna"),
+    Page("credential", "relay:credential", "anna", row=_of_anna(places.a_credential)),
+    Page("credential-revoke", "relay:credential-revoke", "anna", row=_of_anna(places.a_credential)),
+    Page("domains", "relay:domains", "anna"),
+    Page("domain-new", "relay:domain-new", "anna"),
+    Page("domain", "relay:domain", "anna", row=_of_anna(places.a_domain)),
+    Page("routes", "relay:routes", "anna"),
+    Page("route", "relay:route", "anna", row=_of_anna(places.a_route)),
+    Page("route-edit", "relay:route-edit", "anna", row=_of_anna(places.a_route)),
+    Page("log", "relay:log", "anna"),
+    Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
+    Page("waiting", "relay:waiting", "anna"),
     Page("forbidden", "accounts:organisation", "bo", status=403),
 )

@@ -143,6 +143,7 @@ def test_second_factor_from_set_up_to_sign_in(opened: Opened, organisation: Orga
     anna.sign_in("anna@due.example", build.PASSWORD)
     anna.window.open("/second-factor/set-up/")
     secret = b32decode(anna.page.locator("#secret").inner_text().replace(" ", ""))
+    anna.check("second-factor-set-up")
     anna.fill(token="123")
     anna.press("confirm")
     expect(anna.page.get_by_role("alert")).to_be_visible()

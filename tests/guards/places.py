@@ -58,7 +58,7 @@ PERSON = frozenset(
 )
 
 
-def _invitation(organisation: Organisation) -> UUID:
+def a_invitation(organisation: Organisation) -> UUID:
     return Invitation.objects.create(
         organisation=organisation,
         email="ida@inviteret.example",
@@ -69,31 +69,31 @@ def _invitation(organisation: Organisation) -> UUID:
     ).id
 
 
-def _waiting(organisation: Organisation) -> UUID:
+def a_waiting_member(organisation: Organisation) -> UUID:
     """A membership that no owner has approved."""
     person = build.person("Ida", f"Venter{uuid4().hex}")
     return build.member(organisation, person, Role.VIEWER, approved_at=None).id
 
 
-def _credential(organisation: Organisation) -> UUID:
+def a_credential(organisation: Organisation) -> UUID:
     username = uuid4().hex[:20]
     values = {"name": "Butik", "username": username, "secret_hash": b"x", "created_at": build.NOW}
     return Credential.objects.create(organisation=organisation, **values).id
 
 
-def _domain(organisation: Organisation) -> UUID:
+def a_domain(organisation: Organisation) -> UUID:
     name = f"{uuid4().hex}.example"
     row = SendingDomain(organisation=organisation, name=name, token="x", created_at=build.NOW)
     row.save()
     return row.id
 
 
-def _route(organisation: Organisation) -> UUID:
+def a_route(organisation: Organisation) -> UUID:
     values = {"name": "Server", "host": "mail.example", "created_at": build.NOW}
     return Route.objects.create(organisation=organisation, **values).id
 
 
-def _message(organisation: Organisation) -> UUID:
+def a_message(organisation: Organisation) -> UUID:
     message = uuid7(datetime.now(UTC) - timedelta(minutes=1))
     of = {"organisation": organisation, "accepted_at": uuid7_time(message)}
     Message.objects.create(**of, id=message, sender="a@due.example", size=1, recipients=1)
@@ -113,35 +113,35 @@ MEMBER = {
     "accounts:organisation": Place(KEEPERS),
     "accounts:team": Place(ALL),
     "accounts:invite": Place(KEEPERS),
-    "accounts:invitation-withdraw": Place(KEEPERS, _invitation),
-    "accounts:invitation-resend": Place(KEEPERS, _invitation),
-    "accounts:member-approve": Place(frozenset({Role.OWNER}), _waiting),
-    "accounts:member-refuse": Place(frozenset({Role.OWNER}), _waiting),
-    "accounts:member-role": Place(KEEPERS, _waiting),
-    "accounts:member-remove": Place(KEEPERS, _waiting),
+    "accounts:invitation-withdraw": Place(KEEPERS, a_invitation),
+    "accounts:invitation-resend": Place(KEEPERS, a_invitation),
+    "accounts:member-approve": Place(frozenset({Role.OWNER}), a_waiting_member),
+    "accounts:member-refuse": Place(frozenset({Role.OWNER}), a_waiting_member),
+    "accounts:member-role": Place(KEEPERS, a_waiting_member),
+    "accounts:member-remove": Place(KEEPERS, a_waiting_member),
     "accounts:audit-trail": Place(KEEPERS | {Role.PRIVACY}),
     "relay:log": Place(READERS),
-    "relay:message": Place(READERS, _message),
+    "relay:message": Place(READERS, a_message),
     "relay:waiting": Place(READERS),
     "relay:retry-all": Place(BUILDERS),
-    "relay:retry": Place(BUILDERS, _message),
+    "relay:retry": Place(BUILDERS, a_message),
     "relay:credentials": Place(READERS),
     "relay:credential-new": Place(BUILDERS),
-    "relay:credential": Place(READERS, _credential),
-    "relay:credential-revoke": Place(BUILDERS, _credential),
+    "relay:credential": Place(READERS, a_credential),
+    "relay:credential-revoke": Place(BUILDERS, a_credential),
     "relay:domains": Place(READERS),
     "relay:domain-new": Place(BUILDERS),
-    "relay:domain": Place(READERS, _domain),
-    "relay:domain-verify": Place(BUILDERS, _domain),
-    "relay:domain-remove": Place(BUILDERS, _domain),
+    "relay:domain": Place(READERS, a_domain),
+    "relay:domain-verify": Place(BUILDERS, a_domain),
+    "relay:domain-remove": Place(BUILDERS, a_domain),
     "relay:routes": Place(READERS),
     "relay:route-new": Place(BUILDERS),
-    "relay:route": Place(READERS, _route),
-    "relay:route-edit": Place(BUILDERS, _route),
-    "relay:route-test": Place(BUILDERS, _route),
-    "relay:route-pause": Place(BUILDERS, _route),
-    "relay:route-resume": Place(BUILDERS, _route),
-    "relay:route-remove": Place(BUILDERS, _route),
+    "relay:route": Place(READERS, a_route),
+    "relay:route-edit": Place(BUILDERS, a_route),
+    "relay:route-test": Place(BUILDERS, a_route),
+    "relay:route-pause": Place(BUILDERS, a_route),
+    "relay:route-resume": Place(BUILDERS, a_route),
+    "relay:route-remove": Place(BUILDERS, a_route),
 }
 
 # About an organisation, but guarded by itself: a person chooses among their own.
