@@ -226,7 +226,7 @@ def _shown(user: User, secret: bytes) -> Enrolment:
     label = quote(f"{ISSUER}:{user.email}")
     uri = f"otpauth://totp/{label}?{urlencode({'secret': text, 'issuer': ISSUER})}"
     picture = segno.make(uri, error="m").svg_inline(
-        scale=4, light="white", title=_text("QR code for the authenticator app")
+        omitsize=True, light="white", title=_text("QR code for the authenticator app")
     )
     groups = " ".join(text[start : start + 4] for start in range(0, len(text), 4))
     # The picture is made of numbers and of a title that the library escapes.

@@ -44,7 +44,7 @@ class _Inline(HTMLParser):
         if tag == "style" or (tag == "script" and "src" not in names):
             self.found.append(f"<{tag}>")
         self.found += [name for name in names if name == "style" or name.startswith("on")]
-        self.found += [text for text in names.values() if (text or "").startswith("javascript:")]
+        self.found += [text for text in names.values() if text and text.startswith("javascript:")]
         self.found += [name for name in names if name.startswith("hx-on")]
 
 
