@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -18,7 +18,7 @@ from uuid import uuid4
 import redis.asyncio
 from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SIGN_IN_FAILURES = 10
 SIGN_IN_SECONDS = 300
@@ -105,7 +105,7 @@ class SharedCounters:
                 return int(await self._redis.eval(script, len(keys), *keys, *arguments))
         except (RedisError, OSError, TimeoutError) as error:
             self._silent_until = self._clock() + _PAUSE_SECONDS
-            log.warning("limits: Redis does not answer (%s)", type(error).__name__)
+            logger.warning("limits: Redis does not answer (%s)", type(error).__name__)
             raise Unreachable from None
 
 
@@ -169,13 +169,34 @@ class SignInGate:
         self._counters = counters
         self._now = now
         self._failures: dict[str, deque[float]] = {}
+        self._under_way: Counter[str] = Counter()
+        self._ended = asyncio.Event()  # a new one after each end of an attempt
 
     async def enter(self, keys: Sequence[str]) -> str | None:
-        """Room for one attempt: a token to hand to `passed` or `failed`; None when there is none.
+        """Room for one attempt, None when there is none; waits while others could take the last.
 
-        Who has failed nowhere in this process is let in without asking Redis, so an honest
-        connection costs nothing; all processes together can so exceed the limit by their number.
+        The token is for `passed` or `failed`; who calls neither calls `left`. Who has failed
+        nowhere in this process is let in without asking Redis, so an honest connection costs
+        nothing; all processes together can so exceed the limit by their number.
         """
+        while any(self._is_full(key) for key in keys):
+            await self._ended.wait()
+        self._under_way.update(keys)
+        try:
+            token = await self._room(keys)
+        except BaseException:
+            self.left(keys)
+            raise
+        if token is None:
+            self.left(keys)
+        return token
+
+    def _is_full(self, key: str) -> bool:
+        """Whether the attempts under way would use the limit up if all of them failed."""
+        under_way = self._under_way[key]
+        return under_way > 0 and under_way + len(self._recent(key)) >= SIGN_IN_FAILURES
+
+    async def _room(self, keys: Sequence[str]) -> str | None:
         recent = max((len(self._recent(key)) for key in keys), default=0)
         if recent == 0:
             return ""
@@ -185,8 +206,18 @@ class SignInGate:
         except Unreachable:
             return "" if recent < SIGN_IN_FAILURES // _SHARE_WITHOUT_REDIS else None
 
+    def left(self, keys: Sequence[str]) -> None:
+        """The attempt is over; its place may be taken by one that waits."""
+        self._under_way.subtract(keys)
+        for key in keys:
+            if self._under_way[key] <= 0:
+                del self._under_way[key]
+        self._ended.set()
+        self._ended = asyncio.Event()
+
     async def passed(self, keys: Sequence[str], token: str) -> None:
         """The attempt succeeded: it leaves no trace."""
+        self.left(keys)
         if token:
             try:
                 await self._counters.forgive(keys, token)
@@ -197,6 +228,7 @@ class SignInGate:
         """The attempt failed."""
         for key in keys:
             self._recent(key).append(self._now())
+        self.left(keys)
         if not token:
             try:
                 await self._counters.attempt(keys, uuid4().hex, self._now())

@@ -15,6 +15,7 @@ from django.db import connection as django_connection
 from psycopg.rows import class_row
 
 from accounts import vault
+from accounts.models import Organisation
 from relay.connection import HotConnection
 from relay.models import QueuedDelivery, Route
 from relay.smtp.tls import TlsPolicy
@@ -84,7 +85,7 @@ def _pause(route: RouteFacts) -> Reason:
 
 
 ROUTES = """
-SELECT o.sending_allowed AND o.standing NOT IN ('suspended', 'closed') AS may_send, r.id,
+SELECT o.sending_allowed AND o.standing = ANY(%(carried)s) AS may_send, r.id,
     coalesce(d.name, '') AS domain, coalesce(r.host, '') AS host, coalesce(r.port, 0) AS port,
     coalesce(r.security, '') AS security, coalesce(r.username, '') AS username,
     coalesce(r.sealed_secret, '') AS sealed_secret, coalesce(r.version, 0) AS version,
@@ -93,7 +94,7 @@ SELECT o.sending_allowed AND o.standing NOT IN ('suspended', 'closed') AS may_se
 FROM accounts_organisation o
 LEFT JOIN relay_route r ON r.organisation_id = o.id
 LEFT JOIN relay_sendingdomain d ON d.id = r.domain_id
-WHERE o.id = %s ORDER BY r.priority, r.created_at, r.id
+WHERE o.id = %(organisation)s ORDER BY r.priority, r.created_at, r.id
 """
 # A secret that was changed meanwhile has not been refused.
 PAUSE = """
@@ -118,9 +119,9 @@ class Routes:
         await self._connection.close()
 
     async def target(self, organisation_id: UUID, domain: str) -> RouteTarget | Waits:
-        """Return where the mail of this sender's domain goes now. Raises psycopg.Error, VaultError.
+        """Return where mail of a sender's domain goes now. Raises psycopg.Error, VaultError.
 
-        Waits for a database that is away. RouteTarget.secret_version is the route's version.
+        Waits for a database that is away.
         """
         chosen = choose(await self._routes(organisation_id), domain)
         if isinstance(chosen, Waits):
@@ -128,7 +129,7 @@ class Routes:
         assert chosen.id is not None
         return RouteTarget(
             route_id=chosen.id,
-            secret_version=chosen.version,
+            version=chosen.version,
             host=chosen.host,
             port=chosen.port,
             tls=TlsPolicy(chosen.security),
@@ -141,7 +142,7 @@ class Routes:
         """Stop using a route until a person resumes it, unless it was changed meanwhile."""
         async with self._one_at_a_time, self._connection.use() as connection:
             await connection.execute(
-                PAUSE, [self._now(), reason.value, target.route_id, target.secret_version]
+                PAUSE, [self._now(), reason.value, target.route_id, target.version]
             )
         self._known.clear()
 
@@ -166,7 +167,8 @@ class Routes:
         self, connection: psycopg.AsyncConnection[Any], organisation_id: UUID
     ) -> list[RouteFacts]:
         async with connection.cursor(row_factory=class_row(RouteFacts)) as cursor:
-            await cursor.execute(ROUTES, [organisation_id])
+            carried = [str(standing) for standing in Organisation.CARRIED]
+            await cursor.execute(ROUTES, {"organisation": organisation_id, "carried": carried})
             return await cursor.fetchall()
 
     async def _password(self, organisation_id: UUID, route: RouteFacts) -> str:

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -23,16 +22,10 @@ from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.policy import Client, Message
 
-log = logging.getLogger(__name__)
-
 SECRET_PURPOSE = "smtp-credential"  # noqa: S105 - the name of a purpose
 _KEY_PURPOSE = "sign-in-limit"
 # Compared with when the name is unknown: both ways do the same work.
 _NOBODY = bytes(32)
-
-Standing = Organisation.Standing
-_WAITING = frozenset({Standing.UNPAID, Standing.SUSPENDED})
-_OVER = frozenset({Standing.CLOSING, Standing.CLOSED})
 
 
 class Storage(Protocol):
@@ -47,7 +40,7 @@ class SignedIn:
     """What a connection proved; everything else is looked up again for each message."""
 
     username: str
-    secret_hash: bytes
+    secret_hash: bytes = field(repr=False)
 
 
 class Submission:
@@ -80,7 +73,11 @@ class Submission:
         token = await self._gate.enter(keys)
         if token is None:
             return answers.THROTTLED
-        sender = await self._senders.find(username)
+        try:
+            sender = await self._senders.find(username)
+        except BaseException:
+            self._gate.left(keys)
+            raise
         shown = vault.keyed_hash(SECRET_PURPOSE, password.encode())
         known = sender.secret_hash if sender else _NOBODY
         if not hmac.compare_digest(shown, known) or sender is None:
@@ -164,10 +161,10 @@ class Submission:
 
 def _standing_refusal(who: Sender) -> Answer | None:
     """Permanent when there is no agreement, temporary while somebody has to decide."""
-    if who.standing in _WAITING:
-        return answers.SUSPENDED
-    if who.standing in _OVER:
+    if who.standing in Organisation.ENDING:
         return answers.NO_AGREEMENT
+    if who.standing != Organisation.Standing.GOOD:
+        return answers.SUSPENDED
     if who.sending_allowed:
         return None
     stopped = who.sending_reason == Organisation.SendingReason.STAFF

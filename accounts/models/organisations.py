@@ -22,6 +22,11 @@ class Organisation(models.Model):
         CLOSING = "closing", _("closing")
         CLOSED = "closed", _("closed")
 
+    # New mail is accepted in good standing alone. Where the agreement ends the refusal is final,
+    # elsewhere temporary; and what was accepted before goes on where nothing forbids it.
+    ENDING = frozenset({Standing.CLOSING, Standing.CLOSED})
+    CARRIED = frozenset({Standing.GOOD, Standing.UNPAID, Standing.CLOSING})
+
     class SendingReason(models.TextChoices):
         """Why sending is allowed or not; the newest fact wins."""
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 from relay.smtp.envelope import Envelope
 from relay.smtp.replies import Outcome
 from relay.smtp.tls import TlsPolicy
+from relay.smtp.transaction import OnDot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +21,13 @@ class RouteTarget:
     """
 
     route_id: UUID
-    secret_version: int = 0
+    version: int = 0  # of the route: new with each change of how it is reached
     host: str
     port: int
     tls: TlsPolicy = TlsPolicy.STARTTLS
     username: str = ""
     password: str = field(default="", repr=False)
     concurrency: int = 10
-
-
-OnDot = Callable[[], Awaitable[None]]
 
 
 class Transport(Protocol):

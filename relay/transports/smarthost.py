@@ -14,8 +14,8 @@ from relay.smtp.envelope import Envelope
 from relay.smtp.handshake import SessionError, Target, Timeouts
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.smtp.tls import Contexts
-from relay.smtp.transaction import Stale
-from relay.transports import OnDot, RouteTarget
+from relay.smtp.transaction import OnDot, Stale
+from relay.transports import RouteTarget
 
 MAX_MESSAGES = 100
 MAX_AGE_SECONDS = 300.0

@@ -124,6 +124,16 @@ async def failures(gate: SignInGate, times: int, keys: list[str] = KEYS) -> int:
     return looked_at
 
 
+async def guess(gate: SignInGate, *, right: bool = False) -> bool:
+    """Whether a password was looked at; looking takes a moment."""
+    token = await gate.enter(KEYS)
+    if token is None:
+        return False
+    await asyncio.sleep(0.01)
+    await (gate.passed if right else gate.failed)(KEYS, token)
+    return True
+
+
 def test_ten_failures_close_the_gate_and_time_opens_it():
     async def scenario(counters):
         clock = Clock()
@@ -168,8 +178,34 @@ def test_parallel_guesses_do_not_slip_through():
     async def scenario(counters):
         gate = SignInGate(counters, Clock())
         await failures(gate, 1)
-        tokens = await asyncio.gather(*(gate.enter(KEYS) for _ in range(50)))
-        assert sum(token is not None for token in tokens) == 9
+        assert sum(await asyncio.gather(*(guess(gate) for _ in range(50)))) == 9
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("url", ["", NOWHERE])
+def test_first_burst_of_parallel_guesses_is_bounded(url):
+    async def scenario(counters):
+        gate = SignInGate(counters, Clock())
+        assert sum(await asyncio.gather(*(guess(gate) for _ in range(50)))) == 10
+
+    run(scenario, url)
+
+
+def test_burst_of_honest_sign_ins_waits_and_passes():
+    async def scenario(counters):
+        gate = SignInGate(counters, Clock())
+        assert all(await asyncio.gather(*(guess(gate, right=True) for _ in range(50))))
+
+    run(scenario)
+
+
+def test_attempt_that_was_given_up_leaves_its_place_to_others():
+    async def scenario(counters):
+        gate = SignInGate(counters, Clock())
+        for _ in range(30):
+            assert await asyncio.wait_for(gate.enter(KEYS), 1) is not None
+            gate.left(KEYS)
 
     run(scenario)
 

@@ -110,7 +110,7 @@ async def test_other_credentials_never_meet_a_kept_connection():
         first = target(far_end)
         for other in (
             first,
-            replace(first, secret_version=1),
+            replace(first, version=1),
             replace(first, route_id=UUID(int=1)),
             replace(first, host="127.0.0.1"),
         ):
