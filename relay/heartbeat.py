@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 3.0
 
 def mark(now: datetime) -> None:
     """Write that beat is alive."""
-    with Redis.from_url(settings.REDIS_URL) as redis:
+    with _redis() as redis:
         redis.set(KEY, now.isoformat())
 
 
@@ -55,10 +55,14 @@ async def watch(dsn: str, now: Callable[[], datetime], seconds: float = WATCH_SE
 
 
 def _read() -> bytes | None:
-    with Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
-    ) as redis:
+    with _redis() as redis:
         return cast("bytes | None", redis.get(KEY))
+
+
+def _redis() -> Redis:
+    return Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
+    )
 
 
 async def _tell(dsn: str, late: bool) -> None:

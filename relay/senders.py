@@ -13,6 +13,7 @@ from uuid import UUID
 
 from relay.connection import HotConnection
 from relay.smtp.addresses import within
+from relay.verification import GRACE
 
 # With the time a client takes to its next MAIL this keeps the promise that a revoked credential
 # is dead everywhere within 5 seconds.
@@ -20,21 +21,21 @@ FRESH_SECONDS = 2.0
 _MOST_SENDERS = 20_000
 _LONGEST_USERNAME = 40  # of the column
 
-# A name whose record has gone missing keeps its right for 72 hours after it was last seen. Whoever
+# A name whose record has gone missing keeps its right for a while after it was last seen. Whoever
 # proves a name below another's has it for themselves (the range is "ends in a dot and the name").
 SENDER = """
 SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap,
     o.standing, o.sending_allowed, o.sending_reason,
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
         WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'
-            OR d.state = 'failing' AND d.verified_at > now() - interval '72 hours')),
+            OR d.state = 'failing' AND d.verified_at > %(proven)s)),
     ARRAY(SELECT below.name::text FROM relay_sendingdomain d JOIN relay_sendingdomain below
             ON reverse(below.name) ~>=~ (reverse(d.name) || '.')
             AND reverse(below.name) ~<~ (reverse(d.name) || '/')
         WHERE d.organisation_id = c.organisation_id AND below.organisation_id <> c.organisation_id
             AND below.state IN ('verified', 'failing'))
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
-WHERE c.username = %s AND c.revoked_at IS NULL
+WHERE c.username = %(username)s AND c.revoked_at IS NULL
 """
 USED = """
 UPDATE relay_credential SET last_used_at = %s WHERE id = ANY(%s)
@@ -64,8 +65,15 @@ class Sender:
 class Senders:
     """Look-ups by user name, each kept for FRESH_SECONDS, unknown names as well."""
 
-    def __init__(self, dsn: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now` is what proofs are measured by, `clock` what the age of an answer is."""
         self._connection = HotConnection(dsn)
+        self._now = now
         self._clock = clock
         self._known: dict[str, tuple[float, Sender | None]] = {}
         self._asking = asyncio.Lock()  # one connection serves one statement at a time
@@ -88,7 +96,8 @@ class Senders:
         # What the column cannot hold is asked for as well, cut: an unknown name costs the same.
         wanted = username[:_LONGEST_USERNAME].replace("\0", "")
         async with self._connection.use() as connection:
-            cursor = await connection.execute(SENDER, [wanted], prepare=True, binary=True)
+            parameters = {"username": wanted, "proven": self._now() - GRACE}
+            cursor = await connection.execute(SENDER, parameters, prepare=True, binary=True)
             row = await cursor.fetchone()
         sender = _sender(row) if row and wanted == username else None
         if len(self._known) >= _MOST_SENDERS:

@@ -24,7 +24,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from accounts import clock
 from accounts.checks import refuse_unsafe_database
+from relay import heartbeat
 from relay.connection import conninfo
+from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.queue import Store
 from relay.senders import Senders
@@ -33,7 +35,7 @@ from relay.smtp.server import listen
 from relay.submission import Submission
 from relay.wake import Bell
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CERTIFICATE_SECONDS = 30  # between two looks at the certificate's files
 USES_SECONDS = 20
@@ -83,10 +85,10 @@ class Renewal:
             seen = self._files.changed_at()
             self._listener.tls = self._files.context()
         except OSError as error:  # ssl.SSLError is one
-            log.error("smtpd: the certificate cannot be read (%s)", type(error).__name__)
+            logger.error("smtpd: the certificate cannot be read (%s)", type(error).__name__)
             return
         self._seen = seen
-        log.info("smtpd: certificate read again")
+        logger.info("smtpd: certificate read again")
 
 
 def certificate_files() -> Certificate | None:
@@ -136,12 +138,16 @@ async def _policy() -> AsyncIterator[Submission]:
     """The policy with everything behind it running; ends after the last message is stored."""
     bell = Bell(settings.REDIS_URL)
     counters = SharedCounters(settings.REDIS_URL)
-    senders = Senders(conninfo())
+    senders = Senders(conninfo(), clock.now)
     store = Store.of_settings(bell.ring)
     bell.start()
     await store.start()
     try:
-        async with _beside(lambda: _write_uses(senders)):
+        async with (
+            _beside(lambda: _write_uses(senders)),
+            _beside(lambda: heartbeat.watch(conninfo(), clock.now)),
+            _beside(lambda: watch_tomorrow(conninfo(), clock.now)),
+        ):
             yield Submission(
                 senders=senders,
                 store=store,
@@ -163,7 +169,7 @@ async def _write_uses(senders: Senders) -> None:
         try:
             await senders.write_uses(clock.now())
         except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("smtpd: last use not written (%s)", type(error).__name__)
+            logger.warning("smtpd: last use not written (%s)", type(error).__name__)
 
 
 @contextlib.asynccontextmanager

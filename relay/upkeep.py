@@ -16,7 +16,7 @@ from relay.models import Content, Message, QueuedDelivery
 from relay.models.messages import LOG_DAYS
 from relay.partitions import DAY_MISSING, create_days, drop_day, existing_days
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PERIOD = timedelta(days=LOG_DAYS)
 # A day goes in the hour before its oldest row reaches the period.
@@ -60,10 +60,10 @@ def _try_often(act: Callable[[], None]) -> bool:
             with transaction.atomic():
                 act()
         except OperationalError as fault:
-            log.warning("upkeep: %s, trying again", type(fault).__name__)
+            logger.warning("upkeep: %s, trying again", type(fault).__name__)
         except DatabaseError as fault:
             # The function refused: the day is inside the period or has mail that is not final.
-            log.info("upkeep: %s", type(fault).__name__)
+            logger.info("upkeep: %s", type(fault).__name__)
             return False
         else:
             return True
@@ -79,13 +79,18 @@ def _alert(kind: str, *, wrong: bool) -> None:
 
 def reap_content(now: datetime) -> int:
     """Delete content that nothing waits for any more; returns how many, which should be none."""
+    oldest = oldest_content_of_final_message()
+    # Told before anything is deleted, so that it stands also when that fails.
+    _alert(LEFT_OVER, wrong=oldest is not None)
+    if oldest is None:
+        return 0
+    logger.error("upkeep: content outlived its message, accepted %s ago", now - oldest)
     left = list(_content_of_final_messages().values_list("message_id", "accepted_at"))
     for message_id, accepted_at in left:
         Content.objects.filter(message_id=message_id).delete()
         Message.objects.filter(
             accepted_at=accepted_at, id=message_id, content_destroyed_at=None
         ).update(content_destroyed_at=now)
-    _alert(LEFT_OVER, wrong=bool(left))
     return len(left)
 
 

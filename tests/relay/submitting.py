@@ -71,7 +71,7 @@ def serving(
     dsn: str = "",
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Running]:
-    senders = Senders(dsn or mail.dsn())
+    senders = Senders(dsn or mail.dsn(), mail.now)
     counters = SharedCounters(redis_url or settings.REDIS_URL)
     policy = Submission(
         senders=senders,

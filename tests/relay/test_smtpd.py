@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 
+from relay import smtpd
 from tests.relay import mail
 from tests.relay.submitting import SECRET, credential, domain
 from tests.testbed.certificates import Authority
@@ -150,6 +152,15 @@ def test_both_ports_store_mail_and_nothing_is_logged(authority, tmp_path, anna_s
     assert code == 0
     assert "@" not in logged
     assert "Traceback" not in logged
+
+
+def test_process_watches_beat_and_tomorrow():
+    async def watches() -> set[str]:
+        async with smtpd._policy():
+            await asyncio.sleep(0.1)
+            return {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
+
+    assert {"watch", "watch_tomorrow"} <= mail.run(watches())
 
 
 def test_renewed_certificate_is_used_after_sighup(authority, tmp_path, anna_sends):

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db.utils import OperationalError
+from django.db.utils import OperationalError, ProgrammingError
 
 from accounts.models import Organisation
 from relay import partitions, upkeep
@@ -114,3 +114,15 @@ def test_content_that_nothing_waits_for_is_reaped_and_told() -> None:
     assert alerts() == [upkeep.LEFT_OVER]
     assert upkeep.reap_content(mail.now()) == 0
     assert alerts() == []
+
+
+def test_left_over_content_is_told_also_when_it_cannot_be_deleted() -> None:
+    mail.run(mail.keep(mail.message(mail.organisation().id)))
+    mail.execute("DELETE FROM relay_queueddelivery")
+    mail.execute("REVOKE DELETE ON relay_content FROM duty")
+    try:
+        with pytest.raises(ProgrammingError):
+            upkeep.reap_content(mail.now())
+    finally:
+        mail.execute("GRANT DELETE ON relay_content TO duty")
+    assert alerts() == [upkeep.LEFT_OVER]
