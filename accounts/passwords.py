@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 # The agreement promises these; an operator may ask for more, never for less.
 PASSWORD_FLOOR_LENGTH = 8
 PASSWORD_FLOOR_DIGITS = 2
-PASSWORD_DEFAULT_LENGTH = 12
 
 # None of these 31 is easily taken for another; a group of five has 24.7 bits.
 CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"

@@ -19,7 +19,7 @@ from relay.sealing import Sealer
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.transports import RouteTarget, Transport
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +28,7 @@ class Job:
 
     work: Work
     sent: bool = False
-    content: bytes | None = None
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,10 +53,10 @@ class Courier:
             return await self._carry(job)
         except LeaseLost:
             # Somebody else has it: nothing left here, and nothing is written.
-            log.warning("delivery: lease of message %s lost before the dot", job.work.message_id)
+            logger.warning("delivery: lease of message %s lost before the dot", job.work.message_id)
             return False
         except KeyGone:
-            log.warning("delivery: key of message %s is gone: settled", job.work.message_id)
+            logger.warning("delivery: key of message %s is gone: settled", job.work.message_id)
             now = self.now()
             return await self._settle(
                 job, [outcomes.key_gone(lease, now) for lease in job.work.deliveries]
@@ -111,7 +111,7 @@ class Courier:
         except LeaseLost:
             raise
         except Exception as fault:  # noqa: BLE001 - counts as a try, so that it ends one day
-            log.error("delivery: message %s: %s", work.message_id, type(fault).__name__)
+            logger.error("delivery: message %s: %s", work.message_id, type(fault).__name__)
             outcome = Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=job.sent)
             return [outcome] * len(work.deliveries)
 

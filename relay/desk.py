@@ -25,7 +25,7 @@ from relay.entries import Accepted, Leased, Settlement, Work
 from relay.queue import Clock
 from relay.sealing import Sealer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST = 1000
 RETRY_SECONDS = 0.5
@@ -166,13 +166,13 @@ class Desk:
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as fault:
                 # Nothing is known of the last try, and all of it may safely be written again:
                 # the fence lets a settlement count once, and a lost claim runs out by itself.
-                log.warning("desk: the database is away (%s)", type(fault).__name__)
+                logger.warning("desk: the database is away (%s)", type(fault).__name__)
                 if self._leaving:
                     return [DeskFault(type(fault).__name__)] * len(slips)
                 await asyncio.sleep(RETRY_SECONDS)
             except psycopg.Error as fault:
                 if len(slips) == 1:
-                    log.error("desk: refused (%s)", fault.sqlstate)
+                    logger.error("desk: refused (%s)", fault.sqlstate)
                     return [DeskFault(str(fault.sqlstate))]
                 # One that cannot be written must not take its neighbours along.
                 return [(await self._write([slip]))[0] for slip in slips]

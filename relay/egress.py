@@ -17,9 +17,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import dns.asyncresolver
 import dns.exception
-import dns.nameserver
 import dns.resolver
 from django.conf import settings
+
+from relay.nameservers import nameserver
 
 PORTS = frozenset({25, 465, 587, 2525})
 MAX_ADDRESSES = 4
@@ -176,7 +177,7 @@ async def system_lookup(name: str) -> list[str]:
 def nameserver_lookup(servers: list[str]) -> Lookup:
     """Return a look-up that asks these name servers ("host:port"), IPv4 and IPv6 at once."""
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [_nameserver(server) for server in servers]
+    resolver.nameservers = [nameserver(server) for server in servers]
     resolver.lifetime = REFUSAL_SECONDS
 
     async def lookup(name: str) -> list[str]:
@@ -184,11 +185,6 @@ def nameserver_lookup(servers: list[str]) -> Lookup:
         return [address for answer in answers for address in answer]
 
     return lookup
-
-
-def _nameserver(server: str) -> dns.nameserver.Nameserver:
-    host, _, port = server.rpartition(":")
-    return dns.nameserver.Do53Nameserver(host.strip("[]"), int(port))
 
 
 async def _records(resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> list[str]:

@@ -12,8 +12,6 @@ from uuid import UUID
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Outcome, mask_addresses
 
-WAITING = "waiting"
-
 
 class StoreUnavailable(Exception):
     """Nothing is known to be stored: the client gets 451, never 250."""
@@ -114,7 +112,7 @@ SETTLED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What becomes of one leased delivery: a final `state`, or WAITING with a due time."""
+    """What becomes of one leased delivery: a final `state`, or waiting with a due time."""
 
     delivery: Leased
     state: str

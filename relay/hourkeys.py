@@ -16,7 +16,7 @@ from accounts.vault import HourKeys
 from relay.models import Content, HourKey
 from relay.sealing import keyring_directory
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 # A key is on the disk before its row is in the database: so long may a process take between them.
@@ -56,7 +56,7 @@ def _destroy_closed(keys: HourKeys, now: datetime) -> list[str]:
             keys.destroy(identifier)
             destroyed.append(identifier)
     if destroyed:
-        log.info("hour keys destroyed: %d", len(destroyed))
+        logger.info("hour keys destroyed: %d", len(destroyed))
     return destroyed
 
 

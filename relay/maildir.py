@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +26,7 @@ class Letter:
 
     sender: str
     recipients: tuple[str, ...]
-    content: bytes
+    content: bytes = field(repr=False)
 
     def envelope(self) -> bytes:
         """The side file's text."""

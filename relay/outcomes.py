@@ -100,7 +100,7 @@ class Telling:
 
 
 def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
-    """Decide whether the sender is told of failures, or else of the delay (RFC 3461 §6.2)."""
+    """Decide whether the sender is told of failures, or else of the delay (RFC 3461 §5.2)."""
     settled = tuple(settlements)
     if work.is_notification:
         # RFC 5321 §6.1: a notification never answers the null reverse-path.

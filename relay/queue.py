@@ -32,16 +32,13 @@ from relay.entries import (
     Leased,
     Settlement,
     StoreUnavailable,
-    Tried,
     Work,
 )
 from relay.partitions import DAY_MISSING
 from relay.sealing import Sealer, keyring_directory
 from relay.smtp.envelope import Recipient
 
-__all__ = ["Accepted", "Leased", "Settlement", "Store", "StoreUnavailable", "Tried", "Work"]
-
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Connection = psycopg.AsyncConnection[Any]
 Clock = Callable[[], datetime]
@@ -412,7 +409,7 @@ class Store:
         try:
             return await self._commit(batch)
         except psycopg.errors.CheckViolation:
-            log.critical("store: the log has no partition for the day; mail is answered 451")
+            logger.critical("store: the log has no partition for the day; mail is answered 451")
             await self._alert()
             return [StoreUnavailable("no partition")] * len(batch)
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
@@ -482,5 +479,5 @@ async def learn_organisations(
 def _unavailable(fault: Exception) -> StoreUnavailable:
     # The fault's own text may quote the row, and so an address: its kind says enough.
     state = getattr(fault, "sqlstate", None) or type(fault).__name__
-    log.error("store: unavailable (%s)", state)
+    logger.error("store: unavailable (%s)", state)
     return StoreUnavailable(state)

@@ -34,7 +34,7 @@ from relay.smtp.tls import make_contexts
 from relay.transports.smarthost import Smarthost
 from relay.wake import POLL_SECONDS, Ears
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CLAIM_MOST = 200
 IN_FLIGHT_MOST = 1000
@@ -101,7 +101,6 @@ class Shift:
     claim_seconds: float = CLAIM_SECONDS
     drain_seconds: float = DRAIN_SECONDS
     stop_seconds: float = STOP_SECONDS
-    carried: int = 0
     _jobs: dict[asyncio.Task[None], Job] = field(default_factory=dict)
     _load: Counter[UUID] = field(default_factory=Counter)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -174,11 +173,10 @@ class Shift:
                 self._news.set()
         except Exception as fault:  # noqa: BLE001 - one message must not end the shift
             # The lease runs out by itself; whether the dot left is in the row.
-            log.error("shift: message %s: %s", job.work.message_id, type(fault).__name__)
+            logger.error("shift: message %s: %s", job.work.message_id, type(fault).__name__)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         job = self._jobs.pop(task)
-        self.carried += 1
         organisation = job.work.organisation_id
         self._load[organisation] -= 1
         # Room again: for this organisation, or at all.

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import dns.exception
-import dns.nameserver
 import dns.resolver
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from relay.models import SendingDomain
+from relay.nameservers import nameserver
 
 State = SendingDomain.State
 Reason = SendingDomain.Reason
@@ -127,7 +127,7 @@ def resolver_lookup() -> Lookup:
     """Return a look-up of TXT records at RELAY_RESOLVER, or at the system's name servers."""
     resolver = dns.resolver.Resolver(configure=not settings.RELAY_RESOLVER)
     if settings.RELAY_RESOLVER:
-        resolver.nameservers = [_nameserver(server) for server in settings.RELAY_RESOLVER]
+        resolver.nameservers = [nameserver(server) for server in settings.RELAY_RESOLVER]
     resolver.lifetime = LOOKUP_SECONDS
 
     def lookup(name: str) -> list[str]:
@@ -141,8 +141,3 @@ def resolver_lookup() -> Lookup:
         return [b"".join(item.strings).decode("ascii", "replace") for item in answer]
 
     return lookup
-
-
-def _nameserver(server: str) -> dns.nameserver.Nameserver:
-    host, _, port = server.rpartition(":")
-    return dns.nameserver.Do53Nameserver(host.strip("[]"), int(port))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 CHANNEL = "relay:wake"
 POLL_SECONDS = 1.0
@@ -53,7 +53,7 @@ class _Task:
                 async with _client(self._url) as redis:
                     await self._serve(redis)
             except (RedisError, OSError) as fault:
-                log.debug("wake: Redis is away (%s)", type(fault).__name__)
+                logger.debug("wake: Redis is away (%s)", type(fault).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _serve(self, redis: Redis) -> None:

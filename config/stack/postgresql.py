@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.stack.binaries import postgresql_programs, reachable
@@ -53,7 +53,7 @@ class PostgreSQL:
     home: Path
     account: Account
     port: int
-    password: str
+    password: str = field(repr=False)
     process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.stack.binaries import reachable, valkey_program
@@ -35,7 +35,7 @@ class Valkey:
     home: Path
     account: Account
     port: int
-    password: str
+    password: str = field(repr=False)
     process: subprocess.Popen[bytes] | None = None
 
     @property

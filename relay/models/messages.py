@@ -13,8 +13,6 @@ from accounts.tenancy import TenantModel
 
 # The log's period. Retention, the public table and the agreement print this very figure.
 LOG_DAYS = 30
-# The longest an organisation may let mail wait; no content is older.
-QUEUE_HOURS_MAX = 120
 
 
 class LogRow(TenantModel):

@@ -141,7 +141,6 @@ AUTHOR_DOMAIN = Answer(
 )
 NO_AGREEMENT = Answer(550, "5.7.1", "Your organisation has no agreement in force", "agreement")
 SUSPENDED = Answer(451, "4.7.1", "Sending is suspended for your organisation", "suspended")
-BLOCKED = Answer(550, "5.7.1", "This credential is blocked", "credential")
 REVOKED = Answer(421, "4.7.0", "This credential is no longer valid", "credential", closes=True)
 OVER_RATE = Answer(
     450, "4.7.1", "You are sending faster than agreed; please try again soon", "rate"

@@ -11,7 +11,7 @@ import textwrap
 from base64 import b64encode
 from binascii import b2a_qp
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
@@ -50,7 +50,7 @@ class Report:
     message_id: UUID  # of the original; the sender finds it in the log under this id
     sender: str  # the original's reverse-path, which the notification is addressed to
     failures: tuple[Failure, ...]
-    original: bytes  # the original content; only its header section is read
+    original: bytes = field(repr=False)  # the original content; only its header section is read
     accepted_at: datetime
     now: datetime
     expires_at: datetime

@@ -11,15 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import format_datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from relay.smtp import mailboxes
 from relay.smtp.addresses import Address
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 # RFC 5322 §2.1.1 says 998, and HTML mailers exceed it; folding would break signatures, so longer
 # lines pass unchanged up to this many octets without CRLF, and are refused beyond it.

@@ -41,11 +41,6 @@ class Inbox:
         self._octets.clear()
         return octets
 
-    @property
-    def has_line(self) -> bool:
-        """Whether a further command waits: its reply can travel with this one (RFC 2920 §3.2)."""
-        return b"\n" in self._octets
-
     def line(self, limit: int) -> bytes | None:
         """The next command line without its CRLF, None while it is incomplete.
 

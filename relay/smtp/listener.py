@@ -24,7 +24,7 @@ class Limits:
     size: int = 26_214_400  # of one message
     memory: int = 134_217_728  # of all messages that are arriving or being stored
     command: int = 4_096  # RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8, ENVID and ORCPT add to it
-    sign_in_line: int = 12_288  # RFC 4954 §4.3
+    sign_in_line: int = 12_288  # RFC 4954 §4
     unread: int = 65_536  # of one connection, before reading pauses
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for 100 or more
     messages: int = 10_000  # on one connection

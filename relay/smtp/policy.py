@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.smtp.addresses import Address
@@ -27,7 +27,7 @@ class Message:
     """One complete DATA that passed every check of form."""
 
     envelope: Envelope
-    content: bytes  # as received, transparency dots removed
+    content: bytes = field(repr=False)  # as received, transparency dots removed
     header: Header
 
 

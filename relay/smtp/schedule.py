@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30, 60, 120, 240))
 JITTER = 0.2
 
-DEFAULT_LIFETIME = timedelta(hours=72)
 SHORTEST_LIFETIME = timedelta(hours=4)
 LONGEST_LIFETIME = timedelta(hours=120)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.smtp.handshake import Session, Timeouts
 from relay.smtp.replies import Outcome, Reply, ReplyError, Scope, Stage, Verdict
@@ -37,7 +37,7 @@ class Message:
 
     mail: bytes
     recipients: dict[int, bytes]  # RCPT command by the recipient's place in the envelope
-    body: bytes
+    body: bytes = field(repr=False)
     terminator: bytes
 
 

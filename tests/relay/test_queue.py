@@ -13,7 +13,8 @@ import pytest
 
 from relay import queue
 from relay.connection import HotConnection
-from relay.queue import Accepted, Store, StoreUnavailable
+from relay.entries import Accepted, StoreUnavailable
+from relay.queue import Store
 from tests.relay import mail
 
 pytestmark = pytest.mark.django_db(transaction=True)

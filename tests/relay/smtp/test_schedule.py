@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.smtp.schedule import (
-    DEFAULT_LIFETIME,
     LONGEST_LIFETIME,
     SHORTEST_LIFETIME,
     bounded_lifetime,
@@ -19,6 +18,7 @@ from relay.smtp.schedule import (
 
 START = datetime(2026, 2, 28, 23, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+LIFETIME = 72 * HOUR
 
 
 def middle() -> float:
@@ -35,15 +35,15 @@ def tries(lifetime: timedelta, random: Callable[[], float]) -> list[timedelta]:
 
 
 def test_steps_follow_the_published_table():
-    made = tries(DEFAULT_LIFETIME, middle)
+    made = tries(LIFETIME, middle)
     gaps = [int((b - a).total_seconds() // 60) for a, b in zip(made, made[1:], strict=False)]
     assert gaps[:9] == [1, 5, 15, 30, 60, 120, 240, 240, 240]
-    assert made[-1] == DEFAULT_LIFETIME
+    assert made[-1] == LIFETIME
 
 
 @pytest.mark.parametrize(("draw", "seconds"), [(0.0, 48), (0.5, 60), (0.999999, 72)])
 def test_jitter_stays_within_a_fifth(draw, seconds):
-    due = next_attempt(1, START, START, DEFAULT_LIFETIME, lambda: draw)
+    due = next_attempt(1, START, START, LIFETIME, lambda: draw)
     assert due is not None
     assert round((due - START).total_seconds()) == seconds
 
@@ -65,22 +65,22 @@ def test_lifetime_is_held_between_4_and_120_hours():
 
 
 def test_expiry_is_final_even_when_the_clock_jumps():
-    assert next_attempt(3, START, START + 72 * HOUR, DEFAULT_LIFETIME, middle) is None
-    assert next_attempt(3, START, START + 40 * 24 * HOUR, DEFAULT_LIFETIME, middle) is None
-    back = next_attempt(1, START, START - HOUR, DEFAULT_LIFETIME, middle)
+    assert next_attempt(3, START, START + 72 * HOUR, LIFETIME, middle) is None
+    assert next_attempt(3, START, START + 40 * 24 * HOUR, LIFETIME, middle) is None
+    back = next_attempt(1, START, START - HOUR, LIFETIME, middle)
     assert back == START - HOUR + timedelta(minutes=1)
 
 
 def test_no_try_follows_another_within_the_last_minute():
     now = START + 72 * HOUR - timedelta(seconds=59)
-    assert next_attempt(20, START, now, DEFAULT_LIFETIME, middle) is None
+    assert next_attempt(20, START, now, LIFETIME, middle) is None
 
 
 def test_attempt_numbers_start_at_one():
     with pytest.raises(ValueError, match="number 1"):
-        next_attempt(0, START, START, DEFAULT_LIFETIME, middle)
+        next_attempt(0, START, START, LIFETIME, middle)
 
 
 def test_delay_notice_comes_at_four_hours_unless_the_mail_expires_first():
-    assert delay_notice_at(START, DEFAULT_LIFETIME) == START + 4 * HOUR
+    assert delay_notice_at(START, LIFETIME) == START + 4 * HOUR
     assert delay_notice_at(START, 4 * HOUR) is None
