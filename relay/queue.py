@@ -408,11 +408,11 @@ class Store:
     async def _write(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
         try:
             return await self._commit(batch)
-        except psycopg.errors.CheckViolation:
-            logger.critical("store: the log has no partition for the day; mail is answered 451")
-            await self._alert()
-            return [StoreUnavailable("no partition")] * len(batch)
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
+            if _lacks_partition(fault):
+                logger.critical("store: the log has no partition for the day; mail is answered 451")
+                await self._alert()
+                return [StoreUnavailable("no partition")] * len(batch)
             # One message that cannot be stored must not take its neighbours along.
             if len(batch) == 1:
                 return [_unavailable(fault)]
@@ -474,6 +474,11 @@ async def learn_organisations(
     missing = sealer.missing(wanted, now)
     if missing:
         sealer.learn(missing, await organisation_keys(connection, missing), now)
+
+
+def _lacks_partition(fault: psycopg.Error) -> bool:
+    # PostgreSQL reports it as a check that failed, but as one without a name.
+    return isinstance(fault, psycopg.errors.CheckViolation) and not fault.diag.constraint_name
 
 
 def _unavailable(fault: Exception) -> StoreUnavailable:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # Every local part has the first word, every domain one of the others, the content the last.
 MARKS = ("hemmelig", "modtager.example", "firma.example", "fortroligt")
 ENCODED = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
-TABLES = ("django_admin_log", "accounts_auditentry", "accounts_alert")
+TABLES = ("django_admin_log", "accounts_auditevent", "accounts_alert")
 REFUSED = "550 5.1.1 <erik.hemmelig.gone@modtager.example> unknown"
 
 
