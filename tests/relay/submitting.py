@@ -6,7 +6,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -70,8 +71,9 @@ def serving(
     redis_url: str = "",
     dsn: str = "",
     tls: ssl.SSLContext | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Running]:
-    senders = Senders(dsn or mail.dsn(), mail.now)
+    senders = Senders(dsn or mail.dsn(), mail.now, clock)
     counters = SharedCounters(redis_url or settings.REDIS_URL)
     policy = Submission(
         senders=senders,
