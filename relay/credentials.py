@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -47,16 +49,22 @@ def issue(name: str, *, by: Membership) -> Issued:
     rows = Credential.objects.for_organisation(by.organisation_id)
     if rows.filter(name=name, revoked_at=None).exists():
         raise NameInUse
-    secret = secrets.token_urlsafe(SECRET_OCTETS)
     with transaction.atomic():
-        credential = Credential.objects.create(
-            organisation_id=by.organisation_id,
-            name=name,
-            username=secrets.token_hex(USERNAME_OCTETS),
-            secret_hash=vault.keyed_hash(SECRET_PURPOSE, secret.encode()),
-            created_at=clock.now(),
-        )
-        audit.record(by.user, "credential.created", credential)
+        issued = make(by.organisation_id, name, clock.now())
+        audit.record(by.user, "credential.created", issued.credential)
+    return issued
+
+
+def make(organisation_id: UUID, name: str, now: datetime) -> Issued:
+    """Write a credential with a new user name and secret; who did it is the caller's to record."""
+    secret = secrets.token_urlsafe(SECRET_OCTETS)
+    credential = Credential.objects.create(
+        organisation_id=organisation_id,
+        name=name,
+        username=secrets.token_hex(USERNAME_OCTETS),
+        secret_hash=vault.keyed_hash(SECRET_PURPOSE, secret.encode()),
+        created_at=now,
+    )
     return Issued(credential, secret)
 
 

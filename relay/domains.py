@@ -25,7 +25,7 @@ CHECKS = Limit("domain-checks", ((30, HOUR),))
 
 class NotADomain(Refused):
     text: Promise = _(
-        "That is not a domain name. Write it like “company.dk”: without “@”, without “https://”."
+        "That is not a domain name. Write it like “company.example”: without “@”, without “https://”."
     )
 
 

@@ -60,7 +60,7 @@ class RouteForm(forms.Form):
     host = _line(
         _("Server"),
         253,
-        _("The name that stands on its certificate, such as “mail.company.dk”."),
+        _("The name that stands on its certificate, such as “mail.company.example”."),
         inputmode="url",
     )
     port = forms.IntegerField(
@@ -139,7 +139,10 @@ class RouteForm(forms.Form):
             return host_name(text)
         except AddressError:
             raise ValidationError(
-                _("That is not a server name. Write it like “mail.company.dk”, without a port.")
+                _(
+                    "That is not a server name. Write it like “mail.company.example”, without a"
+                    " port."
+                )
             ) from None
 
     def clean_port(self) -> int:

@@ -53,6 +53,11 @@ for _, key in ipairs(KEYS) do
 end
 return 1
 """
+# KEYS: as above. ARGV: token.
+_FORGIVE = """
+for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end
+return 1
+"""
 
 Clock = Callable[[], float]
 
@@ -84,8 +89,7 @@ class SharedCounters:
 
     async def forgive(self, keys: Sequence[str], token: str) -> None:
         """The attempt was no failure."""
-        await self._ask("for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end "
-                        "return 1", keys, token)  # fmt: skip
+        await self._ask(_FORGIVE, keys, token)
 
     async def close(self) -> None:
         """Drop the connections."""

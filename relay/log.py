@@ -6,10 +6,11 @@ Call everything inside the organisation's context (accounts/tenancy.py).
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q
@@ -146,29 +147,25 @@ def timeline(organisation_id: UUID, message_id: UUID) -> Timeline | None:
     if message is None:
         return None
     of = day | {"message_id": message_id}
-    attempts: dict[int, list[Attempt]] = {}
+    attempts = _attempts(organisation_id, of)
+    rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(message_id=message_id)
+    waiting = {row.position: row for row in rows}
+    deliveries = Delivery.objects.for_organisation(organisation_id).filter(**of)
+    tracks = (
+        Track(row, tuple(attempts[row.position]), waiting.get(row.position))
+        for row in deliveries.order_by("position")
+    )
+    return Timeline(message, tuple(tracks))
+
+
+def _attempts(organisation_id: UUID, of: dict[str, Any]) -> dict[int, list[Attempt]]:
+    """Return a message's attempts by recipient, each recipient's in order."""
+    found: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in (
         Attempt.objects.for_organisation(organisation_id).filter(**of).order_by("number")
     ):
-        attempts.setdefault(attempt.position, []).append(attempt)
-    waiting = {
-        row.position: row
-        for row in QueuedDelivery.objects.for_organisation(organisation_id).filter(
-            message_id=message_id
-        )
-    }
-    deliveries = Delivery.objects.for_organisation(organisation_id).filter(**of)
-    return Timeline(
-        message=message,
-        tracks=tuple(
-            Track(
-                delivery=delivery,
-                attempts=tuple(attempts.get(delivery.position, ())),
-                waiting=waiting.get(delivery.position),
-            )
-            for delivery in deliveries.order_by("position")
-        ),
-    )
+        found[attempt.position].append(attempt)
+    return found
 
 
 def waiting(
@@ -188,16 +185,3 @@ def waiting_by_reason(organisation_id: UUID) -> dict[str, int]:
     """Return how many deliveries wait for each reason."""
     rows = QueuedDelivery.objects.for_organisation(organisation_id).values_list("reason")
     return dict(rows.annotate(count=Count("id")).order_by("reason"))
-
-
-def retry_now(organisation_id: UUID, now: datetime, message_id: UUID | None = None) -> int:
-    """Make waiting mail due at once, all of it or one message's; returns how many deliveries.
-
-    What a shift has in hand is left alone: its fence would not allow it anyway.
-    """
-    rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(
-        due_at__gt=now, lease_owner=None
-    )
-    if message_id:
-        rows = rows.filter(message_id=message_id)
-    return rows.update(due_at=now)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from django.apps.registry import Apps
 from django.db import connection
@@ -11,6 +11,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import CreateModel
 from django.db.migrations.state import ProjectState
 
+from accounts import clock
 from relay.models.messages import LOG_DAYS
 
 
@@ -46,7 +47,7 @@ def prepare_log() -> None:
             " ON CONFLICT (id) DO UPDATE SET days = excluded.days",
             [LOG_DAYS],
         )
-    create_days(datetime.now(UTC).date())
+    create_days(clock.now().date())
 
 
 def create_days(today: date) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -14,16 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit, clock
 from accounts.models import Membership
 from accounts.refusals import Refused
-from relay.models import QueuedDelivery, Route, SendingDomain
+from relay.models import Route, SendingDomain
+from relay.retrying import send_what_waited
 from relay.routing import seal_secret
 
 # What a kept connection was opened with; a change of it closes the connection.
 CONNECTS = ("host", "port", "security", "username")
-WAITS_FOR_A_ROUTE = (
-    QueuedDelivery.Reason.NO_ROUTE,
-    QueuedDelivery.Reason.ROUTE_PAUSED,
-    QueuedDelivery.Reason.SIGN_IN_REFUSED,
-)
 
 
 class SecretMissing(Refused):
@@ -63,7 +58,7 @@ def add(details: Details, *, by: Membership) -> Route:
     changed = _take(route, details)
     with transaction.atomic():
         route.save(force_insert=True)
-        _send_what_waited(by.organisation_id)
+        send_what_waited(by.organisation_id, clock.now())
         audit.record(by.user, "route.created", route, changed)
     return route
 
@@ -117,7 +112,7 @@ def resume(route: Route, *, by: Membership) -> None:
     """Use the route again; what waited for it goes at once."""
     if route.paused_at is not None:
         _set_pause(route, Route.PauseReason.NONE)
-        _send_what_waited(by.organisation_id)
+        send_what_waited(by.organisation_id, clock.now())
         audit.record(by.user, "route.resumed", route, ["paused_at"])
 
 
@@ -125,12 +120,6 @@ def _set_pause(route: Route, reason: Route.PauseReason) -> None:
     route.pause_reason = reason
     route.paused_at = clock.now() if reason else None
     route.save(update_fields=["pause_reason", "paused_at"])
-
-
-def _send_what_waited(organisation_id: UUID) -> None:
-    # What a shift has in hand is settled by it.
-    rows = QueuedDelivery.objects.for_organisation(organisation_id)
-    rows.filter(reason__in=WAITS_FOR_A_ROUTE, lease_owner=None).update(due_at=clock.now())
 
 
 def remove(route: Route, *, by: Membership) -> None:

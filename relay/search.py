@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from accounts import vault
+from accounts import clock, vault
 from relay import log
 from relay.log import PAGE, Page, Place, Span
 from relay.models import Message
@@ -157,7 +157,7 @@ def _ask(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
 def _values(
     organisation_id: UUID, search: Search, before: Place | None, size: int
 ) -> dict[str, Any]:
-    now = timezone.now()
+    now = clock.now()
     span = _span(search.day) or Span(now - timedelta(days=366), now + timedelta(days=1))
     return {
         "organisation": organisation_id,

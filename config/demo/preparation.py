@@ -14,6 +14,7 @@ from django.db import transaction
 from accounts import signup, standing, vault
 from accounts.models import Organisation, TOTPDevice, User
 from config.demo.cast import CUSTOMER, OTHER, STAFF, Customer, Person
+from relay import credentials
 from relay.models import Credential, Route, SendingDomain
 
 Facts = dict[str, Any]
@@ -109,15 +110,8 @@ def _route(organisation: Organisation, now: datetime) -> None:
 def _credential(organisation: Organisation, known: Facts, now: datetime) -> Facts:
     mine = Credential.objects.for_organisation(organisation.id).filter(revoked_at=None)
     if not known or not mine.filter(username=known["username"]).exists():
-        username, secret = secrets.token_hex(10), secrets.token_urlsafe(32)
-        Credential.objects.create(
-            organisation=organisation,
-            name="Demo",
-            username=username,
-            secret_hash=vault.keyed_hash("smtp-credential", secret.encode()),
-            created_at=now,
-        )
-        known = {"username": username, "password": secret}
+        issued = credentials.make(organisation.id, "Demo", now)
+        known = {"username": issued.credential.username, "password": issued.secret}
     return {
         "host": settings.SMTP_HOST,
         "port": settings.SMTP_PORT,

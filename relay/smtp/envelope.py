@@ -27,4 +27,3 @@ class Envelope:
     smtputf8: bool = False  # RFC 6531
     ret: str = ""  # "", "FULL" or "HDRS" (RFC 3461 §4.3)
     envid: str = ""  # as given, xtext not decoded
-    size: int = 0  # what the client declared with SIZE=, octets; 0 when it said nothing

@@ -376,7 +376,6 @@ class Conversation(Connection):
             smtputf8=given.smtputf8,
             ret=given.ret,
             envid=given.envid,
-            size=given.size,
         )
 
 

@@ -27,8 +27,8 @@ def equip(organisation: Organisation) -> None:
     """Everything that mail needs, but for the mail."""
     of = {"organisation": organisation, "created_at": build.NOW}
     with build.as_owner():
-        SendingDomain.objects.create(**of, name="due.dk", token="x", state="verified")
-        Route.objects.create(**of, name="Exchange", host="mail.due.dk")
+        SendingDomain.objects.create(**of, name="due.example", token="x", state="verified")
+        Route.objects.create(**of, name="Exchange", host="mail.due.example")
         Credential.objects.create(**of, name="Web shop", username="u", secret_hash=b"x")
 
 

@@ -18,6 +18,7 @@ from accounts.models import Organisation
 from accounts.tenancy import organisation_context
 from relay import log
 from relay.models import Attempt, Delivery, Message, QueuedDelivery
+from relay.retrying import retry_now
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -84,7 +85,7 @@ def test_another_organisation_sees_nothing(
             assert log.timeline(owner, made.id) is None
             assert log.waiting(owner) == ([], None)
             assert log.waiting_by_reason(owner) == {}
-            assert log.retry_now(owner, NOW) == 0
+            assert retry_now(owner, NOW) == 0
 
 
 def test_timeline_tells_every_attempt(organisation: Organisation) -> None:
@@ -148,8 +149,8 @@ def test_retry_now_leaves_what_is_in_hand(organisation: Organisation) -> None:
     with build.as_owner():
         QueuedDelivery.objects.filter(position=1).update(lease_owner=uuid4(), lease_expires_at=NOW)
     with organisation_context(organisation.id):
-        assert log.retry_now(organisation.id, NOW, made.id) == 1
-        assert log.retry_now(organisation.id, NOW) == 1
+        assert retry_now(organisation.id, NOW, made.id) == 1
+        assert retry_now(organisation.id, NOW) == 1
         due = QueuedDelivery.objects.for_organisation(organisation.id).filter(due_at=NOW)
         assert {row.message_id for row in due} == {made.id, other.id}
 

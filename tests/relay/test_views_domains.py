@@ -18,7 +18,9 @@ LIST, NEW = "/en/domains/", "/en/domains/new/"
 State, Reason = SendingDomain.State, SendingDomain.Reason
 
 
-def domain(organisation: Organisation, name: str = "due.dk", **fields: object) -> SendingDomain:
+def domain(
+    organisation: Organisation, name: str = "due.example", **fields: object
+) -> SendingDomain:
     with build.as_owner():
         return SendingDomain.objects.create(
             organisation=organisation, name=name, token="t" * 32, created_at=build.NOW, **fields
@@ -50,11 +52,11 @@ def test_empty_list_says_what_to_do(page: Client) -> None:
 @pytest.mark.parametrize(
     ("written", "kept"),
     [
-        ("due.dk", "due.dk"),
-        (" Due.DK ", "due.dk"),
-        ("mail.due.dk", "mail.due.dk"),
-        ("bøger.dk", "xn--bger-gra.dk"),
-        ("XN--BGER-GRA.dk", "xn--bger-gra.dk"),
+        ("due.example", "due.example"),
+        (" Due.EXAMPLE ", "due.example"),
+        ("mail.due.example", "mail.due.example"),
+        ("bøger.example", "xn--bger-gra.example"),
+        ("XN--BGER-GRA.example", "xn--bger-gra.example"),
         ("skovgaard.example", "skovgaard.example"),
     ],
 )
@@ -72,13 +74,13 @@ def test_name_is_kept_as_lower_case_a_label(page: Client, written: str, kept: st
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ("hej@due.dk", "That is not a domain name"),
-        ("https://due.dk", "That is not a domain name"),
+        ("hej@due.example", "That is not a domain name"),
+        ("https://due.example", "That is not a domain name"),
         ("due", "That is not a domain name"),
-        ("due.dk.", "That is not a domain name"),
+        ("due.example.", "That is not a domain name"),
         ("192.0.2.1", "That is not a domain name"),
-        ("xn--a.dk", "That is not a domain name"),
-        ("due_hus.dk", "That is not a domain name"),
+        ("xn--a.example", "That is not a domain name"),
+        ("due_hus.example", "That is not a domain name"),
         ("co.uk", "belongs to nobody"),
         ("github.io", "belongs to nobody"),
         ("", "This field is required"),
@@ -94,7 +96,7 @@ def test_what_is_no_domain_is_refused_with_a_way_on(page: Client, written: str, 
 
 def test_domain_is_added_once(page: Client, organisation: Organisation) -> None:
     domain(organisation)
-    assert "in your list already" in page.post(NEW, {"name": "due.dk"}).text
+    assert "in your list already" in page.post(NEW, {"name": "due.example"}).text
 
 
 def test_check_now_proves_and_is_recorded(
@@ -185,7 +187,7 @@ def test_removing_shows_what_goes_and_asks(page: Client, organisation: Organisat
     row = domain(organisation)
     with build.as_owner():
         Route.objects.create(
-            organisation=organisation, name="own", host="mail.due.dk", domain=row,
+            organisation=organisation, name="own", host="mail.due.example", domain=row,
             created_at=build.NOW,
         )  # fmt: skip
     path = f"{LIST}{row.id}/remove/"
@@ -207,7 +209,7 @@ def test_another_organisation_gets_what_a_missing_id_gets(
             absent = method(f"{LIST}{carl.id}/{tail}")
             assert found.status_code == absent.status_code
             assert found.status_code in (404, 405)
-    assert "due.dk" not in client.get(LIST).text
+    assert "due.example" not in client.get(LIST).text
     with build.as_owner():
         row.refresh_from_db()
     assert row.checked_at is None
@@ -229,6 +231,6 @@ def test_list_takes_the_same_queries_however_long(
 ) -> None:
     for count in (1, 30):
         for number in range(count):
-            domain(organisation, f"d{count}-{number}.dk")
+            domain(organisation, f"d{count}-{number}.example")
         with django_assert_num_queries(18):
-            assert f"d{count}-0.dk" in page.get(LIST).text
+            assert f"d{count}-0.example" in page.get(LIST).text

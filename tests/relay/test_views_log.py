@@ -240,14 +240,14 @@ def test_timeline_tells_what_happened_from_first_to_last(
 ) -> None:
     made = message(organisation, "erik@modtager.example")
     attempt(
-        made, 1, "retry", remote_host="mail.due.dk", remote_address="192.0.2.7", code=451,
+        made, 1, "retry", remote_host="mail.due.example", remote_address="192.0.2.7", code=451,
         tls_version="TLSv1.3", tls_cipher="TLS_AES_256_GCM_SHA384", tls_verified=True,
         reply="4.7.1 greylisted <script>alert(1)</script>",
     )  # fmt: skip
     text = page.get(f"{LOG}{made.id}/").text
     for words in (
         "Try 1: put off",
-        "mail.due.dk",
+        "mail.due.example",
         "TLSv1.3, TLS_AES_256_GCM_SHA384; certificate checked",
         "451 4.7.1 greylisted &lt;script&gt;",
         "The mail server asked to try later",

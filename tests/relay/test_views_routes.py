@@ -29,13 +29,17 @@ pytestmark = pytest.mark.django_db
 LIST, NEW = "/en/routes/", "/en/routes/new/"
 SECRET = "hemmelig-42-på-dansk"
 FIELDS = {
-    "name": "Exchange", "host": "mail.due.dk", "port": 587, "security": "starttls",
+    "name": "Exchange", "host": "mail.due.example", "port": 587, "security": "starttls",
     "username": "brevdue", "secret": SECRET, "priority": 10, "concurrency": 10,
 }  # fmt: skip
 
 
 def route(organisation: Organisation, **fields: Any) -> Route:
-    values: dict[str, Any] = {"name": "Exchange", "host": "mail.due.dk", "created_at": build.NOW}
+    values: dict[str, Any] = {
+        "name": "Exchange",
+        "host": "mail.due.example",
+        "created_at": build.NOW,
+    }
     with build.as_owner():
         return Route.objects.create(organisation=organisation, **values | fields)
 
@@ -94,8 +98,8 @@ def test_secret_goes_in_sealed_and_never_comes_out(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"host": "mail.due.dk:587"}, "That is not a server name"),
-        ({"host": "https://mail.due.dk"}, "That is not a server name"),
+        ({"host": "mail.due.example:587"}, "That is not a server name"),
+        ({"host": "https://mail.due.example"}, "That is not a server name"),
         ({"host": "mail"}, "That is not a server name"),
         ({"port": 22}, "port 25, 465, 587 or 2525 only"),
         ({"security": "none"}, "over a checked connection only"),
@@ -118,8 +122,8 @@ def test_what_cannot_work_is_refused_with_a_way_on(
 @pytest.mark.parametrize(
     ("written", "kept"),
     [
-        ("Mail.Due.DK.", "mail.due.dk"),
-        ("bøger.dk", "xn--bger-gra.dk"),
+        ("Mail.Due.EXAMPLE.", "mail.due.example"),
+        ("bøger.example", "xn--bger-gra.example"),
         ("2001:DB8::1", "2001:db8::1"),
     ],
 )
@@ -133,10 +137,10 @@ def test_domain_of_another_organisation_cannot_be_served(
 ) -> None:
     with build.as_owner():
         theirs = SendingDomain.objects.create(
-            organisation=other_organisation, name="andet.dk", token="x", created_at=build.NOW
+            organisation=other_organisation, name="andet.example", token="x", created_at=build.NOW
         )
     assert "Select a valid choice" in page.post(NEW, FIELDS | {"domain": theirs.id}).text
-    assert "andet.dk" not in page.get(NEW).text
+    assert "andet.example" not in page.get(NEW).text
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,7 @@ def test_domain_of_another_organisation_cannot_be_served(
         ({"security": "tls"}, 2),
         ({"username": "another"}, 2),
         ({"secret": "new"}, 2),
-        ({"host": "mail2.due.dk", "secret": "new"}, 2),
+        ({"host": "mail2.due.example", "secret": "new"}, 2),
     ],
 )
 def test_change_of_how_to_connect_raises_the_version(
@@ -168,7 +172,7 @@ def test_kept_secret_is_not_sent_to_another_server(
     row = signs_in(organisation)
     response = page.post(f"{LIST}{row.id}/edit/", FIELDS | {"secret": "", "host": "evil.example"})
     assert "so it is not sent to another one" in response.text
-    assert stored().host == "mail.due.dk"
+    assert stored().host == "mail.due.example"
     assert acts() == []
 
 
@@ -332,7 +336,7 @@ def test_another_organisation_gets_what_a_missing_id_gets(
             found, absent = method(f"{LIST}{row.id}/{tail}"), method(f"{LIST}{carl.id}/{tail}")
             assert found.status_code == absent.status_code
             assert found.status_code in (404, 405)
-    assert "mail.due.dk" not in client.get(LIST).text
+    assert "mail.due.example" not in client.get(LIST).text
     assert (stored().paused_at, acts()) == (None, [])
 
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts import clock
 from config.demo.journey import Journey, travel
 from config.demo.preparation import prepare
 from config.stack.state import write_private
@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         known = _known()
-        facts = known | prepare(known, datetime.now(UTC))
+        facts = known | prepare(known, clock.now())
         write_private(FACTS, json.dumps(facts, indent=1) + "\n")
 
 

@@ -58,7 +58,7 @@ def test_envelope_keeps_what_the_client_said(server, client):
             Recipient("Jørgen@blåbær.example", "NEVER", "rfc822;Erik@x.example"),
             Recipient("erik@other.example"),
         ),
-        body="8BITMIME", smtputf8=True, ret="HDRS", envid="Ab+2Bc", size=120,
+        body="8BITMIME", smtputf8=True, ret="HDRS", envid="Ab+2Bc",
     )  # fmt: skip
 
 
