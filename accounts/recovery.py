@@ -16,6 +16,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, clock, emails, limits, links, signin, vault
+from accounts.addresses import normalised
 from accounts.models import User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
@@ -37,7 +38,7 @@ def request_reset(email: str, *, address: str) -> None:
 
     The same work is done when it has none, and undone. Raises limits.TooMany.
     """
-    email = email.strip().lower()
+    email = normalised(email)
     limits.check_address(limits.MAIL_FROM_ADDRESS, address)
     limits.check(limits.MAIL_TO_PERSON, email)
     user = signin.find_person(email)

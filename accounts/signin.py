@@ -8,7 +8,7 @@ from functools import lru_cache
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.contrib.auth import login, logout
+from django.contrib.auth import login
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, clock, emails, limits, stepup, vault
+from accounts.addresses import normalised
 from accounts.models import Session, TOTPDevice, User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
@@ -38,7 +39,7 @@ def authenticate(email: str, password: str, *, address: str) -> User:
     the same Argon2 work as a known one.
     """
     limits.check_address(limits.SIGN_IN_ADDRESS, address)
-    limits.check(limits.SIGN_IN_PERSON, email.strip().lower())
+    limits.check(limits.SIGN_IN_PERSON, normalised(email))
     user = find_person(email)
     if not _is_password_of(user, password):
         raise SignInRefused
@@ -57,7 +58,7 @@ def find_person(email: str) -> User | None:
 def person_for_email(email: str) -> UUID | None:
     """Return the id of the person with this address, before any context is open."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT accounts_person_for_email(%s)", [email.strip()])
+        cursor.execute("SELECT accounts_person_for_email(%s)", [normalised(email)])
         found: UUID | None = cursor.fetchone()[0]
     return found
 
@@ -91,10 +92,6 @@ def sign_in(request: HttpRequest, user: User) -> None:
         if not is_first and not _is_known_browser(request, user):
             emails.new_browser(user, clock.now())
         audit.record_installation(user, "person.signed-in", user)
-
-
-def sign_out(request: HttpRequest) -> None:
-    logout(request)
 
 
 def end_sessions(user_id: UUID, *, keep: str | None = None) -> int:

@@ -21,6 +21,7 @@ from stdnum import get_cc_module
 from stdnum.exceptions import ValidationError as NumberFault
 
 from accounts import audit, clock, emails, limits, links, vault
+from accounts.addresses import normalised
 from accounts.models import Membership, Organisation, OrganisationKey, Role, User
 from accounts.passwords import FIRST_SIGN_IN_GROUPS, new_code
 from accounts.refusals import Refused
@@ -94,7 +95,7 @@ def sign_up(details: SignUp, *, address: str) -> None:
 
     `address` is the network address of the client. Raises limits.TooMany.
     """
-    email = details.email.strip().lower()
+    email = normalised(details.email)
     limits.check_address(limits.MAIL_FROM_ADDRESS, address)
     limits.check(limits.MAIL_TO_PERSON, email)
     token = links.make(LINK_PURPOSE, asdict(details), clock.now() + LINK_LIFETIME)

@@ -17,6 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, clock, emails, limits, links, signin, vault
+from accounts.addresses import normalised
 from accounts.expiry import INVITATION_DAYS
 from accounts.models import Invitation, Membership, Role, User
 from accounts.refusals import NotAllowed, Refused
@@ -49,7 +50,7 @@ class FoundInvitation:
 def invite(email: str, role: Role, *, by: Membership) -> Invitation:
     """Mail an invitation, in place of an older one. Raises NotAllowed, AlreadyMember, TooMany."""
     _demand_manager(by, role)
-    email = email.strip().lower()
+    email = normalised(email)
     if _members(by.organisation_id).filter(user__email=email).exists():
         raise AlreadyMember
     limits.check(limits.INVITATIONS, str(by.organisation_id))
@@ -123,9 +124,10 @@ def approve(membership: Membership, *, by: Membership) -> None:
     """Let a person in who took up an invitation. Raises NotAllowed."""
     _demand_owner(by, membership)
     with organisation_context(by.organisation_id, person_id=by.user_id):
-        membership.approved_at = clock.now()
-        membership.approved_by = by.user
-        membership.save(update_fields=["approved_at", "approved_by"])
+        # One of two clicks at the same time lets the person in; the other changes nothing.
+        waiting = _members(by.organisation_id).filter(pk=membership.pk, approved_at=None)
+        if not waiting.update(approved_at=clock.now(), approved_by=by.user):
+            return
         emails.membership_approved(membership)
         audit.record(by.user, "membership.approved", membership)
 

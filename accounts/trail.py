@@ -19,11 +19,9 @@ PAGE_LENGTH = 50
 
 # The second half of an act's name; the first half is the kind of row, named by its model.
 DEEDS: dict[str, str | Promise] = {
-    "accepted": gettext_lazy("accepted"),
     "approved": gettext_lazy("approved"),
     "changed": gettext_lazy("changed"),
     "created": gettext_lazy("created"),
-    "deleted": gettext_lazy("deleted"),
     "ended": gettext_lazy("ended"),
     "failing": gettext_lazy("proof gone missing"),
     "founded": gettext_lazy("founded"),

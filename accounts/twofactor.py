@@ -22,8 +22,9 @@ from django.utils.translation import gettext as _text
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, clock, emails, limits, signin, stepup, vault
+from accounts.access import current_person
 from accounts.models import BackupCode, BackupCodeDevice, Membership, TOTPDevice, User
-from accounts.models.devices import code_hash, matching_step
+from accounts.models.devices import code_hash, matching_step, totp_purpose
 from accounts.passwords import new_code
 from accounts.refusals import Refused
 
@@ -65,7 +66,7 @@ def enrolment(request: HttpRequest) -> Enrolment:
 
     Until then it is only in the session, sealed: an app that works is not touched.
     """
-    user = _person(request)
+    user = current_person(request)
     if has_device(user):
         stepup.demand(request)
     secret = _pending(request)
@@ -81,7 +82,7 @@ def confirm(request: HttpRequest, token: str) -> list[str]:
 
     Raises WrongToken, limits.TooMany, StepUpNeeded.
     """
-    user = _person(request)
+    user = current_person(request)
     if has_device(user):
         stepup.demand(request)
     limits.check(limits.SECOND_FACTOR, str(user.id))
@@ -103,23 +104,23 @@ def verify(request: HttpRequest, token: str) -> None:
 
     Raises WrongToken, limits.TooMany.
     """
-    device = _check(_person(request), token)
+    device = _check(current_person(request), token)
     _accept(request, device)
-    audit.record_installation(_person(request), "second-factor.verified", device)
+    audit.record_installation(current_person(request), "second-factor.verified", device)
 
 
 def new_backup_codes(request: HttpRequest) -> list[str]:
     """Return fresh codes and void the old ones. Raises StepUpNeeded."""
     stepup.demand(request)
     with transaction.atomic():
-        codes = _replace_codes(_person(request))
-        _tell(_person(request), "codes")
+        codes = _replace_codes(current_person(request))
+        _tell(current_person(request), "codes")
     return codes
 
 
 def remove(request: HttpRequest) -> None:
     """Do without a second factor. Raises StepUpNeeded, SecondFactorRequired."""
-    user = _person(request)
+    user = current_person(request)
     if is_required(user):
         raise SecondFactorRequired
     stepup.demand(request)
@@ -141,21 +142,12 @@ def step_up(request: HttpRequest, *, password: str = "", token: str = "") -> Non
 
     Raises WrongToken, signin.SignInRefused, limits.TooMany.
     """
-    user = _person(request)
+    user = current_person(request)
     if has_device(user):
         _check(user, token)
     else:
         signin.check_own_password(user, password)
     stepup.note(request)
-
-
-def stepped_up(request: HttpRequest) -> bool:
-    return stepup.is_fresh(request)
-
-
-def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
 
 
 def _app(user: User) -> TOTPDevice | None:
@@ -183,7 +175,7 @@ def _replace_app(user: User, secret: bytes, step: int) -> TOTPDevice:
     device: TOTPDevice = TOTPDevice.objects.create(
         user=user,
         name=_text("Authenticator app"),
-        sealed_key=vault.seal(f"totp|{user.id}", secret),
+        sealed_key=vault.seal(totp_purpose(user.id), secret),
         last_step=step,
         created_at=clock.now(),
     )
@@ -212,7 +204,7 @@ def _pending(request: HttpRequest) -> bytes | None:
     if not sealed:
         return None
     try:
-        return vault.unseal(_pending_purpose(_person(request)), base64.b64decode(sealed))
+        return vault.unseal(_pending_purpose(current_person(request)), base64.b64decode(sealed))
     except (vault.VaultError, binascii.Error):
         return None
 

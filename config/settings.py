@@ -88,9 +88,12 @@ DATABASE_VARIABLES = {
     "duty": "DUTY_DATABASE_URL",
     "backup": "BACKUP_DATABASE_URL",
 }
-DATABASES = {"default": env.db_url(DATABASE_VARIABLES[DATABASE_ROLE])}
-DATABASES["default"]["CONN_MAX_AGE"] = 60
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Beat and the development mailbox connect as nobody (role `none`).
+DATABASES = {}
+if DATABASE_ROLE != "none":
+    DATABASES["default"] = env.db_url(DATABASE_VARIABLES[DATABASE_ROLE])
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis wakes and paces; nothing is lost with it.

@@ -29,7 +29,7 @@ class CreateDailyPartitioned(CreateModel):
         model = apps.get_model(app_label, self.name)
         sql, params = schema_editor.table_sql(model)
         schema_editor.execute(f"{sql} PARTITION BY RANGE (accepted_at)", params or None)
-        schema_editor.deferred_sql.extend(schema_editor._model_indexes_sql(model))  # type: ignore[attr-defined]
+        schema_editor.deferred_sql.extend(schema_editor._model_indexes_sql(model))  # type: ignore[attr-defined] # private
 
 
 # Days that exist beforehand: mail is accepted through an outage of the upkeep.

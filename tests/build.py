@@ -18,6 +18,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from accounts import models, vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
+from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
 from relay.models import (
     Attempt,
@@ -79,7 +80,10 @@ def second_factor(user: User) -> bytes:
     secret = secrets.token_bytes(20)
     with as_owner():
         models.TOTPDevice.objects.create(
-            user=user, name="app", sealed_key=vault.seal(f"totp|{user.id}", secret), created_at=NOW
+            user=user,
+            name="app",
+            sealed_key=vault.seal(totp_purpose(user.id), secret),
+            created_at=NOW,
         )
     return secret
 

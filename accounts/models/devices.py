@@ -28,13 +28,18 @@ def matching_step(secret: bytes, token: str) -> int | None:
     return int(totp.t()) if totp.verify(int(digits), tolerance=TOLERANCE_STEPS) else None
 
 
+def totp_purpose(user_id: UUID) -> str:
+    """Return what an app's key is sealed for; AccountsConfig.sealed_columns names the same."""
+    return f"totp|{user_id}"
+
+
 def code_hash(user_id: UUID, code: str) -> bytes:
     """Return what is kept of a backup code, however the person spaced or capitalised it."""
     letters = "".join(character for character in code.lower() if character.isalnum())
     return vault.keyed_hash("backup-code", user_id.bytes + letters.encode())
 
 
-class TOTPDevice(Device):  # type: ignore[misc]
+class TOTPDevice(Device):  # type: ignore[misc] # django-otp has no types
     """A time-based one-time password generator; its key is sealed by the vault."""
 
     sealed_key = models.BinaryField()
@@ -53,7 +58,7 @@ class TOTPDevice(Device):  # type: ignore[misc]
 
     def verify_token(self, token: str) -> bool:
         """Return whether the value is good now; it is used up by that. Counts no failures."""
-        secret = vault.unseal(f"totp|{self.user_id}", self.sealed_key)
+        secret = vault.unseal(totp_purpose(self.user_id), self.sealed_key)
         step = matching_step(secret, token)
         # The condition and the change are one statement: of two uses at once only one succeeds.
         if step is None:
@@ -63,7 +68,7 @@ class TOTPDevice(Device):  # type: ignore[misc]
         return used_up == 1
 
 
-class BackupCodeDevice(Device):  # type: ignore[misc]
+class BackupCodeDevice(Device):  # type: ignore[misc] # django-otp has no types
     """The person's one-time backup codes; only their keyed hashes are kept."""
 
     created_at = models.DateTimeField()

@@ -17,11 +17,12 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import override
 from django.views.decorators.http import require_http_methods
 
+from accounts import stepup
 from accounts.access import View, current_person
 from accounts.limits import TooMany
 from accounts.middleware import ONWARD_KEY
 from accounts.refusals import NotAllowed, Refused
-from accounts.twofactor import has_device, stepped_up
+from accounts.twofactor import has_device
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -96,7 +97,7 @@ def step_up_required(view: View) -> View:
         person = current_person(request)
         if has_device(person) and not person.is_verified():  # type: ignore[attr-defined]
             return redirect("accounts:second-factor")
-        if not stepped_up(request):
+        if not stepup.is_fresh(request):
             asked = urlencode({"next": request.path})
             return redirect(f"{resolve_url('accounts:step-up')}?{asked}")
         return view(request, *args, **kwargs)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -50,6 +51,6 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect("home")
     if request.method == "POST":
-        signin.sign_out(request)
+        logout(request)
         return redirect("home")
     return render(request, "accounts/sign_out.html")

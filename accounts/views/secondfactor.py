@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import twofactor
 from accounts.access import before_second_factor, current_person, person_required
@@ -32,6 +33,7 @@ ENROL = "accounts/second_factor_enrol.html"
 @before_second_factor
 @person_required
 @never_cache
+@sensitive_post_parameters("token")
 def second_factor(request: HttpRequest) -> HttpResponse:
     """Ask for the second factor at sign-in: a value from the app, or a backup code."""
     if not _waits(request):
@@ -56,6 +58,7 @@ def _waits(request: HttpRequest) -> bool:
 @before_second_factor
 @person_required
 @never_cache
+@sensitive_post_parameters("password", "token")
 def step_up(request: HttpRequest) -> HttpResponse:
     """Ask again for the second factor, or for the password of a person who has none."""
     remember_destination(request)
@@ -76,6 +79,7 @@ def step_up(request: HttpRequest) -> HttpResponse:
 @before_second_factor
 @person_required
 @never_cache
+@sensitive_post_parameters("token")
 @step_up_required
 def second_factor_enrol(request: HttpRequest) -> HttpResponse:
     """Set up an authenticator app, the first or a new one in place of the old."""

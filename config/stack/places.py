@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from config.stack.failure import StackError
 
@@ -43,7 +44,8 @@ class Account:
         """Whether the kernel lets this account enter a directory (or, with -r, read a file)."""
         command = ["test", flag, str(path)]
         # cwd: the account may not be able to stand where the launcher stands.
-        return subprocess.run(command, cwd="/", **self.popen_options()).returncode == 0  # type: ignore[call-overload,no-any-return]
+        options: dict[str, Any] = dict(self.popen_options())
+        return subprocess.run(command, cwd="/", **options).returncode == 0
 
 
 def engine_account() -> Account:

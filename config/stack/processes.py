@@ -18,7 +18,10 @@ from config.stack.places import ROOT
 
 # Marks our processes, so that a later launcher recognises what a killed one left.
 MARK = "BREVDUE_STACK"
-MAILBOX = "KEYRING_URL= python manage.py mailbox"
+MAILBOX = (
+    "KEYRING_URL= DATABASE_ROLE=none DATABASE_URL= WEB_DATABASE_URL= RELAY_DATABASE_URL= "
+    "DUTY_DATABASE_URL= BACKUP_DATABASE_URL= python manage.py mailbox"
+)
 
 
 class _Signals:
@@ -42,7 +45,7 @@ def _send(call: Any, pid: int, number: signal.Signals) -> None:
         return
 
 
-class _TiedProcess(Process):  # type: ignore[misc]
+class _TiedProcess(Process):  # type: ignore[misc] # honcho has no types
     """A process that the kernel ends when honcho's reader of its output is gone."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -60,7 +63,7 @@ class _TiedProcess(Process):  # type: ignore[misc]
         return Popen(command, preexec_fn=die_with_parent(signal.SIGTERM), **options)
 
 
-class _TiedManager(Manager):  # type: ignore[misc]
+class _TiedManager(Manager):  # type: ignore[misc] # honcho has no types
     def __init__(self) -> None:
         super().__init__()
         self._procmgr = _Signals()

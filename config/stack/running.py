@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from honcho.environ import parse
 
@@ -50,7 +51,7 @@ class Stack:
     engines: Engines
     manager: subprocess.Popen[bytes] | None = None
 
-    def startembedded_engines(self) -> None:
+    def start_engines(self) -> None:
         self.engines.start()
         settings = {**development_settings(self.ports), **self.engines.environment()}
         settings |= private_places(VAR, self.engines.state, self.environment)
@@ -62,9 +63,11 @@ class Stack:
 
     def manage(self, *arguments: str, quiet: bool = False) -> bool:
         """Run a command of manage.py to its end; quiet shows its words only when it fails."""
-        sink = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
+        sink: dict[str, Any] = (
+            {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
+        )
         command = [sys.executable, "manage.py", *arguments]
-        answer = subprocess.run(command, cwd=ROOT, env=self.environment, text=True, **sink)  # type: ignore[call-overload]
+        answer = subprocess.run(command, cwd=ROOT, env=self.environment, text=True, **sink)
         if quiet and answer.returncode != 0:
             raise StackError(f"manage.py {' '.join(arguments)} failed:\n{answer.stdout}")
         return bool(answer.returncode == 0)
@@ -127,7 +130,7 @@ def _hold(progress: Progress, *, stay: bool) -> int:
 
 def _show(stack: Stack, progress: Progress, *, stay: bool) -> int:
     with progress.step("Starting PostgreSQL and Valkey"):
-        stack.startembedded_engines()
+        stack.start_engines()
     with progress.step("Migrating the database"):
         stack.manage("migrate", "--verbosity=0", quiet=True)
     # Later starts have their data: the mail server need not wait until it has been looked over.

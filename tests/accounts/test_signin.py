@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import SESSION_KEY, logout
 from django.db import connection
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
@@ -29,6 +29,11 @@ def _authenticate(email: str = "anna@due.example", password: str = build.PASSWOR
 def test_person_signs_in_by_address_and_password(anna: User) -> None:
     assert _authenticate() == anna
     assert _authenticate(" Anna@DUE.example ") == anna
+
+
+def test_capitals_beyond_ascii_are_the_same_address(db: None) -> None:
+    person = build.person("Erik", "Bøger")
+    assert _authenticate("Erik@BØGER.example") == person
 
 
 @pytest.fixture
@@ -176,5 +181,5 @@ def test_sign_out_ends_the_session(anna: User, browser: Browser) -> None:
     signin.sign_in(request, anna)
     request.session.save()
     with person_context(anna.id):
-        signin.sign_out(request)
+        logout(request)
     assert not Session.objects.exists()

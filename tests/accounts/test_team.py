@@ -175,6 +175,15 @@ class TestMembers:
         with pytest.raises(NotAllowed):
             team.refuse(waiting, by=owner)
 
+    def test_second_click_lets_nobody_in_again(
+        self, owner: Membership, waiting: Membership
+    ) -> None:
+        seen_before = Membership.objects.get(pk=waiting.pk)
+        team.approve(waiting, by=owner)
+        letters_sent, events = len(letters()), AuditEvent.objects.count()
+        team.approve(seen_before, by=owner)
+        assert (len(letters()), AuditEvent.objects.count()) == (letters_sent, events)
+
     def test_owner_refuses(self, owner: Membership, waiting: Membership) -> None:
         team.refuse(waiting, by=owner)
         assert not Membership.objects.filter(user_id=waiting.user_id).exists()

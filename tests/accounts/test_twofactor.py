@@ -252,12 +252,12 @@ class TestStepUp:
         request = browser(anna)
         with pytest.raises(signin.SignInRefused):
             twofactor.step_up(request, password="forkert")
-        assert not twofactor.stepped_up(request)
+        assert not stepup.is_fresh(request)
         twofactor.step_up(request, password=build.PASSWORD)
         clock.forward(minutes=9, seconds=59)
-        assert twofactor.stepped_up(request)
+        assert stepup.is_fresh(request)
         clock.forward(seconds=1)
-        assert not twofactor.stepped_up(request)
+        assert not stepup.is_fresh(request)
 
     def test_password_is_not_enough_with_a_second_factor(
         self, anna: User, browser: Browser, clock: Clock
@@ -267,18 +267,18 @@ class TestStepUp:
         with pytest.raises(twofactor.WrongToken):
             twofactor.step_up(request, password=build.PASSWORD)
         twofactor.step_up(request, token=value(secret, clock))
-        assert twofactor.stepped_up(request)
+        assert stepup.is_fresh(request)
 
     def test_sign_in_counts_only_without_second_factor(
         self, anna: User, dorte: User, browser: Browser, clock: Clock
     ) -> None:
         request = browser()
         signin.sign_in(request, anna)
-        assert twofactor.stepped_up(request)
+        assert stepup.is_fresh(request)
         build.second_factor(dorte)
         request = browser()
         signin.sign_in(request, dorte)
-        assert not twofactor.stepped_up(request)
+        assert not stepup.is_fresh(request)
 
 
 def test_value_of_the_standard(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:

@@ -139,6 +139,20 @@ def test_who_has_no_factor_has_nothing_to_renew_or_remove(organisation: Organisa
         assert leads_to(client.get(at(name)), "accounts:security")
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("accounts:second-factor", "token"),
+        ("accounts:second-factor-enrol", "token"),
+        ("accounts:step-up", "token"),
+        ("accounts:step-up", "password"),
+    ],
+)
+def test_codes_and_passwords_stay_out_of_error_reports(anna: User, name: str, field: str):
+    response: Any = visit(anna).post(at(name), {field: "x"})
+    assert field in response.wsgi_request.sensitive_post_parameters
+
+
 def test_proof_tries_are_limited(organisation: Organisation, anna: User):
     client = visit(anna)
     for _ in range(10):

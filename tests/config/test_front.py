@@ -62,16 +62,15 @@ def test_ready_names_its_parts(client: Client):
         "ready": True,
         "database": True,
         "broker": True,
-        "queue": True,
         "queue_age_seconds": 0,
     }
 
 
-def test_ready_sees_standing_mail_of_every_tenant(client: Client, everything: None):
+def test_old_mail_is_told_and_leaves_the_portal_ready(client: Client, everything: None):
     with build.as_owner(), connection.cursor() as cursor:
         cursor.execute("UPDATE relay_queueddelivery SET due_at = now() - interval '1 hour'")
     response = client.get("/readyz")
-    assert response.status_code == 503
+    assert (response.status_code, response.json()["ready"]) == (200, True)
     assert response.json()["queue_age_seconds"] >= 3600
 
 

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The one form in which a person's e-mail address is kept, looked up and counted."""
+
+from __future__ import annotations
+
+
+def normalised(email: str) -> str:
+    """Return an address as the name to sign in with: trimmed, in lower case.
+
+    The database's own lower() may know ASCII alone (the C locale), so it is never relied on.
+    """
+    return email.strip().lower()

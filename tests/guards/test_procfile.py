@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Each process is given the one database login that it needs, and hour keys only where mail is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from honcho.environ import parse_procfile
+
+from config.settings import BASE_DIR, DATABASE_VARIABLES
+from config.stack import processes
+
+COMMANDS = {
+    **parse_procfile((BASE_DIR / "Procfile").read_text()).processes,
+    "mailbox": processes.MAILBOX,
+}
+ROLES = {"web": "web", "smtp": "relay", "delivery": "relay", "worker": "duty"}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_process_gets_its_own_login_alone(name: str) -> None:
+    given = dict(re.findall(r"([A-Z_]+)=(\S*)", COMMANDS[name]))
+    role = ROLES.get(name, "none")
+    assert given["DATABASE_ROLE"] == role
+    others = set(DATABASE_VARIABLES.values()) - {DATABASE_VARIABLES.get(role)}
+    assert {variable for variable, value in given.items() if not value} >= others
+    assert ("KEYRING_URL" in given) == (role != "relay")
