@@ -125,7 +125,7 @@ def check_password_rule(**kwargs: Any) -> list[Error]:
         return []
     return [
         Error(
-            f"PASSWORD_LENGTH is below {PASSWORD_FLOOR_LENGTH}, which the agreement promises.",
+            f"PASSWORD_LENGTH is below {PASSWORD_FLOOR_LENGTH}, the least that may be asked for.",
             hint="Ask for more characters.",
             id="accounts.E005",
         )

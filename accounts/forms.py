@@ -22,11 +22,11 @@ from accounts.signup import check_vat_number
 EMAIL_LENGTH = 254
 
 ROLE_MEANINGS = {
-    Role.OWNER: _("Owner – everything, also signing agreements and closing the account"),
-    Role.ADMIN: _("Administrator – everything but signing, transferring and closing"),
+    Role.OWNER: _("Owner – everything, also letting people in"),
+    Role.ADMIN: _("Administrator – everything but letting people in"),
     Role.DEVELOPER: _("Developer – credentials, domains, routes and the queue"),
     Role.VIEWER: _("Viewer – reads everything, with addresses masked"),
-    Role.PRIVACY: _("Privacy – requests about personal data, recipients and agreements"),
+    Role.PRIVACY: _("Privacy – the audit trail and the team"),
 }
 
 
@@ -67,7 +67,7 @@ class PersonForm(forms.Form):
     title = _text(
         _("Title"),
         100,
-        _("Your position, if it should stand on letters and agreements."),
+        _("Your position, if it should stand beside your name."),
         fill="organization-title",
         required=False,
     )
@@ -81,12 +81,12 @@ class PersonForm(forms.Form):
 
 
 class CompanyForm(forms.Form):
-    """What is asked about an organisation: what the agreement with it must say."""
+    """What is asked about an organisation: who it is."""
 
     name = _text(
         _("Company or association"),
         200,
-        _("The data controller: the agreement about your mail is made with it."),
+        _("The data controller: the mail that is sent is its own."),
         fill="organization",
     )
     country = forms.ChoiceField(
@@ -99,14 +99,14 @@ class CompanyForm(forms.Form):
     vat_number = _text(
         _("CVR or VAT number"),
         20,
-        _("Says exactly which company the agreement binds. Leave it empty if you have none."),
+        _("Says exactly which company it is. Leave it empty if you have none."),
         fill="off",
         required=False,
     )
     address = _text(
         _("Address"),
         200,
-        _("Stands in the agreement; it can wait until you sign one."),
+        _("Where the company is; it can wait."),
         fill="street-address",
         required=False,
     )

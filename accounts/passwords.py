@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 if TYPE_CHECKING:
     from accounts.models import User
 
-# The agreement promises these; an operator may ask for more, never for less.
+# The least that is promised; an operator may ask for more, never for less.
 PASSWORD_FLOOR_LENGTH = 8
 PASSWORD_FLOOR_DIGITS = 2
 

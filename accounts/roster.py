@@ -9,9 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from accounts.models import Invitation, Membership, Role
-
-# Who looks after the team; the others see names and roles, not addresses.
-KEEPERS = frozenset({Role.OWNER, Role.ADMIN})
+from accounts.models.organisations import KEEPERS
 
 
 def members(organisation_id: UUID) -> QuerySet[Membership]:

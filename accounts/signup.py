@@ -47,7 +47,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Company:
-    company: str
+    name: str
     address: str = ""
     postcode: str = ""
     city: str = ""
@@ -177,7 +177,7 @@ def _found(organisation_id: UUID, user: User, company: Company) -> Organisation:
     now = clock.now()
     organisation = Organisation.objects.create(
         id=organisation_id,
-        name=company.company,
+        name=company.name,
         address=company.address,
         postcode=company.postcode,
         city=company.city,

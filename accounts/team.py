@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, clock, emails, limits, links, signin, vault
+from accounts import audit, clock, emails, limits, links, roster, signin, vault
 from accounts.addresses import normalised
 from accounts.expiry import INVITATION_DAYS
 from accounts.models import Invitation, Membership, Role, User
@@ -174,18 +174,16 @@ def remove(membership: Membership, *, by: Membership) -> None:
 def _demand_manager(
     by: Membership, *roles: Role, of: Membership | Invitation | None = None
 ) -> None:
-    """An administrator manages everybody but owners."""
-    allowed = (Role.OWNER,) if Role.OWNER in roles else (Role.OWNER, Role.ADMIN)
-    _demand(by, allowed, of)
+    _demand(by, all(roster.manages(by.role, role) for role in roles), of)
 
 
 def _demand_owner(by: Membership, of: Membership) -> None:
-    _demand(by, (Role.OWNER,), of)
+    _demand(by, by.role == Role.OWNER, of)
 
 
-def _demand(by: Membership, roles: tuple[Role, ...], of: Membership | Invitation | None) -> None:
+def _demand(by: Membership, allowed: bool, of: Membership | Invitation | None) -> None:
     elsewhere = of is not None and of.organisation_id != by.organisation_id
-    if by.role not in roles or by.approved_at is None or elsewhere:
+    if not allowed or by.approved_at is None or elsewhere:
         raise NotAllowed
 
 

@@ -68,7 +68,7 @@ def _enter(organisation: str, person: str) -> tuple[str, str]:
 
 class TenantQuerySet(models.QuerySet[Row]):
     def for_organisation(self, organisation_id: UUID) -> Self:
-        """Return only the organisation's rows: the one way to reach them."""
+        """Return only the organisation's rows; the database hides the others as well."""
         return self.filter(organisation_id=organisation_id)
 
 

@@ -11,11 +11,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Role
+from accounts.models.organisations import KEEPERS, READERS
 
 EVERYONE = frozenset(Role)
-KEEPERS = frozenset({Role.OWNER, Role.ADMIN})
-BUILDERS = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER})
-READERS = BUILDERS | {Role.VIEWER}
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,12 @@ class Role(models.TextChoices):
     PRIVACY = "privacy", _("privacy")
 
 
+# Who looks after the organisation, who may change how its mail is sent, and who may look at it.
+KEEPERS = frozenset({Role.OWNER, Role.ADMIN})
+BUILDERS = KEEPERS | {Role.DEVELOPER}
+READERS = BUILDERS | {Role.VIEWER}
+
+
 class Membership(TenantModel):
     """A person in an organisation; `approved_at` is empty until an owner has let them in."""
 

@@ -39,8 +39,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 
 
 def _details(form: SignUpForm) -> SignUp:
-    values = dict(form.cleaned_data)
-    return SignUp(company=values.pop("name"), language=get_language() or "da", **values)
+    return SignUp(language=get_language() or "da", **form.cleaned_data)
 
 
 @require_safe

@@ -20,7 +20,8 @@ from accounts.access import (
 )
 from accounts.forms import CompanyForm, OrganisationForm
 from accounts.middleware import ORGANISATION_KEY
-from accounts.models import Membership, Role
+from accounts.models import Membership
+from accounts.models.organisations import KEEPERS
 from accounts.rectification import rectify_organisation
 from accounts.signup import Company, found_organisation
 from accounts.views.answers import form_page
@@ -51,8 +52,7 @@ def organisation_choose(request: HttpRequest, organisation_id: UUID) -> HttpResp
 def organisation_found(request: HttpRequest) -> HttpResponse:
     form = CompanyForm(request.POST or None)
     if form.is_valid():
-        values = dict(form.cleaned_data)
-        details = Company(company=values.pop("name"), **values)
+        details = Company(**form.cleaned_data)
         organisation = found_organisation(current_person(request), details)
         request.session[ORGANISATION_KEY] = str(organisation.id)
         messages.success(request, _("Your organisation is ready."))
@@ -61,7 +61,7 @@ def organisation_found(request: HttpRequest) -> HttpResponse:
 
 
 @form_page
-@member_required(Role.OWNER, Role.ADMIN)
+@member_required(*KEEPERS)
 def organisation(request: HttpRequest) -> HttpResponse:
     row = current_organisation(request)
     known = {name: getattr(row, name) for name in OrganisationForm.base_fields}

@@ -6,12 +6,11 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
-from accounts import signin, twofactor
+from accounts import clock, signin, twofactor
 from accounts.access import current_person, person_required
 from accounts.forms import ProfileForm
 from accounts.models import Membership, Session, User
@@ -49,7 +48,7 @@ def security(request: HttpRequest) -> HttpResponse:
 
 def _other_sessions(request: HttpRequest, person: User) -> int:
     """Return in how many other browsers the person is signed in."""
-    open_now = Session.objects.filter(user_id=person.id, expire_date__gt=timezone.now())
+    open_now = Session.objects.filter(user_id=person.id, expire_date__gt=clock.now())
     return open_now.exclude(session_key=request.session.session_key).count()
 
 

@@ -22,6 +22,7 @@ from accounts.access import (
 )
 from accounts.forms import InviteForm, RoleForm
 from accounts.models import Invitation, Membership, Role
+from accounts.models.organisations import KEEPERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, refusals_to
 
@@ -34,7 +35,8 @@ ROLE = "accounts/member_role.html"
 @member_required()
 def members(request: HttpRequest) -> HttpResponse:
     organisation = current_organisation(request)
-    keeper = current_membership(request).role in roster.KEEPERS
+    # The others see names and roles, not addresses.
+    keeper = current_membership(request).role in KEEPERS
     pages = Paginator(roster.members(organisation.id), PAGE_LENGTH)
     context = {
         "page": pages.get_page(request.GET.get("page")),
@@ -47,7 +49,7 @@ def members(request: HttpRequest) -> HttpResponse:
 
 
 @form_page
-@member_required(Role.OWNER, Role.ADMIN)
+@member_required(*KEEPERS)
 def invite(request: HttpRequest) -> HttpResponse:
     by = current_membership(request)
     form = InviteForm(request.POST or None, roles=roster.roles_to_give(by.role))
@@ -62,7 +64,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 
 
 @form_page
-@member_required(Role.OWNER, Role.ADMIN)
+@member_required(*KEEPERS)
 @refusals_to("accounts:team")
 def invitation_withdraw(request: HttpRequest, invitation_id: UUID) -> HttpResponse:
     row = _open_invitation(request, invitation_id)
@@ -74,7 +76,7 @@ def invitation_withdraw(request: HttpRequest, invitation_id: UUID) -> HttpRespon
 
 
 @require_POST
-@member_required(Role.OWNER, Role.ADMIN)
+@member_required(*KEEPERS)
 @refusals_to("accounts:team")
 def invitation_resend(request: HttpRequest, invitation_id: UUID) -> HttpResponse:
     """Send a fresh link; the old one opens nothing afterwards."""
@@ -116,7 +118,7 @@ def member_refuse(request: HttpRequest, membership_id: UUID) -> HttpResponse:
 
 
 @form_page
-@member_required(Role.OWNER, Role.ADMIN)
+@member_required(*KEEPERS)
 def member_role(request: HttpRequest, membership_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Membership, membership_id)
     by = current_membership(request)

@@ -11,10 +11,11 @@ from django.views.decorators.http import require_safe
 from accounts import trail
 from accounts.access import current_organisation, member_required
 from accounts.models import AuditEvent, Role
+from accounts.models.organisations import KEEPERS
 
 
 @require_safe
-@member_required(Role.OWNER, Role.ADMIN, Role.PRIVACY)
+@member_required(*KEEPERS, Role.PRIVACY)
 def audit_trail(request: HttpRequest) -> HttpResponse:
     events = AuditEvent.objects.filter(organisation=current_organisation(request))
     before = request.GET.get("before", "")

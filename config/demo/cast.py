@@ -30,7 +30,7 @@ class Customer:
 
 CUSTOMER = Customer(
     company=Company(
-        company="Skovgaard Papir ApS",
+        name="Skovgaard Papir ApS",
         address="Bøgevej 7",
         postcode="8000",
         city="Aarhus C",
@@ -41,7 +41,7 @@ CUSTOMER = Customer(
 )
 OTHER = Customer(
     company=Company(
-        company="Havnens Kaffe A/S",
+        name="Havnens Kaffe A/S",
         address="Kajen 3",
         postcode="9000",
         city="Aalborg",

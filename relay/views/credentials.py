@@ -20,13 +20,13 @@ from accounts.access import (
     get_for_organisation,
     member_required,
 )
+from accounts.models.organisations import BUILDERS, READERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
 from relay import credentials as acts
 from relay import snippets
 from relay.forms import CredentialForm
 from relay.models import Credential, SendingDomain
-from relay.views import BUILDERS, READERS
 
 PAGE_LENGTH = 50
 NEW = "relay/credential_new.html"

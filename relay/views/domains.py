@@ -20,13 +20,13 @@ from accounts.access import (
     member_required,
     outside_context,
 )
+from accounts.models.organisations import BUILDERS, READERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
 from relay import domains as acts
 from relay import verification
 from relay.forms import DomainForm
 from relay.models import SendingDomain
-from relay.views import BUILDERS, READERS
 
 PAGE_LENGTH = 50
 NEW = "relay/domain_new.html"

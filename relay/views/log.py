@@ -13,12 +13,12 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import current_membership, current_organisation, member_required
 from accounts.models import Role
+from accounts.models.organisations import READERS
 from accounts.views.answers import form_page
 from relay import log
 from relay.forms import SearchForm, written
 from relay.models import Credential, Delivery, Message
 from relay.search import Search, find, opened
-from relay.views import READERS
 
 LIST = "relay/log.html"
 

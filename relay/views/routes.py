@@ -21,6 +21,7 @@ from accounts.access import (
     member_required,
     outside_context,
 )
+from accounts.models.organisations import BUILDERS, READERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
 from relay import probing
@@ -28,7 +29,6 @@ from relay import routes as acts
 from relay.forms import RouteForm
 from relay.models import Route
 from relay.smtp.replies import Verdict
-from relay.views import BUILDERS, READERS
 
 PAGE_LENGTH = 50
 NEW, EDIT, SHOW = "relay/route_new.html", "relay/route_edit.html", "relay/route.html"

@@ -16,10 +16,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import clock
 from accounts.access import current_membership, current_organisation, member_required
+from accounts.models.organisations import BUILDERS, READERS
 from accounts.views.answers import refusals_to
 from relay import log, retrying
 from relay.models import QueuedDelivery
-from relay.views import BUILDERS, READERS
 from relay.views.log import sees_masked
 
 

@@ -36,7 +36,7 @@ def details(email: str = "nina@ny.example", **values: str) -> signup.SignUp:
         email=email,
         first_name="Nina",
         last_name="Ny",
-        company="Nyhus ApS",
+        name="Nyhus ApS",
         city="Aarhus",
         vat_number="13585628",
         language="en",
@@ -153,7 +153,7 @@ def test_mails_to_a_person_and_from_an_address_are_limited(clock: Clock) -> None
 
 
 def test_person_founds_one_more_organisation(anna: User, organisation: Organisation) -> None:
-    second = signup.found_organisation(anna, signup.Company(company="Andenhus ApS"))
+    second = signup.found_organisation(anna, signup.Company(name="Andenhus ApS"))
     with organisation_context(second.id, person_id=anna.id):
         assert Membership.objects.filter(user=anna).count() == 2
         assert vault.seal("x", b"y", organisation_id=second.id)
