@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 import django_otp
@@ -48,9 +48,9 @@ class SecondFactorRequired(Refused):
 class Enrolment:
     """What a person needs to set up an app: the key as text, and as a picture of its URI."""
 
-    secret: str
-    uri: str
-    svg: SafeString
+    secret: str = field(repr=False)
+    uri: str = field(repr=False)
+    svg: SafeString = field(repr=False)
 
 
 def has_device(user: User) -> bool:

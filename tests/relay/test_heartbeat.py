@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from redis import Redis
+from redis.exceptions import RedisError
 
 from relay import heartbeat
 from tests.relay import mail
@@ -47,6 +50,17 @@ def test_silent_beat_is_told_within_a_quarter_of_an_hour_and_resolved() -> None:
 
 def test_redis_without_a_heartbeat_says_nothing_about_beat() -> None:
     assert watch(timedelta(days=1)) == 0
+
+
+def test_mark_does_not_wait_long_for_a_silent_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "PATIENCE_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        monkeypatch.setattr(settings, "REDIS_URL", url)
+        began = time.monotonic()
+        with pytest.raises(RedisError):
+            heartbeat.mark(mail.now())
+    assert time.monotonic() - began < 4
 
 
 def test_absent_redis_is_outlived(monkeypatch: pytest.MonkeyPatch) -> None:
