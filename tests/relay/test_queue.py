@@ -130,6 +130,18 @@ def test_missing_partition_is_refused_and_told(caplog: pytest.LogCaptureFixture)
     assert mail.value("SELECT count(*) FROM relay_queueddelivery") == 0
 
 
+def test_another_failed_check_is_not_told_as_a_missing_partition() -> None:
+    house = mail.organisation()
+    table = "ALTER TABLE relay_queueddelivery"
+    mail.execute(f"{table} ADD CONSTRAINT fault CHECK (attempts > 0) NOT VALID")
+    try:
+        with pytest.raises(StoreUnavailable):
+            mail.run(mail.keep(mail.message(house.id)))
+    finally:
+        mail.execute(f"{table} DROP CONSTRAINT fault")
+    assert mail.rows("SELECT kind FROM accounts_alert") == []
+
+
 def test_closed_hour_key_is_replaced_before_anything_is_stored() -> None:
     house = mail.organisation()
 
