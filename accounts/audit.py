@@ -77,10 +77,10 @@ def anchor_heads(now: datetime) -> int:
 def expire(now: datetime) -> int:
     """Let a signed checkpoint stand for events older than AUDIT_DAYS; return how many went."""
     limit = now - timedelta(days=AUDIT_DAYS)
-    return sum(_expire_chain(chain, limit) for chain in AuditChain.objects.all())
+    return sum(_expire_chain(chain, limit, now) for chain in AuditChain.objects.all())
 
 
-def _expire_chain(chain: AuditChain, limit: datetime) -> int:
+def _expire_chain(chain: AuditChain, limit: datetime, now: datetime) -> int:
     events = AuditEvent.objects.filter(_of(chain.organisation_id))
     with transaction.atomic():
         last = _last_expired(events, limit)
@@ -93,7 +93,7 @@ def _expire_chain(chain: AuditChain, limit: datetime) -> int:
             sequence=last.sequence,
             digest=last.digest,
             signature=_signature(chain.organisation_id, Link(last.sequence, bytes(last.digest))),
-            created_at=clock.now(),
+            created_at=now,
         )
         count, _ = events.filter(sequence__lte=last.sequence).delete()
     return count

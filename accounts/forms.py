@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.countries import country_choices, time_zone_choices
 from accounts.models import Role, User
+from accounts.models.organisations import QUEUE_HOURS_MAX, QUEUE_HOURS_MIN
 from accounts.signup import check_vat_number
 
 # RFC 5321, section 4.5.3.1.3: a path has at most 256 octets, two of them the brackets.
@@ -151,11 +152,10 @@ class OrganisationForm(CompanyForm):
         help_text=_("Who has none is asked to set one up the next time they open a page."),
         required=False,
     )
-    # RFC 5321, section 4.5.4.1 suggests 4-5 days; a customer may choose from hours to five days.
     queue_lifetime_hours = forms.IntegerField(
         label=_("Hours to keep trying"),
-        min_value=4,
-        max_value=120,
+        min_value=QUEUE_HOURS_MIN,
+        max_value=QUEUE_HOURS_MAX,
         help_text=_(
             "From 4 to 120. Mail that has not arrived by then goes back to its sender. A change"
             " counts for mail accepted from now on."

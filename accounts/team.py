@@ -54,7 +54,7 @@ def invite(email: str, role: Role, *, by: Membership) -> Invitation:
     if _members(by.organisation_id).filter(user__email=email).exists():
         raise AlreadyMember
     limits.check(limits.INVITATIONS, str(by.organisation_id))
-    token = secrets.token_urlsafe(TOKEN_OCTETS)
+    token, now = secrets.token_urlsafe(TOKEN_OCTETS), clock.now()
     with organisation_context(by.organisation_id, person_id=by.user_id):
         _invitations(by.organisation_id).filter(email=email).delete()
         invitation = Invitation.objects.create(
@@ -63,8 +63,8 @@ def invite(email: str, role: Role, *, by: Membership) -> Invitation:
             role=role,
             token_hash=_token_hash(token),
             invited_by_id=by.user_id,
-            created_at=clock.now(),
-            expires_at=clock.now() + timedelta(days=INVITATION_DAYS),
+            created_at=now,
+            expires_at=now + timedelta(days=INVITATION_DAYS),
         )
         emails.invitation(invitation, by.user, token)
         audit.record(by.user, "invitation.sent", invitation, ["role"])

@@ -36,10 +36,13 @@ ROLE = "accounts/member_role.html"
 def members(request: HttpRequest) -> HttpResponse:
     organisation = current_organisation(request)
     # The others see names and roles, not addresses.
-    keeper = current_membership(request).role in KEEPERS
+    role = current_membership(request).role
+    keeper = role in KEEPERS
     pages = Paginator(roster.members(organisation.id), PAGE_LENGTH)
+    page = pages.get_page(request.GET.get("page"))
     context = {
-        "page": pages.get_page(request.GET.get("page")),
+        "page": page,
+        "managed": {row.pk for row in page if roster.manages(role, row.role)},
         "second_factor": roster.with_second_factor(),
         "keeper": keeper,
         "waiting": roster.waiting(organisation.id) if keeper else (),

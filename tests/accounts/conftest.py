@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.test import RequestFactory
+from pytest_django.fixtures import Settings
 
 from accounts import limits
 from accounts.models import User
@@ -37,6 +38,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     moved = Clock()
     monkeypatch.setattr("accounts.clock.now", moved)
     return moved
+
+
+@pytest.fixture
+def as_duty_process(settings: Settings) -> None:
+    """Let commands believe that the process was started for the worker's role."""
+    settings.DATABASE_ROLE = "duty"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -188,6 +188,7 @@ END $$"""
         ("DELETE FROM accounts_auditchain", "the chain is gone, it had 5 events"),
     ],
 )
+@pytest.mark.usefixtures("as_duty_process")
 def test_tampering_is_found(
     chain: Organisation, tampering: str, finding: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,6 +205,7 @@ def test_tampering_of_rewritten_chain_needs_the_anchor(chain: Organisation) -> N
     assert _verify() == []
 
 
+@pytest.mark.usefixtures("as_duty_process")
 def test_verify_command_says_when_all_is_whole(
     chain: Organisation, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,6 +251,7 @@ class TestExpiry:
         for age in [period + second, period, period - second]:
             self._record(organisation, build.NOW - age)
         assert audit.expire(build.NOW) == 1
+        assert AuditCheckpoint.objects.get().created_at == build.NOW
         assert list(AuditEvent.objects.values_list("sequence", flat=True)) == [2, 3]
         assert audit.verify() == []
 

@@ -171,6 +171,7 @@ def test_cache_of_organisation_keys_is_bounded(
     assert list(vault._organisation_keys) == [other_organisation.id]
 
 
+@pytest.mark.usefixtures("as_duty_process")
 @pytest.mark.django_db
 @pytest.mark.as_role("duty")
 def test_rotation_seals_everything_again(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.models.organisations import QUEUE_HOURS_MAX, QUEUE_HOURS_MIN
 from relay.smtp.schedule import (
     LONGEST_LIFETIME,
     SHORTEST_LIFETIME,
@@ -59,6 +60,8 @@ def test_mail_is_never_kept_past_its_lifetime(draw, hours):
 
 
 def test_lifetime_is_held_between_4_and_120_hours():
+    assert HOUR * QUEUE_HOURS_MIN == SHORTEST_LIFETIME
+    assert HOUR * QUEUE_HOURS_MAX == LONGEST_LIFETIME
     assert bounded_lifetime(HOUR) == SHORTEST_LIFETIME == 4 * HOUR
     assert bounded_lifetime(1000 * HOUR) == LONGEST_LIFETIME == 120 * HOUR
     assert bounded_lifetime(24 * HOUR) == 24 * HOUR
