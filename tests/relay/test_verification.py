@@ -101,7 +101,7 @@ def test_name_has_one_owner_and_is_free_afterwards(
 
 @pytest.mark.parametrize(
     ("name", "believed"),
-    [("due.example", True), ("due.test", True), ("example.dk", False), ("dueexample", False)],
+    [("due.example", True), ("due.test", True), ("example.invalid", False), ("dueexample", False)],
 )
 def test_reserved_names_count_as_proven_in_development_only(
     organisation: Organisation, settings: Settings, name: str, believed: bool
