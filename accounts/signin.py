@@ -19,6 +19,7 @@ from accounts import audit, clock, emails, limits, stepup, vault
 from accounts.addresses import normalised
 from accounts.models import Session, TOTPDevice, User
 from accounts.refusals import Refused
+from accounts.sessions import stored_key
 from accounts.tenancy import person_context
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -96,7 +97,9 @@ def sign_in(request: HttpRequest, user: User) -> None:
 
 def end_sessions(user_id: UUID, *, keep: str | None = None) -> int:
     """End a person's sessions in every browser but the one with the key `keep`."""
-    count, _ = Session.objects.filter(user_id=user_id).exclude(session_key=keep or "").delete()
+    count, _ = (
+        Session.objects.filter(user_id=user_id).exclude(session_key=stored_key(keep)).delete()
+    )
     return count
 
 

@@ -15,6 +15,7 @@ from accounts.access import current_person, person_required
 from accounts.forms import ProfileForm
 from accounts.models import Membership, Session, User
 from accounts.rectification import rectify_person
+from accounts.sessions import stored_key
 from accounts.views.answers import form_page
 
 
@@ -49,7 +50,7 @@ def security(request: HttpRequest) -> HttpResponse:
 def _other_sessions(request: HttpRequest, person: User) -> int:
     """Return in how many other browsers the person is signed in."""
     open_now = Session.objects.filter(user_id=person.id, expire_date__gt=clock.now())
-    return open_now.exclude(session_key=request.session.session_key).count()
+    return open_now.exclude(session_key=stored_key(request.session.session_key)).count()
 
 
 @form_page

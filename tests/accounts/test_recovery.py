@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import limits, links, recovery, signin
 from accounts.models import AuditEvent, Session, User
+from accounts.sessions import stored_key
 from accounts.tenancy import person_context
 from tests import build
 from tests.accounts.conftest import Browser, Clock
@@ -89,7 +90,7 @@ def test_change_keeps_this_browser_only(anna: User, browser: Browser, clock: Clo
         recovery.change_password(here, build.PASSWORD, NEW)
     here.session.save()
     (left,) = Session.objects.all()
-    assert left.session_key == here.session.session_key
+    assert left.session_key == stored_key(here.session.session_key)
     assert here.session[HASH_SESSION_KEY] == here.user.get_session_auth_hash()
     assert signin.authenticate("anna@due.example", NEW, address=ADDRESS) == anna
     assert letters()[-1]["kind"] == "password_changed"
