@@ -172,7 +172,10 @@ EXPLANATIONS = {
     ),
     "timeout": Explanation(
         _("Waited too long"),
-        _("The program said nothing for too long, or the message arrived too slowly."),
+        _(
+            "The program said nothing or did not sign in for too long, or the message arrived too"
+            " slowly."
+        ),
         OTHERS,
         _("Connect again. If it happens often, look at the network between you and the server."),
     ),

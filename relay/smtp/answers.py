@@ -65,6 +65,7 @@ NO_RECIPIENTS = Answer(554, "5.5.1", "No recipient of this message was accepted"
 TOO_MANY_ERRORS = Answer(421, "4.7.0", "Too many wrong commands", "order", closes=True)
 FOREIGN_PROTOCOL = Answer(421, "4.7.0", "This is a mail server", closes=True)
 IDLE = Answer(421, "4.4.2", "Nothing came for too long", "timeout", closes=True)
+NOBODY = Answer(421, "4.4.2", "Nobody signed in for too long", "timeout", closes=True)
 TOO_SLOW = Answer(421, "4.4.2", "The message came too slowly", "timeout", closes=True)
 STOPPING = Answer(421, "4.3.2", "This server is restarting; please connect again", closes=True)
 SESSION_OVER = Answer(

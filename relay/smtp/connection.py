@@ -110,9 +110,15 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
 
     def overdue(self, now: float) -> Answer | None:
         """What to say to a client that takes too long at `now`, on the listener's clock."""
+        if self.deadline == NEVER or (self._arrival is not None and self._arrival.done()):
+            return None  # the client waits for this side, or has just sent something
         if now > self.deadline:
             return answers.IDLE
-        if self._content is None or self.deadline == NEVER:
+        if now - self._began > self.limits.session:
+            return answers.SESSION_OVER
+        if not self.client.identity and now - self._began > self.limits.unknown:
+            return answers.NOBODY
+        if self._content is None:
             return None
         spent = now - self._content_began - self.limits.content_grace
         return answers.TOO_SLOW if self._content.received < spent * self.limits.byte_rate else None
@@ -157,6 +163,8 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
             self.deadline = NEVER
 
     async def _line(self, limit: int) -> bytes:
+        # One limit for the whole line: octets that trickle in do not renew it.
+        until = self.listener.clock() + self.limits.idle
         while True:
             if self._hung_up:
                 raise Gone
@@ -166,7 +174,7 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
             line = self._inbox.line(limit)
             if line is not None:
                 return line
-            await self._arrive(self.limits.idle)
+            await self._arrive(until - self.listener.clock())
 
     def _say(self, answer: Answer) -> None:
         self._replies.append(self.listener.wire(answer))

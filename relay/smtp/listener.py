@@ -38,7 +38,8 @@ class Limits:
     content_silence: float = 180.0  # RFC 5321 §4.5.3.2.5
     content_grace: float = 60.0  # before the byte rate counts
     byte_rate: int = 512  # octets per second of DATA on the average
-    session: float = 14_400.0
+    unknown: float = 300.0  # of a connection on which nobody has signed in
+    session: float = 14_400.0  # of any connection
     storing: float = 120.0
 
 

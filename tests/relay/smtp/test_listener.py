@@ -62,6 +62,62 @@ def test_idle_client_is_sent_away():
         assert raw.reply() == b""
 
 
+def repeat(raw: Raw, octets: bytes, *, pause: float = 0.05, seconds: float = 4) -> bytes:
+    """Send the same again and again; the reply that ends the connection, b"" without one."""
+    end, heard = time.monotonic() + seconds, b""
+    while time.monotonic() < end and not heard.startswith(b"421"):
+        try:
+            raw.send(octets)
+        except OSError:
+            return b""
+        if select.select([raw.socket], [], [], pause)[0]:
+            heard = raw.reply()
+    return heard if heard.startswith(b"421") else b""
+
+
+def test_command_line_that_never_ends_is_cut():
+    with running(limits=Limits(idle=0.5)) as server, Raw(server.port) as raw:
+        assert raw.reply()[:3] == b"220"
+        assert repeat(raw, b"A").startswith(b"421 4.4.2 ")
+        assert raw.reply() == b""
+
+
+def test_each_command_has_the_whole_idle_limit():
+    with running(limits=Limits(idle=0.5)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert repeat(raw, b"NOOP\r\n", pause=0.3, seconds=1.5) == b""
+
+
+def test_client_that_does_not_sign_in_is_sent_away():
+    limits = Limits(idle=0.5, unknown=0.8)
+    with running(limits=limits) as server, Raw(server.port) as raw:
+        assert raw.reply()[:3] == b"220"
+        assert repeat(raw, b"NOOP\r\n").startswith(b"421 4.4.2 Nobody signed in")
+        assert raw.reply() == b""
+
+
+def test_who_has_signed_in_may_stay():
+    limits = Limits(idle=0.5, unknown=0.8)
+    with running(limits=limits) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert repeat(raw, b"NOOP\r\n", seconds=1.5) == b""
+
+
+def test_session_ends_whatever_the_client_does():
+    with running(limits=Limits(idle=0.5, session=0.8)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert repeat(raw, b"NOOP\r\n").startswith(b"421 4.7.0 ")
+        assert raw.reply() == b""
+
+
+def test_session_ends_in_the_middle_of_a_message():
+    limits = Limits(idle=0.5, session=0.8)
+    with running(limits=limits) as server, Raw(server.port) as raw:
+        raw.sign_in().begin()
+        assert repeat(raw, b"X: a\r\n").startswith(b"421 4.7.0 ")
+        assert server.ledger.accepted == []
+
+
 def test_silence_in_data_ends_the_connection():
     limits = Limits(idle=0.4, content_silence=0.3)
     with running(limits=limits) as server, Raw(server.port) as raw:
