@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from accounts.vault import KeyGone
+from accounts.vault import KeyGone, VaultError
 from relay import outcomes
 from relay.desk import Desk, DeskFault, LeaseLost
 from relay.entries import Accepted, Leased, Settlement, Tried, Work
@@ -20,6 +20,8 @@ from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.transports import RouteTarget, Transport
 
 logger = logging.getLogger(__name__)
+
+UNOPENED = "mail-unopened"  # the alert's kind; its subject is the organisation's id
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +66,10 @@ class Courier:
 
     async def _carry(self, job: Job) -> bool:
         now, work = self.now(), job.work
-        target = await self.routes.target(work.organisation_id, _domain(work))
+        try:
+            target = await self.routes.target(work.organisation_id, _domain(work))
+        except VaultError:
+            return await self._judge(job, now, await self._unopened(job))
         if isinstance(target, Waits):
             reason = target.reason
             return await self._settle(
@@ -81,10 +86,13 @@ class Courier:
     async def _try(self, job: Job, target: RouteTarget) -> bool:
         started_at = self.now()
         found = await self._send(job, target)
-        finished_at = self.now()
         if any(outcome.scope is Scope.ROUTE and outcome.code for outcome in found):
             # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
             await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+        return await self._judge(job, started_at, found)
+
+    async def _judge(self, job: Job, started_at: datetime, found: list[Outcome]) -> bool:
+        finished_at = self.now()
         settlements = [
             outcomes.judged(
                 job.work,
@@ -98,7 +106,10 @@ class Courier:
 
     async def _send(self, job: Job, target: RouteTarget) -> list[Outcome]:
         work = job.work
-        content = await self._content(job)
+        try:
+            content = await self._content(job)
+        except VaultError:
+            return await self._unopened(job)
 
         async def on_dot() -> None:
             await self.desk.mark_dots(work.deliveries)
@@ -115,8 +126,15 @@ class Courier:
             outcome = Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=job.sent)
             return [outcome] * len(work.deliveries)
 
+    async def _unopened(self, job: Job) -> list[Outcome]:
+        """Tell the operator what only a person can mend; counts as a try, so that it ends."""
+        work = job.work
+        logger.error("delivery: message %s cannot be opened", work.message_id)
+        await self.desk.alert(UNOPENED, str(work.organisation_id))
+        return [outcomes.UNOPENED] * len(work.deliveries)
+
     async def _content(self, job: Job) -> bytes:
-        """Return the content in clear. Raises KeyGone."""
+        """Return the content in clear. Raises KeyGone or VaultError."""
         if job.content is None:
             work = job.work
             sealed = work.ciphertext
@@ -148,6 +166,8 @@ class Courier:
             content = await self._content(job)
         except KeyGone:
             return None
+        except VaultError:
+            content = b""  # the sender is told nevertheless, without the message's headers
         return outcomes.notice(job.work, told, content, self.hostname, now)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,10 +18,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from accounts.vault import HourKey
+from accounts import alerts
+from accounts.vault import HourKey, VaultError
 from relay import queue
 from relay.batching import GroupCommit
-from relay.connection import HotConnection
+from relay.connection import CONNECT_SECONDS, HotConnection
 from relay.entries import Accepted, Leased, Settlement, Work
 from relay.queue import Clock
 from relay.sealing import Sealer
@@ -102,6 +104,8 @@ class Desk:
     def __init__(self, dsn: str, sealer: Sealer, now: Clock) -> None:
         self.owner = uuid4()
         self._connection = HotConnection(dsn)
+        self._dsn = dsn
+        self._alerted: dict[tuple[str, str], datetime] = {}
         self._sealer = sealer
         self._now = now
         self._leaving = False
@@ -158,6 +162,19 @@ class Desk:
     async def learn(self, organisations: set[UUID]) -> None:
         """Have the sealer read the keys of these organisations."""
         await self._group.submit(Learn(tuple(organisations)))
+
+    async def alert(self, kind: str, subject: str) -> None:
+        """Tell the operator, once a minute for each subject; that telling may fail as well."""
+        now, last = self._now(), self._alerted.get((kind, subject))
+        if last and now - last < queue.ALERT_AGAIN:
+            return
+        self._alerted[kind, subject] = now
+        # On a connection of its own: a mail that cannot be sealed must not take the batch along.
+        with suppress(psycopg.Error, OSError, VaultError):
+            async with await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, connect_timeout=CONNECT_SECONDS
+            ) as connection:
+                await alerts.raise_alert_on(connection, kind, subject)
 
     async def _write(self, slips: Sequence[Slip]) -> list[Any]:
         while True:

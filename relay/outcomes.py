@@ -26,6 +26,13 @@ LATE = timedelta(minutes=10)
 # The last try before the four hours are over may tell of the delay this much ahead of them.
 AHEAD = timedelta(minutes=30)
 NOTICES_A_MINUTE = 60
+# RFC 3463 §3.4: X.3.* is about the mail system itself; no code, because no server was asked.
+UNOPENED = Outcome(
+    verdict=Verdict.RETRY,
+    scope=Scope.INFRASTRUCTURE,
+    enhanced="4.3.0",
+    text="the message could not be opened",
+)
 
 
 def judged(work: Work, lease: Leased, tried: Tried, random: Callable[[], float]) -> Settlement:
@@ -55,6 +62,8 @@ def _reason(outcome: Outcome) -> Reason:
     if outcome.code:
         refused = outcome.scope is Scope.ROUTE
         return Reason.SIGN_IN_REFUSED if refused else Reason.DEFERRED
+    if outcome.enhanced == UNOPENED.enhanced:
+        return Reason.UNOPENED
     # RFC 3463 §3.8: X.7.* without a reply is about security, so about TLS.
     return Reason.TLS if outcome.enhanced.startswith("4.7.") else Reason.UNREACHABLE
 

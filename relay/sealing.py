@@ -7,6 +7,7 @@ Nothing is kept longer than KEPT, so a destroyed key is out of this process a mi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from accounts.vault import (
     HourKeys,
     KeyGone,
     SealedContent,
+    VaultError,
     seal_content,
     unseal_content,
     unwrap_organisation_key,
@@ -30,7 +32,7 @@ from relay.entries import Accepted, Work
 KEPT = timedelta(seconds=60)
 
 
-class NoOrganisationKey(Exception):
+class NoOrganisationKey(VaultError):
     """The organisation has no key: nothing can be sealed or opened for it."""
 
 
@@ -67,14 +69,17 @@ class Sealer:
     def learn(self, asked: Iterable[UUID], rows: Iterable[Any], now: datetime) -> None:
         """Take in rows of organisation, sealed key and lifetime in hours, as the queue reads them.
 
-        An organisation that was asked for and is in no row is forgotten.
+        An organisation that was asked for is forgotten when it is in no row, or its key does not
+        open.
         """
         for identifier in asked:
             self._organisations.pop(identifier, None)
         for identifier, sealed, hours in rows:
-            self._organisations[identifier] = OrganisationKey(
-                unwrap_organisation_key(bytes(sealed), identifier), timedelta(hours=hours), now
-            )
+            # One key that does not open must not take the others of the batch along.
+            with suppress(VaultError):
+                self._organisations[identifier] = OrganisationKey(
+                    unwrap_organisation_key(bytes(sealed), identifier), timedelta(hours=hours), now
+                )
 
     def knows(self, identifier: UUID) -> bool:
         """Whether the organisation's key was read."""
@@ -108,7 +113,7 @@ class Sealer:
         return message, self.seal(message, hour_key), lifetime
 
     def open(self, work: Work, ciphertext: bytes) -> bytes:
-        """Return the content in clear. Raises KeyGone, NoOrganisationKey or VaultError."""
+        """Return the content in clear. Raises KeyGone or VaultError."""
         if not work.hour_key_id:
             raise KeyGone("")
         return unseal_content(

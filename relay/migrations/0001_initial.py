@@ -461,6 +461,10 @@ class Migration(migrations.Migration):
                             ("route_paused", "the route is paused"),
                             ("stopped", "sending is stopped for the organisation"),
                             ("uncertain", "the connection broke before the answer"),
+                            (
+                                "unopened",
+                                "this service could not decrypt the message or the route",
+                            ),
                         ],
                         default="new",
                         max_length=20,

@@ -172,6 +172,7 @@ class QueuedDelivery(TenantModel):
         ROUTE_PAUSED = "route_paused", _("the route is paused")
         STOPPED = "stopped", _("sending is stopped for the organisation")
         UNCERTAIN = "uncertain", _("the connection broke before the answer")
+        UNOPENED = "unopened", _("this service could not decrypt the message or the route")
 
     id = models.BigAutoField(primary_key=True)
     organisation = models.ForeignKey(

@@ -401,6 +401,52 @@ def test_row_that_came_back_with_a_restore_is_settled_quietly(house: Organisatio
     assert mail.value("SELECT count(*) FROM relay_content") == 0
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE relay_content SET ciphertext = decode('ff', 'hex') || ciphertext",
+        "UPDATE relay_route SET sealed_secret = decode('01', 'hex') || sealed_secret",
+        "DELETE FROM accounts_organisationkey",
+        "UPDATE accounts_organisationkey SET sealed = decode('ff', 'hex') || sealed",
+    ],
+)
+def test_what_cannot_be_opened_waits_longer_each_time_and_is_told_to_the_operator(
+    house: Organisation, authority: Authority, damage: str
+) -> None:
+    def prepare(port: int) -> None:
+        signing_in(house)(port)
+        mail.run(mail.keep(mail.message(house.id)))
+        mail.execute(damage)
+
+    far_end = carry(Script(), prepare=prepare, authority=authority)
+    assert far_end.ledger == []
+    ((reason, attempts, wait),) = mail.rows(
+        "SELECT reason, attempts, due_at - now() FROM relay_queueddelivery"
+    )
+    assert (reason, attempts) == ("unopened", 1)
+    assert timedelta(seconds=45) < wait < timedelta(seconds=75)
+    assert mail.rows("SELECT verdict, code FROM relay_attempt") == [("retry", 0)]
+    assert mail.rows("SELECT kind, subject FROM accounts_alert") == [
+        ("mail-unopened", str(house.id))
+    ]
+
+
+def test_sender_is_told_of_what_could_not_be_opened_in_time(house: Organisation) -> None:
+    def prepare(port: int) -> None:
+        route(house, port=port)
+        mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 19")
+        mail.run(mail.keep(mail.message(house.id, ago=timedelta(hours=19))))
+        mail.execute("UPDATE relay_content SET ciphertext = decode('ff', 'hex') || ciphertext")
+
+    far_end = carry(Script(), prepare=prepare, ready=WAITING)
+    (notice,) = far_end.ledger
+    assert (notice.sender, notice.recipients) == ("", ["Post@due.example"])
+    assert b"Status: 4.4.7" in notice.content
+    assert mail.rows("SELECT state FROM relay_delivery ORDER BY message_id") == [
+        ("expired",), ("delivered",),
+    ]  # fmt: skip
+
+
 def test_surplus_shift_leaves_at_once(house: Organisation) -> None:
     async def scenario() -> None:
         async with FarEnd() as far_end:
