@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import setup_logging
+from django.conf import settings
 from kombu.transport.virtual import QoS
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -14,6 +18,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # A worker that gives its unacknowledged tasks back to a Redis that has just gone ends itself (kombu
 # 5.7). Nothing needs to be given back: beat brings every task again.
 QoS.restore_at_shutdown = False
+
+
+@setup_logging.connect
+def _log_as_settings_say(**_kwargs: Any) -> None:
+    """Celery sets no handler, level or form of its own: LOG_LEVEL holds in every process."""
+    logging.config.dictConfig(settings.LOGGING)
+
 
 app = Celery("brevdue")
 app.config_from_object("django.conf:settings", namespace="CELERY")
