@@ -14,7 +14,7 @@ from django.db import transaction
 
 from accounts.vault import HourKeys
 from relay.models import Content, HourKey
-from relay.sealing import keyring_directory
+from relay.queue import keyring_directory
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from psycopg.rows import class_row
 
 from accounts import vault
 from accounts.models import Organisation
-from relay.connection import HotConnection
 from relay.models import QueuedDelivery, Route
+from relay.queue import HotConnection
 from relay.smtp.tls import TlsPolicy
 from relay.transports import RouteTarget
 

@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts import trail
 from accounts.access import current_organisation, member_required
+from accounts.audit import trail
 from accounts.models import AuditEvent, Role
 from accounts.models.organisations import KEEPERS
 

@@ -8,7 +8,8 @@ import pytest
 from celery.signals import worker_init
 from pytest_django.fixtures import Settings
 
-from accounts import anchors, checks, expiry, tasks
+from accounts import checks, expiry, tasks
+from accounts.audit import anchors
 from accounts.models import Alert, AuditEvent, Invitation, Organisation, Role, Session
 from accounts.standing import allow_sending
 from tests import build

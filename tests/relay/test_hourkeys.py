@@ -12,7 +12,7 @@ import pytest
 from accounts.vault import HourKeys, KeyGone
 from relay import hourkeys
 from relay.models import Content, HourKey
-from relay.sealing import keyring_directory
+from relay.queue import keyring_directory
 from tests.relay import mail
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.as_role("relay")]

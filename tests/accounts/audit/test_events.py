@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from pytest_django.fixtures import Settings
 
-from accounts import anchors, audit, clock
+from accounts import audit, clock
+from accounts.audit import anchors
 from accounts.models import (
     AuditActor,
     AuditChain,

@@ -11,9 +11,10 @@ from uuid import UUID
 from django.db import connection, models, transaction
 from django.db.models import Max, Min, Q, Subquery
 
-from accounts import anchors, auditchain, clock, vault
-from accounts.anchors import Anchor
-from accounts.auditchain import START, Entry, Link
+from accounts import clock, vault
+from accounts.audit import anchors
+from accounts.audit.anchors import Anchor
+from accounts.audit.chain import START, Entry, Link, faults
 from accounts.models import AuditActor, AuditChain, AuditCheckpoint, AuditEvent, Organisation, User
 
 # A year to look back on, and a month to ask in.
@@ -125,7 +126,7 @@ def _chain_faults(chain: AuditChain) -> Iterator[str]:
     events = AuditEvent.objects.filter(_of(chain.organisation_id)).order_by("sequence")
     # The chain may grow meanwhile: what is judged is the chain as it was when its head was read.
     judged = events.filter(sequence__lte=chain.head_sequence)
-    for fault in auditchain.faults(map(_entry, judged.iterator()), start, _head(chain)):
+    for fault in faults(map(_entry, judged.iterator()), start, _head(chain)):
         yield f"{name}: {fault}"
     head = AuditChain.objects.filter(pk=chain.pk).values("head_sequence")
     if events.filter(sequence__gt=Subquery(head)).exists():
