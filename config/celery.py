@@ -56,6 +56,11 @@ app.conf.update(
             "schedule": 300.0,
             "options": {"expires": 300},
         },
+        "hour-keys-forgotten": {
+            "task": "relay.forget_hour_keys",
+            "schedule": crontab(minute=13),
+            "options": {"expires": 3600},
+        },
         "log-days": {
             "task": "relay.upkeep",
             "schedule": crontab(minute=3),
@@ -70,6 +75,11 @@ app.conf.update(
             "task": "relay.recheck_domains",
             "schedule": crontab(minute=41),
             "options": {"expires": 3600},
+        },
+        "route-pauses": {
+            "task": "relay.tell_pauses",
+            "schedule": 30.0,
+            "options": {"expires": 30},
         },
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },
