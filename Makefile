@@ -60,6 +60,7 @@ reset: ## forget var/: databases, mailbox, secrets, certificates
 	@if [ -x $(BIN)/python ]; then $(STACK) reset; else rm -rf var; fi
 
 .venv/run.stamp: requirements.txt
+	@$(PYTHON) -m config.stack.ports
 	@$(PYTHON) -m config.stack.virtualenv $<
 	@touch $@
 
