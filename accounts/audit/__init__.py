@@ -7,9 +7,18 @@ from accounts.audit.events import (
     AUDIT_DAYS,
     anchor_heads,
     expire,
+    prepare,
     record,
     record_installation,
     verify,
 )
 
-__all__ = ["AUDIT_DAYS", "anchor_heads", "expire", "record", "record_installation", "verify"]
+__all__ = [
+    "AUDIT_DAYS",
+    "anchor_heads",
+    "expire",
+    "prepare",
+    "record",
+    "record_installation",
+    "verify",
+]
