@@ -13,6 +13,8 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from accounts.redisclient import BACKGROUND_SECONDS, opened_async
+
 logger = logging.getLogger(__name__)
 
 CHANNEL = "relay:wake"
@@ -20,13 +22,6 @@ POLL_SECONDS = 1.0
 # However much is stored, the bell rings no more often than this.
 GAP_SECONDS = 0.02
 AGAIN_SECONDS = 1.0
-PATIENCE_SECONDS = 3.0
-
-
-def _client(url: str) -> Redis:
-    return Redis.from_url(
-        url, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
-    )
 
 
 class _Task:
@@ -50,7 +45,7 @@ class _Task:
     async def _run(self) -> None:
         while not self._leaving:
             try:
-                async with _client(self._url) as redis:
+                async with opened_async(self._url, BACKGROUND_SECONDS) as redis:
                     await self._serve(redis)
             except (RedisError, OSError) as fault:
                 logger.debug("wake: Redis is away (%s)", type(fault).__name__)

@@ -59,7 +59,7 @@ def test_redis_without_a_heartbeat_says_nothing_about_beat() -> None:
 
 
 def test_mark_does_not_wait_long_for_a_silent_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "BACKGROUND_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         monkeypatch.setattr(settings, "REDIS_URL", url)
