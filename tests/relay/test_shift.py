@@ -233,3 +233,32 @@ def test_transport_that_raises_counts_as_a_try(house: Organisation) -> None:
 
     mail.run(scenario())
     assert mail.rows("SELECT attempts, reason FROM relay_queueddelivery") == [(1, "unreachable")]
+
+
+def test_surplus_shift_opens_nothing_but_the_look_for_a_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beat sends one every two seconds, and most of them are surplus."""
+    opened: list[bool] = []
+
+    def note(*_: object, **__: object) -> Any:
+        opened.append(True)
+        raise LookupError
+
+    monkeypatch.setattr(shifts, "open_shift", note)
+    slot = Slot(mail.dsn(), settings.RELAY_SHIFTS)
+
+    async def taken() -> None:
+        assert await slot.take()
+        try:
+            await asyncio.to_thread(work)
+        finally:
+            await slot.leave()
+
+    def work() -> None:
+        shifts.work_a_shift(stop=lambda: True, hand_over=lambda: False)
+
+    mail.run(taken())
+    assert not opened
+    with pytest.raises(LookupError):
+        work()
