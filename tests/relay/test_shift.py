@@ -241,12 +241,12 @@ def test_surplus_shift_opens_nothing_but_the_look_for_a_slot(
     """Beat sends one every two seconds, and most of them are surplus."""
     opened: list[bool] = []
 
-    def note(*_: object, **__: object) -> Any:
+    def note(*_: object, **__: object) -> None:
         opened.append(True)
         raise LookupError
 
     monkeypatch.setattr(shifts, "open_shift", note)
-    slot = Slot(mail.dsn(), settings.RELAY_SHIFTS)
+    slot = shifts.Slot(mail.dsn(), settings.RELAY_SHIFTS)
 
     async def taken() -> None:
         assert await slot.take()
