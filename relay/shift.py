@@ -28,7 +28,7 @@ from relay.queue import LEASE, HotConnection, Leases, Sealer, Work, conninfo, ke
 from relay.routing import Routes
 from relay.smtp.tls import make_contexts
 from relay.transports.smarthost import Smarthost
-from relay.wake import POLL_SECONDS, Ears
+from relay.wake import POLL_SECONDS, WakeListener
 
 logger = logging.getLogger(__name__)
 
@@ -267,16 +267,16 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
 
 
 async def work(shift: Shift) -> None:
-    """Run a shift that the bell wakes, and that watches beat meanwhile."""
-    ears = Ears(settings.REDIS_URL, shift.wake)
-    ears.start()
+    """Run a shift that new mail wakes, and that watches beat meanwhile."""
+    listener = WakeListener(settings.REDIS_URL, shift.wake)
+    listener.start()
     watch = asyncio.create_task(heartbeat.watch(conninfo(), clock.now))
     try:
         await shift.run()
     finally:
         watch.cancel()
         await asyncio.wait({watch}, timeout=1)
-        await ears.stop()
+        await listener.stop()
 
 
 def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> None:

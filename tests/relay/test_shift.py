@@ -13,7 +13,7 @@ from accounts.models import Organisation
 from relay import shift as shifts
 from relay.egress import Guard, system_lookup
 from relay.queue import Store
-from relay.wake import Bell
+from relay.wake import WakeCaller
 from tests.relay import mail
 from tests.relay.stage import (
     SLOTS,
@@ -145,9 +145,9 @@ def test_new_mail_wakes_an_idle_shift(house: Organisation, monkeypatch: pytest.M
         async with FarEnd(port=port) as far_end:
             stage = Stage(far_end)
             working = asyncio.create_task(shifts.work(stage.shift()))
-            bell = Bell(settings.REDIS_URL)
-            bell.start()
-            store = Store(mail.dsn(), mail.sealer(), mail.now, bell.ring)
+            caller = WakeCaller(settings.REDIS_URL)
+            caller.start()
+            store = Store(mail.dsn(), mail.sealer(), mail.now, caller.call)
             await store.start()
             await store.store(mail.message(house.id))
             # Whatever it looked for when it began, it is idle once this has gone.
@@ -155,7 +155,7 @@ def test_new_mail_wakes_an_idle_shift(house: Organisation, monkeypatch: pytest.M
             await store.store(mail.message(house.id))
             await until(lambda: len(far_end.ledger) == 2, 5)
             await store.stop()
-            await bell.stop()
+            await caller.stop()
             stage.stopping = True
             await working
 
@@ -171,13 +171,13 @@ def test_shift_works_without_redis(house: Organisation, monkeypatch: pytest.Monk
         async with FarEnd(port=port) as far_end:
             stage = Stage(far_end)
             working = asyncio.create_task(shifts.work(stage.shift()))
-            bell = Bell(settings.REDIS_URL)
-            bell.start()
-            bell.ring()
+            caller = WakeCaller(settings.REDIS_URL)
+            caller.start()
+            caller.call()
             await becomes(SLOTS, 1)
             await mail.keep(mail.message(house.id))
             await until(lambda: far_end.ledger, 5)
-            await bell.stop()
+            await caller.stop()
             stage.stopping = True
             await working
 
