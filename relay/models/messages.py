@@ -173,6 +173,7 @@ class QueuedDelivery(TenantModel):
         STOPPED = "stopped", _("sending is stopped for the organisation")
         UNCERTAIN = "uncertain", _("the connection broke before the answer")
         UNOPENED = "unopened", _("this service could not decrypt the message or the route")
+        UNTOLD = "untold", _("it failed, and the notice to its sender could not be stored yet")
 
     id = models.BigAutoField(primary_key=True)
     organisation = models.ForeignKey(

@@ -142,6 +142,9 @@ def test_null_sender_is_never_told() -> None:
 
 def test_notices_are_limited_per_organisation_and_minute() -> None:
     limit, one, other = NoticeLimit(2), uuid4(), uuid4()
-    assert [limit.allows(one, ACCEPTED) for _ in range(3)] == [True, True, False]
-    assert limit.allows(other, ACCEPTED)
-    assert limit.allows(one, ACCEPTED + timedelta(minutes=1))
+    minute = timedelta(minutes=1)
+    assert [limit.turn(one, ACCEPTED) - ACCEPTED for _ in range(5)] == [
+        timedelta(), timedelta(), minute, minute * 1.5, minute * 2,
+    ]  # fmt: skip
+    assert limit.turn(other, ACCEPTED) == ACCEPTED
+    assert limit.turn(one, ACCEPTED + minute) == ACCEPTED + minute
