@@ -14,7 +14,6 @@ from relay.models import Route
 from relay.outcomes import NoticeLimit, Telling
 from relay.queue import (
     Accepted,
-    Leased,
     LeaseLost,
     Leases,
     Refused,
@@ -77,7 +76,7 @@ class Courier:
     async def _carry(self, job: Job) -> bool:
         now, work = self.now(), job.work
         try:
-            target = await self.routes.target(work.organisation_id, _domain(work))
+            target = await self.routes.target(work.organisation_id, work.domain)
         except VaultError:
             return await self._judge(job, now, await self._unopened(job))
         if isinstance(target, Waits):
@@ -199,9 +198,3 @@ class Courier:
             # What the remote said cannot be stored: its verdict still must.
             bare = tuple(replace(settlement, tried=None) for settlement in settlements)
             await self.leases.settle(work, bare, notice)
-
-
-def _domain(work: Work) -> str:
-    """The domain whose route serves the mail: the sender's, or where a notification returns to."""
-    lease: Leased = work.deliveries[0]
-    return (work.sender or lease.recipient.address).rpartition("@")[2]

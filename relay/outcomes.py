@@ -114,8 +114,7 @@ class Telling:
 def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
     """Decide whether the sender is told of failures, or else of the delay (RFC 3461 §5.2)."""
     settled = tuple(settlements)
-    if work.is_notification:
-        # RFC 5321 §6.1: a notification never answers the null reverse-path.
+    if work.tells_nobody:
         return Telling(settled, None, ())
     failed = tuple(filter(_tells_failure, settled))
     if failed:
@@ -185,6 +184,7 @@ def notice(work: Work, told: Telling, content: bytes, hostname: str, now: dateti
         ),
         content=dsn.build(report),
         is_notification=True,
+        author_domain=work.domain,
     )
 
 

@@ -149,6 +149,8 @@ class Content(TenantModel):
     ciphertext = models.BinaryField()
     # The envelope as given, for sending; the log has it normalised.
     sender = models.TextField(blank=True)
+    # Whose route serves mail with the null reverse-path; empty where the envelope has a sender.
+    author_domain = models.TextField(blank=True)
     body = models.CharField(max_length=10, default="7BIT")
     smtputf8 = models.BooleanField(default=False)
     ret = models.CharField(max_length=4, blank=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +18,7 @@ from accounts import keyfiles, vault
 from accounts.keyfiles import directory_of
 from accounts.models import Organisation
 from relay import routing
-from relay.models import Route
+from relay.models import Route, SendingDomain
 from relay.outcomes import NoticeLimit
 from relay.partitions import DAYS_AHEAD
 from tests import build
@@ -140,6 +141,24 @@ def test_mail_without_route_waits_for_one(house: Organisation) -> None:
     carry(Script(), mail.message(house.id))
     assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("no_route", 0)]
     assert mail.value("SELECT count(*) FROM relay_attempt") == 0
+
+
+def test_mail_with_the_null_sender_goes_by_its_authors_domain(house: Organisation) -> None:
+    with build.as_owner():
+        due = SendingDomain.objects.create(
+            organisation=house, name="due.example", created_at=build.NOW
+        )
+    message = mail.message(house.id, sender="", author_domain="due.example")
+    (received,) = carry(Script(), message, prepare=to_house(house, domain=due)).ledger
+    assert (received.sender, received.recipients) == ("", ["Erik@modtager.example"])
+    mail.execute("DELETE FROM relay_route")
+    notified = carry(
+        Script(rcpt={"Erik@modtager.example": "550 5.1.1 unknown"}),
+        mail.message(house.id),
+        prepare=to_house(house, domain=due),
+        ready=WAITING,
+    )
+    assert [one.recipients for one in notified.ledger] == [["Post@due.example"]]
 
 
 def test_mail_of_a_stopped_organisation_waits() -> None:
@@ -415,7 +434,7 @@ def test_full_disk_of_the_keyring_is_no_database_that_is_away(
         route(house, port=port)
         mail.run(mail.keep(mail.message(house.id)))
         # ENAMETOOLONG is the fault that root gets as well.
-        monkeypatch.setattr(keyfiles.secrets, "token_hex", lambda octets: "0" * 300)
+        monkeypatch.setattr(secrets, "token_hex", lambda octets: "0" * 300)
 
     carry(REFUSED, prepare=prepare, ready=OWED)
     assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("untold", 1)]
