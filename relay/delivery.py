@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -93,14 +93,22 @@ class Courier:
         return await self._try(job, target) if work.deliveries else bool(late)
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
-        started_at = self.now()
-        found = await self._send(job, target)
-        if any(outcome.scope is Scope.ROUTE and outcome.code for outcome in found):
-            # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
-            await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
-        return await self._judge(job, started_at, found)
+        told = False
+        while True:
+            work, started_at = job.work, self.now()
+            found = await self._send(job, target)
+            if any(one and one.scope is Scope.ROUTE and one.code for one in found):
+                # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
+                await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+            # Written before the next transaction begins: nothing in it can undo what was answered.
+            told |= await self._judge(job, started_at, found)
+            again = zip(work.deliveries, found, strict=True)
+            rest = tuple(lease for lease, outcome in again if outcome is None)
+            if not rest:
+                return told
+            job.work, job.sent = replace(work, deliveries=rest), False
 
-    async def _judge(self, job: Job, started_at: datetime, found: list[Outcome]) -> bool:
+    async def _judge(self, job: Job, started_at: datetime, found: Sequence[Outcome | None]) -> bool:
         finished_at = self.now()
         settlements = [
             outcomes.judged(
@@ -110,10 +118,11 @@ class Courier:
                 self.random,
             )
             for lease, outcome in zip(job.work.deliveries, found, strict=True)
+            if outcome is not None
         ]
         return await self._settle(job, settlements)
 
-    async def _send(self, job: Job, target: RouteTarget) -> list[Outcome]:
+    async def _send(self, job: Job, target: RouteTarget) -> Sequence[Outcome | None]:
         work = job.work
         try:
             content = await self._content(job)

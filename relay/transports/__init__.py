@@ -35,12 +35,12 @@ class Transport(Protocol):
 
     async def send(
         self, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
-    ) -> list[Outcome]:
+    ) -> list[Outcome | None]:
         """Return one outcome per envelope recipient, in their order; never raises for the remote.
 
-        ``on_dot`` is awaited before each final dot leaves. When recipients have to be split over
-        several transactions it is awaited once for each. What it raises passes through, and then
-        no dot was sent.
+        None: the server takes this recipient in another transaction; send again to those alone,
+        once the other outcomes are written. ``on_dot`` is awaited before the final dot leaves.
+        What it raises passes through, and then no dot was sent.
         """
         ...
 

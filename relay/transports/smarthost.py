@@ -61,7 +61,7 @@ class Smarthost:
 
     async def send(
         self, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
-    ) -> list[Outcome]:
+    ) -> list[Outcome | None]:
         """Deliver one message; see Transport."""
         pool = self._pools.setdefault(target, _Pool(asyncio.Semaphore(target.concurrency)))
         pool.users += 1
@@ -76,7 +76,7 @@ class Smarthost:
 
     async def _send(
         self, pool: _Pool, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
-    ) -> list[Outcome]:
+    ) -> list[Outcome | None]:
         while True:
             kept = self._take(pool) or await self._open(target)
             try:

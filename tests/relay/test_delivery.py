@@ -25,7 +25,7 @@ from tests import build
 from tests.relay import mail
 from tests.relay.stage import WAITING, Stage, becomes, carry, free_port, route, until
 from tests.testbed.certificates import Authority
-from tests.testbed.smtp import Drop, FarEnd, Script
+from tests.testbed.smtp import Drop, FarEnd, Script, Silence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +59,54 @@ def test_hundreds_of_messages_arrive_once_each(house: Organisation) -> None:
     far_end = carry(Script(), *messages, prepare=to_house(house))
     assert sorted(one.content for one in far_end.ledger) == sorted(m.content for m in messages)
     assert far_end.connections <= 20
+
+
+SPLIT = {"a@modtager.example": "250 ok", "b@modtager.example": ["452 4.5.3 too many", "250 ok"]}
+
+
+def test_recipients_over_the_servers_limit_go_next(house: Organisation) -> None:
+    message = mail.message(house.id, *SPLIT)
+    far_end = carry(Script(rcpt=SPLIT), message, prepare=to_house(house))
+    assert [received.recipients for received in far_end.ledger] == [[name] for name in SPLIT]
+    assert mail.rows("SELECT DISTINCT state, possible_duplicate FROM relay_delivery") == [
+        ("delivered", False)
+    ]
+    assert mail.value("SELECT count(*) FROM relay_content") == 0
+
+
+STILL_WAITING = "SELECT recipient, reason, possible_duplicate FROM relay_queueddelivery"
+
+
+@pytest.mark.parametrize(
+    ("second", "reason", "uncertain"),
+    [
+        ({"dot": ["250 ok", Drop()]}, "uncertain", True),
+        ({"data": ["354 go", Drop()]}, "unreachable", False),
+        ({"mail": ["250 ok", "451 4.3.0 later"]}, "deferred", False),
+    ],
+)
+def test_what_was_answered_stands_when_the_next_transaction_fails(
+    house: Organisation, second: dict[str, Any], reason: str, uncertain: bool
+) -> None:
+    script = Script(rcpt=SPLIT, **second)
+    carry(script, mail.message(house.id, *SPLIT), prepare=to_house(house))
+    assert mail.rows("SELECT state, possible_duplicate FROM relay_delivery ORDER BY position") == [
+        ("delivered", False),
+        ("waiting", uncertain),
+    ]
+    assert mail.rows(STILL_WAITING) == [("b@modtager.example", reason, uncertain)]
+
+
+def test_what_was_answered_is_written_before_the_next_transaction(house: Organisation) -> None:
+    """A stop, a crash or a lost lease in the second one then leaves the first as it is."""
+    script = Script(rcpt=SPLIT, dot=["250 ok", Silence()])
+    carry(
+        script,
+        mail.message(house.id, *SPLIT),
+        prepare=to_house(house),
+        ready=f"{WAITING} WHERE recipient = 'a@modtager.example'",
+    )
+    assert mail.rows("SELECT state FROM relay_delivery ORDER BY position")[0] == ("delivered",)
 
 
 def test_large_message_is_delivered_byte_for_byte(house: Organisation) -> None:

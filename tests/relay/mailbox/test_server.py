@@ -29,6 +29,7 @@ from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Smarthost
 from tests.relay.mailbox.letters import CONTENT, ENVELOPE, LETTER, kept
+from tests.relay.smtp.sending import decided
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
 
@@ -121,7 +122,7 @@ async def test_own_client_delivers_many_at_once(tmp_path):
             )
             for number in range(100)
         ]
-        outcomes = await asyncio.gather(*sends)
+        outcomes = [decided(one) for one in await asyncio.gather(*sends)]
         await transport.close()
     assert {outcome.verdict for (outcome,) in outcomes} == {Verdict.DELIVERED}
     assert all(outcome.tls_verified for (outcome,) in outcomes)

@@ -16,6 +16,7 @@ from relay.smtp.replies import Scope, Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Smarthost
+from tests.relay.smtp.sending import decided
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
 from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Slow
@@ -66,7 +67,7 @@ async def test_messages_share_a_connection_and_say_goodbye():
     async with FarEnd() as far_end:
         transport = smarthost(far_end)
         for _ in range(5):
-            (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, CONTENT, nothing))
             assert outcome.verdict is Verdict.DELIVERED
         await transport.close()
         assert far_end.connections == 1
@@ -133,7 +134,7 @@ async def test_half_dead_connections_cost_no_attempt(ending):
         transport = smarthost(far_end)
         both = [transport.send(target(far_end), ENVELOPE, CONTENT, on_dot) for _ in range(2)]
         await asyncio.gather(*both)
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, on_dot)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, CONTENT, on_dot))
         assert outcome.verdict is Verdict.DELIVERED
         assert far_end.connections == 3
         assert len(dots) == len(far_end.ledger) == 3
@@ -145,7 +146,7 @@ async def test_connection_that_the_server_closed_is_not_offered():
     async with FarEnd(Script(after=Drop())) as far_end:
         transport = smarthost(far_end)
         for _ in range(3):
-            (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, CONTENT, nothing))
             assert outcome.verdict is Verdict.DELIVERED
         assert far_end.connections == 3
         await transport.close()
@@ -156,7 +157,7 @@ async def test_lost_after_the_dot_is_not_tried_again_here():
     async with FarEnd(Script(dot=["250 ok", Drop(), "250 ok"])) as far_end:
         transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
         await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, CONTENT, nothing))
         assert outcome.verdict is Verdict.RETRY
         assert outcome.after_dot
         assert len(far_end.ledger) == 2
@@ -171,7 +172,7 @@ async def test_no_more_connections_than_the_route_allows():
         transport = smarthost(far_end)
         limited = target(far_end, concurrency=3)
         sends = [transport.send(limited, ENVELOPE, CONTENT, nothing) for _ in range(12)]
-        outcomes = await asyncio.gather(*sends)
+        outcomes = [decided(one) for one in await asyncio.gather(*sends)]
         assert {outcome.verdict for (outcome,) in outcomes} == {Verdict.DELIVERED}
         busiest = far_end.connections
         await transport.close()
@@ -182,7 +183,7 @@ async def test_no_more_connections_than_the_route_allows():
 async def test_next_address_is_tried_when_the_first_does_not_answer():
     async with FarEnd(address="127.0.0.2") as far_end:
         transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, CONTENT, nothing))
         assert outcome.verdict is Verdict.DELIVERED
         assert outcome.remote_address == "127.0.0.2"
         await transport.close()
@@ -193,7 +194,7 @@ async def test_refused_address_waits_and_opens_no_socket():
     async with FarEnd() as far_end:
         transport = smarthost()
         envelope = replace(ENVELOPE, recipients=ENVELOPE.recipients * 2)
-        outcomes = await transport.send(target(far_end), envelope, CONTENT, nothing)
+        outcomes = decided(await transport.send(target(far_end), envelope, CONTENT, nothing))
         assert [o.verdict for o in outcomes] == [Verdict.RETRY, Verdict.RETRY]
         assert outcomes[0].text == "this server address cannot be used"
         assert far_end.connections == 0
@@ -209,7 +210,7 @@ async def test_wrong_password_is_tried_once_and_blamed_on_the_route(tmp_path):
         addresses = ("127.0.0.1", "127.0.0.1", "127.0.0.1")
         transport = smarthost(far_end, addresses=addresses, contexts=contexts)
         route = target(far_end, tls=TlsPolicy.STARTTLS, username="kunde", password="forkert")
-        (outcome,) = await transport.send(route, ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(route, ENVELOPE, CONTENT, nothing))
         assert (outcome.verdict, outcome.scope, outcome.code) == (Verdict.RETRY, Scope.ROUTE, 535)
         assert far_end.connections == 1
         assert "forkert" not in repr(route)
@@ -247,5 +248,5 @@ async def test_failing_mark_passes_through_and_frees_the_slot():
 async def test_server_that_speaks_nonsense_waits():
     async with FarEnd(Script(greeting=Raw(b"\x16\x03\x01 nope\r\n"))) as far_end:
         transport = smarthost(far_end)
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, CONTENT, nothing))
         assert outcome.verdict is Verdict.RETRY
