@@ -64,7 +64,7 @@ def decided(outcomes: list[Outcome | None]) -> list[Outcome]:
 
 
 def verdicts(outcomes: Sequence[Outcome | None]) -> list[Verdict | None]:
-    return [outcome and outcome.verdict for outcome in outcomes]
+    return [outcome.verdict if outcome else None for outcome in outcomes]
 
 
 STEPWISE = ("8BITMIME", "SMTPUTF8", "SIZE 100000")

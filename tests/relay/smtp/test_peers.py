@@ -90,9 +90,8 @@ async def test_large_body_crosses_tls_unchanged(authority):
             ehlo_name="mail.brevdue.example",
             contexts=make_contexts(str(authority.ca_file)),
         )
-        (outcome,) = await connection.send(
-            Envelope("", (Recipient("erik@modtager.example"),)), content, nothing
-        )
+        bounce = Envelope("", (Recipient("erik@modtager.example"),))
+        (outcome,) = decided(await connection.send(bounce, content, nothing))
         await connection.close()
     assert outcome.verdict is Verdict.DELIVERED
     assert far_end.ledger[0].content == content
