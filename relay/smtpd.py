@@ -22,14 +22,14 @@ import uvloop
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from accounts import alerts, clock
+from accounts import alerts, clock, limits
 from accounts.checks import refuse_unsafe_database
 from relay import heartbeat
 from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.queue import Store, conninfo
 from relay.senders import Senders
-from relay.smtp.listener import Listener
+from relay.smtp.listener import Limits, Listener
 from relay.smtp.server import listen
 from relay.submission import Submission
 from relay.supervision import kept_going
@@ -119,6 +119,7 @@ async def serve(ready: Callable[[], None] = lambda: None) -> None:
             tls=files.context() if files else None,
             help_url=f"{settings.SITE_URL}/help/smtp",
             plaintext_sign_in=settings.RELAY_ALLOW_PLAINTEXT_AUTH,
+            limits=Limits(network=limits.network),
         )
         await _open(listener, with_tls=files is not None)
         async with _renewing(files, listener):
