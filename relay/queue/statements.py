@@ -22,7 +22,8 @@ from relay.queue.entries import SETTLED, Leased, Settlement, Work
 from relay.smtp.envelope import Recipient
 
 LEASE = timedelta(seconds=60)
-# Larger content is read when its turn comes, so that a claim never holds gigabytes.
+# Larger content is read once it is its turn to use a connection (relay/delivery.py), so that a
+# shift never holds gigabytes.
 CONTENT_WITH_CLAIM = 64 * 1024
 
 ORGANISATION_KEYS = """
@@ -173,6 +174,7 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         hour_key_id=first["hour_key_id"] or "",
         wrapped_key=first["wrapped_key"] or b"",
         ciphertext=first["ciphertext"],
+        octets=first["octets"] or 0,
         deliveries=tuple(map(_leased, rows)),
     )
 

@@ -21,11 +21,12 @@ from relay import routing
 from relay.models import Route, SendingDomain
 from relay.outcomes import NoticeLimit
 from relay.partitions import DAYS_AHEAD
+from relay.room import Room
 from tests import build
 from tests.relay import mail
 from tests.relay.stage import WAITING, Stage, becomes, carry, free_port, route, until
 from tests.testbed.certificates import Authority
-from tests.testbed.smtp import Drop, FarEnd, Script, Silence
+from tests.testbed.smtp import Drop, FarEnd, Script, Silence, Slow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -113,6 +114,35 @@ def test_large_message_is_delivered_byte_for_byte(house: Organisation) -> None:
     content = b"Subject: stor\r\n\r\n" + b"Grus og guld.\r\n" * 100_000
     far_end = carry(Script(), mail.message(house.id, content=content), prepare=to_house(house))
     assert [one.content for one in far_end.ledger] == [content]
+
+
+def test_large_content_is_held_by_few_jobs_at_once(house: Organisation) -> None:
+    port = free_port()
+    route(house, port=port, concurrency=8)
+    large = 200_000  # octets: past what comes with a claim
+    messages = [mail.message(house.id, content=b"Subject: x\r\n\r\n" + b"x\r\n" * (large // 3))
+                for _ in range(12)]  # fmt: skip
+    held: list[int] = []
+
+    async def scenario() -> FarEnd:
+        await mail.keep(*messages)
+        async with FarEnd(Script(dot=Slow(0.1, "250 ok")), port=port) as far_end:
+            stage = Stage(far_end)
+            shift = stage.shift()
+            shift.courier.room = Room(of_one=large * 3)
+            working = asyncio.create_task(shift.run())
+            async with asyncio.timeout(30):
+                while len(far_end.ledger) < len(messages):
+                    held.append(sum(job.content is not None for job in shift._jobs.values()))
+                    await asyncio.sleep(0.005)
+            await becomes(WAITING, 0)
+            stage.stopping = True
+            await working
+            return far_end
+
+    far_end = mail.run(scenario())
+    assert max(held) in (1, 2)
+    assert sorted(one.content for one in far_end.ledger) == sorted(m.content for m in messages)
 
 
 def test_mail_long_past_its_time_is_not_tried_any_more(house: Organisation) -> None:

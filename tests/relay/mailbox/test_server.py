@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -99,6 +100,9 @@ async def test_own_client_delivers_many_at_once(tmp_path):
     async def nothing() -> None:
         pass
 
+    async def numbered(number: int) -> bytes:
+        return b"Subject: %d\r\n\r\n.%d\r\n" % (number, number)
+
     async with running(tmp_path / "mail", authority.server("localhost")) as port:
         transport = Smarthost(
             ehlo_name="mail.brevdue.example",
@@ -117,7 +121,7 @@ async def test_own_client_delivers_many_at_once(tmp_path):
             transport.send(
                 target,
                 Envelope("a@b.example", (Recipient(f"r{number}@x.example"),)),
-                b"Subject: %d\r\n\r\n.%d\r\n" % (number, number),
+                partial(numbered, number),
                 nothing,
             )
             for number in range(100)
