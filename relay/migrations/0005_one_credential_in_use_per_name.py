@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("relay", "0003_pauses_told_and_old_hour_keys")]
+    dependencies = [("relay", "0004_author_domain")]
 
     operations = [
         migrations.AddConstraint(
