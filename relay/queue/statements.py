@@ -123,7 +123,7 @@ WITH due AS MATERIALIZED (
 SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
     t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
     t.delayed_notice_at, c.sender, c.author_domain, c.body, c.smtputf8, c.ret, c.envid,
-    c.hour_key_id, c.wrapped_key,
+    c.hour_key_id, octet_length(c.ciphertext) AS octets, c.wrapped_key,
     CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
         PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
 FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
