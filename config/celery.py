@@ -63,4 +63,4 @@ app.conf.update(
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },
 )
-app.autodiscover_tasks(["accounts", "relay"])
+app.autodiscover_tasks(["accounts", "relay", "gdpr", "dpa"])

@@ -29,6 +29,8 @@ TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
 
 INSTALLED_APPS = [
     "config",
+    "dpa",
+    "gdpr",
     "relay",
     "accounts",
     "django.contrib.admin",

@@ -19,5 +19,7 @@ urlpatterns += i18n_patterns(
     path("staff/", staff_site.urls),
     path("", include("accounts.urls")),
     path("", include("relay.urls")),
+    path("", include("gdpr.urls")),
+    path("", include("dpa.urls")),
     prefix_default_language=False,
 )

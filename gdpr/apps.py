@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class GdprConfig(AppConfig):
+    name = "gdpr"
+    verbose_name = _("Duties")
+    default_auto_field = "django.db.models.BigAutoField"
