@@ -24,6 +24,16 @@ SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", default="operator@brevdue.example")
+# Who runs the service, as agreements, notices and letters name them.
+OPERATOR_NAME = env.str("OPERATOR_NAME", default="Brevdue ApS")
+OPERATOR_ADDRESS = env.str("OPERATOR_ADDRESS", default="Eksempelvej 1")
+OPERATOR_POSTCODE = env.str("OPERATOR_POSTCODE", default="1000")
+OPERATOR_CITY = env.str("OPERATOR_CITY", default="København K")
+OPERATOR_COUNTRY = env.str("OPERATOR_COUNTRY", default="DK")
+OPERATOR_COMPANY_NUMBER = env.str("OPERATOR_COMPANY_NUMBER", default="10000009")
+PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="Databeskyttelse")
+PRIVACY_EMAIL = env.str("PRIVACY_EMAIL", default="privacy@brevdue.example")
+PRIVACY_PHONE = env.str("PRIVACY_PHONE", default="")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
 TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
 
@@ -132,6 +142,13 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Brevdue <post@brevdue.example>")
+
+# Agreements with customers (dpa)
+AGREEMENT_COURT = env.str("AGREEMENT_COURT", default="Københavns Byret")
+AGREEMENT_COUNTERSIGNING = env.str("AGREEMENT_COUNTERSIGNING", default="automatic")
+ASSISTANCE_HOURLY_RATE = env.int("ASSISTANCE_HOURLY_RATE", default=650)
+VAT_PERCENT = env.int("VAT_PERCENT", default=25)
+SUBPROCESSOR_OBJECTION_DAYS = env.int("SUBPROCESSOR_OBJECTION_DAYS", default=30)
 
 # Relay
 RELAY_HOSTNAME = env.str("RELAY_HOSTNAME", default="relay.brevdue.example")
