@@ -52,13 +52,14 @@ def _append(
     target: models.Model,
     fields: Iterable[str],
 ) -> None:
-    actor_id = _actor_id(organisation_id, actor) if actor else None
+    by = actor_id(organisation_id, actor) if actor else None
     named = (target._meta.label, str(target.pk), list(fields))
     with connection.cursor() as cursor:
-        cursor.execute(APPEND, [organisation_id, actor_id, act, *named, clock.now()])
+        cursor.execute(APPEND, [organisation_id, by, act, *named, clock.now()])
 
 
-def _actor_id(organisation_id: UUID | None, user: User) -> UUID:
+def actor_id(organisation_id: UUID | None, user: User) -> UUID:
+    """Return the random id that stands for a person in a chain; erasing its row makes it nobody."""
     row, _ = AuditActor.objects.get_or_create(
         organisation_id=organisation_id,  # type: ignore[misc] # None is a value of the column
         user_id=user.pk,

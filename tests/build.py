@@ -20,6 +20,7 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
 from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
+from gdpr.models import Request, RequestedRight, Right, Step
 from relay.models import (
     Attempt,
     Content,
@@ -114,6 +115,7 @@ def everything_of(organisation: Organisation, user: User) -> None:
     with as_owner():
         _accounts_rows(organisation, user)
         _relay_rows(organisation)
+        _gdpr_rows(user)
 
 
 def _accounts_rows(organisation: Organisation, user: User) -> None:
@@ -177,3 +179,24 @@ def _relay_rows(organisation: Organisation) -> None:
         due_at=NOW,
         expires_at=NOW,
     )
+
+
+def request_of(user: User, *rights: Right, **fields: Any) -> Request:
+    """A request of a person, received at NOW, in which every right is being assessed."""
+    values: dict[str, Any] = {"channel": Request.Channel.PORTAL, "language": user.language}
+    with as_owner():
+        made = Request.objects.create(person=user, **values | {"received_at": NOW} | fields)
+        for right in rights or (Right.ACCESS,):
+            row = RequestedRight.objects.create(
+                request=made,
+                right=right,
+                state=RequestedRight.State.ASSESS,
+                promised_on=NOW.date() + timedelta(days=30),
+                due_on=NOW.date() + timedelta(days=30),
+            )
+            Step.objects.create(right=row, kind=Step.Kind.RECEIVED, by=Step.By.PERSON, at=NOW)
+    return made
+
+
+def _gdpr_rows(user: User) -> None:
+    request_of(user)

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Requests of data subjects: a person sees their own, staff and the worker see all."""
+
+from __future__ import annotations
+
+import uuid
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
+from accounts.rowsecurity import CURRENT_PERSON, Protect
+
+ALL = "SELECT, INSERT, UPDATE, DELETE"
+OWN_REQUEST = f"person_id = {CURRENT_PERSON}"
+OWN_RIGHT = (
+    "EXISTS (SELECT FROM gdpr_request r WHERE r.id = request_id"
+    f" AND r.person_id = {CURRENT_PERSON})"
+)
+OWN_STEP = (
+    "EXISTS (SELECT FROM gdpr_requestedright t JOIN gdpr_request r ON r.id = t.request_id"
+    f" WHERE t.id = right_id AND r.person_id = {CURRENT_PERSON})"
+)
+
+# Evidence (article 5(2)): no role may change a step, and none goes before its request is closed.
+STEPS = """
+CREATE FUNCTION gdpr_step_stands() RETURNS trigger
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' OR EXISTS (SELECT FROM gdpr_requestedright t
+                                   WHERE t.id = OLD.right_id AND t.closed_at IS NULL) THEN
+        RAISE EXCEPTION 'a step of a request is not changed, and not removed before the end';
+    END IF;
+    RETURN OLD;
+END
+$$;
+CREATE TRIGGER step_stands BEFORE UPDATE OR DELETE ON gdpr_step
+    FOR EACH ROW EXECUTE FUNCTION gdpr_step_stands();
+"""
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Request",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[
+                            ("portal", "portal"),
+                            ("form", "public form"),
+                            ("staff", "mail, phone or post"),
+                        ],
+                        max_length=10,
+                        verbose_name="channel",
+                    ),
+                ),
+                ("language", models.CharField(max_length=2, verbose_name="language")),
+                ("received_at", models.DateTimeField(verbose_name="received")),
+                ("closed_at", models.DateTimeField(blank=True, null=True, verbose_name="closed")),
+                (
+                    "person",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "request",
+                "verbose_name_plural": "requests",
+            },
+        ),
+        migrations.CreateModel(
+            name="RequestedRight",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "right",
+                    models.CharField(
+                        choices=[
+                            ("access", "access (article 15)"),
+                            ("rectification", "rectification (article 16)"),
+                            ("erasure", "erasure (article 17)"),
+                            ("restriction", "restriction (article 18)"),
+                            ("portability", "portability (article 20)"),
+                            ("objection", "objection (article 21)"),
+                            ("consent", "withdrawal of consent (article 7(3))"),
+                            ("review", "review by a person (article 22)"),
+                        ],
+                        max_length=20,
+                        verbose_name="right",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("received", "received"),
+                            ("identity", "identity to be proven"),
+                            ("assess", "being assessed"),
+                            ("paused", "awaiting the person"),
+                            ("act", "being carried out"),
+                            ("done", "done"),
+                            ("partly_done", "partly done"),
+                            ("refused", "refused"),
+                            ("withdrawn", "withdrawn"),
+                            ("not_identifiable", "not identifiable"),
+                        ],
+                        default="received",
+                        max_length=20,
+                        verbose_name="state",
+                    ),
+                ),
+                ("details", models.TextField(blank=True, verbose_name="details")),
+                ("promised_on", models.DateField(verbose_name="promised")),
+                ("due_on", models.DateField(verbose_name="limit of the law")),
+                (
+                    "extended_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="extended"),
+                ),
+                (
+                    "escalated",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("half", "half"),
+                            ("most", "most"),
+                            ("last-days", "last-days"),
+                            ("overdue", "overdue"),
+                        ],
+                        max_length=10,
+                        verbose_name="escalated",
+                    ),
+                ),
+                ("resolution", models.TextField(blank=True, verbose_name="resolution")),
+                ("closed_at", models.DateTimeField(blank=True, null=True, verbose_name="closed")),
+                (
+                    "request",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rights",
+                        to="gdpr.request",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "requested right",
+                "verbose_name_plural": "requested rights",
+            },
+        ),
+        migrations.CreateModel(
+            name="Step",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("received", "received"),
+                            ("identity", "identity to be proven"),
+                            ("assess", "being assessed"),
+                            ("paused", "the person was asked"),
+                            ("act", "being carried out"),
+                            ("done", "done"),
+                            ("partly_done", "partly done"),
+                            ("refused", "refused"),
+                            ("withdrawn", "withdrawn"),
+                            ("not_identifiable", "not identifiable"),
+                            ("extended", "time extended"),
+                            ("escalated", "clock watched"),
+                            ("prepared", "package ready"),
+                            ("downloaded", "package downloaded"),
+                            ("destroyed", "package destroyed"),
+                            ("noted", "note"),
+                        ],
+                        max_length=20,
+                        verbose_name="step",
+                    ),
+                ),
+                (
+                    "by",
+                    models.CharField(
+                        choices=[
+                            ("person", "the person"),
+                            ("staff", "staff"),
+                            ("service", "the service"),
+                        ],
+                        max_length=10,
+                        verbose_name="by",
+                    ),
+                ),
+                ("actor_id", models.UUIDField(null=True, verbose_name="actor")),
+                ("at", models.DateTimeField(verbose_name="time")),
+                ("reason", models.TextField(blank=True, verbose_name="reason")),
+                (
+                    "right",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="steps",
+                        to="gdpr.requestedright",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "step",
+                "verbose_name_plural": "steps",
+                "ordering": ("id",),
+            },
+        ),
+        migrations.AddIndex(
+            model_name="request",
+            index=models.Index(fields=["person", "-received_at"], name="request_of_person"),
+        ),
+        migrations.AddIndex(
+            model_name="requestedright",
+            index=models.Index(
+                condition=models.Q(("closed_at", None)),
+                fields=["promised_on"],
+                name="requestedright_open_by_date",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="requestedright",
+            constraint=models.UniqueConstraint(
+                fields=("request", "right"), name="requestedright_once_in_request"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="requestedright",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("promised_on__lte", models.F("due_on"))),
+                name="requestedright_promise_within_limit",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="requestedright",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("closed_at__isnull", False),
+                        (
+                            "state__in",
+                            ["done", "partly_done", "refused", "withdrawn", "not_identifiable"],
+                        ),
+                    ),
+                    models.Q(
+                        ("closed_at__isnull", True),
+                        ("state__in", ["received", "identity", "assess", "paused", "act"]),
+                    ),
+                    _connector="OR",
+                ),
+                name="requestedright_closed_when_final",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="requestedright",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("resolution", ""),
+                    ("state__in", ["partly_done", "refused", "not_identifiable"]),
+                    _negated=True,
+                ),
+                name="requestedright_no_without_reasons",
+            ),
+        ),
+        Protect(
+            "gdpr_request",
+            web_rows=OWN_REQUEST,
+            web="SELECT, INSERT, UPDATE",
+            staff="SELECT, UPDATE",
+            duty=ALL,
+        ),
+        Protect(
+            "gdpr_requestedright",
+            web_rows=OWN_RIGHT,
+            web="SELECT, INSERT, UPDATE",
+            staff="SELECT, UPDATE",
+            duty=ALL,
+        ),
+        Protect(
+            "gdpr_step",
+            web_rows=OWN_STEP,
+            web="SELECT, INSERT",
+            staff="SELECT, INSERT",
+            duty="SELECT, INSERT, DELETE",
+        ),
+        migrations.RunSQL(STEPS, migrations.RunSQL.noop),
+    ]
