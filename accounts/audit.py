@@ -75,10 +75,25 @@ def anchor_heads(now: datetime) -> int:
     return len(heads)
 
 
-def expire(now: datetime) -> int:
-    """Let a signed checkpoint stand for events older than AUDIT_DAYS; return how many went."""
-    limit = now - timedelta(days=AUDIT_DAYS)
+def expire(now: datetime, ahead: timedelta = timedelta()) -> int:
+    """Let a signed checkpoint stand for events older than AUDIT_DAYS; return how many went.
+
+    Those that reach that age within `ahead` go too. Role `duty`.
+    """
+    limit = now + ahead - timedelta(days=AUDIT_DAYS)
     return sum(_expire_chain(chain, limit, now) for chain in AuditChain.objects.all())
+
+
+def count_expiring(now: datetime, ahead: timedelta = timedelta()) -> int:
+    """Return how many events `expire` would let go."""
+    limit = now + ahead - timedelta(days=AUDIT_DAYS)
+    return sum(_count_expiring(chain, limit) for chain in AuditChain.objects.all())
+
+
+def _count_expiring(chain: AuditChain, limit: datetime) -> int:
+    events = AuditEvent.objects.filter(_of(chain.organisation_id))
+    last = _last_expired(events, limit)
+    return events.filter(sequence__lte=last.sequence).count() if last else 0
 
 
 def _expire_chain(chain: AuditChain, limit: datetime, now: datetime) -> int:

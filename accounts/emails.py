@@ -24,6 +24,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts import clock, vault
+from accounts.addresses import normalised
 from accounts.models import Invitation, Membership, OutgoingMail, User
 
 logger = logging.getLogger(__name__)
@@ -183,6 +184,21 @@ def send_due(now: datetime) -> int:
     finally:
         backend.close()
     return sent
+
+
+def mails_to(email: str) -> list[UUID]:
+    """Return the mails to an address that wait to be sent. Opens every one. Role `duty`."""
+    rows = OutgoingMail.objects.values_list("id", "sealed")
+    return [mail_id for mail_id, sealed in rows if _is_to(email, mail_id, bytes(sealed))]
+
+
+def _is_to(email: str, mail_id: UUID, sealed: bytes) -> bool:
+    try:
+        letter = json.loads(vault.unseal(_purpose(mail_id), sealed))
+    except vault.VaultError:
+        # Nobody can read it, so it is to nobody; KEPT_HOURS ends it.
+        return False
+    return normalised(letter["to"]) == email
 
 
 def drop_undeliverable(now: datetime) -> int:

@@ -11,6 +11,8 @@ from accounts.models import Invitation, Session
 INVITATION_DAYS = 7
 # Once an invitation has run out, its address is kept for a month of questions.
 INVITATION_KEPT_DAYS = 30
+# A session that has ended opens nothing; its row is gone so soon after.
+SESSION_KEPT_HOURS = 2
 
 
 def expire(now: datetime) -> int:

@@ -35,6 +35,8 @@ PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="Databeskyttelse")
 PRIVACY_EMAIL = env.str("PRIVACY_EMAIL", default="privacy@brevdue.example")
 PRIVACY_PHONE = env.str("PRIVACY_PHONE", default="")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
+# Days after which the operator's last backup of a day is gone; notices and certificates print it.
+BACKUP_DAYS = env.int("BACKUP_DAYS", default=30)
 TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
 
 INSTALLED_APPS = [

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The tables of duties: what was forgotten when, who gets data, requests."""
+
+from __future__ import annotations
+
+from gdpr.registry import Entry
+
+ENTRIES: tuple[Entry, ...] = ()
