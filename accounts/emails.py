@@ -39,32 +39,32 @@ SENDING_FAULTS = (OSError, smtplib.SMTPException, vault.VaultError, ValueError, 
 
 def confirm_address(email: str, language: str, token: str) -> None:
     """Ask whether somebody meant to sign up; holds nothing that the sender could have written."""
-    _post("confirm_address", email, language, {"link": _Link("accounts:sign-up-confirm", token)})
+    _post("confirm_address", email, language, {"link": Link("accounts:sign-up-confirm", token)})
 
 
 def address_known(email: str, language: str) -> None:
     """Tell the owner of an address with an account that somebody signed up with it."""
-    links = {"link": _Link("accounts:sign-in"), "reset_link": _Link("accounts:password-reset")}
+    links = {"link": Link("accounts:sign-in"), "reset_link": Link("accounts:password-reset")}
     _post("address_known", email, language, links)
 
 
 def password_reset(user: User, token: str) -> None:
-    _to_person("password_reset", user, {"link": _Link("accounts:password-reset-confirm", token)})
+    to_person("password_reset", user, {"link": Link("accounts:password-reset-confirm", token)})
 
 
 def password_changed(user: User) -> None:
-    _to_person("password_changed", user, {"link": _Link("accounts:password-reset")})
+    to_person("password_changed", user, {"link": Link("accounts:password-reset")})
 
 
 def new_browser(user: User, at: datetime) -> None:
     """Tell a person that they (or somebody) signed in from a browser not seen before."""
-    _to_person("new_browser", user, {"at": at, "link": _Link("accounts:security")})
+    to_person("new_browser", user, {"at": at, "link": Link("accounts:security")})
 
 
 def second_factor_changed(user: User, change: str) -> None:
     """`change` is "added", "removed" or "codes"."""
-    _to_person(
-        "second_factor_changed", user, {"change": change, "link": _Link("accounts:security")}
+    to_person(
+        "second_factor_changed", user, {"change": change, "link": Link("accounts:security")}
     )
 
 
@@ -74,35 +74,35 @@ def invitation(invitation: Invitation, inviter: User, token: str) -> None:
         "inviter": inviter,
         "role": invitation.get_role_display,
         "expires_at": invitation.expires_at,
-        "link": _Link("accounts:invitation", token),
+        "link": Link("accounts:invitation", token),
     }
     _post("invitation", invitation.email, inviter.language, context, invitation.organisation_id)
 
 
 def membership_waiting(membership: Membership, owner: User) -> None:
     """Tell an owner that somebody took up an invitation and waits to be let in."""
-    context = _of_membership(membership) | {"link": _Link("accounts:team")}
-    _to_person("membership_waiting", owner, context, membership.organisation_id)
+    context = _of_membership(membership) | {"link": Link("accounts:team")}
+    to_person("membership_waiting", owner, context, membership.organisation_id)
 
 
 def membership_approved(membership: Membership) -> None:
-    context = _of_membership(membership) | {"link": _Link("accounts:sign-in")}
-    _to_person("membership_approved", membership.user, context, membership.organisation_id)
+    context = _of_membership(membership) | {"link": Link("accounts:sign-in")}
+    to_person("membership_approved", membership.user, context, membership.organisation_id)
 
 
 def membership_refused(membership: Membership) -> None:
     context = _of_membership(membership)
-    _to_person("membership_refused", membership.user, context, membership.organisation_id)
+    to_person("membership_refused", membership.user, context, membership.organisation_id)
 
 
 def membership_ended(membership: Membership) -> None:
     context = _of_membership(membership)
-    _to_person("membership_ended", membership.user, context, membership.organisation_id)
+    to_person("membership_ended", membership.user, context, membership.organisation_id)
 
 
 def role_changed(membership: Membership) -> None:
     context = _of_membership(membership)
-    _to_person("role_changed", membership.user, context, membership.organisation_id)
+    to_person("role_changed", membership.user, context, membership.organisation_id)
 
 
 def operator_alert(kind: str, subject: str) -> OutgoingMail:
@@ -111,7 +111,7 @@ def operator_alert(kind: str, subject: str) -> OutgoingMail:
     return _compose("operator_alert", settings.OPERATOR_EMAIL, settings.LANGUAGE_CODE, context)
 
 
-class _Link:
+class Link:
     """A page of the portal, written out in the language that is active when it is rendered."""
 
     def __init__(self, name: str, *arguments: str) -> None:
@@ -131,9 +131,13 @@ def _of_membership(membership: Membership) -> dict[str, Any]:
     }
 
 
-def _to_person(
+def to_person(
     kind: str, user: User, context: Mapping[str, Any], organisation_id: UUID | None = None
 ) -> None:
+    """Post a mail in the person's language; `kind` is "app/name" for a mail of another app.
+
+    Its three templates are <app>/email/<name> with .subject.txt, .txt and .html.
+    """
     _post(kind, user.email, user.language, {"user": user, **context}, organisation_id)
 
 
@@ -157,7 +161,8 @@ def _compose(kind: str, email: str, language: str, context: Mapping[str, Any]) -
 
 
 def _render(kind: str, language: str, context: Mapping[str, Any]) -> dict[str, str]:
-    template = f"accounts/email/{kind}"
+    app, _, name = kind.rpartition("/")
+    template = f"{app or 'accounts'}/email/{name}"
     with translation.override(language):
         values = {**context, "language": language, "site": settings.SITE_URL}
         # A subject is one line whatever a name in it holds.

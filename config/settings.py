@@ -34,6 +34,11 @@ OPERATOR_COMPANY_NUMBER = env.str("OPERATOR_COMPANY_NUMBER", default="10000009")
 PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="Databeskyttelse")
 PRIVACY_EMAIL = env.str("PRIVACY_EMAIL", default="privacy@brevdue.example")
 PRIVACY_PHONE = env.str("PRIVACY_PHONE", default="")
+# Whom people can complain to: every answer to a request names it (GDPR article 12(4)).
+AUTHORITY_NAME = env.str("AUTHORITY_NAME", default="Datatilsynet")
+AUTHORITY_ADDRESS = env.str("AUTHORITY_ADDRESS", default="Carl Jacobsens Vej 35, 2500 Valby")
+AUTHORITY_PHONE = env.str("AUTHORITY_PHONE", default="+45 33 19 32 00")
+AUTHORITY_URL = env.str("AUTHORITY_URL", default="https://www.datatilsynet.dk")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
 # Days after which the operator's last backup of a day is gone; notices and certificates print it.
 BACKUP_DAYS = env.int("BACKUP_DAYS", default=30)
@@ -119,6 +124,8 @@ VAULT_URL = env.str("VAULT_URL")
 VAULT_MAKE_KEYS = env.bool("VAULT_MAKE_KEYS", default=not SITE_URL.startswith("https://"))
 KEYRING_URL = env.str("KEYRING_URL", default="")
 AUDIT_ANCHORS = env.str("AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit"))
+# Packages of personal data on their way to the person, each under a key of its own.
+PACKAGES = env.str("PACKAGES", default=str(BASE_DIR / "var" / "packages"))
 
 # People
 AUTH_USER_MODEL = "accounts.User"

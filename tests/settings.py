@@ -19,6 +19,7 @@ PASSWORD_HASHERS = ["tests.hashers.QuickArgon2"]
 VAULT_URL = f"file://{_directory}/vault"
 KEYRING_URL = f"file://{_directory}/keyring"
 AUDIT_ANCHORS = f"{_directory}/audit"
+PACKAGES = f"{_directory}/packages"
 
 # A Redis database per worker.
 REDIS_URL = re.sub(r"/\d*$", "", os.environ["REDIS_URL"]) + f"/{int(_worker[2:]) + 1}"

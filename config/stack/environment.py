@@ -43,6 +43,7 @@ def private_places(directory: Path, state: State, environment: Mapping[str, str]
         "VAULT_URL": private_directory(directory / "vault").as_uri(),
         "KEYRING_URL": private_directory(directory / "keyring").as_uri(),
         "AUDIT_ANCHORS": str(private_directory(directory / "anchors")),
+        "PACKAGES": str(private_directory(directory / "packages")),
         "SMTP_TLS_CERT": str(tls / "server.pem"),
         "SMTP_TLS_KEY": str(tls / "server.key"),
         "RELAY_CA_FILE": str(tls / "ca.pem"),

@@ -69,7 +69,7 @@ def test_every_kind_is_here_and_has_its_three_templates() -> None:
         for name, value in vars(emails).items()
         if inspect.isfunction(value) and value.__module__ == emails.__name__ and name[0] != "_"
     }
-    assert functions - {"send_due", "drop_undeliverable"} == set(KINDS)
+    assert functions - {"to_person", "send_due", "drop_undeliverable"} == set(KINDS)
     folder = Path(settings.BASE_DIR) / "templates" / "accounts" / "email"
     expected = {f"{kind}.{end}" for kind in KINDS for end in ("subject.txt", "txt", "html")}
     assert {file.name for file in folder.iterdir()} == expected | {"base.html"}
