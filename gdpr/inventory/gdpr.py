@@ -3,6 +3,119 @@
 
 from __future__ import annotations
 
-from gdpr.registry import Entry
+from django.utils.translation import gettext_lazy as _
 
-ENTRIES: tuple[Entry, ...] = ()
+from gdpr.registry import (
+    Audience,
+    Entry,
+    Eraser,
+    Keep,
+    Key,
+    LegalBasis,
+    NotPersonal,
+    Personal,
+    Purpose,
+    Role,
+    Source,
+    SubjectPath,
+    Through,
+    Whose,
+    days,
+)
+
+AUDIENCES = (Audience.HOSTING, Audience.BACKUP)
+WITH_REQUEST = Keep(event=_("as long as the request that it belongs to"))
+
+REQUEST = Entry(
+    model="gdpr.Request",
+    title=_("Requests about personal data"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SUBJECT,
+    keep=Keep(
+        period=days("gdpr.models.requests:REQUEST_KEPT_DAYS"),
+        clock="closed_at",
+        starts=_("after the answer"),
+    ),
+    # The evidence stays; with the account goes what says whose it is.
+    paths=(SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup="person", eraser=Eraser.UNLINK),),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="id", what=_("a random number of the request")),
+        Personal(name="person", what=_("the person who asked")),
+        Personal(name="channel", what=_("how the request came in")),
+        Personal(name="language", what=_("language of the answer")),
+        Personal(name="received_at", what=_("when it was received")),
+        Personal(name="closed_at", what=_("when it was answered")),
+    ),
+)
+
+REQUESTED_RIGHT = Entry(
+    model="gdpr.RequestedRight",
+    title=_("Requests about personal data: what was asked for"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SUBJECT,
+    keep=WITH_REQUEST,
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="request__person",
+            eraser=Eraser.BLANK,
+            fields=("details",),
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="id", what=_("a random number of the row")),
+        Personal(name="request", what=_("the request that it belongs to")),
+        Personal(name="right", what=_("the right that was asked for")),
+        Personal(name="state", what=_("how far it has come")),
+        Personal(name="details", what=_("what the person wrote about it"), portable=True),
+        Personal(name="promised_on", what=_("when an answer is promised")),
+        Personal(name="due_on", what=_("the limit of the law")),
+        Personal(name="extended_at", what=_("when the time was extended")),
+        Personal(name="resolution", what=_("what the answer was")),
+        Personal(name="closed_at", what=_("when it was answered")),
+        NotPersonal(("escalated",), "how loudly staff were reminded"),
+    ),
+)
+
+STEP = Entry(
+    model="gdpr.Step",
+    title=_("Requests about personal data: every step"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SERVICE,
+    keep=WITH_REQUEST,
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON, key=Key.ID, lookup="right__request__person", eraser=Eraser.UNLINK
+        ),
+        # Staff, by the steps that they have taken.
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="user",
+            eraser=Eraser.UNLINK,
+            fields=("kind", "by", "actor_id", "at"),
+            through=Through(model="accounts.AuditActor", on=(("actor_id", "id"),)),
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="right", what=_("the right that it belongs to")),
+        Personal(name="kind", what=_("what was done")),
+        Personal(name="by", what=_("whether the person, staff or the service did it")),
+        Personal(name="actor_id", what=_("the random number, in the audit trail, of who did it")),
+        Personal(name="at", what=_("when")),
+        Personal(name="reason", what=_("the reasons that were given")),
+        NotPersonal(("id",), "numbers the row"),
+    ),
+)
+
+ENTRIES: tuple[Entry, ...] = (REQUEST, REQUESTED_RIGHT, STEP)
