@@ -126,6 +126,10 @@ KEYRING_URL = env.str("KEYRING_URL", default="")
 AUDIT_ANCHORS = env.str("AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit"))
 # Packages of personal data on their way to the person, each under a key of its own.
 PACKAGES = env.str("PACKAGES", default=str(BASE_DIR / "var" / "packages"))
+SEAL_KEYS_URL = env.str("SEAL_KEYS_URL", default=(BASE_DIR / "var" / "seal").as_uri())
+SEAL_PKCS12 = env.str("SEAL_PKCS12", default="")
+SEAL_PKCS12_PASSWORD = env.str("SEAL_PKCS12_PASSWORD", default="")
+SEAL_TRUST = env.str("SEAL_TRUST", default="")
 
 # People
 AUTH_USER_MODEL = "accounts.User"

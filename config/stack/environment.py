@@ -44,6 +44,7 @@ def private_places(directory: Path, state: State, environment: Mapping[str, str]
         "KEYRING_URL": private_directory(directory / "keyring").as_uri(),
         "AUDIT_ANCHORS": str(private_directory(directory / "anchors")),
         "PACKAGES": str(private_directory(directory / "packages")),
+        "SEAL_KEYS_URL": private_directory(directory / "seal").as_uri(),
         "SMTP_TLS_CERT": str(tls / "server.pem"),
         "SMTP_TLS_KEY": str(tls / "server.key"),
         "RELAY_CA_FILE": str(tls / "ca.pem"),

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What a child process may use. It limits itself, so that nothing it opens later is outside."""
+
+from __future__ import annotations
+
+import resource
+
+SECONDS = 20
+# How long the parent waits: the work is all computing, and a busy machine may take its time for it.
+PATIENCE = 3 * SECONDS
+MEBIBYTES = 512
+
+
+def bound() -> None:
+    """Bound processor time and address space of this process; a core file could hold names.
+
+    The limits also hold when the parent is gone.
+    """
+    _limit(resource.RLIMIT_CPU, SECONDS)
+    _limit(resource.RLIMIT_AS, MEBIBYTES * 1024 * 1024)
+    _limit(resource.RLIMIT_CORE, 0)
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
