@@ -63,9 +63,7 @@ def new_browser(user: User, at: datetime) -> None:
 
 def second_factor_changed(user: User, change: str) -> None:
     """`change` is "added", "removed" or "codes"."""
-    to_person(
-        "second_factor_changed", user, {"change": change, "link": Link("accounts:security")}
-    )
+    to_person("second_factor_changed", user, {"change": change, "link": Link("accounts:security")})
 
 
 def invitation(invitation: Invitation, inviter: User, token: str) -> None:

@@ -19,11 +19,8 @@ PASSWORD_HASHERS = ["tests.hashers.QuickArgon2"]
 VAULT_URL = f"file://{_directory}/vault"
 KEYRING_URL = f"file://{_directory}/keyring"
 AUDIT_ANCHORS = f"{_directory}/audit"
-<<<<<<< HEAD
 PACKAGES = f"{_directory}/packages"
-=======
 SEAL_KEYS_URL = f"file://{_directory}/seal"
->>>>>>> 60bc912 (Documents become PDF/A-3a and PDF/UA-1, are signed by persons, sealed, and read again)
 
 # A Redis database per worker.
 REDIS_URL = re.sub(r"/\d*$", "", os.environ["REDIS_URL"]) + f"/{int(_worker[2:]) + 1}"
