@@ -6,7 +6,7 @@ Roles `relay` and `duty` raise them. Kind and subject are names, never an addres
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -16,6 +16,7 @@ from accounts import clock, emails
 from accounts.ids import uuid7
 from accounts.models import Alert, OutgoingMail
 
+# An alert that was resolved is kept so long; the inventory reads it.
 KEPT_DAYS = 90
 
 # xmax is 0 on a row that this very statement has inserted.
@@ -72,13 +73,6 @@ async def resolve_alert_on(
 def open_alerts() -> models.QuerySet[Alert]:
     """Return what the banner shows, newest first. Roles `staff` and `duty`."""
     return Alert.objects.filter(resolved_at=None).order_by("-last_at")
-
-
-def forget_resolved(now: datetime) -> int:
-    """Delete alerts that were resolved KEPT_DAYS ago; return how many. Role `duty`."""
-    limit = now - timedelta(days=KEPT_DAYS)
-    count, _ = Alert.objects.filter(resolved_at__lte=limit).delete()
-    return count
 
 
 def _values(kind: str, subject: str) -> dict[str, str | UUID | datetime]:

@@ -37,7 +37,6 @@ app.conf.update(
             "options": {"expires": 5},
         },
         "audit-anchor": {"task": "accounts.anchor_audit", "schedule": crontab(hour=1, minute=7)},
-        "accounts-expiry": {"task": "accounts.expire", "schedule": crontab(minute=23)},
         # Shifts find each other's successors; beat only brings back what died. Surplus ones leave.
         "shift": {"task": "relay.deliver", "schedule": 2.0, "options": {"expires": 2}},
         "hour-keys": {
@@ -45,10 +44,16 @@ app.conf.update(
             "schedule": 300.0,
             "options": {"expires": 300},
         },
-        "log-days": {
-            "task": "relay.upkeep",
+        # Days of the log among others: they are made ahead and dropped by the hour.
+        "retention-hourly": {
+            "task": "gdpr.forget_hourly",
             "schedule": crontab(minute=3),
             "options": {"expires": 3600},
+        },
+        "retention-nightly": {
+            "task": "gdpr.forget_nightly",
+            "schedule": crontab(hour=1, minute=37),
+            "options": {"expires": 12 * 3600},
         },
         "content-left-over": {
             "task": "relay.reap_content",

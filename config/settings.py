@@ -40,6 +40,8 @@ AUTHORITY_ADDRESS = env.str("AUTHORITY_ADDRESS", default="Carl Jacobsens Vej 35,
 AUTHORITY_PHONE = env.str("AUTHORITY_PHONE", default="+45 33 19 32 00")
 AUTHORITY_URL = env.str("AUTHORITY_URL", default="https://www.datatilsynet.dk")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
+# Personal data go to recipients inside the European Economic Area alone.
+EEA_ONLY = env.bool("EEA_ONLY", default=True)
 # Days after which the operator's last backup of a day is gone; notices and certificates print it.
 BACKUP_DAYS = env.int("BACKUP_DAYS", default=30)
 TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")

@@ -53,11 +53,6 @@ def close_hour_keys() -> None:
     hourkeys.close_due(hourkeys.open_keyring(), clock.now())
 
 
-@shared_task(name="relay.upkeep")
-def keep_days() -> None:
-    upkeep.keep_days(clock.now())
-
-
 @shared_task(name="relay.reap_content")
 def reap_content() -> None:
     upkeep.reap_content(clock.now())

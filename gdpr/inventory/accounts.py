@@ -30,7 +30,7 @@ from gdpr.registry import (
 
 WITH_ACCOUNT = Keep(event=_("until the account is erased"))
 WITH_ORGANISATION = Keep(event=_("until the customer's account is closed and erased"))
-AUDIENCES = (Audience.HOSTING, Audience.BACKUP)
+AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.SUPPORT)
 SAFE_ACCOUNTS = _(
     "Accounts send mail in the customer's name: whoever gets into one can do harm to the person,"
     " the customer and the recipients. Only what is needed to notice and stop that is kept."

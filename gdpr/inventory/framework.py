@@ -30,7 +30,7 @@ LOG_ENTRY = Entry(
     source=Source.USE,
     keep=Keep(event=_("until the account is erased")),
     paths=(SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup="user", eraser=Eraser.ROW),),
-    audiences=(Audience.HOSTING, Audience.BACKUP),
+    audiences=(Audience.HOSTING, Audience.BACKUP, Audience.SUPPORT),
     fields=(
         Personal(name="user", what=_("the member of staff")),
         Personal(name="action_time", what=_("when")),

@@ -23,7 +23,7 @@ from gdpr.registry import (
     days,
 )
 
-AUDIENCES = (Audience.HOSTING, Audience.BACKUP)
+AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.SUPPORT)
 WITH_REQUEST = Keep(event=_("as long as the request that it belongs to"))
 
 REQUEST = Entry(
@@ -118,4 +118,47 @@ STEP = Entry(
     ),
 )
 
-ENTRIES: tuple[Entry, ...] = (REQUEST, REQUESTED_RIGHT, STEP)
+RETENTION_RUN = Entry(
+    model="gdpr.RetentionRun",
+    title=_("What was forgotten when"),
+    keep=Keep(
+        period=days("gdpr.models.retention:RUN_KEPT_DAYS"),
+        clock="finished_at",
+        starts=_("after the run"),
+    ),
+    fields=(
+        NotPersonal(("id", "what", "started_at", "finished_at", "rows"), "counts of tables' rows"),
+    ),
+)
+
+RETENTION_GAUGE = Entry(
+    model="gdpr.RetentionGauge",
+    title=_("How old the oldest row of each table is"),
+    fields=(
+        NotPersonal(
+            ("what", "measured_at", "oldest_at", "over_seconds", "due"), "figures of whole tables"
+        ),
+    ),
+)
+
+RECIPIENT = Entry(
+    model="gdpr.Recipient",
+    title=_("Register of recipients and sub-processors"),
+    fields=(
+        NotPersonal(
+            ("id", "name", "address", "country", "company_number", "engaged_by"), "companies"
+        ),
+        NotPersonal(("contact",), "a desk of the company, not a person, as the form asks"),
+        NotPersonal(("services", "transfer"), "what the company is taken on for"),
+        NotPersonal(("starts_on", "ends_on", "contract_on", "reviewed_on"), "dates of contracts"),
+    ),
+)
+
+ENTRIES: tuple[Entry, ...] = (
+    REQUEST,
+    REQUESTED_RIGHT,
+    STEP,
+    RETENTION_RUN,
+    RETENTION_GAUGE,
+    RECIPIENT,
+)

@@ -28,7 +28,7 @@ from gdpr.registry import (
     hours,
 )
 
-AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.ORGANISATION)
+AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.SUPPORT, Audience.ORGANISATION)
 ON_THE_WAY = (*AUDIENCES, Audience.MAIL_SERVERS)
 
 # Days are dropped whole, in the hour before their first row reaches the period.

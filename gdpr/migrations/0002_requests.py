@@ -40,9 +40,8 @@ CREATE TRIGGER step_stands BEFORE UPDATE OR DELETE ON gdpr_step
 
 
 class Migration(migrations.Migration):
-    initial = True
-
     dependencies = [
+        ("gdpr", "0001_retention"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from gdpr.models.recipients import Recipient
 from gdpr.models.requests import Request, RequestedRight, Right, Step
+from gdpr.models.retention import RetentionGauge, RetentionRun
 
-__all__ = ["Request", "RequestedRight", "Right", "Step"]
+__all__ = [
+    "Recipient",
+    "Request",
+    "RequestedRight",
+    "RetentionGauge",
+    "RetentionRun",
+    "Right",
+    "Step",
+]

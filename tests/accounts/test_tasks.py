@@ -8,8 +8,8 @@ import pytest
 from celery.signals import worker_init
 from pytest_django.fixtures import Settings
 
-from accounts import anchors, checks, expiry, tasks
-from accounts.models import Alert, AuditEvent, Invitation, Organisation, Role, Session
+from accounts import anchors, checks, tasks
+from accounts.models import Alert, AuditEvent, Organisation
 from accounts.standing import allow_sending
 from tests import build
 from tests.accounts.conftest import Clock
@@ -38,26 +38,6 @@ def test_broken_audit_trail_raises_an_alert(organisation: Organisation, clock: C
         AuditEvent.objects.update(action="x.made")
     tasks.anchor_audit()
     assert Alert.objects.get().kind == "audit-trail-broken"
-
-
-def test_old_sessions_and_invitations_go(organisation: Organisation, clock: Clock) -> None:
-    period = timedelta(days=expiry.INVITATION_KEPT_DAYS)
-    for age in (period - SECOND, period):
-        Invitation.objects.create(
-            organisation=organisation,
-            email="ida@inviteret.example",
-            role=Role.VIEWER,
-            token_hash=str(age).encode(),
-            created_at=build.NOW,
-            expires_at=build.NOW - age,
-        )
-    for key, left in (("old", timedelta()), ("young", SECOND)):
-        Session.objects.create(
-            session_key=key, session_data="", expire_date=build.NOW + left, user_id=None
-        )
-    tasks.expire()
-    assert Session.objects.get().session_key == "young"
-    assert Invitation.objects.count() == 1
 
 
 def test_worker_refuses_to_start_as_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,9 @@ NO_TENANT = {
     "django_content_type": "the framework's own",
     "django_migrations": "the framework's own",
     "relay_hourkey": "ids of keys, no organisation",
+    "gdpr_recipient": "companies, in a public list",
+    "gdpr_retentiongauge": "figures of whole tables",
+    "gdpr_retentionrun": "figures of whole tables",
     "relay_logperiod": "one figure",
 }
 

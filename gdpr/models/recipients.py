@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The register of who gets personal data from the operator: hosts and other sub-processors."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from gdpr.registry import Audience
+
+# What a supplier may be taken on for; the customer and the mail's way are in no register.
+SERVICES = [
+    (audience.value, audience.label)
+    for audience in (Audience.HOSTING, Audience.BACKUP, Audience.MAIL, Audience.SUPPORT)
+]
+
+
+class Recipient(models.Model):
+    """A supplier that processes personal data for the operator (GDPR article 4(9), 28(2)).
+
+    Rows are ended, never deleted: an agreement of last year still names who was there then.
+    """
+
+    class Transfer(models.TextChoices):
+        """On what grounds data may go there (GDPR chapter V)."""
+
+        NONE = "none", _("inside the EEA, no transfer")
+        ADEQUACY = "adequacy", _("adequacy decision, GDPR article 45")
+        CLAUSES = "clauses", _("standard contractual clauses, GDPR article 46(2)(c)")
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=200)
+    address = models.CharField(_("address"), max_length=300)
+    country = models.CharField(_("country"), max_length=2)
+    company_number = models.CharField(_("company number"), max_length=40, blank=True)
+    # A desk of the supplier's, never a named person.
+    contact = models.CharField(_("contact for data protection"), max_length=254)
+    services = ArrayField(
+        models.CharField(max_length=20, choices=SERVICES), verbose_name=_("services")
+    )
+    transfer = models.CharField(
+        _("grounds of transfer"), max_length=10, choices=Transfer, default=Transfer.NONE
+    )
+    # Whose sub-processor it is, empty for the operator's own: the whole chain is known (EDPB
+    # opinion 22/2024).
+    engaged_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+",
+        verbose_name=_("engaged by"),
+    )  # fmt: skip
+    starts_on = models.DateField(_("from"))
+    ends_on = models.DateField(_("until"), null=True, blank=True)
+    contract_on = models.DateField(_("data processing agreement of"))
+    reviewed_on = models.DateField(_("last reviewed"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("recipient")
+        verbose_name_plural = _("recipients and sub-processors")
+        ordering = ("name",)
+        constraints = [
+            models.CheckConstraint(
+                name="recipient_ends_after_start",
+                condition=models.Q(ends_on=None) | models.Q(ends_on__gte=models.F("starts_on")),
+            ),
+            models.CheckConstraint(
+                name="recipient_does_something", condition=~models.Q(services=[])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def level(self) -> int:
+        """Return how far down the chain: 1 for the operator's own."""
+        return 1 if self.engaged_by is None else self.engaged_by.level + 1
