@@ -53,13 +53,14 @@ fmt: .venv/dev.stamp ## format code
 messages: .venv/dev.stamp ## collect texts into the Danish catalogue and compile it
 	@mkdir -p var config/locale
 	$(BABEL) -q extract -F babel.cfg --no-location -k _text -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
-	$(BABEL) -q update --init-missing --no-fuzzy-matching --ignore-obsolete -w 100 -D django -i var/messages.pot -d config/locale -l da
+	$(BABEL) -q update --ignore-pot-creation-date --init-missing --no-fuzzy-matching --ignore-obsolete -w 100 -D django -i var/messages.pot -d config/locale -l da
 	$(STACK) messages
 
 reset: ## forget var/: databases, mailbox, secrets, certificates
 	@if [ -x $(BIN)/python ]; then $(STACK) reset; else rm -rf var; fi
 
 .venv/run.stamp: requirements.txt
+	@$(PYTHON) -m config.stack.ports
 	@$(PYTHON) -m config.stack.virtualenv $<
 	@touch $@
 

@@ -13,6 +13,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Membership, Organisation, Role, TOTPDevice, User
 from accounts.tenancy import TenantModel, organisation_context
@@ -24,6 +25,7 @@ class PortalRequest(HttpRequest):
     """A request as TenancyMiddleware leaves it; `membership` is None outside an organisation."""
 
     membership: Membership | None
+    htmx: HtmxDetails
 
 
 View = Callable[..., HttpResponse]
@@ -37,13 +39,13 @@ ALL_STEPS = frozenset({PASSWORD_STEP, SECOND_FACTOR_STEP, ENROL_STEP})
 
 def before_second_factor(view: View) -> View:
     """Let a person in who has given a password but not yet all that is asked of them."""
-    view.open_before = ALL_STEPS  # type: ignore[attr-defined]
+    view.open_before = ALL_STEPS  # type: ignore[attr-defined] # a mark
     return view
 
 
 def before_own_password(view: View) -> View:
     """Let a person in who must choose a password first, but nobody who owes a second factor."""
-    view.open_before = frozenset({PASSWORD_STEP})  # type: ignore[attr-defined]
+    view.open_before = frozenset({PASSWORD_STEP})  # type: ignore[attr-defined] # a mark
     return view
 
 
@@ -52,7 +54,7 @@ def outside_context(view: View) -> View:
 
     The view opens `member_context` to read, and again to write and to render.
     """
-    view.outside_context = True  # type: ignore[attr-defined]
+    view.outside_context = True  # type: ignore[attr-defined] # a mark
     return view
 
 
@@ -70,7 +72,7 @@ def member_required(*roles: Role) -> Callable[[View], View]:
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
-        guarded.roles = roles  # type: ignore[attr-defined]
+        guarded.roles = roles  # type: ignore[attr-defined] # a mark
         return guarded
 
     return decorate
@@ -121,11 +123,21 @@ def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUI
     return row
 
 
+def is_fragment(request: HttpRequest) -> bool:
+    """Say whether the page asks for a part of itself."""
+    return bool(cast(PortalRequest, request).htmx)
+
+
+def is_verified(user: User) -> bool:
+    """Say whether this session has seen the person's second factor."""
+    return bool(user.is_verified())  # type: ignore[attr-defined] # added by OTPMiddleware
+
+
 def unmet_step(user: User, membership: Membership | None) -> str | None:
     """Return the URL name of what a signed-in person must do first: password, second factor."""
     if user.must_change_password:
         return PASSWORD_STEP
-    if user.is_verified():  # type: ignore[attr-defined] # added by OTPMiddleware
+    if is_verified(user):
         return None
     if TOTPDevice.objects.filter(user=user, confirmed=True).exists():
         return SECOND_FACTOR_STEP

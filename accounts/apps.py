@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 from accounts.rotation import SealedColumn
@@ -25,3 +26,11 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("accounts.checks")
+        post_migrate.connect(_prepare_audit, sender=self)
+
+
+def _prepare_audit(**_kwargs: Any) -> None:
+    # The models are not there yet when Django imports this module.
+    from accounts.audit import prepare  # noqa: PLC0415
+
+    prepare()

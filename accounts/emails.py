@@ -103,6 +103,13 @@ def role_changed(membership: Membership) -> None:
     to_person("role_changed", membership.user, context, membership.organisation_id)
 
 
+def route_paused(membership: Membership, route_id: UUID, name: str, host: str) -> None:
+    """Tell a member that the organisation's mail server refused the sign-in, so mail waits."""
+    route = {"name": name, "host": host, "link": Link("relay:route", str(route_id))}
+    context = _of_membership(membership) | route
+    to_person("route_paused", membership.user, context, membership.organisation_id)
+
+
 def operator_alert(kind: str, subject: str) -> OutgoingMail:
     """Return the mail about an alert, not saved: who raises it may have no Django connection."""
     context = {"kind": kind, "subject": subject}

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from accounts.access import unmet_step
+from accounts.access import PortalRequest, unmet_step
 from accounts.models import Membership
 from accounts.tenancy import organisation_context, person_context, staff_context
 
@@ -34,7 +34,7 @@ class TenancyMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.membership = None  # type: ignore[attr-defined]
+        cast(PortalRequest, request).membership = None
         return self.get_response(request)
 
     def process_view(
@@ -67,13 +67,30 @@ class TenancyMiddleware:
         step = unmet_step(user, membership)
         context: AbstractContextManager[None] | None = None
         if membership is not None:
-            request.membership = membership  # type: ignore[attr-defined]
+            cast(PortalRequest, request).membership = membership
             context = organisation_context(membership.organisation_id, person_id=user.id)
         if _is_staff_page(request) and user.is_staff and step is None:
             context = staff_context()
         if context is not None:
             contexts.enter_context(context)
         return step
+
+
+@contextmanager
+def own_frame(request: HttpRequest) -> Iterator[None]:
+    """Show the frame of the person who is signed in around a page that no view answers with.
+
+    Who still owes a step has no organisation around it yet.
+    """
+    person = request.session.get(SESSION_KEY)
+    with ExitStack() as contexts:
+        if person is not None:
+            contexts.enter_context(person_context(UUID(person)))
+            user: Any = request.user
+            membership = _chosen_membership(request, user.id) if user.is_authenticated else None
+            if membership is not None and unmet_step(user, membership) is None:
+                cast(PortalRequest, request).membership = membership
+        yield
 
 
 def _chosen_membership(request: HttpRequest, person_id: UUID) -> Membership | None:

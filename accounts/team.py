@@ -201,7 +201,7 @@ def _end_access(membership: Membership) -> None:
 
 
 def _members(organisation_id: UUID) -> QuerySet[Membership]:
-    return Membership.objects.filter(organisation_id=organisation_id)
+    return Membership.objects.for_organisation(organisation_id)
 
 
 def _owners(organisation_id: UUID) -> QuerySet[Membership]:
@@ -210,7 +210,7 @@ def _owners(organisation_id: UUID) -> QuerySet[Membership]:
 
 def _invitations(organisation_id: UUID) -> QuerySet[Invitation]:
     """Return the organisation's invitations that were not taken up yet."""
-    return Invitation.objects.filter(organisation_id=organisation_id, accepted_at=None)
+    return Invitation.objects.for_organisation(organisation_id).filter(accepted_at=None)
 
 
 def _look_up(token: str) -> tuple[UUID, UUID]:

@@ -3,17 +3,28 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from kombu.transport.virtual import QoS
+from celery.signals import setup_logging
+from django.conf import settings
+from kombu.transport.redis import QoS
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # A worker that gives its unacknowledged tasks back to a Redis that has just gone ends itself (kombu
 # 5.7). Nothing needs to be given back: beat brings every task again.
 QoS.restore_at_shutdown = False
+
+
+@setup_logging.connect
+def _log_as_settings_say(**_kwargs: Any) -> None:
+    """Celery sets no handler, level or form of its own: LOG_LEVEL holds in every process."""
+    logging.config.dictConfig(settings.LOGGING)
+
 
 app = Celery("brevdue")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -44,6 +55,11 @@ app.conf.update(
             "schedule": 300.0,
             "options": {"expires": 300},
         },
+        "hour-keys-forgotten": {
+            "task": "relay.forget_hour_keys",
+            "schedule": crontab(minute=13),
+            "options": {"expires": 3600},
+        },
         # Days of the log among others: they are made ahead and dropped by the hour.
         "retention-hourly": {
             "task": "gdpr.forget_hourly",
@@ -64,6 +80,11 @@ app.conf.update(
             "task": "relay.recheck_domains",
             "schedule": crontab(minute=41),
             "options": {"expires": 3600},
+        },
+        "route-pauses": {
+            "task": "relay.tell_pauses",
+            "schedule": 30.0,
+            "options": {"expires": 30},
         },
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },

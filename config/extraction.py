@@ -42,5 +42,6 @@ def _name(function: ast.expr) -> str:
 
 
 def _constant(argument: ast.expr) -> str | None:
-    is_text = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-    return argument.value if is_text else None  # type: ignore[attr-defined]
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+        return argument.value
+    return None

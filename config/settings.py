@@ -23,6 +23,7 @@ SECRET_KEY = env.str("SECRET_KEY")
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
+CSRF_FAILURE_VIEW = "config.errors.form_refused"
 OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", default="operator@brevdue.example")
 # Who runs the service, as agreements, notices and letters name them.
 OPERATOR_NAME = env.str("OPERATOR_NAME", default="Brevdue ApS")

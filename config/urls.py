@@ -10,6 +10,8 @@ from accounts.staffsite import site as staff_site
 from config.health import healthz, readyz
 from config.home import home
 
+handler404 = "config.errors.not_found"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

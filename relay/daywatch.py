@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Looks for tomorrow's partition from the mail path: the upkeep that makes it may be what is down.
 
-Mail of a day without one is answered 451 (relay/queue.py); the alarm comes while there is time.
+Mail of a day without one is answered 451 (relay/queue/store.py); the alarm comes in time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 import psycopg
 
 from accounts import alerts
-from relay.connection import CONNECT_SECONDS
 from relay.partitions import DAY_MISSING
+from relay.queue import CONNECT_SECONDS
 
 logger = logging.getLogger(__name__)
 

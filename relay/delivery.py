@@ -10,12 +10,20 @@ from datetime import datetime
 
 from accounts.vault import KeyGone, VaultError
 from relay import outcomes
-from relay.desk import Desk, DeskFault, LeaseLost
-from relay.entries import Accepted, Leased, Settlement, Tried, Work
 from relay.models import Route
 from relay.outcomes import NoticeLimit, Telling
+from relay.queue import (
+    Accepted,
+    Leased,
+    LeaseLost,
+    Leases,
+    Refused,
+    Sealer,
+    Settlement,
+    Tried,
+    Work,
+)
 from relay.routing import Routes, Waits
-from relay.sealing import Sealer
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.transports import RouteTarget, Transport
 
@@ -37,7 +45,7 @@ class Job:
 class Courier:
     """Everything it takes to carry a message; one for each shift."""
 
-    desk: Desk
+    leases: Leases
     routes: Routes
     transport: Transport
     sealer: Sealer
@@ -112,7 +120,7 @@ class Courier:
             return await self._unopened(job)
 
         async def on_dot() -> None:
-            await self.desk.mark_dots(work.deliveries)
+            await self.leases.mark_dots(work.deliveries)
             job.sent = True
 
         try:
@@ -130,7 +138,7 @@ class Courier:
         """Tell the operator what only a person can mend; counts as a try, so that it ends."""
         work = job.work
         logger.error("delivery: message %s cannot be opened", work.message_id)
-        await self.desk.alert(UNOPENED, str(work.organisation_id))
+        await self.leases.alert(UNOPENED, str(work.organisation_id))
         return [outcomes.UNOPENED] * len(work.deliveries)
 
     async def _content(self, job: Job) -> bytes:
@@ -139,11 +147,11 @@ class Courier:
             work = job.work
             sealed = work.ciphertext
             if sealed is None:
-                sealed = await self.desk.content(work.message_id)
+                sealed = await self.leases.content(work.message_id)
             if sealed is None:
                 raise KeyGone("")
             if self.sealer.missing([work.organisation_id], self.now()):
-                await self.desk.learn({work.organisation_id})
+                await self.leases.learn({work.organisation_id})
             job.content = self.sealer.open(work, sealed)
         return job.content
 
@@ -151,11 +159,11 @@ class Courier:
         told = outcomes.telling(job.work, settlements)
         notice = await self._notice(job, told)
         try:
-            await self.desk.settle(job.work, told.settlements, notice)
-        except DeskFault:
+            await self.leases.settle(job.work, told.settlements, notice)
+        except Refused:
             # What the remote said cannot be stored: its verdict still must.
             bare = tuple(replace(settlement, tried=None) for settlement in told.settlements)
-            await self.desk.settle(job.work, bare)
+            await self.leases.settle(job.work, bare)
         return notice is not None
 
     async def _notice(self, job: Job, told: Telling) -> Accepted | None:

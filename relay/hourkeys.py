@@ -2,7 +2,8 @@
 """The end of hour keys: closed in the database first, then destroyed on the disk.
 
 Closed means that nothing may be sealed under the key any more, so what is closed may go at any
-later time: a crash between any two steps leaves something that the next run finishes.
+later time: a crash between any two steps leaves something that the next run finishes. The row of a
+closed key stays for KEPT.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from django.db import transaction
 
 from accounts.vault import HourKeys
 from relay.models import Content, HourKey
-from relay.sealing import keyring_directory
+from relay.models.messages import LOG_DAYS
+from relay.queue import keyring_directory
 
 logger = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 # A key is on the disk before its row is in the database: so long may a process take between them.
 ORPHAN_AFTER = timedelta(hours=2)
+# "Closed" keeps a process that stood still for long from sealing under a key that is destroyed, and
+# tells when the content of the mail in the log became unreadable: the row outlives both. Content
+# itself is gone before its key is closed.
+KEPT = timedelta(days=LOG_DAYS)
+FORGET_MOST = 1000
 
 
 def open_keyring() -> HourKeys:
@@ -65,6 +72,18 @@ def _may_go(identifier: str, now: datetime) -> bool:
     if row is None:
         return is_over(identifier, now - ORPHAN_AFTER)
     return row.closed_at is not None
+
+
+def forget_closed(now: datetime) -> int:
+    """Forget the rows of closed keys after KEPT (role duty); returns how many, bounded.
+
+    A key that is on the disk without a row goes by `close_due` like any orphan.
+    """
+    due = HourKey.objects.filter(closed_at__lte=now - KEPT).order_by("closed_at")
+    count, _ = HourKey.objects.filter(
+        pk__in=list(due.values_list("pk", flat=True)[:FORGET_MOST])
+    ).delete()
+    return count
 
 
 def is_over(identifier: str, now: datetime) -> bool:

@@ -30,13 +30,14 @@ _PAUSE_SECONDS = 2.0  # before an unreachable Redis is asked again
 _SHARE_WITHOUT_REDIS = 4
 _MOST_KEYS = 10_000  # kept in memory by one process
 
-# KEYS[1] counter; ARGV: wanted, limit, seconds to keep. Returns how much of it is granted.
+# KEYS[1] counter; ARGV: wanted, limit, seconds to keep, unspent part of an earlier grant that is
+# given back. Returns how much of what is wanted is granted.
 _TAKE = """
-local left = tonumber(ARGV[2]) - tonumber(redis.call('GET', KEYS[1]) or '0')
-local granted = math.max(0, math.min(tonumber(ARGV[1]), left))
-if granted > 0 then
-  redis.call('INCRBY', KEYS[1], granted)
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
+local given = tonumber(redis.call('GET', KEYS[1]) or '0')
+local spent = math.max(0, given - tonumber(ARGV[4]))
+local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - spent))
+if spent + granted ~= given then
+  redis.call('SET', KEYS[1], spent + granted, 'EX', ARGV[3])
 end
 return granted
 """
@@ -78,9 +79,9 @@ class SharedCounters:
         # A burst of guesses must not become a burst of connections.
         self._one_at_a_time = asyncio.Lock()
 
-    async def take(self, key: str, wanted: int, limit: int, seconds: int) -> int:
-        """How much of `wanted` the counter still grants."""
-        return await self._ask(_TAKE, [key], wanted, limit, seconds)
+    async def take(self, key: str, wanted: int, limit: int, seconds: int, unspent: int = 0) -> int:
+        """How much of `wanted` the counter still grants, once `unspent` is given back to it."""
+        return await self._ask(_TAKE, [key], wanted, limit, seconds, unspent)
 
     async def attempt(self, keys: Sequence[str], token: str, now: float) -> bool:
         """Whether one more attempt is granted for every key."""
@@ -118,6 +119,7 @@ class _Block:
     """A part of a limit that this process may spend without asking."""
 
     window: int
+    limit: int = 0  # that `left` was granted under
     left: int = 0
     spent: int = 0  # in this window, by this process
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -132,16 +134,19 @@ class Allowance:
         self._blocks: dict[str, _Block] = {}
 
     async def take(self, name: str, limit: int, seconds: int) -> bool:
-        """Spend one of `limit` per window of `seconds`; False when nothing is left."""
+        """Spend one of `limit` per window of `seconds`; False when nothing is left.
+
+        A limit that was changed holds from here on: what was granted under another is given back.
+        """
         window = int(self._now() // seconds)
         key = f"limit:{name}:{seconds}"
         block = self._blocks.get(key)
         if block is None or block.window != window:
             block = self._open(key, window)
-        if block.left <= 0:
+        if block.left <= 0 or block.limit != limit:
             async with block.asking:
-                if block.left <= 0:
-                    block.left = await self._grant(f"{key}:{window}", block, limit, seconds)
+                if block.left <= 0 or block.limit != limit:
+                    await self._refill(f"{key}:{window}", block, limit, seconds)
         if block.left <= 0:
             return False
         block.left -= 1
@@ -154,13 +159,16 @@ class Allowance:
         block = self._blocks[key] = _Block(window)
         return block
 
-    async def _grant(self, key: str, block: _Block, limit: int, seconds: int) -> int:
+    async def _refill(self, key: str, block: _Block, limit: int, seconds: int) -> None:
         # A twentieth, so that no process can hold much of a limit that others would need.
         wanted = max(1, min(100, limit // 20))
+        # Out of reach while Redis is asked: nobody may spend what is being given back.
+        unspent, block.left = block.left, 0
+        block.limit = limit
         try:
-            return await self._counters.take(key, wanted, limit, 2 * seconds)
+            block.left = await self._counters.take(key, wanted, limit, 2 * seconds, unspent)
         except Unreachable:
-            return int(block.spent < max(1, limit // _SHARE_WITHOUT_REDIS))
+            block.left = int(block.spent < max(1, limit // _SHARE_WITHOUT_REDIS))
 
 
 class SignInGate:

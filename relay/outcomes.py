@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts.ids import uuid7, uuid7_time
-from relay.entries import Accepted, Leased, Settlement, Tried, Work
 from relay.models import Delivery, QueuedDelivery
+from relay.queue import Accepted, Leased, Settlement, Tried, Work
 from relay.smtp import dsn, schedule
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict

@@ -9,12 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Min, Q
 from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Organisation
 from accounts.models.organisations import READERS
+from accounts.tenancy import TenantModel
 from relay.models import Credential, Delivery, QueuedDelivery, Route, SendingDomain
 
 REASONS_SHOWN = 5
@@ -36,10 +38,45 @@ class Panel:
 class Step:
     """One of the first steps; `url` is empty where there is nothing to press."""
 
-    words: str
-    why: str
+    words: str | Promise
+    why: str | Promise
     done: bool
     url: str = ""
+
+
+# What is left until mail flows: the fact that says it is done, words, why, the page to do it on.
+FIRST_STEPS = (
+    (
+        "sending_allowed",
+        _("You may send"),
+        _("We open for sending when everything about your organisation is in place."),
+        "",
+    ),
+    (
+        "has_domain",
+        _("A domain is proven"),
+        _("Put a record in the DNS of the domain you send from."),
+        "relay:domains",
+    ),
+    (
+        "has_route",
+        _("A route is set up"),
+        _("Say which mail server your mail goes through."),
+        "relay:routes",
+    ),
+    (
+        "has_credential",
+        _("A credential is made"),
+        _("A user name and a secret for the program that sends."),
+        "relay:credentials",
+    ),
+    (
+        "has_delivered",
+        _("The first message is delivered"),
+        _("Send yourself one with a piece that stands ready beside your credential."),
+        "relay:credentials",
+    ),
+)
 
 
 def first_steps(membership: Membership, now: datetime) -> Panel | None:
@@ -47,54 +84,29 @@ def first_steps(membership: Membership, now: datetime) -> Panel | None:
     if membership.role not in READERS:
         return None
     facts = _facts(membership.organisation_id)
-    steps = [
-        Step(
-            _("You may send"),
-            _("We open for sending when everything about your organisation is in place."),
-            facts.sending_allowed,
-        ),
-        Step(
-            _("A domain is proven"),
-            _("Put a record in the DNS of the domain you send from."),
-            facts.has_domain,  # type: ignore[attr-defined] # annotated
-            reverse("relay:domains"),
-        ),
-        Step(
-            _("A route is set up"),
-            _("Say which mail server your mail goes through."),
-            facts.has_route,  # type: ignore[attr-defined] # annotated
-            reverse("relay:routes"),
-        ),
-        Step(
-            _("A credential is made"),
-            _("A user name and a secret for the program that sends."),
-            facts.has_credential,  # type: ignore[attr-defined] # annotated
-            reverse("relay:credentials"),
-        ),
-        Step(
-            _("The first message is delivered"),
-            _("Send yourself one with a piece that stands ready beside your credential."),
-            facts.has_delivered,  # type: ignore[attr-defined] # annotated
-            reverse("relay:credentials"),
-        ),
-    ]
-    if all(step.done for step in steps):
+    if all(facts.values()):
         return None
+    steps = [
+        Step(words, why, facts[fact], reverse(page) if page else "")
+        for fact, words, why, page in FIRST_STEPS
+    ]
     return Panel("relay/panels/first_steps.html", steps)
 
 
-def _facts(organisation_id: UUID) -> Organisation:
-    """Return the organisation with what it has, in one query."""
+def _facts(organisation_id: UUID) -> dict[str, bool]:
+    """Return what the organisation has, in one query."""
 
-    def has(rows: QuerySet[Any]) -> Exists:
-        return Exists(rows.filter(organisation_id=OuterRef("pk")))
+    def has(model: type[TenantModel], **fields: Any) -> Exists:
+        return Exists(model.objects.for_organisation(organisation_id).filter(**fields))
 
-    return Organisation.objects.annotate(
-        has_domain=has(SendingDomain.objects.filter(state=SendingDomain.State.VERIFIED)),
-        has_route=has(Route.objects.all()),
-        has_credential=has(Credential.objects.filter(revoked_at=None)),
-        has_delivered=has(Delivery.objects.filter(state=State.DELIVERED)),
-    ).get(pk=organisation_id)
+    rows = Organisation.objects.filter(pk=organisation_id).annotate(
+        has_domain=has(SendingDomain, state=SendingDomain.State.VERIFIED),
+        has_route=has(Route),
+        has_credential=has(Credential, revoked_at=None),
+        has_delivered=has(Delivery, state=State.DELIVERED),
+    )
+    facts: dict[str, bool] = rows.values(*(fact for fact, *_words in FIRST_STEPS)).get()
+    return facts
 
 
 def figures(membership: Membership, now: datetime) -> Panel:

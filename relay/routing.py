@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 from django.db import connection as django_connection
+from django.db.utils import InterfaceError, OperationalError
 from psycopg.rows import class_row
 
 from accounts import vault
 from accounts.models import Organisation
-from relay.connection import HotConnection
 from relay.models import QueuedDelivery, Route
+from relay.queue import HotConnection
 from relay.smtp.tls import TlsPolicy
 from relay.transports import RouteTarget
+
+Connection = psycopg.AsyncConnection[Any]
+Found = TypeVar("Found")
 
 FRESH = timedelta(seconds=2)
 RETRY_SECONDS = 0.3
@@ -139,33 +143,33 @@ class Routes:
         )
 
     async def pause(self, target: RouteTarget, reason: Route.PauseReason) -> None:
-        """Stop using a route until a person resumes it, unless it was changed meanwhile."""
-        async with self._one_at_a_time, self._connection.use() as connection:
-            await connection.execute(
-                PAUSE, [self._now(), reason.value, target.route_id, target.version]
-            )
+        """Stop using a route until a person resumes it, unless it was changed meanwhile.
+
+        Waits for a database that is away.
+        """
+        values = [self._now(), reason.value, target.route_id, target.version]
+        async with self._one_at_a_time:
+            await self._at_last(lambda connection: connection.execute(PAUSE, values))
         self._known.clear()
 
     async def _routes(self, organisation_id: UUID) -> list[RouteFacts]:
         async with self._one_at_a_time:
             read_at, routes = self._known.get(organisation_id, (None, []))
             if read_at is None or abs(self._now() - read_at) >= FRESH:
-                routes = await self._read_at_last(organisation_id)
+                routes = await self._at_last(lambda reads: self._read(reads, organisation_id))
                 self._known[organisation_id] = (self._now(), routes)
             return routes
 
-    async def _read_at_last(self, organisation_id: UUID) -> list[RouteFacts]:
+    async def _at_last(self, act: Callable[[Connection], Awaitable[Found]]) -> Found:
         # Whoever asks holds a lease and renews it: giving up would leave the mail until it ran out.
         while True:
             try:
                 async with self._connection.use() as connection:
-                    return await self._read(connection, organisation_id)
+                    return await act(connection)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _read(
-        self, connection: psycopg.AsyncConnection[Any], organisation_id: UUID
-    ) -> list[RouteFacts]:
+    async def _read(self, connection: Connection, organisation_id: UUID) -> list[RouteFacts]:
         async with connection.cursor(row_factory=class_row(RouteFacts)) as cursor:
             carried = [str(standing) for standing in Organisation.CARRIED]
             await cursor.execute(ROUTES, {"organisation": organisation_id, "carried": carried})
@@ -176,11 +180,17 @@ class Routes:
             return ""
         key = (route.id, route.version)
         if key not in self._secrets:
-            # The vault reads the organisation's key through Django, which needs a thread here.
-            self._secrets[key] = await asyncio.to_thread(
-                _opened, organisation_id, route.sealed_secret
-            )
+            self._secrets[key] = await _opened_at_last(organisation_id, route.sealed_secret)
         return self._secrets[key]
+
+
+async def _opened_at_last(organisation_id: UUID, sealed: bytes) -> str:
+    while True:
+        try:
+            # The vault reads the organisation's key through Django, which needs a thread here.
+            return await asyncio.to_thread(_opened, organisation_id, sealed)
+        except (OperationalError, InterfaceError):
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _opened(organisation_id: UUID, sealed: bytes) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from relay.connection import HotConnection
+from relay.queue import HotConnection
 from relay.smtp.addresses import within
 from relay.verification import GRACE
 

@@ -22,14 +22,10 @@ from django.conf import settings
 
 from accounts import clock
 from relay import heartbeat
-from relay.connection import HotConnection, conninfo
 from relay.delivery import Courier, Job
-from relay.desk import Desk
 from relay.egress import guard_from_settings
-from relay.entries import Work
-from relay.queue import LEASE
+from relay.queue import LEASE, HotConnection, Leases, Sealer, Work, conninfo, keyring_directory
 from relay.routing import Routes
-from relay.sealing import Sealer, keyring_directory
 from relay.smtp.tls import make_contexts
 from relay.transports.smarthost import Smarthost
 from relay.wake import POLL_SECONDS, Ears
@@ -116,7 +112,7 @@ class Shift:
         if not await self.slot.take():
             await self.slot.leave()
             return
-        await self.courier.desk.start()
+        await self.courier.leases.start()
         helpers = [asyncio.create_task(act()) for act in (self._watch, self._renew)]
         try:
             await self._claim()
@@ -129,7 +125,7 @@ class Shift:
             await asyncio.gather(*helpers, return_exceptions=True)
             await self._hand_back()
             await self.courier.transport.close()
-            await self.courier.desk.stop()
+            await self.courier.leases.stop()
             await self.courier.routes.close()
             await self.slot.leave()
 
@@ -145,7 +141,7 @@ class Shift:
 
     async def _claimed(self, room: int) -> list[Work]:
         """Claim, but do not wait for an absent database once told to stop."""
-        claim = asyncio.create_task(self.courier.desk.claim(room, self._crowded()))
+        claim = asyncio.create_task(self.courier.leases.claim(room, self._crowded()))
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait({claim, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -226,7 +222,7 @@ class Shift:
             await asyncio.sleep(RENEW_SECONDS)
             leases = tuple(lease for job in self._jobs.values() for lease in job.work.deliveries)
             if leases:
-                await self.courier.desk.renew(leases)
+                await self.courier.leases.renew(leases)
 
     async def _drain(self) -> None:
         """Let what is in hand come to its end, less patiently once told to stop."""
@@ -248,14 +244,14 @@ class Shift:
             lease for job in jobs.values() if not job.sent for lease in job.work.deliveries
         )
         if unsent:
-            await self.courier.desk.release(unsent)
+            await self.courier.leases.release(unsent)
 
 
 def open_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
     """Build a shift from the settings of this process. Raises OSError when a file is missing."""
     dsn, sealer = conninfo(), Sealer(keyring_directory())
     courier = Courier(
-        desk=Desk(dsn, sealer, clock.now),
+        leases=Leases(dsn, sealer, clock.now),
         routes=Routes(dsn, clock.now, shares=settings.RELAY_SHIFTS),
         transport=Smarthost(
             ehlo_name=settings.RELAY_HOSTNAME,

@@ -25,10 +25,9 @@ from django.core.exceptions import ImproperlyConfigured
 from accounts import clock
 from accounts.checks import refuse_unsafe_database
 from relay import heartbeat
-from relay.connection import conninfo
 from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
-from relay.queue import Store
+from relay.queue import Store, conninfo
 from relay.senders import Senders
 from relay.smtp.listener import Listener
 from relay.smtp.server import listen

@@ -13,8 +13,8 @@ from uuid import UUID
 from accounts import vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation
-from relay.entries import Accepted, StoreUnavailable
 from relay.limits import DAY, MINUTE, Allowance, SignInGate
+from relay.queue import Accepted, StoreUnavailable
 from relay.senders import Sender, Senders
 from relay.smtp import answers, headers
 from relay.smtp.addresses import Address
@@ -29,7 +29,7 @@ _NOBODY = bytes(32)
 
 
 class Storage(Protocol):
-    """Where accepted mail goes (relay/queue.py)."""
+    """Where accepted mail goes (relay/queue)."""
 
     async def store(self, message: Accepted) -> None:
         """Return after the commit. Raises StoreUnavailable."""

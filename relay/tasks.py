@@ -14,7 +14,7 @@ from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from accounts import clock
-from relay import heartbeat, hourkeys, shift, upkeep, verification
+from relay import heartbeat, hourkeys, pausing, shift, upkeep, verification
 
 SUCCESSOR_EXPIRES_SECONDS = 60
 
@@ -53,6 +53,11 @@ def close_hour_keys() -> None:
     hourkeys.close_due(hourkeys.open_keyring(), clock.now())
 
 
+@shared_task(name="relay.forget_hour_keys")
+def forget_hour_keys() -> None:
+    hourkeys.forget_closed(clock.now())
+
+
 @shared_task(name="relay.reap_content")
 def reap_content() -> None:
     upkeep.reap_content(clock.now())
@@ -61,6 +66,11 @@ def reap_content() -> None:
 @shared_task(name="relay.recheck_domains")
 def recheck_domains() -> None:
     verification.recheck(clock.now())
+
+
+@shared_task(name="relay.tell_pauses")
+def tell_pauses() -> None:
+    pausing.tell()
 
 
 @shared_task(name="relay.heartbeat")

@@ -26,6 +26,8 @@ SEAL_KEYS_URL = f"file://{_directory}/seal"
 REDIS_URL = re.sub(r"/\d*$", "", os.environ["REDIS_URL"]) + f"/{int(_worker[2:]) + 1}"
 CELERY_BROKER_URL = REDIS_URL
 RELAY_DEVELOPMENT_DOMAINS = False
+# Never written here: tests give the time in the process, and the database takes any.
+TEST_CLOCK_FILE = f"{_directory}/clock"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -42,7 +42,14 @@ GRANT EXECUTE ON FUNCTION accounts_members_with_second_factor() TO web;
 
 # The digest covers the previous digest and every column, joined by a separator that the checked
 # inputs cannot hold; `verify_audit` computes the same in Python.
+#
+# The portal and staff speak for whoever is signed in, in the organisation of the context and now;
+# before a sign-in they speak for nobody. `duty` records what the service itself did.
 AUDIT = """
+CREATE FUNCTION accounts_audit_tolerance() RETURNS interval
+LANGUAGE sql STABLE AS $$ SELECT interval '5 minutes' $$;
+REVOKE ALL ON FUNCTION accounts_audit_tolerance() FROM PUBLIC;
+
 CREATE FUNCTION accounts_audit_append(
     organisation uuid, actor uuid, act text, kind text, target text, field_names text[],
     happened_at timestamptz
@@ -50,12 +57,31 @@ CREATE FUNCTION accounts_audit_append(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     context text := nullif(current_setting('app.organisation', true), '');
+    person text := nullif(current_setting('app.person', true), '');
+    -- In a SECURITY DEFINER function only this setting still tells a SET ROLE of the caller.
+    caller text := coalesce(nullif(current_setting('role'), 'none'), session_user);
     head accounts_auditchain%ROWTYPE;
     fresh bytea;
     line text;
 BEGIN
     IF organisation IS NOT NULL AND context IS NOT NULL AND organisation::text <> context THEN
         RAISE EXCEPTION 'audit of another organisation than the current one';
+    END IF;
+    IF caller = 'web' AND organisation IS NOT NULL AND context IS NULL THEN
+        RAISE EXCEPTION 'audit of an organisation outside its context';
+    END IF;
+    IF caller IN ('web', 'staff') THEN
+        IF abs(extract(epoch FROM happened_at - clock_timestamp()))
+                > extract(epoch FROM accounts_audit_tolerance()) THEN
+            RAISE EXCEPTION 'audit at another time than now';
+        END IF;
+        IF actor IS NULL AND person IS NOT NULL
+            OR actor IS NOT NULL AND NOT EXISTS (
+                SELECT FROM accounts_auditactor a WHERE a.id = actor AND a.user_id::text = person
+                    AND a.organisation_id IS NOT DISTINCT FROM organisation)
+        THEN
+            RAISE EXCEPTION 'audit in the name of another than who is signed in';
+        END IF;
     END IF;
     IF concat(act, kind, target, array_to_string(field_names, '')) !~ '^[A-Za-z0-9._:-]*$' THEN
         RAISE EXCEPTION 'audit takes names and ids only';

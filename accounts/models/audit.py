@@ -9,6 +9,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from accounts.tenancy import TenantQuerySet
+
 
 class AuditChain(models.Model):
     """The head of one organisation's chain, or of the installation's (no organisation)."""
@@ -70,6 +72,8 @@ class AuditEvent(models.Model):
     fields = ArrayField(models.CharField(max_length=60), verbose_name=_("fields"))
     previous_digest = models.BinaryField()
     digest = models.BinaryField()
+
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("audit event")

@@ -18,7 +18,7 @@ from django.utils.translation import override
 from django.views.decorators.http import require_http_methods
 
 from accounts import stepup
-from accounts.access import View, current_person
+from accounts.access import View, current_person, is_verified
 from accounts.limits import TooMany
 from accounts.middleware import ONWARD_KEY
 from accounts.refusals import NotAllowed, Refused
@@ -95,7 +95,7 @@ def step_up_required(view: View) -> View:
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         person = current_person(request)
-        if has_device(person) and not person.is_verified():  # type: ignore[attr-defined]
+        if has_device(person) and not is_verified(person):
             return redirect("accounts:second-factor")
         if not stepup.is_fresh(request):
             asked = urlencode({"next": request.path})

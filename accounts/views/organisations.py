@@ -41,7 +41,7 @@ def organisations(request: HttpRequest) -> HttpResponse:
 def organisation_choose(request: HttpRequest, organisation_id: UUID) -> HttpResponse:
     """Work in another of the person's organisations from now on, in this browser."""
     own = Membership.objects.filter(user=current_person(request), approved_at__isnull=False)
-    if not own.filter(organisation_id=organisation_id).exists():
+    if not own.for_organisation(organisation_id).exists():
         raise Http404
     request.session[ORGANISATION_KEY] = str(organisation_id)
     return redirect("home")

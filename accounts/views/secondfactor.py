@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import twofactor
-from accounts.access import before_second_factor, current_person, person_required
+from accounts.access import before_second_factor, current_person, is_verified, person_required
 from accounts.forms import EnrolForm, PasswordForm, TokenForm
 from accounts.refusals import Refused
 from accounts.views.answers import (
@@ -51,7 +51,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 def _waits(request: HttpRequest) -> bool:
     """Say whether the person has a second factor that this session has not seen."""
     person = current_person(request)
-    return twofactor.has_device(person) and not person.is_verified()  # type: ignore[attr-defined]
+    return twofactor.has_device(person) and not is_verified(person)
 
 
 @form_page

@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts import trail
 from accounts.access import current_organisation, member_required
+from accounts.audit import trail
 from accounts.models import AuditEvent, Role
 from accounts.models.organisations import KEEPERS
 
@@ -17,7 +17,7 @@ from accounts.models.organisations import KEEPERS
 @require_safe
 @member_required(*KEEPERS, Role.PRIVACY)
 def audit_trail(request: HttpRequest) -> HttpResponse:
-    events = AuditEvent.objects.filter(organisation=current_organisation(request))
+    events = AuditEvent.objects.for_organisation(current_organisation(request).id)
     before = request.GET.get("before", "")
     if before.isascii() and before.isdigit() and len(before) < 19:
         events = events.filter(sequence__lt=int(before))

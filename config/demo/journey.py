@@ -51,8 +51,8 @@ def submit(journey: Journey) -> None:
     with smtplib.SMTP(smtp["host"], smtp["port"], timeout=PATIENCE) as client:
         client.starttls(context=trust)
         client.login(smtp["username"], smtp["password"])
-        client.mail(smtp["sender"])
-        client.rcpt(RECIPIENT)
+        _demand_accepted(*client.mail(smtp["sender"]))
+        _demand_accepted(*client.rcpt(RECIPIENT))
         code, answer = client.data(journey.sent)
     journey.message_id = _id_in(code, answer)
 
@@ -80,10 +80,17 @@ def _message(sender: str) -> bytes:
 
 
 def _id_in(code: int, answer: bytes) -> UUID:
+    _demand_accepted(code, answer)
     found = re.search(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", answer)
-    if code != 250 or not found:
-        raise StepFailed(f"the server answered {code} {answer.decode(errors='replace')}")
+    if not found:
+        raise StepFailed(f"there is no queue id in {answer.decode(errors='replace')}")
     return UUID(found[0].decode())
+
+
+def _demand_accepted(code: int, answer: bytes) -> None:
+    """Raises StepFailed with the refusal: smtplib returns one and goes on."""
+    if code != 250:
+        raise StepFailed(f"the server answered {code} {answer.decode(errors='replace')}")
 
 
 def arrive(journey: Journey) -> None:

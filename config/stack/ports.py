@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The ports people see: their settings, their defaults, and who stands in the way."""
+"""The ports people see: their settings, their defaults, and who stands in the way.
+
+Standard library only: the first look comes before anything is installed.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from config.stack.failure import StackError
+from config.stack.places import ROOT
 from config.stack.state import port_is_free
 
 # Setting: (what listens there, default).
@@ -51,3 +59,28 @@ def require_free(ports: Mapping[str, int]) -> None:
             "Something else already listens on\n" + "\n".join(lines) + "\n"
             f"For example: make run {busy[0]}={ports[busy[0]] + 1}"
         )
+
+
+def first_look(environment: Mapping[str, str], root: Path = ROOT) -> int:
+    """Name busy ports before the first installation, which is slow; returns an exit status.
+
+    Where a stack has run before, what it left behind may hold them: the launcher looks then.
+    """
+    if (root / "var" / "state.json").exists():
+        return 0
+    try:
+        require_free(chosen_ports({**_in_dot_env(root / ".env"), **environment}))
+    except StackError as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _in_dot_env(path: Path) -> dict[str, str]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    pattern = re.compile(rf"(?:export )?({'|'.join(PORTS)})=[\"']?([^\"'#\s]*)")
+    return {found[1]: found[2] for line in lines if (found := pattern.match(line))}
+
+
+if __name__ == "__main__":
+    sys.exit(first_look(os.environ))

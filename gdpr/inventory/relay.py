@@ -286,7 +286,9 @@ ROUTE = Entry(
         NotPersonal(("id", "organisation", "name", "domain"), "the customer's route and its name"),
         NotPersonal(("priority", "concurrency", "version"), "how the route is used"),
         NotPersonal(("host", "port", "security"), "where the customer's mail server is"),
-        NotPersonal(("paused_at", "pause_reason", "created_at"), "how the route stands"),
+        NotPersonal(
+            ("paused_at", "pause_told_at", "pause_reason", "created_at"), "how the route stands"
+        ),
     ),
 )
 

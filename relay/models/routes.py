@@ -44,6 +44,8 @@ class Route(TenantModel):
     pause_reason = models.CharField(
         _("pause reason"), max_length=20, choices=PauseReason, default=PauseReason.NONE, blank=True
     )
+    # The `paused_at` of the last pause that people were told of by mail.
+    pause_told_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
 
     class Meta:

@@ -93,6 +93,14 @@ ENCRYPT_FIRST = Answer(538, "5.7.11", "Signing in needs TLS: say STARTTLS first"
 MECHANISM = Answer(504, "5.5.4", "Only AUTH PLAIN and AUTH LOGIN are offered", "sign-in")
 CANCELLED = Answer(501, "5.7.0", "Signing in was cancelled", "sign-in")
 NOT_BASE64 = Answer(501, "5.5.2", "This is no valid base64", "sign-in")
+# RFC 4954 §4 has 5.5.2 for base64 that cannot be read; what it holds are arguments of the command.
+NOT_THREE_PARTS = Answer(
+    501,
+    "5.5.4",
+    "AUTH PLAIN takes three parts in base64: identity, user name and password, NUL between them",
+    "sign-in",
+)
+NOT_UTF8 = Answer(501, "5.5.4", "User name and password must be UTF-8", "sign-in")
 WRONG_SIGN_IN = Answer(535, "5.7.8", "User name or password is wrong", "sign-in")
 GUESSING = Answer(421, "4.7.0", "Too many failed attempts to sign in", "sign-in", closes=True)
 THROTTLED = Answer(454, "4.7.0", "Too many failed attempts to sign in; please wait", "sign-in")
@@ -117,7 +125,12 @@ LINE_END = Answer(
 NUL = Answer(554, "5.6.0", "The message holds a NUL character", "line")
 LONG_LINE = Answer(554, "5.6.0", "The message has a line of more than 65536 octets", "line")
 HEADER = Answer(554, "5.6.0", "The header of the message is not valid or too large", "header")
-REPEATED = Answer(554, "5.6.0", "From, Sender, Date or Message-ID stands more than once", "header")
+REPEATED = Answer(
+    554,
+    "5.6.0",
+    "From, Sender, Reply-To, Date or Message-ID stands more than once",
+    "header",
+)
 FROM_MISSING = Answer(554, "5.6.0", "The message has no From", "header")
 AUTHOR = Answer(554, "5.6.0", "From or Sender is not written as RFC 5322 demands", "header")
 LOOP = Answer(554, "5.4.6", "The message has passed too many servers: a mail loop", "loop")

@@ -34,7 +34,7 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
 
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         # Not SMTP.__init__: it walks all members of the class, for every connection.
-        asyncio.StreamReaderProtocol.__init__(self, None, None, loop)  # type: ignore[arg-type]
+        asyncio.StreamReaderProtocol.__init__(self, None, None, loop)  # type: ignore[arg-type] # set when it is made
         self.loop = loop
         self.listener = listener
         self.limits = listener.limits

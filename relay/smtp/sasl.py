@@ -16,16 +16,27 @@ class Cancelled(ValueError):
     """The client gave up with `*` (RFC 4954 §4)."""
 
 
+class NotThreeParts(ValueError):
+    """A message of PLAIN that is not identity, user name and password (RFC 4616 §2)."""
+
+
+class NotUtf8(ValueError):
+    """Base64 of something that is no text."""
+
+
 async def read(mechanism: str, initial: str, ask: Ask) -> tuple[str, str]:
     """User name and password. `ask` sends a challenge and brings the line that answers it.
 
-    Raises Cancelled, and ValueError for wrong base64, wrong UTF-8 or a wrong number of parts.
+    Raises Cancelled, NotThreeParts, NotUtf8, and any other ValueError for wrong base64.
     """
     if mechanism == "LOGIN":
         username = _decoded(initial) if initial else _response(await ask(_USER_NAME))
         return username, _response(await ask(_PASSWORD))
     response = _decoded(initial) if initial else _response(await ask(b""))
-    acting_for, username, password = response.split("\0")
+    parts = response.split("\0")
+    if len(parts) != 3:
+        raise NotThreeParts
+    acting_for, username, password = parts
     # Acting for somebody else is not offered; nobody has the empty name.
     return (username, password) if acting_for in ("", username) else ("", "")
 
@@ -38,4 +49,8 @@ def _response(line: bytes) -> str:
 
 def _decoded(text: str) -> str:
     """Base64 to text; "=" stands for nothing (RFC 4954 §4)."""
-    return "" if text == "=" else b64decode(text, validate=True).decode()
+    octets = b"" if text == "=" else b64decode(text, validate=True)
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise NotUtf8 from None

@@ -27,6 +27,11 @@ from relay.smtp.parameters import MailParameters, ParameterError, read_mail, rea
 from relay.smtp.policy import Message
 
 logger = logging.getLogger(__name__)
+_UNREADABLE = {
+    sasl.Cancelled: answers.CANCELLED,
+    sasl.NotThreeParts: answers.NOT_THREE_PARTS,
+    sasl.NotUtf8: answers.NOT_UTF8,
+}
 _FOREIGN = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT"})
 
 
@@ -214,10 +219,8 @@ class Conversation(Connection):
             return self._wrong_command(refusal)
         try:
             username, password = await sasl.read(mechanism.upper(), initial.strip(), self._ask)
-        except sasl.Cancelled:
-            return self._wrong_command(answers.CANCELLED)
-        except ValueError:
-            return self._wrong_command(answers.NOT_BASE64)
+        except ValueError as fault:
+            return self._wrong_command(_UNREADABLE.get(type(fault), answers.NOT_BASE64))
         return await self._sign_in(username, password)
 
     def _sign_in_refusal(self, mechanism: str) -> Answer | None:

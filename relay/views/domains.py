@@ -16,6 +16,7 @@ from accounts.access import (
     current_membership,
     current_organisation,
     get_for_organisation,
+    is_fragment,
     member_context,
     member_required,
     outside_context,
@@ -75,7 +76,7 @@ def domain_verify(request: HttpRequest, domain_id: UUID) -> HttpResponse:
         raise Http404 from None
     except Refused as error:
         refused = str(error)
-    if request.htmx:  # type: ignore[attr-defined] # added by HtmxMiddleware
+    if is_fragment(request):
         with member_context(request):
             told = _told(row) | {"refused": refused}
             return render(request, "relay/_domain_state.html", told)

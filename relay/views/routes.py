@@ -17,6 +17,7 @@ from accounts.access import (
     current_membership,
     current_organisation,
     get_for_organisation,
+    is_fragment,
     member_context,
     member_required,
     outside_context,
@@ -104,7 +105,7 @@ def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
         context |= {"outcome": outcome, "works": outcome.verdict is Verdict.DELIVERED}
     except Refused as refused:
         context["refused"] = str(refused)
-    alone = request.htmx  # type: ignore[attr-defined] # added by HtmxMiddleware
+    alone = is_fragment(request)
     with member_context(request):
         return render(request, "relay/_route_test.html" if alone else SHOW, context)
 

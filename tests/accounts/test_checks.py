@@ -60,6 +60,7 @@ def test_database_that_forgets_is_refused() -> None:
 
 
 def test_settings_for_tests_are_refused(settings: Settings, tmp_path: Path) -> None:
+    settings.TEST_CLOCK_FILE = ""
     assert checks.check_test_clock() == []
     settings.TEST_CLOCK_FILE = str(tmp_path)
     assert [error.id for error in checks.check_test_clock()] == ["accounts.E003"]

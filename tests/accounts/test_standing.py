@@ -5,7 +5,7 @@ import pytest
 
 from accounts import standing
 from accounts.models import AuditEvent, Organisation, User
-from accounts.tenancy import staff_context
+from accounts.tenancy import person_context, staff_context
 from tests import build
 from tests.accounts.conftest import Clock
 
@@ -17,7 +17,7 @@ Standing, Reason = Organisation.Standing, Organisation.SendingReason
 def test_staff_changes_standing_and_sending(
     organisation: Organisation, dorte: User, clock: Clock
 ) -> None:
-    with staff_context():
+    with person_context(dorte.id), staff_context():
         standing.change_standing(organisation, Standing.SUSPENDED, by=dorte)
         standing.stop_sending(organisation, Reason.STAFF, by=dorte)
         organisation.refresh_from_db()

@@ -8,7 +8,8 @@ import pytest
 from celery.signals import worker_init
 from pytest_django.fixtures import Settings
 
-from accounts import anchors, checks, tasks
+from accounts import checks, tasks
+from accounts.audit import anchors
 from accounts.models import Alert, AuditEvent, Organisation
 from accounts.standing import allow_sending
 from tests import build

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from accounts import limits
+from accounts.audit.trail import PAGE_LENGTH
 from accounts.models import Invitation, Membership, Organisation, Role, User
 from accounts.team import invite
 from accounts.tenancy import organisation_context
-from accounts.trail import PAGE_LENGTH
 from tests import build
 from tests.accounts.test_signup import letters, token_in
 from tests.accounts.visiting import at, leads_to, visit

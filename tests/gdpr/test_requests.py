@@ -33,9 +33,15 @@ def opened(user: User, *rights: Right) -> list[RequestedRight]:
     return list(request.rights.order_by("right"))
 
 
+def by(row: RequestedRight) -> requests.Actor:
+    """The person: nobody else can be named in the audit trail while they are signed in."""
+    assert row.request.person
+    return requests.person(row.request.person)
+
+
 def walk(row: RequestedRight, *states: State, at: datetime = NOW) -> None:
     for state in states:
-        requests.move(row, state, requests.SERVICE, at, reason="Because.")
+        requests.move(row, state, by(row), at, reason="Because.")
 
 
 @pytest.mark.usefixtures("own")
@@ -137,21 +143,21 @@ class TestMoving:
 class TestExtending:
     def test_three_months_from_receipt_once(self, anna: User) -> None:
         (row,) = opened(anna, Right.OBJECTION)
-        requests.extend(row, requests.SERVICE, NOW + 30 * DAY, reason="Many records.")
+        requests.extend(row, by(row), NOW + 30 * DAY, reason="Many records.")
         assert (row.promised_on, row.due_on) == (date(2027, 2, 22), date(2027, 2, 22))
         assert Step.objects.last().reason == "Many records."  # type: ignore[union-attr]
         with pytest.raises(requests.IllegalMove):
-            requests.extend(row, requests.SERVICE, NOW + 30 * DAY, reason="Again.")
+            requests.extend(row, by(row), NOW + 30 * DAY, reason="Again.")
 
     def test_after_the_limit_it_is_refused(self, anna: User) -> None:
         (row,) = opened(anna, Right.OBJECTION)
         with pytest.raises(requests.TooLate):
-            requests.extend(row, requests.SERVICE, NOW + 31 * DAY, reason="Late.")
+            requests.extend(row, by(row), NOW + 31 * DAY, reason="Late.")
 
     def test_without_reasons_it_is_refused(self, anna: User) -> None:
         (row,) = opened(anna, Right.OBJECTION)
         with pytest.raises(requests.ReasonMissing):
-            requests.extend(row, requests.SERVICE, NOW, reason="")
+            requests.extend(row, by(row), NOW, reason="")
 
 
 def _denied(statement: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from django.db import DatabaseError, connection
 
 from accounts import alerts, audit, expiry
+from accounts.audit import events
 from accounts.models import (
     Alert,
     Invitation,
@@ -77,7 +78,7 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "accounts.Session": (a_session, expiry, "SESSION_KEPT_HOURS"),
     "accounts.Invitation": (an_invitation, expiry, "INVITATION_KEPT_DAYS"),
     "accounts.Alert": (an_alert, alerts, "KEPT_DAYS"),
-    "accounts.AuditEvent": (an_event, audit, "AUDIT_DAYS"),
+    "accounts.AuditEvent": (an_event, events, "AUDIT_DAYS"),
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
 }

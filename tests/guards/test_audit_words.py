@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from accounts import trail
+from accounts.audit import trail
 from accounts.models import Organisation
 from config.settings import BASE_DIR
 from relay.models import SendingDomain

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.conf import settings
@@ -20,6 +21,7 @@ from tests import build
 pytestmark = pytest.mark.django_db
 
 TOKEN = "tok-en_0123456789"
+ROUTE = UUID(int=7)
 HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
 
 KINDS: dict[str, Callable[[User, Membership, str], object]] = {
@@ -37,6 +39,9 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "membership_refused": lambda _, membership, __: emails.membership_refused(membership),
     "membership_ended": lambda _, membership, __: emails.membership_ended(membership),
     "role_changed": lambda _, membership, __: emails.role_changed(membership),
+    "route_paused": lambda _, membership, __: emails.route_paused(
+        membership, ROUTE, HOSTILE, "mail.example"
+    ),
     "operator_alert": lambda *_: emails.operator_alert("beat-silent", "x").save(),
 }
 
@@ -69,7 +74,7 @@ def test_every_kind_is_here_and_has_its_three_templates() -> None:
         for name, value in vars(emails).items()
         if inspect.isfunction(value) and value.__module__ == emails.__name__ and name[0] != "_"
     }
-    assert functions - {"to_person", "send_due", "drop_undeliverable"} == set(KINDS)
+    assert functions - {"to_person", "send_due", "drop_undeliverable", "mails_to"} == set(KINDS)
     folder = Path(settings.BASE_DIR) / "templates" / "accounts" / "email"
     expected = {f"{kind}.{end}" for kind in KINDS for end in ("subject.txt", "txt", "html")}
     assert {file.name for file in folder.iterdir()} == expected | {"base.html"}
@@ -98,6 +103,7 @@ def test_mail_renders(kind: str, language: str) -> None:
         ("password_reset", f"password/forgotten/{TOKEN}/"),
         ("invitation", f"invitation/{TOKEN}/"),
         ("membership_waiting", "team/"),
+        ("route_paused", f"routes/{ROUTE}/"),
     ],
 )
 def test_link_is_in_text_and_html(kind: str, page: str, language: str, prefix: str) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Each process is given the one database login that it needs, and hour keys only where mail is."""
+"""Each process is given the one database login that it needs, hour keys only where mail is, and
+the level of its log from LOG_LEVEL alone."""
 
 from __future__ import annotations
 
@@ -26,3 +27,10 @@ def test_process_gets_its_own_login_alone(name: str) -> None:
     others = set(DATABASE_VARIABLES.values()) - {DATABASE_VARIABLES.get(role)}
     assert {variable for variable, value in given.items() if not value} >= others
     assert ("KEYRING_URL" in given) == (role != "relay")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_process_has_no_log_level_of_its_own(name: str) -> None:
+    levels = re.findall(r"--?(?:log-?level|l)[ =](\S+)", COMMANDS[name])
+    # What gunicorn itself says never passes through the settings, so it is told.
+    assert levels == (["${LOG_LEVEL:-INFO}"] if name == "web" else [])

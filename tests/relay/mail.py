@@ -19,9 +19,7 @@ from django.db import connection
 from accounts import vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation, OrganisationKey
-from relay.entries import Accepted
-from relay.queue import Store
-from relay.sealing import Sealer, keyring_directory
+from relay.queue import Accepted, Sealer, Store, keyring_directory
 from relay.smtp.envelope import Envelope, Recipient
 from tests import build
 

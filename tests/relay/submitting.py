@@ -14,10 +14,9 @@ from django.conf import settings
 
 from accounts import vault
 from accounts.models import Organisation
-from relay.entries import Accepted, StoreUnavailable
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.models import Credential, SendingDomain
-from relay.queue import Store
+from relay.queue import Accepted, Store, StoreUnavailable
 from relay.senders import Senders
 from relay.smtp.listener import Limits, Listener
 from relay.submission import SECRET_PURPOSE, Submission

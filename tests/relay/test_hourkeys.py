@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from accounts.vault import HourKeys, KeyGone
 from relay import hourkeys
 from relay.models import Content, HourKey
-from relay.sealing import keyring_directory
+from relay.queue import keyring_directory
 from tests.relay import mail
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.as_role("relay")]
@@ -140,3 +140,41 @@ def test_foreign_file_is_left_alone(keys: HourKeys) -> None:
     hourkeys.close_due(keys, mail.now() + timedelta(days=9))
     assert "note" in keys.ids()
     (keyring_directory() / "note").unlink()
+
+
+def key_row(identifier: str, closed_at: datetime | None) -> None:
+    mail.execute("INSERT INTO relay_hourkey VALUES (%s, %s)", identifier, closed_at)
+
+
+@pytest.mark.as_role("duty")
+@pytest.mark.parametrize(("seconds", "left"), [(-1, 1), (0, 0)])
+def test_closed_row_goes_when_its_period_is_over(seconds: int, left: int) -> None:
+    closed_at = mail.now()
+    key_row("20261020T10-a", closed_at)
+    now = closed_at + hourkeys.KEPT + timedelta(seconds=seconds)
+    assert hourkeys.forget_closed(now) == 1 - left
+    assert mail.value("SELECT count(*) FROM relay_hourkey") == left
+
+
+@pytest.mark.as_role("duty")
+def test_open_row_stays_however_old() -> None:
+    key_row("20201020T10-a", None)
+    assert hourkeys.forget_closed(mail.now() + 2 * hourkeys.KEPT) == 0
+
+
+@pytest.mark.as_role("duty")
+def test_oldest_rows_go_first_and_so_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hourkeys, "FORGET_MOST", 2)
+    for days in (40, 42, 41):
+        key_row(f"{days}", mail.now() - timedelta(days=days))
+    assert hourkeys.forget_closed(mail.now()) == 2
+    assert mail.rows("SELECT id FROM relay_hourkey") == [("40",)]
+    assert hourkeys.forget_closed(mail.now()) == 1
+
+
+def test_key_whose_row_is_forgotten_is_destroyed(keys: HourKeys) -> None:
+    """A disk that was away while the row went: the key must not come back to life."""
+    (identifier,) = keys.ids()
+    forget_mail()
+    mail.execute("DELETE FROM relay_hourkey")
+    assert hourkeys.close_due(keys, mail.now() + LATER + hourkeys.ORPHAN_AFTER) == [identifier]

@@ -61,6 +61,60 @@ def test_processes_share_one_limit_exactly(limit):
     run(scenario)
 
 
+@pytest.mark.parametrize(("spent", "lowered", "left"), [(10, 12, 2), (10, 10, 0), (60, 12, 0)])
+def test_lowered_limit_holds_from_the_next_message(spent, lowered, left):
+    async def scenario(counters):
+        allowance, other = Allowance(counters, Clock()), Allowance(counters, Clock())
+        assert await taken(allowance, 1_000, spent) == spent
+        assert await taken(allowance, lowered, 30) == left
+        assert await taken(other, lowered, 30) == 0
+
+    run(scenario)
+
+
+def test_raised_limit_holds_at_once_and_forgets_nothing_spent():
+    async def scenario(counters):
+        allowance = Allowance(counters, Clock())
+        assert await taken(allowance, 40, 41) == 40
+        assert await taken(allowance, 100, 100) == 60
+
+    run(scenario)
+
+
+def test_connections_that_know_different_limits_exceed_neither():
+    async def scenario(counters):
+        allowance = Allowance(counters, Clock())
+        takes = [allowance.take("anna", limit, MINUTE) for _ in range(50) for limit in (30, 20)]
+        assert sum(await asyncio.gather(*takes)) == 30
+
+    run(scenario)
+
+
+def test_limit_lowered_while_redis_is_away_holds_as_well():
+    async def scenario(counters):
+        allowance = Allowance(counters, Clock())
+        assert await taken(allowance, 1_000, 10) == 10
+        assert await taken(allowance, 20, 9) == 0
+
+    async def then_away(counters):
+        await scenario(_Leaving(counters, after=1))
+
+    run(then_away)
+
+
+class _Leaving:
+    """Counters that answer so often, and then no more."""
+
+    def __init__(self, counters: SharedCounters, after: int) -> None:
+        self._counters, self._left = counters, after
+
+    async def take(self, *arguments: object) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise Unreachable
+        return await self._counters.take(*arguments)  # type: ignore[arg-type]
+
+
 def test_parallel_takes_never_exceed_the_limit():
     async def scenario(counters):
         allowance = Allowance(counters, Clock())

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from relay import outcomes
-from relay.entries import Leased, Settlement, Tried, Work
 from relay.outcomes import NoticeLimit, Reason, State
+from relay.queue import Leased, Settlement, Tried, Work
 from relay.smtp.dsn import Action
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict

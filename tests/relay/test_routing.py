@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connections
 
-from relay.routing import Reason, RouteFacts, Routes, Waits, choose
+from accounts import vault
+from accounts.tenancy import organisation_context
+from relay.models import Route
+from relay.routing import Reason, RouteFacts, Routes, Waits, choose, seal_secret
 from relay.transports import RouteTarget
 from tests.relay import mail
+from tests.relay.test_shift import route
 
 GENERAL = {"may_send": True, "id": uuid4(), "host": "general.example"}
 NAMED = {"may_send": True, "id": uuid4(), "host": "named.example", "domain": "due.example"}
@@ -45,6 +51,15 @@ def test_route_is_chosen_by_domain_then_order(
     assert (chosen.reason if isinstance(chosen, Waits) else chosen.host) == expected
 
 
+async def cut_other_connections() -> None:
+    async with await mail.session() as other:
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE usename = current_user AND pid <> pg_backend_pid()"
+            " AND datname = current_database()"
+        )
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_lost_connection_costs_a_moment_not_the_lease() -> None:
     house = mail.organisation()
@@ -53,15 +68,56 @@ def test_a_lost_connection_costs_a_moment_not_the_lease() -> None:
         instants = iter([mail.now(), mail.now() + timedelta(seconds=9)] * 4)
         routes = Routes(mail.dsn(), lambda: next(instants))
         await routes.target(house.id, "due.example")
-        async with await mail.session() as other:
-            await other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = current_user AND pid <> pg_backend_pid()"
-                " AND datname = current_database()"
-            )
+        await cut_other_connections()
         try:
             return await routes.target(house.id, "due.example")
         finally:
             await routes.close()
 
     assert mail.run(scenario()) == Waits(reason=Reason.NO_ROUTE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pause_waits_for_a_database_that_is_away() -> None:
+    house = mail.organisation()
+    made = route(house)
+
+    async def scenario() -> None:
+        routes = Routes(mail.dsn(), mail.now)
+        target = await routes.target(house.id, "due.example")
+        assert isinstance(target, RouteTarget)
+        await cut_other_connections()
+        try:
+            await routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+        finally:
+            await routes.close()
+
+    mail.run(scenario())
+    assert mail.rows("SELECT id, pause_reason FROM relay_route") == [(made, "sign_in_refused")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_secret_is_opened_once_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = mail.organisation()
+    with organisation_context(house.id):
+        route(house, username="due", sealed_secret=seal_secret(house.id, "hemmelig"))
+    monkeypatch.setattr(vault, "_organisation_keys", {})
+    settings = connections.databases["default"]
+    # Only new connections notice: the vault's, in a thread of its own.
+    away, port = monkeypatch.setitem, settings["PORT"]
+    away(settings, "PORT", "1")
+
+    async def scenario() -> Waits | RouteTarget:
+        routes = Routes(mail.dsn(), mail.now)
+        try:
+            asking = asyncio.create_task(routes.target(house.id, "due.example"))
+            await asyncio.sleep(1)
+            assert not asking.done()
+            away(settings, "PORT", port)
+            return await asking
+        finally:
+            await routes.close()
+
+    target = mail.run(scenario())
+    assert isinstance(target, RouteTarget)
+    assert target.password == "hemmelig"

@@ -19,11 +19,9 @@ from accounts.models import Organisation
 from relay import routing
 from relay import shift as shifts
 from relay.delivery import Courier
-from relay.desk import Desk
 from relay.egress import Guard, system_lookup
-from relay.entries import Accepted
 from relay.models import Route
-from relay.queue import Store
+from relay.queue import Accepted, Leases, Store
 from relay.routing import Routes
 from relay.shift import Shift, Slot
 from relay.smtp.tls import make_contexts
@@ -70,7 +68,7 @@ class Stage:
     def shift(self, **options: Any) -> Shift:
         sealer = mail.sealer()
         courier = Courier(
-            desk=Desk(mail.dsn(), sealer, self.now),
+            leases=Leases(mail.dsn(), sealer, self.now),
             routes=Routes(mail.dsn(), self.now),
             transport=Smarthost(
                 ehlo_name="relay.brevdue.example",
@@ -531,7 +529,7 @@ def test_worker_that_died_after_the_dot_is_flagged_and_sent_again(house: Organis
                 await asyncio.sleep(3600)
                 return frozenset()
 
-            crashing.courier.desk.settle = die  # type: ignore[method-assign, assignment]
+            crashing.courier.leases.settle = die  # type: ignore[method-assign, assignment]
             working = asyncio.create_task(crashing.run())
             await until(lambda: far_end.ledger)
             await asyncio.sleep(0.2)

@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 
 from config.stack.children import command_line, open_log, spawn, wait_until
 from config.stack.engines import DATABASE, Engines
@@ -58,10 +59,11 @@ class Service:
         """Below var/<name>, or where the engines' own user can reach when that is closed to it."""
         place = engine_home(name, engine_account())
         for old in place.glob("run-*"):
-            if not command_line(int(old.name.rpartition("-")[2])):
+            if not command_line(int(old.name.split("-")[1])):
                 shutil.rmtree(old)
-        home = place / f"run-{os.getpid()}"
-        home.mkdir(mode=0o711)
+        # One process may run several: what a broken one left stays beside the next.
+        home = Path(mkdtemp(prefix=f"run-{os.getpid()}-", dir=place))
+        home.chmod(0o711)
         return cls(home, route_port, extra or {})
 
     def prepare(self) -> None:
@@ -130,11 +132,12 @@ class Service:
         return self.engines.postgresql.url(database=DATABASE)
 
     def revive(self) -> list[str]:
-        """Start again what ended by itself, as a supervisor would; returns the names."""
-        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        """Start again what ended by itself, as a supervisor would; returns names and statuses."""
+        ended = {name: process.poll() for name, process in self.processes.items()}
+        ended = {name: status for name, status in ended.items() if status is not None}
         for name in ended:
             self.start_process(name)
-        return ended
+        return [f"{name} ({status})" for name, status in ended.items()]
 
     def log(self, name: str) -> Path:
         return self.home / "log" / f"{name}.log"

@@ -14,9 +14,9 @@ import psycopg
 
 from tests.rig.service import Service
 from tests.storm.client import Client, Ledger
-from tests.storm.farend import FarEnd
-from tests.storm.ledgers import RECLAIM_BAR, RECONNECT_BAR, Verdict, compare, read_ours
-from tests.storm.targets import Target
+from tests.storm.farend import Cut, FarEnd
+from tests.storm.ledgers import RECLAIM_BAR, Verdict, compare, read_ours
+from tests.storm.targets import RECONNECT_BAR, Target
 
 STRIKE_WITHIN = 0.6  # seconds after a burst began
 FLOW_SECONDS = 60.0  # how long a burst waits for deliveries to flow again
@@ -47,6 +47,7 @@ class Times:
     delivery: list[float] = field(default_factory=list)
     reclaim: list[float] = field(default_factory=list)
     in_flight: list[int] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
 
     def table(self) -> list[str]:
         """A line for each strike, for a person who looks for the slow one."""
@@ -91,6 +92,8 @@ class Episode:
         self.times.in_flight.append(self.far_end.in_flight())
         struck = time.monotonic()
         target.strike(self.service, self.chance)
+        if target.cuts is not None:
+            self.times.cuts.append(Cut(struck, time.monotonic() + target.cuts))
         if leased:
             self._watch(self._until_reclaimed(leased, struck))
         await asyncio.sleep(self.chance.uniform(target.shortest, target.longest))
@@ -157,7 +160,7 @@ class Episode:
     def _reckon(self, drained: float) -> Verdict:
         ours = read_ours(self.service.database_url())
         copies = self.far_end.copies()
-        verdict = compare(self.ledger, ours, copies, sum(self.times.in_flight))
+        verdict = compare(self.ledger, ours, copies, sum(self.times.in_flight), self.times.cuts)
         verdict.must_be("processes that ended by themselves", len(self.ended))
         verdict.figures["which"] = sorted(set(self.ended))
         verdict.figures["strikes"] = len(self.plan.strikes)

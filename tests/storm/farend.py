@@ -10,6 +10,7 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 # How long after our 250 the sender may still be about to commit it.
@@ -18,12 +19,25 @@ MARK = re.compile(rb"^Message-ID: <([^>]*)>", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The time in which a strike could cut deliveries off."""
+
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """One message that lies at the far end."""
 
     mark: str
-    arrived_at: float
     content: bytes
+    begun_at: float  # its MAIL
+    answered_at: float  # infinity when it never was
+
+    def met(self, cut: Cut) -> bool:
+        """Whether the sender could be cut off between its dot and noting our answer."""
+        return self.begun_at <= cut.until and self.answered_at + SETTLING_SECONDS >= cut.since
 
 
 class FarEnd:
@@ -37,6 +51,7 @@ class FarEnd:
         self.directory, self.chance, self.slowest = directory, chance, slowest
         directory.mkdir(parents=True)
         self.arrivals: list[float] = []
+        self._spans: list[tuple[float, float]] = []  # of each arrival: begun, answered
         self._open = 0
         self._answered: deque[float] = deque(maxlen=1000)
 
@@ -57,48 +72,49 @@ class FarEnd:
             content = path.read_bytes()
             mark = MARK.search(content)
             name = mark[1].decode() if mark else path.name
-            found.append(Copy(name, float(path.stem.split("-")[1]), content))
+            found.append(Copy(name, content, *self._spans[int(path.stem)]))
         return found
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        begun = False
+        begun_at = 0.0
         try:
             writer.write(b"220 far.example ESMTP\r\n")
             while line := await reader.readline():
                 verb = line[:4].upper()
-                if verb == b"MAIL" and not begun:
-                    begun = True
+                if verb == b"MAIL" and not begun_at:
+                    begun_at = time.monotonic()
                     self._open += 1
                     await self._linger()
                 if verb == b"DATA":
                     writer.write(b"354 go on\r\n")
-                    await self._take(await reader.readuntil(b"\r\n.\r\n"))
+                    await self._take(await reader.readuntil(b"\r\n.\r\n"), begun_at)
                     self._open -= 1
-                    begun = False
+                    begun_at = 0.0
                 writer.write(_answer(verb))
                 await writer.drain()
         except (OSError, EOFError):
             pass
         finally:
-            self._open -= begun
+            self._open -= bool(begun_at)
             writer.close()
 
-    async def _take(self, octets: bytes) -> None:
-        self._keep(octets[:-3].replace(b"\r\n..", b"\r\n."))
+    async def _take(self, octets: bytes, begun_at: float) -> None:
+        number = len(self._spans)
+        self._spans.append((begun_at, inf))
+        self._keep(number, octets[:-3].replace(b"\r\n..", b"\r\n."))
         await self._linger()
         self._answered.append(time.monotonic())
+        self._spans[number] = begun_at, self._answered[-1]
 
     async def _linger(self) -> None:
         await asyncio.sleep(self.chance.random() * self.slowest)
 
-    def _keep(self, content: bytes) -> None:
-        arrived_at = time.monotonic()
-        name = f"{len(self.arrivals):06d}-{arrived_at:.6f}.eml"
-        with (self.directory / name).open("xb") as file:
+    def _keep(self, number: int, content: bytes) -> None:
+        with (self.directory / f"{number:06d}.eml").open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        self.arrivals.append(arrived_at)
+        self.arrivals.append(time.monotonic())
 
 
 def _answer(verb: bytes) -> bytes:

@@ -16,12 +16,15 @@ from config.stack.children import wait_until
 from config.stack.valkey import Valkey
 from tests.rig.service import Service
 
+RECONNECT_BAR = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """`strike` hurts it, `restore` brings it back, `shortest` to `longest` seconds later.
 
-    `delivers`: it holds leases, and whoever takes them over afterwards is watched.
+    `delivers`: it holds leases, and whoever takes them over afterwards is watched. `cuts`: how many
+    seconds after the strike deliveries can still be cut off by it, None when it cuts none.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Target:
     longest: float = 2.0
     shortest: float = 0.0
     delivers: bool = False
+    cuts: float | None = None
     most: int = 1000  # strikes: a minute's pause is not repeated as often as a kill
 
 
@@ -129,10 +133,13 @@ def targets(pause: float) -> list[Target]:
             _strike_parent,
             _restore_process,
             delivers=True,
+            # Children that are left behind notice it, and give what they have in hand five seconds.
+            cuts=6.5,
         ),
-        Target("delivery-child", _strike_child, lambda service: None, delivers=True),
+        Target("delivery-child", _strike_child, lambda service: None, delivers=True, cuts=0.2),
         Target("valkey", _strike_valkey, _restore_engines),
-        Target("postgresql", _strike_postgresql, _restore_engines),
+        # What was sent meanwhile is noted when it is back, unless its lease ran out before.
+        Target("postgresql", _strike_postgresql, _restore_engines, cuts=2.0 + RECONNECT_BAR),
         Target("valkey-flush", _flush, lambda service: None),
         Target("valkey-pause", _pause, _resume, longest=pause, shortest=min(pause, 10.0), most=4),
     ]

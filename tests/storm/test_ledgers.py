@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from tests.storm.client import Ledger
-from tests.storm.farend import Copy
+from tests.storm.farend import Copy, Cut
 from tests.storm.ledgers import Ours, compare
 
 ID = "019aa1b2-0000-7000-8000-00000000000"
@@ -18,8 +19,10 @@ def trace(number: int) -> bytes:
     return f"Received: from client.example\r\n{by}".encode()
 
 
-def copy(number: int = 1, mark: str = "a@bench.example", content: bytes = SENT) -> Copy:
-    return Copy(mark, 1.0, trace(number) + content)
+def copy(
+    number: int = 1, mark: str = "a@bench.example", content: bytes = SENT, answered_at: float = 1.1
+) -> Copy:
+    return Copy(mark, trace(number) + content, begun_at=1.0, answered_at=answered_at)
 
 
 def ledger(**changes: object) -> Ledger:
@@ -33,8 +36,13 @@ OURS = Ours({f"{ID}1": (False, True)}, 0, 0, 0, 0, 0)
 TWICE = replace(OURS, messages={f"{ID}1": (False, True), f"{ID}2": (False, True)})
 
 
-def broken(client: Ledger, ours: Ours, copies: list[Copy], in_flight: int = 0) -> str:
-    return " ".join(compare(client, ours, copies, in_flight).broken)
+CUT = Cut(1.05, 1.2)
+
+
+def broken(
+    client: Ledger, ours: Ours, copies: list[Copy], in_flight: int = 0, cuts: Sequence[Cut] = (CUT,)
+) -> str:
+    return " ".join(compare(client, ours, copies, in_flight, cuts).broken)
 
 
 def test_one_unaltered_copy_holds():
@@ -79,3 +87,35 @@ def test_a_client_that_was_unsure_may_be_accepted_twice():
     client = ledger()
     client.uncertain["a@bench.example"] += 1
     assert broken(client, TWICE, [copy(1), copy(2)]) == ""
+
+
+FLAGGED = replace(OURS, messages={f"{ID}1": (True, True)})
+NEVER = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "answered_at", "ambiguous"),
+    [
+        (1.05, 1.2, 1.1, True),
+        (0.1, 0.9, 1.1, False),  # over before the transaction began
+        (2.05, 2.2, 1.1, True),  # our answer may not have been noted yet
+        (2.2, 2.3, 1.1, False),
+        (900.0, 901.0, NEVER, True),
+    ],
+)
+def test_a_second_copy_needs_a_strike_that_met_the_first(
+    since: float, until: float, answered_at: float, ambiguous: bool
+):
+    copies = [copy(answered_at=answered_at), copy()]
+    found = broken(ledger(), FLAGGED, copies, in_flight=9, cuts=[Cut(since, until)])
+    assert found == (
+        "" if ambiguous else "duplicates of a certain delivery is 1, at most 0 allowed"
+    )
+
+
+def test_a_third_copy_needs_that_the_second_was_met_as_well():
+    met, sure = copy(), Copy("a@bench.example", trace(1) + SENT, begun_at=5.0, answered_at=5.1)
+    assert broken(ledger(), FLAGGED, [met, met, sure], in_flight=9) == ""
+    assert "duplicates of a certain delivery is 1" in broken(
+        ledger(), FLAGGED, [met, sure, sure], in_flight=9
+    )

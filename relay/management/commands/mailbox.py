@@ -10,7 +10,7 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from relay.mailbox import run
+from relay.mailbox.server import run
 
 
 class Command(BaseCommand):

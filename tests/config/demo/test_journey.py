@@ -9,10 +9,12 @@ import threading
 import pytest
 
 from config.demo import journey as room
-from config.demo.journey import Journey, Step, StepFailed, arrive, forget, travel
+from config.demo.journey import STEPS, Journey, Step, StepFailed, arrive, forget, travel
 from config.stack.tls import ensure_certificates
 from relay.models import Content, Delivery, Message
 from tests import build
+from tests.relay.smtp.listening import PASSWORD, USER, running
+from tests.testbed.certificates import Authority
 
 SENT = b"From: <hej@skovgaard.example>\r\n\r\nhej\r\n"
 FACTS = {"mailbox": {"maildir": "mailbox"}}
@@ -95,6 +97,25 @@ def test_travel_stops_at_the_first_step_that_does_not_hold(tmp_path):
 
     assert told[0].startswith("  1. flies: 0.0")
     assert told[1:] == ["  2. lands: FAILED, it rained"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipient", "said"),
+    [
+        ("hej@another.example", "erik@other.example", "550 5.7.1 The sender is not in one of"),
+        ("hej@firma.example", "later@other.example", "450 4.7.1 You are sending faster"),
+        ("hej@firma.example", "no address", "553 5.1.3 The recipient is not a valid"),
+    ],
+)
+def test_submit_tells_the_refusal_itself(tmp_path, monkeypatch, sender, recipient, said):
+    monkeypatch.setattr(room, "RECIPIENT", recipient)
+    authority = Authority(tmp_path)
+    with running(tls=authority.server("127.0.0.1"), plaintext=False) as server:
+        smtp = {"host": "127.0.0.1", "port": server.port, "ca_file": authority.ca_file.name}
+        smtp |= {"sender": sender, "username": USER, "password": PASSWORD}
+        told: list[str] = []
+        assert travel(Journey(tmp_path, {"smtp": smtp}), told.append, STEPS[:1]) is False
+    assert f"FAILED, the server answered {said}" in told[0]
 
 
 def test_submit_tells_when_the_server_hangs_up(tmp_path):

@@ -163,12 +163,16 @@ def test_reset_and_ehlo_forget_the_message(client):
     [
         (b"Subject: no author\r\n\r\n", b"554 5.6.0 "),
         (HEADER + b"From: two@firma.example\r\n\r\n", b"554 5.6.0 "),
+        (
+            HEADER + b"Reply-To: a@firma.example\r\nreply-to: b@firma.example\r\n\r\n",
+            b"554 5.6.0 From, Sender, Reply-To, Date or Message-ID stands more than once",
+        ),
         (HEADER + b"Received: by x\r\n" * 30 + b"\r\n", b"554 5.4.6 "),
         (HEADER + b"\r\n" + b"a" * 70_000 + b"\r\n", b"554 5.6.0 "),
         (HEADER + b"X-A: 1\r\n" * 100_000 + b"\r\n", b"554 5.6.0 "),
         (HEADER + b"X-A: " + b"a" * 10_000_000 + b"\r\n\r\n", b"554 5.6.0 "),
     ],
-    ids=["no From", "two From", "loop", "long line", "many fields", "10 MB field"],
+    ids=["no From", "two From", "two Reply-To", "loop", "long line", "many fields", "10 MB field"],
 )
 def test_content_is_refused_and_the_next_one_taken(server, client, content, start):
     assert deliver(client, content).startswith(start)

@@ -46,8 +46,8 @@ def shorten_leases(module: Any) -> None:
 
 def delete_before_send(module: Any) -> None:
     """A claim settles as delivered what it hands out: a crash before the sending loses mail."""
-    claim, settle = module.Desk.claim, module.Desk.settle
-    from relay.entries import Settlement  # noqa: PLC0415 - Django stands only now
+    claim, settle = module.Leases.claim, module.Leases.settle
+    from relay.queue.entries import Settlement  # noqa: PLC0415 - Django stands only now
 
     async def forgetful(self: Any, *arguments: Any, **options: Any) -> Any:
         works = await claim(self, *arguments, **options)
@@ -63,14 +63,14 @@ def delete_before_send(module: Any) -> None:
     async def settled(self: Any, work: Any, settlements: Any, notice: Any = None) -> Any:
         return frozenset(settlement.delivery.id for settlement in settlements)
 
-    module.Desk.claim, module.Desk.mark_dots, module.Desk.settle = forgetful, marked, settled
+    module.Leases.claim, module.Leases.mark_dots, module.Leases.settle = forgetful, marked, settled
 
 
 PATCHES: dict[str, tuple[str, Callable[[Any], None]]] = {
-    "ack-before-commit": ("relay.queue", acknowledge_before_commit),
-    "no-lease-expiry": ("relay.queue", never_expire_leases),
-    "short-lease": ("relay.queue", shorten_leases),
-    "delete-before-send": ("relay.desk", delete_before_send),
+    "ack-before-commit": ("relay.queue.store", acknowledge_before_commit),
+    "no-lease-expiry": ("relay.queue.statements", never_expire_leases),
+    "short-lease": ("relay.queue.statements", shorten_leases),
+    "delete-before-send": ("relay.queue.leases", delete_before_send),
 }
 
 

@@ -27,7 +27,7 @@ from accounts.vault import (
     unseal_content,
     unwrap_organisation_key,
 )
-from relay.entries import Accepted, Work
+from relay.queue.entries import Accepted, Work
 
 KEPT = timedelta(seconds=60)
 

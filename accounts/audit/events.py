@@ -8,18 +8,36 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, models, transaction
 from django.db.models import Max, Min, Q, Subquery
 
-from accounts import anchors, auditchain, clock, vault
-from accounts.anchors import Anchor
-from accounts.auditchain import START, Entry, Link
+from accounts import clock, vault
+from accounts.audit import anchors
+from accounts.audit.anchors import Anchor
+from accounts.audit.chain import START, Entry, Link, faults
 from accounts.models import AuditActor, AuditChain, AuditCheckpoint, AuditEvent, Organisation, User
 
 # A year to look back on, and a month to ask in.
 AUDIT_DAYS = 396
 
+# How far from the database's own clock the portal and staff may say that something happened.
+TOLERANCE = timedelta(minutes=5)
+# A test that moves the clock of a running stack moves it by years, and not that of the database.
+TOLERANCE_OF_TESTS = timedelta(days=36_500)
+
 APPEND = "SELECT accounts_audit_append(%s, %s, %s, %s, %s, %s::text[], %s)"
+
+
+def prepare() -> None:
+    """Tell the database the tolerance of this installation; after `migrate`, as the owner."""
+    tolerance = TOLERANCE_OF_TESTS if settings.TEST_CLOCK_FILE else TOLERANCE
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION accounts_audit_tolerance() RETURNS interval"
+            f" LANGUAGE sql STABLE AS $$ SELECT interval '{tolerance.days} days"
+            f" {tolerance.seconds} seconds' $$"
+        )
 
 
 def record(actor: User | None, act: str, target: models.Model, fields: Iterable[str] = ()) -> None:
@@ -141,7 +159,7 @@ def _chain_faults(chain: AuditChain) -> Iterator[str]:
     events = AuditEvent.objects.filter(_of(chain.organisation_id)).order_by("sequence")
     # The chain may grow meanwhile: what is judged is the chain as it was when its head was read.
     judged = events.filter(sequence__lte=chain.head_sequence)
-    for fault in auditchain.faults(map(_entry, judged.iterator()), start, _head(chain)):
+    for fault in faults(map(_entry, judged.iterator()), start, _head(chain)):
         yield f"{name}: {fault}"
     head = AuditChain.objects.filter(pk=chain.pk).values("head_sequence")
     if events.filter(sequence__gt=Subquery(head)).exists():

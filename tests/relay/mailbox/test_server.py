@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import smtplib
@@ -20,46 +19,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay import mailbox, maildir
 from relay.egress import Guard
-from relay.maildir import Letter, Maildir
+from relay.mailbox import server
+from relay.mailbox.maildir import Maildir
 from relay.smtp.commands import encode_body
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Smarthost
+from tests.relay.mailbox.letters import CONTENT, ENVELOPE, LETTER, kept
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
-
-CONTENT = b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\nslut \xff\r\n"
-LETTER = Letter("hej@kunde.example", ("erik@modtager.example", "ea@modtager.example"), CONTENT)
-
-
-def kept(directory: Path) -> list[tuple[dict[str, object], bytes]]:
-    found = []
-    for path in sorted((directory / "new").iterdir()):
-        if path.suffix != ".json":
-            envelope = json.loads(path.with_name(f"{path.name}.envelope.json").read_text())
-            found.append((envelope, path.read_bytes()))
-    return found
-
-
-ENVELOPE = {
-    "X-Envelope-From": "hej@kunde.example",
-    "X-Envelope-To": ["erik@modtager.example", "ea@modtager.example"],
-}
 
 
 @asynccontextmanager
 async def running(directory: Path, tls: ssl.SSLContext | None = None):
     """The mailbox's port; clients in threads may talk to it."""
     keeper = Maildir(directory)
-    server = await mailbox.serve(keeper, "127.0.0.1", 0, tls)
+    listening = await server.serve(keeper, "127.0.0.1", 0, tls)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield listening.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        listening.close()
         await keeper.finish()
 
 
@@ -172,7 +154,7 @@ async def test_commands_in_one_packet_and_single_bytes_come_out_the_same(tmp_pat
 
 @on_both_loops
 async def test_endless_input_and_failed_encryption_end_the_connection(tmp_path, monkeypatch):
-    monkeypatch.setattr(mailbox, "MAX_BUFFER", 100_000)
+    monkeypatch.setattr(server, "MAX_BUFFER", 100_000)
     async with running(tmp_path, Authority(tmp_path).server("localhost")) as port:
         for flood in (
             b"x" * 20_000,
@@ -210,62 +192,10 @@ async def test_full_disk_is_told_to_the_client(tmp_path, monkeypatch):
     assert kept(tmp_path) == []
 
 
-@on_both_loops
-async def test_mail_is_synced_before_it_is_confirmed(tmp_path, monkeypatch):
-    keeper, order = Maildir(tmp_path), []
-    fsync = os.fsync
-
-    def recorded(number: int) -> None:
-        fsync(number)
-        order.append("synced")
-
-    monkeypatch.setattr(os, "fsync", recorded)
-    await keeper.keep(LETTER)
-    order.append("confirmed")
-    assert order == ["synced", "confirmed"]
-    assert kept(tmp_path) == [(ENVELOPE, CONTENT)]
-    await keeper.finish()
-
-
-@pytest.mark.parametrize(
-    "ending",
-    [b"", b'{"name": "x", "size": 100, "envelope": "{}"}\nshort', b'{"name": "x", "si'],
-)
-@on_both_loops
-async def test_files_lost_in_a_power_cut_come_back_from_the_journal(tmp_path, ending):
-    keeper = Maildir(tmp_path)
-    for _ in range(3):
-        await keeper.keep(LETTER)
-    first, *_, last = sorted(path for path in (tmp_path / "new").iterdir())
-    for path in (tmp_path / "new").iterdir():
-        if path.suffix != ".json":
-            path.write_bytes(b"")
-    last.unlink()
-    with (tmp_path / "journal").open("ab") as journal:
-        journal.write(b'{"name": "never-confirmed", "size": 100, "envelope": "{}"}\nshort')
-    keeper._journal.close()
-    again = Maildir(tmp_path)
-    assert kept(tmp_path) == [(ENVELOPE, CONTENT)] * 3
-    assert first.exists()
-    await again.finish()
-    assert not (tmp_path / "journal").exists()
-
-
-@on_both_loops
-async def test_journal_starts_over_when_it_has_grown(tmp_path, monkeypatch):
-    monkeypatch.setattr(maildir, "MAX_JOURNAL", 10)
-    keeper = Maildir(tmp_path)
-    await keeper.keep(LETTER)
-    await keeper.keep(LETTER)
-    assert (tmp_path / "journal").stat().st_size == 0
-    await keeper.finish()
-    assert len(kept(tmp_path)) == 2
-
-
 @given(st.lists(st.sampled_from([b"\r\n", b".", b"x", b"\r\n.\r\n"])).map(b"".join))
 def test_unstuffing_undoes_stuffing(content):
     body, _ = encode_body(content)
-    assert mailbox.unstuff(body) == content.removesuffix(b"\r\n")
+    assert server.unstuff(body) == content.removesuffix(b"\r\n")
 
 
 @contextmanager

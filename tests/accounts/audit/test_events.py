@@ -2,15 +2,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from pytest_django.fixtures import Settings
 
-from accounts import anchors, audit, clock
+from accounts import audit, clock
+from accounts.audit import anchors
+from accounts.audit.events import APPEND
 from accounts.models import (
     AuditActor,
     AuditChain,
@@ -89,7 +93,7 @@ def test_installation_has_a_chain_of_its_own(anna: User) -> None:
 
 
 def test_staff_records_in_an_organisation(organisation: Organisation, dorte: User) -> None:
-    with staff_context():
+    with person_context(dorte.id), staff_context():
         audit.record(dorte, "organisation.suspended", organisation, ["standing"])
     assert _verify() == []
 
@@ -100,20 +104,89 @@ def test_target_without_organisation_is_a_mistake(anna: User) -> None:
 
 
 @pytest.mark.parametrize("value", ["anna@due.example", "two words", "a|b", "æ"])
-def test_values_and_addresses_are_refused(organisation: Organisation, value: str) -> None:
+def test_values_and_addresses_are_refused(
+    organisation: Organisation, anna: User, value: str
+) -> None:
     with (
-        pytest.raises(DatabaseError),
-        transaction.atomic(),
-        organisation_context(organisation.id),
+        pytest.raises(DatabaseError, match="names and ids only"),
+        organisation_context(organisation.id, person_id=anna.id),
     ):
-        audit.record(None, "a.made", organisation, [value])
+        audit.record(anna, "a.made", organisation, [value])
 
 
 def test_other_organisation_is_refused(
-    organisation: Organisation, other_organisation: Organisation
+    organisation: Organisation, other_organisation: Organisation, anna: User
 ) -> None:
-    with pytest.raises(DatabaseError), organisation_context(organisation.id):
-        audit.record(None, "a.made", other_organisation)
+    with (
+        pytest.raises(DatabaseError, match="of another organisation"),
+        organisation_context(organisation.id, person_id=anna.id),
+    ):
+        _append(other_organisation.id, None)
+
+
+def _append(organisation_id: UUID | None, actor_id: UUID | None, at: datetime = build.NOW) -> None:
+    """Call the function as whoever holds the session could."""
+    with connection.cursor() as cursor:
+        cursor.execute(APPEND, [organisation_id, actor_id, "a.made", "kind", "id", [], at])
+
+
+def _actor(user: User, organisation: Organisation | None) -> UUID:
+    with build.as_owner():
+        return AuditActor.objects.create(user=user, organisation=organisation).id
+
+
+def test_web_without_a_context_speaks_for_no_organisation(
+    organisation: Organisation, anna: User
+) -> None:
+    with (
+        pytest.raises(DatabaseError, match="outside its context"),
+        person_context(anna.id),
+    ):
+        _append(organisation.id, _actor(anna, organisation))
+
+
+@pytest.mark.parametrize("whose", ["colleague", "nobody", "invented", "other chain"])
+@pytest.mark.parametrize("as_staff", [False, True])
+def test_person_speaks_for_nobody_else(
+    organisation: Organisation, anna: User, bo: User, whose: str, as_staff: bool
+) -> None:
+    actors = {
+        "colleague": _actor(bo, organisation),
+        "nobody": None,
+        "invented": uuid4(),
+        "other chain": _actor(anna, None),
+    }
+    context = staff_context if as_staff else nullcontext
+    with (
+        pytest.raises(DatabaseError, match="in the name of another"),
+        organisation_context(organisation.id, person_id=anna.id),
+        context(),
+    ):
+        _append(organisation.id, actors[whose])
+
+
+def test_who_is_not_signed_in_speaks_for_nobody(organisation: Organisation, anna: User) -> None:
+    _append(None, None)
+    with organisation_context(organisation.id):
+        _append(organisation.id, None)
+    actor = _actor(anna, None)
+    with pytest.raises(DatabaseError, match="in the name of another"), transaction.atomic():
+        _append(None, actor)
+    with pytest.raises(DatabaseError, match="in the name of another"), person_context(anna.id):
+        _append(None, None)
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_web_records_what_happens_now(settings: Settings, minutes: int) -> None:
+    settings.TEST_CLOCK_FILE = ""
+    with build.as_owner():
+        audit.prepare()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    _append(None, None, now + timedelta(minutes=minutes * 2 / 3))
+    with pytest.raises(DatabaseError, match="another time than now"), transaction.atomic():
+        _append(None, None, now + timedelta(minutes=minutes))
 
 
 def test_web_can_only_append(chain: Organisation) -> None:

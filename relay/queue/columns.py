@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.vault import SealedContent
-from relay.entries import Accepted
+from relay.queue.entries import Accepted
 
 # The message, its sealed content, and how long it may wait.
 Sealed = tuple[Accepted, SealedContent, timedelta]

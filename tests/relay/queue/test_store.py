@@ -8,13 +8,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
-from relay import queue
-from relay.connection import HotConnection
-from relay.entries import Accepted, StoreUnavailable
-from relay.queue import Store
+from relay.queue import Accepted, Store, StoreUnavailable
 from tests.relay import mail
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,29 +251,3 @@ def test_acknowledged_only_after_the_commit() -> None:
 
     mail.run(scenario())
     assert mail.value("SELECT count(*) FROM relay_message") == 2
-
-
-async def claim_plan() -> str:
-    """Plan a claim as the shifts' connection does it, on the queue as it is."""
-    hot = HotConnection(mail.dsn())
-    async with hot.use() as connection:
-        values = {
-            "owner": uuid4(),
-            "limit": 200,
-            "now": mail.now(),
-            "until": mail.now(),
-            "crowded": [uuid4()],
-            "inline": 1,
-        }
-        cursor = psycopg.AsyncClientCursor(connection)
-        await cursor.execute("EXPLAIN " + queue.CLAIM.replace(")b", ")s"), values)
-        plan = "\n".join(line for (line,) in await cursor.fetchall())
-    await hot.close()
-    return plan
-
-
-def test_claim_planned_on_an_empty_queue_suits_a_full_one() -> None:
-    """It walks the index of due mail and stops at the limit; sorting a million rows would not."""
-    plan = mail.run(claim_plan())
-    walk = plan[plan.index("LockRows") :].splitlines()[1]
-    assert "Index Scan using queueddelivery_due" in walk, plan

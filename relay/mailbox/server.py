@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import cast
 
-from relay.maildir import Letter, Maildir
+from relay.mailbox.maildir import Letter, Maildir
 
 logger = logging.getLogger(__name__)
 

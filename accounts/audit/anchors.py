@@ -19,7 +19,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts import vault
-from accounts.auditchain import Link
+from accounts.audit.chain import Link
 
 PREFIX = "anchors-"
 

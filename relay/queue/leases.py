@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A shift's desk: hands out leased mail and takes back what became of it, one commit at a time.
+"""What a shift leases: mail handed out, and taken back with what became of it, by commits.
 
 Claims, dot marks, renewals, settlements and releases that came in since the last commit go
-together in one pipelined transaction. The statements are in relay/queue.py.
+together in one pipelined transaction. The statements are in relay/queue/statements.py.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import psycopg
 
 from accounts import alerts
 from accounts.vault import HourKey, VaultError
-from relay import queue
-from relay.batching import GroupCommit
-from relay.connection import CONNECT_SECONDS, HotConnection
-from relay.entries import Accepted, Leased, Settlement, Work
-from relay.queue import Clock
-from relay.sealing import Sealer
+from relay.queue import statements
+from relay.queue.batching import GroupCommit
+from relay.queue.connection import CONNECT_SECONDS, Connection, HotConnection, Now
+from relay.queue.entries import Accepted, Leased, Settlement, Work
+from relay.queue.sealing import Sealer
+from relay.queue.store import ALERT_AGAIN, learn_organisations
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ MOST = 1000
 RETRY_SECONDS = 0.5
 
 
-class DeskFault(Exception):
+class Refused(Exception):
     """The database refused this one item; names the SQLSTATE, never a value."""
 
 
@@ -89,19 +89,18 @@ class Learn:
     organisations: tuple[UUID, ...]
 
 
-Slip = Claim | Mark | Renew | Release | Settle | Read | Learn
-Connection = psycopg.AsyncConnection[Any]
+Item = Claim | Mark | Renew | Release | Settle | Read | Learn
 Cursor = psycopg.AsyncCursor[Any]
 
 
-class Desk:
+class Leases:
     """What one shift does with the queue; `owner` is the name on its leases.
 
     Every call waits for its commit, also while the database is away: what was sent must be
     settled, however late, and the fence decides whether it still counts.
     """
 
-    def __init__(self, dsn: str, sealer: Sealer, now: Clock) -> None:
+    def __init__(self, dsn: str, sealer: Sealer, now: Now) -> None:
         self.owner = uuid4()
         self._connection = HotConnection(dsn)
         self._dsn = dsn
@@ -110,7 +109,7 @@ class Desk:
         self._now = now
         self._leaving = False
         self._registered = ""
-        self._group = GroupCommit[Slip](self._write, most=MOST)
+        self._group = GroupCommit[Item](self._write, most=MOST)
 
     async def start(self) -> None:
         self._group.start()
@@ -123,7 +122,7 @@ class Desk:
 
     async def claim(self, limit: int, crowded: tuple[UUID, ...] = ()) -> list[Work]:
         """Lease up to `limit` due deliveries, none of the organisations in `crowded`."""
-        return queue.works(await self._group.submit(Claim(limit, crowded)))
+        return statements.works(await self._group.submit(Claim(limit, crowded)))
 
     async def mark_dots(self, leases: tuple[Leased, ...]) -> None:
         """Return once the mark is committed. Raises LeaseLost: then the dot must not leave."""
@@ -166,7 +165,7 @@ class Desk:
     async def alert(self, kind: str, subject: str) -> None:
         """Tell the operator, once a minute for each subject; that telling may fail as well."""
         now, last = self._now(), self._alerted.get((kind, subject))
-        if last and now - last < queue.ALERT_AGAIN:
+        if last and now - last < ALERT_AGAIN:
             return
         self._alerted[kind, subject] = now
         # On a connection of its own: a mail that cannot be sealed must not take the batch along.
@@ -176,115 +175,115 @@ class Desk:
             ) as connection:
                 await alerts.raise_alert_on(connection, kind, subject)
 
-    async def _write(self, slips: Sequence[Slip]) -> list[Any]:
+    async def _write(self, items: Sequence[Item]) -> list[Any]:
         while True:
             try:
-                return await self._commit(slips)
+                return await self._commit(items)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as fault:
                 # Nothing is known of the last try, and all of it may safely be written again:
                 # the fence lets a settlement count once, and a lost claim runs out by itself.
-                logger.warning("desk: the database is away (%s)", type(fault).__name__)
+                logger.warning("leases: the database is away (%s)", type(fault).__name__)
                 if self._leaving:
-                    return [DeskFault(type(fault).__name__)] * len(slips)
+                    return [Refused(type(fault).__name__)] * len(items)
                 await asyncio.sleep(RETRY_SECONDS)
             except psycopg.Error as fault:
-                if len(slips) == 1:
-                    logger.error("desk: refused (%s)", fault.sqlstate)
-                    return [DeskFault(str(fault.sqlstate))]
+                if len(items) == 1:
+                    logger.error("leases: refused (%s)", fault.sqlstate)
+                    return [Refused(str(fault.sqlstate))]
                 # One that cannot be written must not take its neighbours along.
-                return [(await self._write([slip]))[0] for slip in slips]
+                return [(await self._write([item]))[0] for item in items]
 
-    async def _commit(self, slips: Sequence[Slip]) -> list[Any]:
+    async def _commit(self, items: Sequence[Item]) -> list[Any]:
         closed = ""
         while True:
             try:
-                return await self._transact(slips, closed)
+                return await self._transact(items, closed)
             except _KeyClosed as fault:
                 closed = fault.args[0]
 
-    async def _transact(self, slips: Sequence[Slip], closed: str) -> list[Any]:
+    async def _transact(self, items: Sequence[Item], closed: str) -> list[Any]:
         now = self._now()
         async with self._connection.use() as connection:
-            hour_key = await self._prepare(connection, slips, now, closed)
+            hour_key = await self._prepare(connection, items, now, closed)
             async with connection.pipeline(), connection.transaction():
-                cursors = await self._execute(connection, slips, now)
+                cursors = await self._execute(connection, items, now)
                 held: dict[type[Any], frozenset[int]] = {}
                 if hour_key:
                     held[Settle] = _ids(await cursors.pop(Settle).fetchall())
-                    await self._store_notices(connection, slips, held[Settle], hour_key)
-                own = [await self._own(connection, slip, now) for slip in slips]
+                    await self._store_notices(connection, items, held[Settle], hour_key)
+                own = [await self._own(connection, item, now) for item in items]
             held |= {kind: _ids(await cursor.fetchall()) for kind, cursor in cursors.items()}
             return [
-                await cursor.fetchall() if cursor else held.get(type(slip))
-                for slip, cursor in zip(slips, own, strict=True)
+                await cursor.fetchall() if cursor else held.get(type(item))
+                for item, cursor in zip(items, own, strict=True)
             ]
 
     async def _execute(
-        self, connection: Connection, slips: Sequence[Slip], now: datetime
+        self, connection: Connection, items: Sequence[Item], now: datetime
     ) -> dict[type[Any], Cursor]:
         """Run the statements that take a whole batch; each gives the ids still held."""
         cursors: dict[type[Any], Cursor] = {}
-        renewed = [lease for slip in slips if isinstance(slip, Renew) for lease in slip.leases]
+        renewed = [lease for item in items if isinstance(item, Renew) for lease in item.leases]
         if renewed:
-            cursors[Renew] = await queue.renew(connection, self.owner, renewed, now)
-        marked = [lease for slip in slips if isinstance(slip, Mark) for lease in slip.leases]
+            cursors[Renew] = await statements.renew(connection, self.owner, renewed, now)
+        marked = [lease for item in items if isinstance(item, Mark) for lease in item.leases]
         if marked:
-            cursors[Mark] = await queue.mark_dots(connection, self.owner, marked, now)
-        settled = [(s.work, one) for s in slips if isinstance(s, Settle) for one in s.settlements]
+            cursors[Mark] = await statements.mark_dots(connection, self.owner, marked, now)
+        settled = [(s.work, one) for s in items if isinstance(s, Settle) for one in s.settlements]
         if settled:
-            cursors[Settle] = await queue.settle(connection, self.owner, settled, now)
+            cursors[Settle] = await statements.settle(connection, self.owner, settled, now)
         back = [
-            (lease, slip.due_at, slip.reason)
-            for slip in slips
-            if isinstance(slip, Release)
-            for lease in slip.leases
+            (lease, item.due_at, item.reason)
+            for item in items
+            if isinstance(item, Release)
+            for lease in item.leases
         ]
         if back:
-            cursors[Release] = await queue.release(connection, self.owner, back)
+            cursors[Release] = await statements.release(connection, self.owner, back)
         return cursors
 
-    async def _own(self, connection: Connection, slip: Slip, now: datetime) -> Cursor | None:
-        """Run the statements that belong to one slip, after all others."""
-        if isinstance(slip, Claim):
-            return await queue.claim(connection, self.owner, slip.limit, now, slip.crowded)
-        if isinstance(slip, Read):
-            return await queue.content(connection, slip.message_id)
+    async def _own(self, connection: Connection, item: Item, now: datetime) -> Cursor | None:
+        """Run the statements that belong to one item, after all others."""
+        if isinstance(item, Claim):
+            return await statements.claim(connection, self.owner, item.limit, now, item.crowded)
+        if isinstance(item, Read):
+            return await statements.content(connection, item.message_id)
         return None
 
     async def _prepare(
-        self, connection: Connection, slips: Sequence[Slip], now: datetime, closed: str
+        self, connection: Connection, items: Sequence[Item], now: datetime, closed: str
     ) -> HourKey | None:
         """Read the keys that are asked for; returns the one to seal notices under, if any."""
-        wanted = {i for slip in slips if isinstance(slip, Learn) for i in slip.organisations}
-        noticed = {s.notice.organisation_id for s in slips if isinstance(s, Settle) and s.notice}
+        wanted = {i for item in items if isinstance(item, Learn) for i in item.organisations}
+        noticed = {s.notice.organisation_id for s in items if isinstance(s, Settle) and s.notice}
         if wanted or noticed:
-            await queue.learn_organisations(connection, self._sealer, wanted | noticed, now)
+            await learn_organisations(connection, self._sealer, wanted | noticed, now)
         if not noticed:
             return None
         hour_key = self._sealer.hour_key(now, closed=closed)
         if hour_key.id != self._registered:
-            await queue.register_hour_key(connection, hour_key.id)
+            await statements.register_hour_key(connection, hour_key.id)
             self._registered = hour_key.id
         return hour_key
 
     async def _store_notices(
         self,
         connection: Connection,
-        slips: Sequence[Slip],
+        items: Sequence[Item],
         held: frozenset[int],
         hour_key: HourKey,
     ) -> None:
         """Store the notices of settlements that count; a late worker's notice does not."""
         notices = [
-            slip.notice
-            for slip in slips
-            if isinstance(slip, Settle)
-            and slip.notice
-            and any(settlement.delivery.id in held for settlement in slip.settlements)
-            and self._sealer.knows(slip.notice.organisation_id)
+            item.notice
+            for item in items
+            if isinstance(item, Settle)
+            and item.notice
+            and any(settlement.delivery.id in held for settlement in item.settlements)
+            and self._sealer.knows(item.notice.organisation_id)
         ]
         sealed = [self._sealer.seal_for_store(notice, hour_key) for notice in notices]
-        if sealed and not await queue.store(connection, hour_key.id, sealed):
+        if sealed and not await statements.store(connection, hour_key.id, sealed):
             raise _KeyClosed(hour_key.id)
 
 

@@ -10,9 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from relay.desk import Desk, DeskFault, LeaseLost
-from relay.entries import Leased, Settlement, Tried, Work
-from relay.queue import LEASE
+from relay.queue import LEASE, Leased, LeaseLost, Leases, Refused, Settlement, Tried, Work
 from relay.smtp.replies import Outcome, Scope, Verdict
 from tests.relay import mail
 
@@ -30,15 +28,15 @@ class Watch:
 
 
 @asynccontextmanager
-async def desks(count: int = 1, *, watch: Watch | None = None) -> AsyncIterator[list[Desk]]:
-    opened = [Desk(mail.dsn(), mail.sealer(), watch or mail.now) for _ in range(count)]
-    for desk in opened:
-        await desk.start()
+async def holders(count: int = 1, *, watch: Watch | None = None) -> AsyncIterator[list[Leases]]:
+    opened = [Leases(mail.dsn(), mail.sealer(), watch or mail.now) for _ in range(count)]
+    for holder in opened:
+        await holder.start()
     try:
         yield opened
     finally:
-        for desk in opened:
-            await desk.stop()
+        for holder in opened:
+            await holder.stop()
 
 
 def tried(verdict: Verdict, code: int = 250, text: str = "ok") -> Tried:
@@ -64,8 +62,8 @@ def deferred(lease: Leased, **fields: Any) -> Settlement:
     )
 
 
-async def one(desk: Desk) -> Work:
-    (work,) = await desk.claim(200)
+async def one(holder: Leases) -> Work:
+    (work,) = await holder.claim(200)
     return work
 
 
@@ -75,16 +73,16 @@ def test_claim_gives_envelope_and_content_once() -> None:
 
     async def scenario() -> None:
         await mail.keep(message)
-        async with desks() as (desk,):
-            work = await one(desk)
+        async with holders() as (holder,):
+            work = await one(holder)
             assert work.envelope(work.deliveries) == message.envelope
             assert [lease.fence for lease in work.deliveries] == [1, 1]
             assert work.ciphertext is not None
             sealer = mail.sealer()
-            desk._sealer = sealer
-            await desk.learn({house.id})
+            holder._sealer = sealer
+            await holder.learn({house.id})
             assert sealer.open(work, work.ciphertext) == mail.CONTENT
-            assert await desk.claim(200) == []
+            assert await holder.claim(200) == []
 
     mail.run(scenario())
 
@@ -95,21 +93,21 @@ def test_large_content_is_read_by_itself() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id, content=content))
-        async with desks() as (desk,):
-            work = await one(desk)
+        async with holders() as (holder,):
+            work = await one(holder)
             assert work.ciphertext is None
-            sealed = await desk.content(work.message_id)
+            sealed = await holder.content(work.message_id)
             assert sealed is not None
-            await desk.learn({house.id})
-            assert desk._sealer.open(work, sealed) == content
+            await holder.learn({house.id})
+            assert holder._sealer.open(work, sealed) == content
 
     mail.run(scenario())
 
 
 def test_content_that_is_gone_reads_as_none() -> None:
     async def scenario() -> bytes | None:
-        async with desks() as (desk,):
-            return await desk.content(uuid4())
+        async with holders() as (holder,):
+            return await holder.content(uuid4())
 
     assert mail.run(scenario()) is None
 
@@ -119,7 +117,7 @@ def test_two_claimers_never_share_a_delivery() -> None:
 
     async def scenario() -> list[int]:
         await mail.keep(*(mail.message(house.id) for _ in range(120)))
-        async with desks(2) as (left, right):
+        async with holders(2) as (left, right):
             claims = await asyncio.gather(*(d.claim(10) for _ in range(8) for d in (left, right)))
         return [lease.id for works in claims for work in works for lease in work.deliveries]
 
@@ -132,8 +130,8 @@ def test_crowded_organisation_leaves_room_for_others() -> None:
 
     async def scenario() -> list[Work]:
         await mail.keep(mail.message(one_house.id), mail.message(other.id))
-        async with desks() as (desk,):
-            return await desk.claim(200, (one_house.id,))
+        async with holders() as (holder,):
+            return await holder.claim(200, (one_house.id,))
 
     assert [work.organisation_id for work in mail.run(scenario())] == [other.id]
 
@@ -143,16 +141,16 @@ def test_last_final_state_destroys_the_content() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id, "erik@modtager.example", "ida@modtager.example"))
-        async with desks() as (desk,):
-            work = await one(desk)
+        async with holders() as (holder,):
+            work = await one(holder)
             first, second = work.deliveries
-            await desk.settle(work, (delivered(first),))
+            await holder.settle(work, (delivered(first),))
             async with await mail.session() as other:
                 found = await (
                     await other.execute("SELECT open_deliveries FROM relay_content")
                 ).fetchall()
                 assert found == [(1,)]
-            await desk.settle(work, (delivered(second),))
+            await holder.settle(work, (delivered(second),))
 
     mail.run(scenario())
     assert mail.value("SELECT count(*) FROM relay_content") == 0
@@ -170,11 +168,11 @@ def test_deferred_delivery_waits_with_its_reason_and_keeps_the_content() -> None
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks() as (desk,):
-            work = await one(desk)
-            await desk.mark_dots(work.deliveries)
-            await desk.settle(work, tuple(map(deferred, work.deliveries)))
-            assert await desk.claim(200) == []
+        async with holders() as (holder,):
+            work = await one(holder)
+            await holder.mark_dots(work.deliveries)
+            await holder.settle(work, tuple(map(deferred, work.deliveries)))
+            assert await holder.claim(200) == []
 
     mail.run(scenario())
     assert mail.rows(
@@ -194,7 +192,7 @@ def test_late_worker_changes_nothing() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks(2, watch=watch) as (late, quick):
+        async with holders(2, watch=watch) as (late, quick):
             old = await one(late)
             watch.offset = LEASE + timedelta(seconds=1)
             new = await one(quick)
@@ -221,7 +219,7 @@ def test_crash_is_reclaimed_and_flagged_only_after_the_dot(dot: bool) -> None:
 
     async def scenario() -> Work:
         await mail.keep(mail.message(house.id))
-        async with desks(2, watch=watch) as (crashed, heir):
+        async with holders(2, watch=watch) as (crashed, heir):
             work = await one(crashed)
             if dot:
                 await crashed.mark_dots(work.deliveries)
@@ -240,7 +238,7 @@ def test_possible_duplicate_reaches_the_log() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks(2, watch=watch) as (crashed, heir):
+        async with holders(2, watch=watch) as (crashed, heir):
             await crashed.mark_dots((await one(crashed)).deliveries)
             watch.offset = LEASE + timedelta(seconds=1)
             work = await one(heir)
@@ -256,7 +254,7 @@ def test_lease_is_kept_by_its_owner() -> None:
 
     async def scenario() -> list[Work]:
         await mail.keep(mail.message(house.id))
-        async with desks(2, watch=watch) as (owner, other):
+        async with holders(2, watch=watch) as (owner, other):
             work = await one(owner)
             watch.offset = LEASE - timedelta(seconds=5)
             assert await owner.renew(work.deliveries)
@@ -272,11 +270,11 @@ def test_released_work_counts_no_try() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id), mail.message(house.id))
-        async with desks() as (desk,):
-            first, second = await desk.claim(200)
-            await desk.release(first.deliveries)
-            await desk.release(second.deliveries, due_at, "route_paused")
-            (again,) = await desk.claim(200)
+        async with holders() as (holder,):
+            first, second = await holder.claim(200)
+            await holder.release(first.deliveries)
+            await holder.release(second.deliveries, due_at, "route_paused")
+            (again,) = await holder.claim(200)
             assert again.message_id == first.message_id
 
     mail.run(scenario())
@@ -290,10 +288,10 @@ def test_sent_work_cannot_be_released() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks() as (desk,):
-            work = await one(desk)
-            await desk.mark_dots(work.deliveries)
-            await desk.release(work.deliveries)
+        async with holders() as (holder,):
+            work = await one(holder)
+            await holder.mark_dots(work.deliveries)
+            await holder.release(work.deliveries)
 
     mail.run(scenario())
     assert mail.value("SELECT lease_owner IS NOT NULL FROM relay_queueddelivery") is True
@@ -304,16 +302,16 @@ def test_notice_is_stored_in_the_same_commit() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks() as (desk,):
-            work = await one(desk)
+        async with holders() as (holder,):
+            work = await one(holder)
             bounced = Settlement(
                 delivery=work.deliveries[0],
                 state="bounced",
                 at=mail.now(),
                 tried=tried(Verdict.BOUNCED, 550, "no"),
             )
-            await desk.settle(work, (bounced,), mail.notice(house.id))
-            (notice,) = await desk.claim(200)
+            await holder.settle(work, (bounced,), mail.notice(house.id))
+            (notice,) = await holder.claim(200)
             assert notice.sender == ""
             assert notice.deliveries[0].recipient.address == "post@due.example"
 
@@ -329,11 +327,11 @@ def test_notice_is_sealed_again_when_its_hour_key_is_closed() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id), mail.message(house.id))
-        async with desks() as (desk,), await mail.session() as other:
-            first, second = await desk.claim(200)
-            await desk.settle(first, (delivered(first.deliveries[0]),), mail.notice(house.id))
+        async with holders() as (holder,), await mail.session() as other:
+            first, second = await holder.claim(200)
+            await holder.settle(first, (delivered(first.deliveries[0]),), mail.notice(house.id))
             await other.execute("UPDATE relay_hourkey SET closed_at = now()")
-            await desk.settle(second, (delivered(second.deliveries[0]),), mail.notice(house.id))
+            await holder.settle(second, (delivered(second.deliveries[0]),), mail.notice(house.id))
 
     mail.run(scenario())
     assert sorted(
@@ -352,7 +350,7 @@ def test_two_shifts_settle_recipients_of_the_same_messages() -> None:
 
     async def scenario() -> None:
         await mail.keep(*(mail.message(house.id, *recipients) for _ in range(30)))
-        async with desks(2) as (left, right):
+        async with holders(2) as (left, right):
             claims = await asyncio.gather(*(d.claim(7) for _ in range(20) for d in (left, right)))
             await asyncio.gather(
                 *(
@@ -376,15 +374,15 @@ def test_settlement_outlives_a_lost_connection() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks() as (desk,):
-            work = await one(desk)
+        async with holders() as (holder,):
+            work = await one(holder)
             async with await mail.session() as other:
                 await other.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE usename = current_user AND pid <> pg_backend_pid()"
                     " AND datname = current_database()"
                 )
-            assert await desk.settle(work, (delivered(work.deliveries[0]),))
+            assert await holder.settle(work, (delivered(work.deliveries[0]),))
 
     mail.run(scenario())
     assert mail.value("SELECT state FROM relay_delivery") == "delivered"
@@ -395,15 +393,15 @@ def test_settlement_that_cannot_be_written_harms_nobody() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id), mail.message(house.id))
-        async with desks() as (desk,):
-            first, second = await desk.claim(200)
+        async with holders() as (holder,):
+            first, second = await holder.claim(200)
             broken = Settlement(delivery=first.deliveries[0], state="waiting", at=mail.now())
             results = await asyncio.gather(
-                desk.settle(first, (broken,)),
-                desk.settle(second, (delivered(second.deliveries[0]),)),
+                holder.settle(first, (broken,)),
+                holder.settle(second, (delivered(second.deliveries[0]),)),
                 return_exceptions=True,
             )
-            assert isinstance(results[0], DeskFault)
+            assert isinstance(results[0], Refused)
             assert results[1] == frozenset([second.deliveries[0].id])
 
     mail.run(scenario())
@@ -414,15 +412,15 @@ def test_hostile_reply_is_storable() -> None:
 
     async def scenario() -> None:
         await mail.keep(mail.message(house.id))
-        async with desks() as (desk,):
-            work = await one(desk)
+        async with holders() as (holder,):
+            work = await one(holder)
             settlement = Settlement(
                 delivery=work.deliveries[0],
                 state="bounced",
                 at=mail.now(),
                 tried=tried(Verdict.BOUNCED, 550, "a\0b \ud800 Erik@modtager.example " + "x" * 900),
             )
-            assert await desk.settle(work, (settlement,))
+            assert await holder.settle(work, (settlement,))
 
     mail.run(scenario())
     reply = mail.value("SELECT reply FROM relay_attempt")

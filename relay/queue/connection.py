@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from django.conf import settings
 from django.db.backends.postgresql.base import DatabaseWrapper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+Connection = psycopg.AsyncConnection[Any]
+Now = Callable[[], datetime]
 
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 30
@@ -44,10 +48,10 @@ class HotConnection:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection: Connection | None = None
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def use(self) -> AsyncIterator[Connection]:
         """Lend the open connection for at most STATEMENT_SECONDS.
 
         Raises psycopg.Error, OSError or TimeoutError; after any of them nothing is known of what
@@ -63,7 +67,7 @@ class HotConnection:
             await self.close()
             raise
 
-    async def _open(self) -> psycopg.AsyncConnection[Any]:
+    async def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
             connection = await psycopg.AsyncConnection.connect(
                 self._dsn, autocommit=True, connect_timeout=CONNECT_SECONDS

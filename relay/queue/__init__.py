@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The queue: mail goes in through `Store` and comes out through `Leases`, by commits of batches."""
+
+from __future__ import annotations
+
+from relay.queue.connection import CONNECT_SECONDS, HotConnection, Now, conninfo
+from relay.queue.entries import Accepted, Leased, Settlement, StoreUnavailable, Tried, Work
+from relay.queue.leases import LeaseLost, Leases, Refused
+from relay.queue.sealing import NoOrganisationKey, Sealer, keyring_directory
+from relay.queue.statements import LEASE
+from relay.queue.store import Store
+
+__all__ = [
+    "CONNECT_SECONDS",
+    "LEASE",
+    "Accepted",
+    "HotConnection",
+    "LeaseLost",
+    "Leased",
+    "Leases",
+    "NoOrganisationKey",
+    "Now",
+    "Refused",
+    "Sealer",
+    "Settlement",
+    "Store",
+    "StoreUnavailable",
+    "Tried",
+    "Work",
+    "conninfo",
+    "keyring_directory",
+]

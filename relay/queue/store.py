@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Takes accepted mail in: one connection, and each commit takes along what came meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Self
+from uuid import UUID
+
+import psycopg
+
+from accounts import alerts, clock
+from accounts.vault import HourKey
+from relay.partitions import DAY_MISSING
+from relay.queue.batching import GroupCommit, Stopped
+from relay.queue.columns import Sealed
+from relay.queue.connection import Connection, HotConnection, Now, conninfo
+from relay.queue.entries import Accepted, StoreUnavailable
+from relay.queue.sealing import Sealer, keyring_directory
+from relay.queue.statements import organisation_keys, register_hour_key, store
+
+logger = logging.getLogger(__name__)
+
+STORE_MOST = 200
+STORE_OCTETS = 8 * 1024 * 1024
+# Sealing more than this takes so long that it must not hold up the event loop.
+SEAL_ASIDE = 1024 * 1024
+FRESH_KEYS = 3
+ALERT_AGAIN = timedelta(minutes=1)
+
+
+class Store:
+    """Takes accepted mail in. `store` returns after the commit, and only then."""
+
+    def __init__(
+        self, dsn: str, sealer: Sealer, now: Now, stored: Callable[[], None] = lambda: None
+    ) -> None:
+        """`stored` is called after each commit: it wakes the shifts, and must not block."""
+        self._connection = HotConnection(dsn)
+        self._sealer = sealer
+        self._now = now
+        self._stored = stored
+        self._registered = ""
+        self._alerted_at: datetime | None = None
+        self._group = GroupCommit[Accepted](
+            self._write,
+            most=STORE_MOST,
+            weigh=lambda message: len(message.content),
+            capacity=STORE_OCTETS,
+        )
+
+    @classmethod
+    def of_settings(cls, stored: Callable[[], None] = lambda: None) -> Self:
+        """Return a store for this process's database, keyring and clock."""
+        return cls(conninfo(), Sealer(keyring_directory()), clock.now, stored)
+
+    async def start(self) -> None:
+        self._group.start()
+
+    async def stop(self) -> None:
+        """Store what waits, then close."""
+        await self._group.stop()
+        await self._connection.close()
+
+    async def store(self, message: Accepted) -> None:
+        """Return once the message is committed. Raises StoreUnavailable."""
+        try:
+            await self._group.submit(message)
+        except Stopped:
+            raise StoreUnavailable("stopping") from None
+
+    async def _write(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
+        try:
+            return await self._commit(batch)
+        except (psycopg.DataError, psycopg.IntegrityError) as fault:
+            if _lacks_partition(fault):
+                logger.critical("store: the log has no partition for the day; mail is answered 451")
+                await self._alert()
+                return [StoreUnavailable("no partition")] * len(batch)
+            # One message that cannot be stored must not take its neighbours along.
+            if len(batch) == 1:
+                return [_unavailable(fault)]
+            return [(await self._write([message]))[0] for message in batch]
+        except Exception as fault:  # noqa: BLE001 - whatever it is, nothing is known to be stored
+            return [_unavailable(fault)] * len(batch)
+
+    async def _alert(self) -> None:
+        """Tell the operator, once a minute; that telling may fail as well."""
+        if self._alerted_at and self._now() - self._alerted_at < ALERT_AGAIN:
+            return
+        self._alerted_at = self._now()
+        with suppress(psycopg.Error, OSError):
+            async with self._connection.use() as connection:
+                await alerts.raise_alert_on(connection, DAY_MISSING)
+
+    async def _commit(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
+        now = self._now()
+        async with self._connection.use() as connection:
+            await learn_organisations(
+                connection, self._sealer, {message.organisation_id for message in batch}, now
+            )
+            known = [m for m in batch if self._sealer.knows(m.organisation_id)]
+            if known:
+                await self._commit_sealed(connection, known, now)
+                self._stored()
+        return [
+            None if self._sealer.knows(m.organisation_id) else StoreUnavailable("no key")
+            for m in batch
+        ]
+
+    async def _commit_sealed(
+        self, connection: Connection, batch: Sequence[Accepted], now: datetime
+    ) -> None:
+        closed = ""
+        for _ in range(FRESH_KEYS):
+            hour_key = self._sealer.hour_key(now, closed=closed)
+            if hour_key.id != self._registered:
+                await register_hour_key(connection, hour_key.id)
+                self._registered = hour_key.id
+            if await store(connection, hour_key.id, await self._seal(batch, hour_key)):
+                return
+            closed, now = hour_key.id, self._now()
+        raise StoreUnavailable("hour keys are closed as soon as they are made")
+
+    async def _seal(self, batch: Sequence[Accepted], hour_key: HourKey) -> list[Sealed]:
+        return [
+            self._sealer.seal_for_store(message, hour_key)
+            if len(message.content) <= SEAL_ASIDE
+            else await asyncio.to_thread(self._sealer.seal_for_store, message, hour_key)
+            for message in batch
+        ]
+
+
+async def learn_organisations(
+    connection: Connection, sealer: Sealer, wanted: Iterable[UUID], now: datetime
+) -> None:
+    """Make sure that the sealer has read these organisations' keys within its period."""
+    missing = sealer.missing(wanted, now)
+    if missing:
+        sealer.learn(missing, await organisation_keys(connection, missing), now)
+
+
+def _lacks_partition(fault: psycopg.Error) -> bool:
+    # PostgreSQL reports it as a check that failed, but as one without a name.
+    return isinstance(fault, psycopg.errors.CheckViolation) and not fault.diag.constraint_name
+
+
+def _unavailable(fault: Exception) -> StoreUnavailable:
+    # The fault's own text may quote the row, and so an address: its kind says enough.
+    state = getattr(fault, "sqlstate", None) or type(fault).__name__
+    logger.error("store: unavailable (%s)", state)
+    return StoreUnavailable(state)
