@@ -32,7 +32,9 @@ View = Callable[..., HttpResponse]
 PASSWORD_STEP = "accounts:password-change"  # noqa: S105 - the name of a page
 SECOND_FACTOR_STEP = "accounts:second-factor"
 ENROL_STEP = "accounts:second-factor-enrol"
-ALL_STEPS = frozenset({PASSWORD_STEP, SECOND_FACTOR_STEP, ENROL_STEP})
+# The page of another app, which this one may name but not import.
+RESTRICTED_STEP = "gdpr:erasure"
+ALL_STEPS = frozenset({PASSWORD_STEP, SECOND_FACTOR_STEP, ENROL_STEP, RESTRICTED_STEP})
 
 
 def before_second_factor(view: View) -> View:
@@ -44,6 +46,12 @@ def before_second_factor(view: View) -> View:
 def before_own_password(view: View) -> View:
     """Let a person in who must choose a password first, but nobody who owes a second factor."""
     view.open_before = frozenset({PASSWORD_STEP})  # type: ignore[attr-defined]
+    return view
+
+
+def while_restricted(view: View) -> View:
+    """Let a person in whose account is restricted: their rights work all the same."""
+    view.open_before = frozenset({RESTRICTED_STEP})  # type: ignore[attr-defined]
     return view
 
 
@@ -122,9 +130,14 @@ def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUI
 
 
 def unmet_step(user: User, membership: Membership | None) -> str | None:
-    """Return the URL name of what a signed-in person must do first: password, second factor."""
+    """Return the URL name of what a signed-in person must do first, or is confined to."""
     if user.must_change_password:
         return PASSWORD_STEP
+    step = _second_factor_step(user, membership)
+    return step or (RESTRICTED_STEP if user.restricted_at else None)
+
+
+def _second_factor_step(user: User, membership: Membership | None) -> str | None:
     if user.is_verified():  # type: ignore[attr-defined] # added by OTPMiddleware
         return None
     if TOTPDevice.objects.filter(user=user, confirmed=True).exists():

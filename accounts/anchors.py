@@ -51,10 +51,15 @@ def append(anchors: Iterable[Anchor], at: datetime) -> None:
         os.fsync(file.fileno())
 
 
-def read() -> Iterator[Anchor]:
-    """Yield every anchor, oldest first. Raises AnchorsAltered."""
+def read(since: datetime) -> Iterator[Anchor]:
+    """Check every line; yield the anchors written since then, oldest first. Raises AnchorsAltered.
+
+    An older one speaks of events that have expired.
+    """
     for path in sorted(Path(settings.AUDIT_ANCHORS).glob(f"{PREFIX}*.jsonl")):
-        yield from _read_file(path)
+        for at, anchor in _read_file(path):
+            if at >= since:
+                yield anchor
 
 
 def drop_before(limit: datetime) -> None:
@@ -65,7 +70,7 @@ def drop_before(limit: datetime) -> None:
             path.unlink()
 
 
-def _read_file(path: Path) -> Iterator[Anchor]:
+def _read_file(path: Path) -> Iterator[tuple[datetime, Anchor]]:
     last = ""
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
@@ -87,10 +92,10 @@ def _body(anchor: Anchor, at: datetime) -> str:
     return f"{at.isoformat()}|{owner}|{anchor.head.sequence}|{anchor.head.digest.hex()}"
 
 
-def _anchor(body: str) -> Anchor:
-    _, owner, sequence, digest = body.split("|")
+def _anchor(body: str) -> tuple[datetime, Anchor]:
+    at, owner, sequence, digest = body.split("|")
     head = Link(int(sequence), bytes.fromhex(digest))
-    return Anchor(UUID(owner) if owner else None, head)
+    return datetime.fromisoformat(at), Anchor(UUID(owner) if owner else None, head)
 
 
 def _signature(last: str, body: str) -> str:
