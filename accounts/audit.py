@@ -15,6 +15,7 @@ from accounts import anchors, auditchain, clock, vault
 from accounts.anchors import Anchor
 from accounts.auditchain import START, Entry, Link
 from accounts.models import AuditActor, AuditChain, AuditCheckpoint, AuditEvent, Organisation, User
+from accounts.signedlines import LinesAltered
 
 # A year to look back on, and a month to ask in.
 AUDIT_DAYS = 396
@@ -183,7 +184,7 @@ def _anchor_faults(chains: dict[UUID | None, AuditChain]) -> Iterator[str]:
                 continue
             if fault := _anchor_fault(anchor, chain):
                 yield f"{name}: {fault}"
-    except anchors.AnchorsAltered as error:
+    except LinesAltered as error:
         yield f"anchors: {error} was altered"
 
 

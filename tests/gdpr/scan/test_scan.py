@@ -8,6 +8,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
@@ -50,7 +51,7 @@ def found() -> list[tuple[str, Kind, int]]:
     return [(item.place, item.kind, item.count) for item in made.findings]
 
 
-def run(sql: str, *values: object) -> None:
+def run(sql: str, *values: Any) -> None:
     with build.as_owner(), connection.cursor() as cursor:
         cursor.execute(sql, values)
 
