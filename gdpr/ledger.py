@@ -67,6 +67,12 @@ def address_digest(address: str) -> bytes:
     return vault.keyed_hash("erased-address", address.lower().encode())
 
 
+def entries_about(person_id: UUID) -> list[UUID]:
+    """Return the primary keys of the entries that stand for this account."""
+    rows = LedgerEntry.objects.filter(person_digest=person_digest(person_id))
+    return list(rows.values_list("erasure_id", flat=True))
+
+
 def journal(today: date) -> dict[bytes, Erased]:
     """Return what the journal says, by digest of the person. Raises signedlines.LinesAltered."""
     found = (_erased(line) for line in _journal().read())
