@@ -189,8 +189,8 @@ def _demand(by: Membership, allowed: bool, of: Membership | Invitation | None) -
 
 def _demand_another_owner(membership: Membership) -> None:
     # Locked, so that two owners cannot remove each other at the same moment.
-    owners = _owners(membership.organisation_id).select_for_update()
-    others = [row.pk for row in owners if row.pk != membership.pk]
+    rows = owners(membership.organisation_id).select_for_update(of=("self",))
+    others = [row.pk for row in rows if row.pk != membership.pk]
     if membership.role == Role.OWNER and not others:
         raise LastOwner
 
@@ -204,8 +204,10 @@ def _members(organisation_id: UUID) -> QuerySet[Membership]:
     return Membership.objects.for_organisation(organisation_id)
 
 
-def _owners(organisation_id: UUID) -> QuerySet[Membership]:
-    return _members(organisation_id).filter(role=Role.OWNER, approved_at__isnull=False)
+def owners(organisation_id: UUID) -> QuerySet[Membership]:
+    """Return those who can act as owner now: let in, and not restricted."""
+    rows = _members(organisation_id).filter(role=Role.OWNER, approved_at__isnull=False)
+    return rows.filter(user__restricted_at=None)
 
 
 def _invitations(organisation_id: UUID) -> QuerySet[Invitation]:
@@ -247,7 +249,7 @@ def _take_up(invitation: Invitation, user: User) -> Membership:
     membership = Membership.objects.create(
         organisation_id=invitation.organisation_id, user=user, role=invitation.role, created_at=now
     )
-    for owner in _owners(membership.organisation_id):
+    for owner in owners(membership.organisation_id):
         emails.membership_waiting(membership, owner.user)
     audit.record(user, "membership.requested", membership)
     return membership

@@ -133,6 +133,8 @@ SEAL_KEYS_URL = env.str("SEAL_KEYS_URL", default=(BASE_DIR / "var" / "seal").as_
 SEAL_PKCS12 = env.str("SEAL_PKCS12", default="")
 SEAL_PKCS12_PASSWORD = env.str("SEAL_PKCS12_PASSWORD", default="")
 SEAL_TRUST = env.str("SEAL_TRUST", default="")
+ERASURE_JOURNAL = env.str("ERASURE_JOURNAL", default=str(BASE_DIR / "var" / "erasures"))
+LOG_DIRECTORIES = env.list("LOG_DIRECTORIES", default=[])
 
 # People
 AUTH_USER_MODEL = "accounts.User"

@@ -20,7 +20,16 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
 from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
-from gdpr.models import Request, RequestedRight, Right, Step
+from gdpr.models import (
+    Erasure,
+    ErasureStep,
+    ErasureSubject,
+    LedgerEntry,
+    Request,
+    RequestedRight,
+    Right,
+    Step,
+)
 from relay.models import (
     Attempt,
     Content,
@@ -199,4 +208,14 @@ def request_of(user: User, *rights: Right, **fields: Any) -> Request:
 
 
 def _gdpr_rows(user: User) -> None:
-    request_of(user)
+    right = request_of(user).rights.first()
+    made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
+    ErasureSubject.objects.create(erasure=made, sealed=b"x")
+    ErasureStep.objects.create(erasure=made, position=0, name="ledger")
+    LedgerEntry.objects.create(
+        erasure_id=made.id,
+        person_digest=b"x",
+        address_digest=b"x",
+        entered_at=NOW,
+        until_on=NOW.date(),
+    )

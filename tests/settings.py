@@ -21,6 +21,7 @@ KEYRING_URL = f"file://{_directory}/keyring"
 AUDIT_ANCHORS = f"{_directory}/audit"
 PACKAGES = f"{_directory}/packages"
 SEAL_KEYS_URL = f"file://{_directory}/seal"
+ERASURE_JOURNAL = f"{_directory}/erasures"
 
 # A Redis database per worker.
 REDIS_URL = re.sub(r"/\d*$", "", os.environ["REDIS_URL"]) + f"/{int(_worker[2:]) + 1}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from accounts.audit.events import (
     AUDIT_DAYS,
+    DELETED,
     actor_id,
     anchor_heads,
     count_expiring,
@@ -17,6 +18,7 @@ from accounts.audit.events import (
 
 __all__ = [
     "AUDIT_DAYS",
+    "DELETED",
     "actor_id",
     "anchor_heads",
     "count_expiring",

@@ -263,6 +263,10 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(verbose_name="signed up")),
                 (
+                    "restricted_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="restricted"),
+                ),
+                (
                     "groups",
                     models.ManyToManyField(
                         blank=True,

@@ -49,6 +49,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     must_change_password = models.BooleanField(default=False)
     confirmed_at = models.DateTimeField(_("address confirmed"), null=True, blank=True)
     created_at = models.DateTimeField(_("signed up"))
+    # Kept but not used (GDPR, article 18): the person reaches their own requests and nothing else.
+    restricted_at = models.DateTimeField(_("restricted"), null=True, blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
 

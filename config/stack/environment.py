@@ -45,6 +45,7 @@ def private_places(directory: Path, state: State, environment: Mapping[str, str]
         "AUDIT_ANCHORS": str(private_directory(directory / "anchors")),
         "PACKAGES": str(private_directory(directory / "packages")),
         "SEAL_KEYS_URL": private_directory(directory / "seal").as_uri(),
+        "ERASURE_JOURNAL": str(private_directory(directory / "erasures")),
         "SMTP_TLS_CERT": str(tls / "server.pem"),
         "SMTP_TLS_KEY": str(tls / "server.key"),
         "RELAY_CA_FILE": str(tls / "ca.pem"),

@@ -95,6 +95,7 @@ USER = Entry(
         Personal(name="last_login", what=_("last sign-in"), portable=True),
         Personal(name="confirmed_at", what=_("when the e-mail address was confirmed")),
         Personal(name="created_at", what=_("when the account was made"), portable=True),
+        Personal(name="restricted_at", what=_("when the use of the account was restricted")),
         Personal(name="is_active", what=_("whether the account may sign in")),
         Personal(name="must_change_password", what=_("whether a new password must be chosen")),
         Personal(name="is_staff", what=_("whether the person works for the service")),
@@ -384,8 +385,7 @@ AUDIT_EVENT = Entry(
         due="accounts.audit:count_expiring",
     ),
     paths=(
-        # An act about the person; without the account the number means nobody.
-        SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup="target_id", eraser=Eraser.UNLINK),
+        # An act by the person; without the actor's row the number means nobody.
         SubjectPath(
             whose=Whose.PERSON,
             key=Key.ID,

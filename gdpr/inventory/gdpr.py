@@ -6,6 +6,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from gdpr.registry import (
+    Access,
     Audience,
     Entry,
     Eraser,
@@ -154,10 +155,120 @@ RECIPIENT = Entry(
     ),
 )
 
+ERASURE = Entry(
+    model="gdpr.Erasure",
+    title=_("Erasures: how far each has come, and its certificate"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SERVICE,
+    keep=Keep(
+        period=days("gdpr.models.requests:REQUEST_KEPT_DAYS"),
+        clock="ended_at",
+        starts=_("after the end of the erasure"),
+    ),
+    # The certificate names nobody; with the account goes what says whose it is.
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON, key=Key.ID, lookup="right__request__person", eraser=Eraser.UNLINK
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="id", what=_("a random number of the erasure")),
+        Personal(name="right", what=_("the request that it belongs to")),
+        Personal(name="language", what=_("language of the certificate")),
+        Personal(name="state", what=_("how far it has come")),
+        Personal(name="asked_at", what=_("when it was asked for")),
+        Personal(name="due_at", what=_("when it is carried out")),
+        Personal(name="started_at", what=_("when it was begun")),
+        Personal(name="ended_at", what=_("when it ended")),
+        NotPersonal(("fault",), "what stands in the way"),
+        NotPersonal(("report",), "names of tables, counts, articles and dates"),
+        NotPersonal(("certificate", "certificate_digest"), "the same as a document, for nobody"),
+        NotPersonal(("token_hash",), "a hash of the link in the last mail"),
+    ),
+)
+
+ERASURE_SUBJECT = Entry(
+    model="gdpr.ErasureSubject",
+    title=_("Whom a running erasure is about"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SERVICE,
+    keep=Keep(event=_("until the last step of the erasure")),
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="erasure__right__request__person",
+            eraser=Eraser.EXPIRY,
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="erasure", what=_("the erasure")),
+        Personal(
+            name="sealed",
+            what=_("number, name, address and phone, encrypted, to search for leftovers"),
+            access=Access.NAMED,
+        ),
+    ),
+)
+
+ERASURE_STEP = Entry(
+    model="gdpr.ErasureStep",
+    title=_("Steps of erasures"),
+    fields=(
+        NotPersonal(("id", "erasure", "position", "name", "done_at"), "names of tables and times"),
+        NotPersonal(("removed", "changed"), "counts of rows"),
+    ),
+)
+
+LEDGER_ENTRY = Entry(
+    model="gdpr.LedgerEntry",
+    title=_("That somebody was erased, so that a restored backup does not bring them back"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SERVICE,
+    keep=Keep(event=_("until no backup has the person any more, and a month")),
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="erasure_id",
+            eraser=Eraser.HOLD,
+            finder="gdpr.ledger:entries_about",
+        ),
+    ),
+    audiences=(Audience.HOSTING,),
+    fields=(
+        Personal(
+            name="person_digest",
+            what=_("a keyed hash of the account's number"),
+            access=Access.NAMED,
+        ),
+        Personal(
+            name="address_digest",
+            what=_("a keyed hash of the e-mail address"),
+            access=Access.NAMED,
+        ),
+        Personal(name="entered_at", what=_("when the erasure began")),
+        Personal(name="until_on", what=_("until when it is kept")),
+        NotPersonal(("erasure_id",), "a random number of the erasure"),
+    ),
+)
+
 ENTRIES: tuple[Entry, ...] = (
     REQUEST,
     REQUESTED_RIGHT,
     STEP,
+    ERASURE,
+    ERASURE_SUBJECT,
+    ERASURE_STEP,
+    LEDGER_ENTRY,
     RETENTION_RUN,
     RETENTION_GAUGE,
     RECIPIENT,

@@ -86,6 +86,18 @@ AUDIT_ANCHORS = Store(
     because="ids of organisations, counts and digests",
 )
 
+ERASURE_JOURNAL = Store(
+    key="erasure-journal",
+    title=_("Journal of erasures, outside the database"),
+    where="files, ERASURE_JOURNAL",
+    personal=_("keyed hashes of the number and the address of accounts that were erased"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    keep=Keep(event=_("until no backup has the person any more, and a month")),
+    eraser=_("its files go month by month; a hash cannot be turned back without the service's key"),
+    audiences=(Audience.HOSTING,),
+)
+
 MIGRATIONS = Store(
     key="migrations",
     title=_("Changes made to the database's tables"),
@@ -141,6 +153,7 @@ STORES = (
     VAULT,
     KEYRING,
     AUDIT_ANCHORS,
+    ERASURE_JOURNAL,
     MIGRATIONS,
     OWN_MAIL_SERVER,
     CUSTOMERS_SERVERS,

@@ -71,7 +71,7 @@ def test_field_that_nobody_has_classified(name: str) -> None:
         ("E011", lambda: replace(SESSION, keep=_of("accounts.expiry:NO_SUCH_FIGURE"))),
         ("E011", lambda: replace(SESSION, keep=_of("no such name"))),
         ("E011", lambda: replace(USER, paths=(replace(USER_PATH, lookup="nobody"),))),
-        ("E011", lambda: replace(MEMBERSHIP, paths=(_through("accounts.Nothing"),))),
+        ("E011", lambda: replace(ATTEMPT, paths=(_through("accounts.Nothing"),))),
         ("E011", lambda: replace(ATTEMPT, paths=(_joined("no_such_field"),))),
         ("E012", lambda: replace(INVITATION, interest="")),
     ],
@@ -111,7 +111,7 @@ def _of(constant: str) -> Keep:
 
 
 def _through(model: str) -> SubjectPath:
-    (path, *_) = entry("accounts.AuditEvent").paths[1:]
+    path = ATTEMPT.paths[0]
     assert path.through
     return replace(path, through=replace(path.through, model=model))
 
