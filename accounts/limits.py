@@ -20,10 +20,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from accounts import clock, vault
+from accounts import clock, redisclient, slidingwindow, vault
 from accounts.refusals import Refused
 
 logger = logging.getLogger(__name__)
@@ -31,8 +29,7 @@ logger = logging.getLogger(__name__)
 MINUTE = 60
 HOUR = 3600
 DAY = 86400
-# A person waits for the answer: rather a stricter count in this process than a slow one.
-REDIS_TIMEOUT_SECONDS = 0.5
+# Rather a stricter count in this process for a while than a slow answer to each person.
 REDIS_PAUSE_SECONDS = 5.0
 WITHOUT_REDIS_DIVISOR = 4
 IPV6_PREFIX = 64
@@ -66,26 +63,6 @@ class TooMany(Refused):
     def __init__(self, retry_after: int) -> None:
         super().__init__()
         self.retry_after = retry_after
-
-
-# Counts the check unless a window is full; returns the milliseconds to wait, 0 when counted.
-SCRIPT = """
-local now, member = tonumber(ARGV[1]), ARGV[2]
-local longest, wait = 0, 0
-for i = 3, #ARGV, 2 do
-  local limit, window = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-  longest = math.max(longest, window)
-  if redis.call('ZCOUNT', KEYS[1], '(' .. (now - window), '+inf') >= limit then
-    local oldest = redis.call('ZRANGE', KEYS[1], -limit, -limit, 'WITHSCORES')
-    wait = math.max(wait, tonumber(oldest[2]) + window - now)
-  end
-end
-if wait > 0 then return wait end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - longest)
-redis.call('ZADD', KEYS[1], now, member)
-redis.call('PEXPIRE', KEYS[1], longest)
-return 0
-"""
 
 
 def check(limit: Limit, whom: str) -> None:
@@ -147,10 +124,10 @@ def _key(limit: Limit, whom: str) -> str:
 
 def _wait(limit: Limit, key: str, now: int) -> int:
     if time.monotonic() >= _without_redis.until:
-        windows = [value for count, seconds in limit.windows for value in (count, seconds * 1000)]
         try:
-            script = _redis(settings.REDIS_URL).register_script(SCRIPT)
-            return int(script(keys=[key], args=[now, secrets.token_hex(8), *windows]))
+            script = _redis(settings.REDIS_URL).register_script(slidingwindow.COUNT)
+            name = secrets.token_hex(8)
+            return int(script([key], slidingwindow.arguments(now, name, limit.windows)))
         except redis.RedisError as error:
             logger.warning("limits are counted in this process: %s", type(error).__name__)
             _without_redis.until = time.monotonic() + REDIS_PAUSE_SECONDS
@@ -159,12 +136,7 @@ def _wait(limit: Limit, key: str, now: int) -> int:
 
 @lru_cache(maxsize=4)
 def _redis(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return redisclient.opened(url, redisclient.ANSWER_SECONDS)
 
 
 class ProcessCounters:
@@ -175,7 +147,7 @@ class ProcessCounters:
         self._times: dict[str, list[int]] = {}
 
     def wait(self, limit: Limit, key: str, now: int) -> int:
-        """Count a check as SCRIPT does; return the milliseconds to wait, 0 when it was counted."""
+        """Count a check as slidingwindow.COUNT does; return the milliseconds to wait."""
         times = [at for at in self._times.get(key, []) if at > now - limit.longest * 1000]
         waits = [_window_wait(times, count, seconds, now) for count, seconds in limit.windows]
         if max(waits) == 0:

@@ -11,13 +11,12 @@ from celery import Celery
 from celery.schedules import crontab
 from celery.signals import setup_logging
 from django.conf import settings
-from kombu.transport.redis import QoS
+
+from config import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# A worker that gives its unacknowledged tasks back to a Redis that has just gone ends itself (kombu
-# 5.7). Nothing needs to be given back: beat brings every task again.
-QoS.restore_at_shutdown = False
+broker.install()
 
 
 @setup_logging.connect

@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import redisclient
+
 
 @require_safe
 @never_cache
@@ -44,7 +46,7 @@ def _queue_age() -> int | None:
 
 
 def _broker_answers() -> bool:
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+    client = redisclient.opened(settings.REDIS_URL, redisclient.ANSWER_SECONDS)
     try:
         return bool(client.ping())
     except redis.RedisError:

@@ -18,12 +18,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from accounts import alerts
+from accounts.redisclient import BACKGROUND_SECONDS, opened
 
 KEY = "relay:beat"
 LATE = timedelta(minutes=10)
 WATCH_SECONDS = 60.0
 ALERT = "beat-silent"
-PATIENCE_SECONDS = 3.0
 
 
 def mark(now: datetime) -> None:
@@ -43,8 +43,9 @@ async def watch(dsn: str, now: Callable[[], datetime], seconds: float = WATCH_SE
     while True:
         await asyncio.sleep(seconds)
         try:
+            at = now()
             # In a thread: a cancellation then always comes through.
-            late = is_late(await asyncio.to_thread(_read), now())
+            late = is_late(await asyncio.to_thread(_read), at)
             # An alarm may be open from somebody who watched before.
             if late or told is not False:
                 await _tell(dsn, late)
@@ -60,9 +61,7 @@ def _read() -> bytes | None:
 
 
 def _redis() -> Redis:
-    return Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
-    )
+    return opened(settings.REDIS_URL, BACKGROUND_SECONDS)
 
 
 async def _tell(dsn: str, late: bool) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-import redis.asyncio
 from redis.exceptions import RedisError
+
+from accounts import redisclient, slidingwindow
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,6 @@ SIGN_IN_FAILURES = 10
 SIGN_IN_SECONDS = 300
 MINUTE, DAY = 60, 86_400
 
-# Redis answers within milliseconds or not at all; a message must not wait for it.
-_PATIENCE_SECONDS = 0.5
 _PAUSE_SECONDS = 2.0  # before an unreachable Redis is asked again
 _SHARE_WITHOUT_REDIS = 4
 _MOST_KEYS = 10_000  # kept in memory by one process
@@ -41,24 +40,6 @@ if spent + granted ~= given then
 end
 return granted
 """
-# KEYS: failures by address and by credential, scored by time. ARGV: now, seconds, limit, token.
-# Room is taken before the password is looked at, so that parallel guesses cannot exceed it.
-_ATTEMPT = """
-for _, key in ipairs(KEYS) do
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', ARGV[1] - ARGV[2])
-  if redis.call('ZCARD', key) >= tonumber(ARGV[3]) then return 0 end
-end
-for _, key in ipairs(KEYS) do
-  redis.call('ZADD', key, ARGV[1], ARGV[4])
-  redis.call('EXPIRE', key, ARGV[2])
-end
-return 1
-"""
-# KEYS: as above. ARGV: token.
-_FORGIVE = """
-for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end
-return 1
-"""
 
 Clock = Callable[[], float]
 
@@ -71,9 +52,7 @@ class SharedCounters:
     """The few questions put to Redis. Raises Unreachable, and then does not ask for a while."""
 
     def __init__(self, url: str, clock: Clock = time.monotonic) -> None:
-        self._redis = redis.asyncio.Redis.from_url(
-            url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
-        )
+        self._redis = redisclient.opened_async(url, redisclient.ANSWER_SECONDS)
         self._clock = clock
         self._silent_until = 0.0
         # A burst of guesses must not become a burst of connections.
@@ -85,12 +64,14 @@ class SharedCounters:
 
     async def attempt(self, keys: Sequence[str], token: str, now: float) -> bool:
         """Whether one more attempt is granted for every key."""
-        limits = (now, SIGN_IN_SECONDS, SIGN_IN_FAILURES, token)
-        return bool(await self._ask(_ATTEMPT, keys, *limits))
+        # Room is taken before the password is looked at: parallel guesses cannot exceed it.
+        windows = ((SIGN_IN_FAILURES, SIGN_IN_SECONDS),)
+        arguments = slidingwindow.arguments(int(now * 1000), token, windows)
+        return await self._ask(slidingwindow.COUNT, keys, *arguments) == 0
 
     async def forgive(self, keys: Sequence[str], token: str) -> None:
         """The attempt was no failure."""
-        await self._ask(_FORGIVE, keys, token)
+        await self._ask(slidingwindow.FORGET, keys, token)
 
     async def close(self) -> None:
         """Drop the connections."""
@@ -106,7 +87,7 @@ class SharedCounters:
         self, script: str, keys: Sequence[str], arguments: Sequence[str | float]
     ) -> int:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(redisclient.ANSWER_SECONDS):
                 return int(await self._redis.eval(script, len(keys), *keys, *arguments))
         except (RedisError, OSError, TimeoutError) as error:
             self._silent_until = self._clock() + _PAUSE_SECONDS

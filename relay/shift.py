@@ -28,7 +28,7 @@ from relay.queue import LEASE, HotConnection, Leases, Sealer, Work, conninfo, ke
 from relay.routing import Routes
 from relay.smtp.tls import make_contexts
 from relay.transports.smarthost import Smarthost
-from relay.wake import POLL_SECONDS, Ears
+from relay.wake import POLL_SECONDS, WakeListener
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ class Shift:
             await self.courier.leases.release(unsent)
 
 
-def open_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
+def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
     """Build a shift from the settings of this process. Raises OSError when a file is missing."""
     dsn, sealer = conninfo(), Sealer(keyring_directory())
     courier = Courier(
@@ -263,28 +263,33 @@ def open_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Sh
         random=SystemRandom().random,
         hostname=settings.RELAY_HOSTNAME,
     )
-    slot = Slot(dsn, settings.RELAY_SHIFTS)
     return Shift(courier=courier, slot=slot, stop=stop, hand_over=hand_over)
 
 
 async def work(shift: Shift) -> None:
-    """Run a shift that the bell wakes, and that watches beat meanwhile."""
-    ears = Ears(settings.REDIS_URL, shift.wake)
-    ears.start()
+    """Run a shift that new mail wakes, and that watches beat meanwhile."""
+    listener = WakeListener(settings.REDIS_URL, shift.wake)
+    listener.start()
     watch = asyncio.create_task(heartbeat.watch(conninfo(), clock.now))
     try:
         await shift.run()
     finally:
         watch.cancel()
         await asyncio.wait({watch}, timeout=1)
-        await ears.stop()
+        await listener.stop()
 
 
 def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> None:
-    """Work one shift in this thread, to its end."""
+    """Work one shift in this thread, to its end; ends at once when every slot is taken."""
 
     async def whole() -> None:
-        await work(open_shift(stop=stop, hand_over=hand_over))
+        slot = Slot(conninfo(), settings.RELAY_SHIFTS)
+        try:
+            # The slot first: beat sends a surplus shift every two seconds; trust stores are slow.
+            if await slot.take():
+                await work(open_shift(slot, stop=stop, hand_over=hand_over))
+        finally:
+            await slot.leave()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(whole())

@@ -32,7 +32,7 @@ from relay.senders import Senders
 from relay.smtp.listener import Listener
 from relay.smtp.server import listen
 from relay.submission import Submission
-from relay.wake import Bell
+from relay.wake import WakeCaller
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +135,11 @@ async def _open(listener: Listener, *, with_tls: bool) -> None:
 @contextlib.asynccontextmanager
 async def _policy() -> AsyncIterator[Submission]:
     """The policy with everything behind it running; ends after the last message is stored."""
-    bell = Bell(settings.REDIS_URL)
+    caller = WakeCaller(settings.REDIS_URL)
     counters = SharedCounters(settings.REDIS_URL)
     senders = Senders(conninfo(), clock.now)
-    store = Store.of_settings(bell.ring)
-    bell.start()
+    store = Store.of_settings(caller.call)
+    caller.start()
     await store.start()
     try:
         async with (
@@ -159,7 +159,7 @@ async def _policy() -> AsyncIterator[Submission]:
     finally:
         await senders.close()
         await counters.close()
-        await bell.stop()
+        await caller.stop()
 
 
 async def _write_uses(senders: Senders) -> None:

@@ -20,7 +20,7 @@ from relay.smtp import answers, headers
 from relay.smtp.addresses import Address
 from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
-from relay.smtp.policy import Client, Message
+from relay.smtp.policy import Client, Submitted
 
 SECRET_PURPOSE = "smtp-credential"  # noqa: S105 - the name of a purpose
 _KEY_PURPOSE = "sign-in-limit"
@@ -119,7 +119,7 @@ class Submission:
         """Any recipient: what may be sent is decided by who sends."""
         return None
 
-    async def accept(self, client: Client, message: Message) -> Answer:
+    async def accept(self, client: Client, message: Submitted) -> Answer:
         """Check the authors, put the trace in front, and store."""
         who = await self._sender(client)
         if who is None:
@@ -135,7 +135,7 @@ class Submission:
         self._senders.note_use(who)
         return answers.queued(str(accepted.id))
 
-    def _accepted(self, client: Client, message: Message, who: Sender) -> Accepted:
+    def _accepted(self, client: Client, message: Submitted, who: Sender) -> Accepted:
         identifier = uuid7(self._now())
         return Accepted(
             id=identifier,
@@ -148,7 +148,7 @@ class Submission:
             tls_cipher=client.tls_cipher,
         )
 
-    def _traced(self, client: Client, message: Message, identifier: UUID) -> bytes:
+    def _traced(self, client: Client, message: Submitted, identifier: UUID) -> bytes:
         trace = headers.Trace(
             hostname=self._hostname,
             queue_id=str(identifier),

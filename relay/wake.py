@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The bell between who stores mail and who sends it, over Redis. Losing it costs a second.
+"""Waking who sends mail when some was stored, over Redis. Losing a call costs a second.
 
 A shift also looks every POLL_SECONDS by itself, so nothing here ever needs to succeed.
 """
@@ -13,20 +13,15 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from accounts.redisclient import BACKGROUND_SECONDS, opened_async
+
 logger = logging.getLogger(__name__)
 
 CHANNEL = "relay:wake"
 POLL_SECONDS = 1.0
-# However much is stored, the bell rings no more often than this.
+# However much is stored, a call goes out no more often than this.
 GAP_SECONDS = 0.02
 AGAIN_SECONDS = 1.0
-PATIENCE_SECONDS = 3.0
-
-
-def _client(url: str) -> Redis:
-    return Redis.from_url(
-        url, socket_connect_timeout=PATIENCE_SECONDS, socket_timeout=PATIENCE_SECONDS
-    )
 
 
 class _Task:
@@ -50,7 +45,7 @@ class _Task:
     async def _run(self) -> None:
         while not self._leaving:
             try:
-                async with _client(self._url) as redis:
+                async with opened_async(self._url, BACKGROUND_SECONDS) as redis:
                     await self._serve(redis)
             except (RedisError, OSError) as fault:
                 logger.debug("wake: Redis is away (%s)", type(fault).__name__)
@@ -60,34 +55,34 @@ class _Task:
         raise NotImplementedError
 
 
-class Bell(_Task):
-    """Rung after each commit of a store; never blocks and never fails."""
+class WakeCaller(_Task):
+    """Called after each commit of a store; never blocks and never fails."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._rung = asyncio.Event()
+        self._called = asyncio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def call(self) -> None:
+        self._called.set()
 
     async def _serve(self, redis: Redis) -> None:
         while not self._leaving:
-            await self._rung.wait()
-            self._rung.clear()
+            await self._called.wait()
+            self._called.clear()
             await redis.publish(CHANNEL, "")
             await asyncio.sleep(GAP_SECONDS)
 
 
-class Ears(_Task):
-    """Call `rung` whenever the bell rings."""
+class WakeListener(_Task):
+    """Calls `woken` at each call of a WakeCaller."""
 
-    def __init__(self, url: str, rung: Callable[[], None]) -> None:
+    def __init__(self, url: str, woken: Callable[[], None]) -> None:
         super().__init__(url)
-        self._heard = rung
+        self._woken = woken
 
     async def _serve(self, redis: Redis) -> None:
         async with redis.pubsub() as channel:
             await channel.subscribe(CHANNEL)
             while not self._leaving:
                 if await channel.get_message(ignore_subscribe_messages=True, timeout=POLL_SECONDS):
-                    self._heard()
+                    self._woken()

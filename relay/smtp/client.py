@@ -10,7 +10,7 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.handshake import Peer, Session, Target, Timeouts, establish
 from relay.smtp.replies import Outcome, ReplyError, Scope, Verdict
 from relay.smtp.tls import Contexts
-from relay.smtp.transaction import Message, OnDot, Transaction
+from relay.smtp.transaction import OnDot, Prepared, Transaction
 from relay.smtp.wire import Lost
 
 
@@ -69,7 +69,7 @@ class Connection:
         body, terminator = encode_body(content)
         answered = False
         while waiting:
-            message = Message(mail, waiting, body, terminator)
+            message = Prepared(mail, waiting, body, terminator)
             transaction = Transaction(self._session, self._timeouts, message, on_dot)
             again = await transaction.run(reset=self._dirty, reused=self.sent > 0 and not answered)
             answered = True

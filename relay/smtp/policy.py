@@ -23,7 +23,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Submitted:
     """One complete DATA that passed every check of form."""
 
     envelope: Envelope
@@ -46,5 +46,5 @@ class Policy(Protocol):
     async def rcpt(self, client: Client, recipient: Recipient) -> Answer | None:
         """A refusal of this recipient only, or None to go on."""
 
-    async def accept(self, client: Client, message: Message) -> Answer:
+    async def accept(self, client: Client, message: Submitted) -> Answer:
         """Take the message over. A positive answer is a promise: it is durable from here on."""

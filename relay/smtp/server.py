@@ -24,7 +24,7 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.intake import Content, LineMalformed, LineTooLong
 from relay.smtp.listener import Listener
 from relay.smtp.parameters import MailParameters, ParameterError, read_mail, read_rcpt
-from relay.smtp.policy import Message
+from relay.smtp.policy import Submitted
 
 logger = logging.getLogger(__name__)
 _UNREADABLE = {
@@ -364,7 +364,7 @@ class Conversation(Connection):
             return answers.CONTENT[error.fault]
         if self.transport is None:
             raise Gone  # nobody is left to hear 250, and the client will send it again
-        message = Message(self._envelope(octets), octets, header)
+        message = Submitted(self._envelope(octets), octets, header)
         # A client gives up after 10 minutes or earlier and sends again (RFC 5321 §4.5.3.2.6).
         async with asyncio.timeout(self.limits.storing):
             return await self.listener.policy.accept(self.client, message)

@@ -32,7 +32,7 @@ class _EndedByReplyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Prepared:
     """What is sent, ready for this server."""
 
     mail: bytes
@@ -59,7 +59,7 @@ class Transaction:
     """
 
     def __init__(
-        self, session: Session, timeouts: Timeouts, message: Message, on_dot: OnDot
+        self, session: Session, timeouts: Timeouts, message: Prepared, on_dot: OnDot
     ) -> None:
         self._wire = session.wire
         self._peer = session.peer

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
-from accounts import limits
+from accounts import limits, redisclient
 from accounts.models import User
 from accounts.sessions import SessionStore
 from tests import build
@@ -50,7 +50,7 @@ def as_duty_process(settings: Settings) -> None:
 def _patient_redis() -> Iterator[None]:
     """A busy machine must not look like a Redis that is gone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "REDIS_TIMEOUT_SECONDS", 20)
+        patch.setattr(redisclient, "ANSWER_SECONDS", 20)
         yield
 
 

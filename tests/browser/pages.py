@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.apps import apps
 from django.urls import reverse
 from django.utils.translation import override
 
@@ -23,7 +24,7 @@ class Page:
     url: str
     who: str = "nobody"
     status: int = 200
-    row: Callable[[], UUID] | None = None
+    row: Callable[[], object] | None = None
 
     @property
     def path(self) -> str:
@@ -32,6 +33,16 @@ class Page:
             return self.url
         with override("da"):
             return reverse(self.url, args=[self.row()] if self.row else [])
+
+
+def _first(label: str) -> Callable[[], object]:
+    """The oldest row of this model; for staff there is one in every table."""
+
+    def row() -> object:
+        with build.as_owner():
+            return apps.get_model(label)._default_manager.order_by("pk")[:1].get().pk
+
+    return row
 
 
 def _of_anna(make: Callable[[Organisation], UUID]) -> Callable[[], UUID]:
@@ -43,6 +54,26 @@ def _of_anna(make: Callable[[Organisation], UUID]) -> Callable[[], UUID]:
 
     return row
 
+
+def _staff_page(model: str, page: str = "changelist") -> Page:
+    """A list of the staff's pages, or one row of it."""
+    row = _first(model.replace("_", ".", 1)) if page == "change" else None
+    return Page(f"staff-{model}-{page}", f"admin:{model}_{page}", "dorte", row=row)
+
+
+# A list and a row of each kind that differs from the others: filters, search, actions, a banner.
+STAFF_PAGES = (
+    Page("staff", "admin:index", "dorte"),
+    _staff_page("accounts_organisation"),
+    _staff_page("accounts_organisation", "change"),
+    _staff_page("accounts_user"),
+    _staff_page("accounts_user", "change"),
+    _staff_page("accounts_auditevent"),
+    _staff_page("accounts_alert", "change"),
+    _staff_page("relay_credential"),
+    _staff_page("relay_route", "change"),
+    _staff_page("relay_queueddelivery"),
+)
 
 PAGES = (
     Page("front", "home"),
@@ -79,4 +110,6 @@ PAGES = (
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
     Page("forbidden", "accounts:organisation", "bo", status=403),
+    Page("not-found-signed-in", "/nothing-here/", "anna", status=404),
+    *STAFF_PAGES,
 )

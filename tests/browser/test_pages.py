@@ -7,7 +7,9 @@ from itertools import product
 
 import pytest
 
-from accounts.models import Organisation
+from accounts import alerts
+from accounts.models import Organisation, User
+from tests import build
 from tests.browser.pages import PAGES, Page
 from tests.browser.window import Look, Window
 
@@ -28,11 +30,22 @@ def _cases() -> list[object]:
     return cases
 
 
+def _prepare_for_staff(staff: User, organisation: Organisation, anna: User) -> None:
+    """Something in every list, and an alert on top of every page."""
+    build.second_factor(staff)
+    build.everything_of(organisation, anna)
+    with build.as_owner():
+        alerts.raise_alert("beat-silent")
+
+
 @pytest.mark.parametrize(("page", "look"), _cases())
 def test_page(
     page: Page, window: Window, organisation: Organisation, request: pytest.FixtureRequest
 ):
     if page.who != "nobody":
-        window.sign_in(request.getfixturevalue(page.who), organisation)
+        person = request.getfixturevalue(page.who)
+        if person.is_staff:
+            _prepare_for_staff(person, organisation, request.getfixturevalue("anna"))
+        window.sign_in(person, organisation)
     window.open(page.path, page.status)
     window.check(page.name)

@@ -5,7 +5,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from relay import heartbeat
 from tests.relay import mail
+from tests.relay.stage import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,11 +30,16 @@ def silence() -> Iterator[None]:
 
 
 def watch(ahead: timedelta) -> int:
+    looks = []
+
+    def now() -> datetime:
+        looks.append(1)
+        return mail.now() + ahead
+
     async def scenario() -> None:
-        task = asyncio.create_task(
-            heartbeat.watch(mail.dsn(), lambda: mail.now() + ahead, seconds=0.05)
-        )
-        await asyncio.sleep(0.5)
+        task = asyncio.create_task(heartbeat.watch(mail.dsn(), now, seconds=0.05))
+        # With the second look, what the first one found has been told.
+        await until(lambda: len(looks) == 2)
         task.cancel()
         await asyncio.wait({task})
 
@@ -53,7 +59,7 @@ def test_redis_without_a_heartbeat_says_nothing_about_beat() -> None:
 
 
 def test_mark_does_not_wait_long_for_a_silent_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "BACKGROUND_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         monkeypatch.setattr(settings, "REDIS_URL", url)

@@ -15,7 +15,7 @@ from relay.models import Route
 from relay.routing import Reason, RouteFacts, Routes, Waits, choose, seal_secret
 from relay.transports import RouteTarget
 from tests.relay import mail
-from tests.relay.test_shift import route
+from tests.relay.stage import route
 
 GENERAL = {"may_send": True, "id": uuid4(), "host": "general.example"}
 NAMED = {"may_send": True, "id": uuid4(), "host": "named.example", "domain": "due.example"}

@@ -157,7 +157,6 @@ def test_both_ports_store_mail_and_nothing_is_logged(authority, tmp_path, anna_s
 def test_process_watches_beat_and_tomorrow():
     async def watches() -> set[str]:
         async with smtpd._policy():
-            await asyncio.sleep(0.1)
             return {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
 
     assert {"watch", "watch_tomorrow"} <= mail.run(watches())
@@ -179,6 +178,11 @@ def test_renewed_certificate_is_used_after_sighup(authority, tmp_path, anna_send
         deliver(process)
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
+
+
 def test_message_after_354_survives_sigterm(authority, tmp_path, anna_sends):
     with running(Process(authority, tmp_path)) as process:
         smtp = smtplib.SMTP("localhost", process.port)
@@ -189,7 +193,8 @@ def test_message_after_354_survives_sigterm(authority, tmp_path, anna_sends):
         assert smtp.docmd("DATA")[0] == 354
         smtp.send(b"From: anna@firma.example\r\n")
         process.process.terminate()
-        time.sleep(0.3)
+        while is_open(process.port):
+            time.sleep(0.05)
         smtp.send(b"\r\nhej\r\n.\r\n")
         assert smtp.getreply()[0] == 250
         assert smtp.getreply()[0] == 421

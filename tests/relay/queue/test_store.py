@@ -12,6 +12,7 @@ import pytest
 
 from relay.queue import Accepted, Store, StoreUnavailable
 from tests.relay import mail
+from tests.relay.stage import BLOCKED, becomes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -167,7 +168,7 @@ def test_store_and_the_destroyer_of_keys_wait_for_each_other() -> None:
             await destroyer.execute("BEGIN")
             await destroyer.execute("SELECT FROM relay_hourkey FOR UPDATE")
             pending = asyncio.create_task(store.store(mail.message(house.id)))
-            await asyncio.sleep(0.3)
+            await becomes(BLOCKED, 1)
             assert not pending.done()
             await destroyer.execute("UPDATE relay_hourkey SET closed_at = now()")
             await destroyer.execute("COMMIT")
@@ -243,7 +244,7 @@ def test_acknowledged_only_after_the_commit() -> None:
             await blocker.execute("BEGIN")
             await blocker.execute("LOCK TABLE relay_queueddelivery IN ACCESS EXCLUSIVE MODE")
             pending = asyncio.create_task(store.store(mail.message(house.id)))
-            await asyncio.sleep(0.3)
+            await becomes(BLOCKED, 1)
             assert not pending.done()
             await blocker.execute("COMMIT")
             await pending

@@ -20,7 +20,7 @@ from relay.smtp.addresses import Address, within
 from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.listener import Limits, Listener
-from relay.smtp.policy import Client, Message
+from relay.smtp.policy import Client, Submitted
 from relay.smtp.server import listen
 from tests.testbed.certificates import Authority
 
@@ -33,7 +33,7 @@ HEADER = b"From: anna@firma.example\r\nTo: erik@other.example\r\nSubject: hej\r\
 class Ledger:
     """A policy that lets one person in and writes down what it accepted."""
 
-    accepted: list[Message] = field(default_factory=list)
+    accepted: list[Submitted] = field(default_factory=list)
     sign_ins: list[tuple[str, str]] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     fails_at: str = ""
@@ -59,7 +59,7 @@ class Ledger:
         self._fail("rcpt")
         return answers.OVER_RATE if recipient.address.startswith("later@") else None
 
-    async def accept(self, client: Client, message: Message) -> Answer:
+    async def accept(self, client: Client, message: Submitted) -> Answer:
         self._fail("accept")
         while self.waits is not None and not self.waits.is_set():
             await asyncio.sleep(0.01)

@@ -1,70 +1,29 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Transactions against scripted servers over real sockets; sessions are in test_handshake.py."""
+"""Messages through the client: outcomes, limits, hostile servers."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
 
-from relay.smtp.client import Connection
 from relay.smtp.envelope import Envelope, Recipient
-from relay.smtp.handshake import Target, Timeouts
-from relay.smtp.replies import MAX_TEXT, Outcome, Scope, Verdict
-from relay.smtp.tls import TlsPolicy, make_contexts
-from relay.smtp.transaction import Stale
+from relay.smtp.handshake import Timeouts
+from relay.smtp.replies import MAX_TEXT, Outcome, Scope
+from tests.relay.smtp.sending import (
+    BOUNCED,
+    CONTENT,
+    DELIVERED,
+    RETRY,
+    both_ways,
+    connected,
+    envelope,
+    nothing,
+    send,
+    verdicts,
+)
 from tests.testbed.loop import on_both_loops
 from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Silence, Slow, greylisting
-
-CONTEXTS = make_contexts()
-CONTENT = b"From: hej@kunde.example\r\nSubject: Faktura\r\n\r\nHej\r\n.\r\n..\r\nslut\r\n"
-QUICK = Timeouts(command=0.4, data=0.4, block=0.4, dot=0.4, goodbye=0.2, reused=0.3)
-DELIVERED, RETRY, BOUNCED = Verdict
-
-
-def envelope(*addresses: str, sender: str = "hej@kunde.example", **more) -> Envelope:
-    addresses = addresses or ("erik@modtager.example",)
-    return Envelope(sender, tuple(Recipient(address) for address in addresses), **more)
-
-
-async def nothing() -> None:
-    pass
-
-
-@asynccontextmanager
-async def connected(far_end: FarEnd, timeouts: Timeouts = QUICK):
-    async with far_end:
-        target = Target(
-            host="localhost", address="127.0.0.1", port=far_end.port, tls=TlsPolicy.NONE
-        )
-        connection = await Connection.open(
-            target, ehlo_name="mail.brevdue.example", contexts=CONTEXTS, timeouts=timeouts
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close()
-
-
-async def send(script: Script, the_envelope: Envelope, content: bytes = CONTENT):
-    """One message on a fresh connection: its outcomes, the server, and each mark's moment."""
-    far_end, dots = FarEnd(script), []
-
-    async def on_dot() -> None:
-        dots.append(len(far_end.ledger))
-
-    async with connected(far_end) as connection:
-        outcomes = await connection.send(the_envelope, content, on_dot)
-    return outcomes, far_end, dots
-
-
-def verdicts(outcomes: list[Outcome]) -> list[Verdict]:
-    return [outcome.verdict for outcome in outcomes]
-
-
-STEPWISE = ("8BITMIME", "SMTPUTF8", "SIZE 100000")
-both_ways = pytest.mark.parametrize("features", [("PIPELINING", *STEPWISE), STEPWISE])
 
 
 @both_ways
@@ -193,77 +152,6 @@ async def test_refused_recipient_is_not_marked_possibly_delivered():
     assert [outcome.after_dot for outcome in outcomes] == [False, True]
 
 
-@pytest.mark.parametrize(
-    ("ending", "verdict", "code"),
-    [
-        (Drop(), RETRY, 0),
-        (Drop(reset=True), RETRY, 0),
-        (Raw(b"552 5.3.4 too big\r\n", drop=True), BOUNCED, 552),
-        (Raw(b"451 4.3.0 disk trouble\r\n"), RETRY, 451),
-        (Raw(b"250 2.0.0 already\r\n"), RETRY, 0),
-    ],
-)
-@on_both_loops
-async def test_reply_or_end_during_the_body_means_no_dot(ending, verdict, code):
-    far_end, dots = FarEnd(Script(body=ending, body_bytes=10)), []
-
-    async def on_dot() -> None:
-        # The mark takes a moment to commit; meanwhile the server speaks.
-        await asyncio.sleep(0.1)
-        dots.append(1)
-
-    async with connected(far_end) as connection:
-        outcomes = await connection.send(envelope(), CONTENT, on_dot)
-        assert not connection.usable
-    assert verdicts(outcomes) == [verdict]
-    assert outcomes[0].code == code
-    assert not outcomes[0].after_dot
-    assert far_end.ledger == []
-
-
-@on_both_loops
-async def test_failing_mark_sends_no_dot_and_passes_through():
-    far_end = FarEnd()
-
-    async def on_dot() -> None:
-        raise RuntimeError("database gone")
-
-    async with connected(far_end) as connection:
-        with pytest.raises(RuntimeError, match="database gone"):
-            await connection.send(envelope(), CONTENT, on_dot)
-        assert not connection.usable
-        await asyncio.sleep(0.05)
-    assert far_end.ledger == []
-
-
-@on_both_loops
-async def test_mark_comes_after_the_body_and_before_the_dot():
-    far_end, seen = FarEnd(), []
-
-    async def on_dot() -> None:
-        await asyncio.sleep(0.1)
-        seen.append((CONTENT[:-2].replace(b"\r\n.", b"\r\n..") in far_end.body, far_end.ledger[:]))
-
-    async with connected(far_end) as connection:
-        await connection.send(envelope(), CONTENT, on_dot)
-    assert seen == [(True, [])]
-    assert len(far_end.ledger) == 1
-
-
-@on_both_loops
-async def test_cancelling_takes_the_message_back():
-    far_end = FarEnd(Script(data=Slow(0.2, "354 go")))
-    async with connected(far_end) as connection:
-        sending = asyncio.ensure_future(connection.send(envelope(), CONTENT, nothing))
-        await asyncio.sleep(0.05)
-        sending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sending
-        assert not connection.usable
-        await asyncio.sleep(0.3)
-    assert far_end.ledger == []
-
-
 @both_ways
 @on_both_loops
 async def test_recipients_past_the_servers_limit_go_into_the_next_transaction(features):
@@ -355,78 +243,6 @@ async def test_tarpit_is_left_when_the_dialogue_takes_too_long():
 async def test_remote_text_is_bounded():
     outcomes, _, _ = await send(Script(dot="550 " + "word " * 700), envelope())
     assert len(outcomes[0].text) <= MAX_TEXT
-
-
-@on_both_loops
-async def test_many_messages_share_a_connection_without_rset():
-    far_end = FarEnd()
-    async with connected(far_end) as connection:
-        for _ in range(5):
-            assert verdicts(await connection.send(envelope(), CONTENT, nothing)) == [DELIVERED]
-    assert len(far_end.ledger) == 5
-    assert far_end.connections == 1
-    assert "RSET" not in far_end.commands
-
-
-@both_ways
-@pytest.mark.parametrize("verb", ["mail", "rset"])
-@pytest.mark.parametrize("ending", [Drop(), "421 4.4.2 idle for too long", Silence()])
-@on_both_loops
-async def test_half_dead_reused_connection_is_stale(features, verb, ending):
-    first = "451 4.3.0 no" if verb == "rset" else "250 ok"
-    script = Script(features=features, mail=[first, ending], rset=ending)
-    far_end, dots = FarEnd(script), []
-
-    async def on_dot() -> None:
-        dots.append(1)
-
-    async with connected(far_end) as connection:
-        await connection.send(envelope(), CONTENT, nothing)
-        with pytest.raises(Stale):
-            await connection.send(envelope(), CONTENT, on_dot)
-        assert not connection.usable
-    assert dots == []
-
-
-@on_both_loops
-async def test_reused_connection_that_ends_later_is_not_stale():
-    far_end = FarEnd(Script(rcpt=["250 ok", Drop()]))
-    async with connected(far_end) as connection:
-        await connection.send(envelope(), CONTENT, nothing)
-        assert verdicts(await connection.send(envelope(), CONTENT, nothing)) == [RETRY]
-
-
-@on_both_loops
-async def test_words_out_of_turn_make_a_connection_unusable():
-    far_end = FarEnd(Script(after=Raw(b"250 2.0.0 and another thing\r\n")))
-    async with connected(far_end) as connection:
-        await connection.send(envelope(), CONTENT, nothing)
-        await asyncio.sleep(0.05)
-        assert not connection.usable
-
-
-@on_both_loops
-async def test_flood_out_of_turn_is_cut_off():
-    far_end = FarEnd(Script(after=Raw(b"250 2.0.0 and another thing\r\n" * 20_000)))
-    async with connected(far_end) as connection:
-        await connection.send(envelope(), CONTENT, nothing)
-        for _ in range(100):
-            if connection._session.wire.ended:
-                break
-            await asyncio.sleep(0.01)
-        assert connection._session.wire.ended == "the remote sends without being asked"
-
-
-@both_ways
-@on_both_loops
-async def test_refused_reset_ends_the_connection(features):
-    script = Script(features=features, mail=["451 4.3.0 no", "250 ok"], rset="500 5.5.1 what")
-    far_end = FarEnd(script)
-    async with connected(far_end) as connection:
-        await connection.send(envelope(), CONTENT, nothing)
-        assert verdicts(await connection.send(envelope(), CONTENT, nothing)) == [RETRY]
-        assert not connection.usable
-    assert far_end.ledger == []
 
 
 @on_both_loops

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Redis as Celery's broker, mended: a worker outlives a Redis that goes away while a task runs.
+
+A task that ends after its connection did is acknowledged through a channel that is closed. That
+raises an AttributeError (kombu 5.7), which ends the worker; as the connection error that it is,
+it is told in the log and the worker goes on. What was not acknowledged needs not be given back
+either: beat brings every task again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import ConnectionError as Disconnected
+
+
+class QoS(redis.QoS):
+    restore_at_shutdown = False
+
+
+class Channel(redis.Channel):
+    QoS = QoS
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        if self.connection is None or self.connection.client is None:
+            raise Disconnected("the channel is closed")
+        parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc] # no stub
+        return parameters
+
+
+class Transport(redis.Transport):
+    Channel = Channel
+
+
+def install() -> None:
+    """Have Celery use it for URLs of Redis."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A shift on stage: a scripted server as the far end, and waits for what the shift did."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Organisation
+from relay.delivery import Courier
+from relay.egress import Guard, system_lookup
+from relay.models import Route
+from relay.queue import Accepted, Leases
+from relay.routing import Routes
+from relay.shift import Shift, Slot
+from relay.smtp.tls import make_contexts
+from relay.transports.smarthost import Smarthost
+from tests import build
+from tests.relay import mail
+from tests.testbed.certificates import Authority
+from tests.testbed.smtp import FarEnd, Script
+
+
+def route(organisation: Organisation, **fields: Any) -> UUID:
+    values: dict[str, Any] = {
+        "name": "server",
+        "host": "127.0.0.1",
+        "port": 1,
+        "security": Route.Security.NONE,
+        "created_at": build.NOW,
+    }
+    with build.as_owner():
+        return Route.objects.create(organisation=organisation, **values | fields).id
+
+
+class Stage:
+    """A shift against one far end, and a way to wait for what it did."""
+
+    def __init__(
+        self,
+        far_end: FarEnd,
+        *,
+        offset: timedelta = timedelta(),
+        authority: Authority | None = None,
+    ) -> None:
+        self.far_end = far_end
+        self.ca_file = str(authority.ca_file) if authority else ""
+        self.stopping = False
+        self.offset = offset
+
+    def now(self) -> Any:
+        return mail.now() + self.offset
+
+    def shift(self, **options: Any) -> Shift:
+        sealer = mail.sealer()
+        courier = Courier(
+            leases=Leases(mail.dsn(), sealer, self.now),
+            routes=Routes(mail.dsn(), self.now),
+            transport=Smarthost(
+                ehlo_name="relay.brevdue.example",
+                contexts=make_contexts(self.ca_file),
+                guard=Guard(
+                    lookup=system_lookup,
+                    loopback_ports=frozenset({self.far_end.port}),
+                    refusal_seconds=0,
+                ),
+            ),
+            sealer=sealer,
+            now=self.now,
+            random=lambda: 0.5,
+            hostname="relay.brevdue.example",
+        )
+        values: dict[str, Any] = {
+            "slot": Slot(mail.dsn(), 1),
+            "stop": lambda: self.stopping,
+            "hand_over": lambda: False,
+            "stop_seconds": 0.3,
+        }
+        return Shift(courier=courier, **values | options)
+
+
+async def until(found: Callable[[], Any], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not found():
+            await asyncio.sleep(0.02)
+
+
+async def count(sql: str) -> int:
+    async with await mail.session() as connection:
+        row = await (await connection.execute(sql)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+WAITING = "SELECT count(*) FROM relay_queueddelivery"
+UNTRIED = (
+    "SELECT count(*) FROM relay_queueddelivery WHERE lease_owner IS NOT NULL OR reason = 'new'"
+)
+
+
+async def becomes(sql: str, wanted: int, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while await count(sql) != wanted:
+            await asyncio.sleep(0.05)
+
+
+def carry(
+    script: Script,
+    *messages: Accepted,
+    prepare: Callable[[int], None] = lambda port: None,
+    ready: str = UNTRIED,
+    offset: timedelta = timedelta(),
+    authority: Authority | None = None,
+) -> FarEnd:
+    """Store messages, work a shift until none is untried, and return the far end."""
+    port = free_port()
+    prepare(port)
+
+    async def scenario() -> FarEnd:
+        await mail.keep(*messages)
+        tls = authority.server("127.0.0.1") if authority else None
+        async with FarEnd(script, tls, port=port) as far_end:
+            stage = Stage(far_end, offset=offset, authority=authority)
+            working = asyncio.create_task(stage.shift().run())
+            await becomes(ready, 0)
+            stage.stopping = True
+            await working
+            return far_end
+
+    return mail.run(scenario())
+
+
+# Advisory locks that shifts of this database hold: their slots.
+SLOTS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+# Sessions of the mail path that wait for another's lock.
+BLOCKED = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
