@@ -11,7 +11,7 @@ from django.apps import apps
 
 from gdpr import checks
 from gdpr.inventory import ENTRIES, STORES, entry
-from gdpr.inventory.accounts import INVITATION, MEMBERSHIP, SESSION, USER
+from gdpr.inventory.accounts import INVITATION, SESSION, USER
 from gdpr.inventory.relay import ATTEMPT
 from gdpr.inventory.stores import BACKUPS, VAULT
 from gdpr.registry import Entry, Eraser, Keep, NotPersonal, Personal, Store, SubjectPath, days
