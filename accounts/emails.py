@@ -37,9 +37,13 @@ LEASE = timedelta(minutes=10)
 SENDING_FAULTS = (OSError, smtplib.SMTPException, vault.VaultError, ValueError, LookupError)
 
 
-def confirm_address(email: str, language: str, token: str) -> None:
-    """Ask whether somebody meant to sign up; holds nothing that the sender could have written."""
-    _post("confirm_address", email, language, {"link": Link("accounts:sign-up-confirm", token)})
+def confirm_address(email: str, language: str, token: str, days: int) -> None:
+    """Ask whether somebody meant to sign up; holds nothing that the sender could have written.
+
+    `days` is how long the link is good.
+    """
+    context = {"link": Link("accounts:sign-up-confirm", token), "days": days}
+    _post("confirm_address", email, language, context)
 
 
 def address_known(email: str, language: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.conf import settings
 from django.db import transaction
@@ -40,18 +40,21 @@ class OwnSupplier(Refused):
     text: Promise = _("A supplier cannot be engaged by itself.")
 
 
-def in_force(on: date) -> QuerySet[Recipient]:
+Rows: TypeAlias = QuerySet[Recipient]
+
+
+def in_force(on: date) -> Rows:
     """Return who gets data on a day, the operator's own suppliers first."""
     rows = Recipient.objects.filter(Q(ends_on=None) | Q(ends_on__gt=on), starts_on__lte=on)
     return rows.select_related("engaged_by").order_by("engaged_by__name", "name")
 
 
-def of(audience: Audience, on: date) -> QuerySet[Recipient]:
+def of(audience: Audience, on: date) -> Rows:
     """Return the actual recipients of a category on a day (GDPR article 15(1)(c))."""
     return in_force(on).filter(services__contains=[audience.value])
 
 
-def subprocessors(on: date) -> QuerySet[Recipient]:
+def subprocessors(on: date) -> Rows:
     """Return who processes customers' mail for the operator (GDPR article 28(2) and (4))."""
     return in_force(on).filter(services__overlap=[audience.value for audience in _processing()])
 
@@ -66,7 +69,7 @@ def entries_for(row: Recipient) -> tuple[Entry, ...]:
     )
 
 
-def outside_eea(on: date) -> QuerySet[Recipient]:
+def outside_eea(on: date) -> Rows:
     """Return the recipients whose place is a transfer to a third country."""
     return in_force(on).exclude(country__in=EEA)
 

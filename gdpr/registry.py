@@ -21,6 +21,10 @@ from django.utils.translation import ngettext
 
 Text: TypeAlias = str | LazyText
 
+MINUTE_SECONDS = 60
+HOUR_SECONDS = 60 * MINUTE_SECONDS
+DAY_SECONDS = 24 * HOUR_SECONDS
+
 
 class Purpose(TextChoices):
     """What data are processed for (GDPR article 5(1)(b))."""
@@ -114,6 +118,7 @@ class Eraser(TextChoices):
 
 class Unit(Enum):
     SECONDS = "seconds"
+    MINUTES = "minutes"
     HOURS = "hours"
     DAYS = "days"
 
@@ -157,15 +162,30 @@ class Period:
         return timedelta(**{self.unit.value: self.figure})
 
     def __str__(self) -> str:
-        """Return the figure with its unit in the active language, whole hours as hours."""
+        """Return the figure with its unit in the active language, whole hours and days as such."""
         figure, unit = self.figure, self.unit
-        if unit is Unit.SECONDS and figure % 3600 == 0:
-            figure, unit = figure // 3600, Unit.HOURS
+        if unit is Unit.SECONDS:
+            figure, unit = _whole(figure)
         return _AMOUNTS[unit](figure) % {"count": figure}
+
+
+def _whole(count: int) -> tuple[int, Unit]:
+    """Return seconds in the largest unit that they are a whole number of."""
+    if count % DAY_SECONDS == 0:
+        return count // DAY_SECONDS, Unit.DAYS
+    if count % HOUR_SECONDS == 0:
+        return count // HOUR_SECONDS, Unit.HOURS
+    if count % MINUTE_SECONDS == 0:
+        return count // MINUTE_SECONDS, Unit.MINUTES
+    return count, Unit.SECONDS
 
 
 def _seconds(count: int) -> str:
     return ngettext("%(count)d second", "%(count)d seconds", count)
+
+
+def _minutes(count: int) -> str:
+    return ngettext("%(count)d minute", "%(count)d minutes", count)
 
 
 def _hours(count: int) -> str:
@@ -176,7 +196,12 @@ def _days(count: int) -> str:
     return ngettext("%(count)d day", "%(count)d days", count)
 
 
-_AMOUNTS = {Unit.SECONDS: _seconds, Unit.HOURS: _hours, Unit.DAYS: _days}
+_AMOUNTS = {
+    Unit.SECONDS: _seconds,
+    Unit.MINUTES: _minutes,
+    Unit.HOURS: _hours,
+    Unit.DAYS: _days,
+}
 
 
 def days(constant: str) -> Period:
@@ -338,3 +363,12 @@ class Store:
     @property
     def is_personal(self) -> bool:
         return bool(self.personal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cookie:
+    """What a browser keeps for the service: strictly necessary ones only (ePrivacy, art. 5(3))."""
+
+    name: str
+    what: Text
+    keep: Keep

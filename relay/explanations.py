@@ -18,7 +18,7 @@ OTHERS = _(
     " stored and on their way."
 )
 COUNT = _(
-    "That an attempt failed, for five minutes, under codes that show neither the user name nor"
+    "That an attempt failed, for a few minutes, under codes that show neither the user name nor"
     " where you connect from. No password is kept."
 )
 

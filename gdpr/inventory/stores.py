@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from gdpr.registry import (
     Audience,
+    Cookie,
     Keep,
     Purpose,
     Role,
@@ -158,4 +159,35 @@ STORES = (
     OWN_MAIL_SERVER,
     CUSTOMERS_SERVERS,
     LINKS,
+)
+
+COOKIES = (
+    Cookie(
+        name="sessionid",
+        what=_("knows that you are signed in"),
+        keep=Keep(
+            period=seconds("django.conf:settings.SESSION_COOKIE_AGE"),
+            starts=_("after you signed in"),
+        ),
+    ),
+    Cookie(
+        name="csrftoken",
+        what=_("keeps other sites from sending forms in your name"),
+        keep=Keep(
+            period=seconds("django.conf:settings.CSRF_COOKIE_AGE"),
+            starts=_("after a page with a form"),
+        ),
+    ),
+    Cookie(
+        name="messages",
+        what=_("holds what a page has to tell you until the next one shows it"),
+        keep=Keep(event=_("until it is shown")),
+    ),
+    Cookie(
+        name="browser",
+        what=_("lets us tell you by mail when somebody signs in from a browser not seen before"),
+        keep=Keep(
+            period=seconds("accounts.signin:BROWSER_SECONDS"), starts=_("after you signed in")
+        ),
+    ),
 )

@@ -73,6 +73,11 @@ class Recipient(models.Model):
         return self.name
 
     @property
+    def service_labels(self) -> list[str]:
+        labels = dict(SERVICES)
+        return [str(labels[service]) for service in self.services]
+
+    @property
     def level(self) -> int:
         """Return how far down the chain: 1 for the operator's own."""
         return 1 if self.engaged_by is None else self.engaged_by.level + 1

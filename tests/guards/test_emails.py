@@ -25,7 +25,7 @@ ROUTE = UUID(int=7)
 HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
 
 KINDS: dict[str, Callable[[User, Membership, str], object]] = {
-    "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN),
+    "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN, 3),
     "address_known": lambda _, __, code: emails.address_known("a@b.example", code),
     "password_reset": lambda user, *_: emails.password_reset(user, TOKEN),
     "password_changed": lambda user, *_: emails.password_changed(user),
