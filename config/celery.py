@@ -85,7 +85,12 @@ app.conf.update(
             "schedule": 30.0,
             "options": {"expires": 30},
         },
+        "promises": {
+            "task": "config.check_promises",
+            "schedule": crontab(minute=53),
+            "options": {"expires": 3600},
+        },
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },
 )
-app.autodiscover_tasks(["accounts", "relay", "gdpr", "dpa"])
+app.autodiscover_tasks(["accounts", "relay", "gdpr", "dpa", "config"])

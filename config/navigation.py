@@ -36,6 +36,7 @@ ENTRIES = (
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),
+    Entry(_("Proof"), "proof"),
 )
 
 

@@ -123,7 +123,7 @@ def everything_of(organisation: Organisation, user: User) -> None:
     """One row in every table that holds something of a tenant or a person; secrets are junk."""
     with as_owner():
         _accounts_rows(organisation, user)
-        _relay_rows(organisation)
+        mail_of(organisation)
         _gdpr_rows(user)
 
 
@@ -150,7 +150,13 @@ def _accounts_rows(organisation: Organisation, user: User) -> None:
     models.OutgoingMail.objects.create(**of, kind="test", sealed=b"x", created_at=NOW, due_at=NOW)
 
 
-def _relay_rows(organisation: Organisation) -> None:
+def mail_of(organisation: Organisation) -> None:
+    """A way to send, and a message that waits with its content."""
+    with as_owner():
+        _mail_rows(organisation)
+
+
+def _mail_rows(organisation: Organisation) -> None:
     of: dict[str, Any] = {"organisation": organisation}
     message = message_id()
     row = of | {"accepted_at": uuid7_time(message)}

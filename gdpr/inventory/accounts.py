@@ -477,6 +477,17 @@ ALERT = Entry(
     ),
 )
 
+PROMISE_RESULT = Entry(
+    model="accounts.PromiseResult",
+    title=_("What the last look at each promise saw"),
+    fields=(
+        NotPersonal(
+            ("id", "holds", "seen", "checked_at"),
+            "figures and names of parts of the service; the checks in promises.py say so",
+        ),
+    ),
+)
+
 ENTRIES = (
     USER,
     USER_GROUPS,
@@ -494,5 +505,6 @@ ENTRIES = (
     AUDIT_CHAIN,
     AUDIT_CHECKPOINT,
     OUTGOING_MAIL,
+    PROMISE_RESULT,
     ALERT,
 )

@@ -100,6 +100,7 @@ PAGES = (
     Page("invite", "accounts:invite", "anna"),
     Page("member-role", "accounts:member-role", "anna", row=_of_anna(places.a_waiting_member)),
     Page("audit-trail", "accounts:audit-trail", "anna"),
+    Page("proof", "proof", "anna"),
     Page("credentials", "relay:credentials", "anna"),
     Page("credential", "relay:credential", "anna", row=_of_anna(places.a_credential)),
     Page("credential-revoke", "relay:credential-revoke", "anna", row=_of_anna(places.a_credential)),

@@ -114,6 +114,7 @@ class Place:
 
 MEMBER = {
     "accounts:organisation": Place(KEEPERS),
+    "proof": Place(ALL),
     "accounts:team": Place(ALL),
     "accounts:invite": Place(KEEPERS),
     "accounts:invitation-withdraw": Place(KEEPERS, a_invitation),

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 # Tables without a tenant, each with the reason.
 NO_TENANT = {
     "accounts_alert": "the operator's own",
+    "accounts_promiseresult": "figures of the whole service",
     "accounts_session": "found by a digest of a key that only the browser has",
     "accounts_user_groups": "staff only",
     "accounts_user_user_permissions": "staff only",

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Each promise holds, and its check turns red when what keeps it is switched off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, models
+from pytest_django.fixtures import Settings
+
+from accounts import audit
+from accounts.models import Alert, AuditEvent, Organisation, PromiseResult, User
+from accounts.promise import Promise, Result
+from accounts.staffsite import StaffSite
+from config import promises
+from config.promises import PROMISES, look, record
+from gdpr import promises as duties
+from gdpr.inventory import ENTRIES
+from relay.models import Content, Message, QueuedDelivery, Route
+from tests import build
+
+pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
+
+
+def found(number: str) -> Result:
+    """What the check of a promise sees; the promises of one number are looked at together."""
+    results = [promise.check() for promise in PROMISES if promise.id == number]
+    assert results
+    return Result(
+        holds=all(result.holds for result in results), seen="; ".join(r.seen for r in results)
+    )
+
+
+@pytest.fixture
+def service(organisation: Organisation, dorte: User, settings: Settings) -> Organisation:
+    """A customer with mail that waits and an event in the audit trail, and one of the staff."""
+    settings.DATABASE_ROLE = "duty"
+    settings.RELAY_ALLOW_PLAINTEXT_AUTH = False
+    build.mail_of(organisation)
+    audit.record(None, "organisation.noticed", organisation)
+    return organisation
+
+
+def password_rule(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
+    settings.AUTH_PASSWORD_VALIDATORS = []
+
+
+def second_factor(_: Organisation, __: Settings, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(StaffSite, "has_permission", lambda _site, request: request.user.is_staff)
+
+
+def hashes(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        User.objects.update(password="md5$salt$digest")
+
+
+def row_security(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    with build.as_owner(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE accounts_membership DISABLE ROW LEVEL SECURITY")
+
+
+def trail(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        assert AuditEvent.objects.update(action="something.else")
+
+
+def content(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        assert Content.objects.exists()
+        QueuedDelivery.objects.all().delete()
+
+
+def log(_: Organisation, __: Settings, patch: pytest.MonkeyPatch) -> None:
+    subject = models.CharField()
+    subject.set_attributes_from_name("subject")
+    patch.setattr(Message._meta, "get_fields", lambda: [*Message._meta.concrete_fields, subject])
+
+
+def clear_sign_in(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
+    settings.RELAY_ALLOW_PLAINTEXT_AUTH = True
+
+
+def clear_passwords(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        assert Route.objects.filter(organisation=organisation).update(sealed_secret=b"hemmeligt")
+
+
+def inventory(_: Organisation, __: Settings, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(duties, "ENTRIES", ENTRIES[1:])
+
+
+Switch = Callable[[Organisation, Settings, pytest.MonkeyPatch], None]
+OFF: dict[str, Switch] = {
+    "App 3.7": password_rule,
+    "App 3.9": trail,
+    "G2a": inventory,
+    "G3b": clear_sign_in,
+    "G3c": row_security,
+    "G6a": second_factor,
+    "M2.7d": log,
+    "R2": clear_passwords,
+    "R4": content,
+    "S12": hashes,
+}
+
+
+def test_every_promise_is_switched_off_here() -> None:
+    assert {promise.id for promise in PROMISES} == set(OFF)
+
+
+@pytest.mark.parametrize("number", OFF)
+def test_promise_holds_until_it_is_switched_off(
+    number: str, service: Organisation, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = found(number)
+    assert before.holds, before.seen
+    OFF[number](service, settings, monkeypatch)
+    assert not found(number).holds
+
+
+def _raises() -> Result:
+    raise RuntimeError("row of erik@modtager.example")
+
+
+BROKEN = Promise(id="X1", words="x", control="x", switched_off_by="x", check=_raises)
+
+
+def test_check_that_fails_to_run_is_a_promise_not_kept_and_quotes_nothing() -> None:
+    (outcome,) = look([BROKEN])
+    assert not outcome.result.holds
+    assert outcome.result.seen == "the check failed: RuntimeError"
+
+
+def test_results_are_written_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "PROMISES", (BROKEN,))
+    record(look([BROKEN]), build.NOW)
+    assert not PromiseResult.objects.get(id="X1").holds
+    assert Alert.objects.get(kind="promise-broken", resolved_at=None).subject == "X1"
+    kept = Promise(
+        id="X1",
+        words="x",
+        control="x",
+        switched_off_by="x",
+        check=lambda: Result(holds=True, seen=""),
+    )
+    record(look([kept]), build.NOW)
+    assert PromiseResult.objects.get(id="X1").holds
+    assert not Alert.objects.filter(kind="promise-broken", resolved_at=None).exists()
+
+
+def _command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> list[dict[str, Any]]:
+    call_command("promises", *arguments)
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return rows
+
+
+@pytest.mark.usefixtures("service")
+def test_command_lists_every_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = _command(capsys, "--format", "json")
+    assert [row["id"] for row in rows] == [promise.id for promise in PROMISES]
+    assert all(row["holds"] for row in rows)
+
+
+@pytest.mark.usefixtures("service")
+def test_command_fails_and_names_what_is_not_kept(settings: Settings) -> None:
+    settings.RELAY_ALLOW_PLAINTEXT_AUTH = True
+    with pytest.raises(CommandError, match=r"G3b"):
+        call_command("promises")
