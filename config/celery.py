@@ -46,6 +46,11 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "agreements": {
+            "task": "dpa.countersign",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
         "audit-anchor": {"task": "accounts.anchor_audit", "schedule": crontab(hour=1, minute=7)},
         # Shifts find each other's successors; beat only brings back what died. Surplus ones leave.
         "shift": {"task": "relay.deliver", "schedule": 2.0, "options": {"expires": 2}},

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Invitation, Organisation, Role
+from dpa.models import Signatory
 from relay.models import Credential, Delivery, Message, Route, SendingDomain
 from tests import build
 
@@ -40,6 +41,9 @@ PUBLIC = frozenset(
         "accounts:password-reset",
         "accounts:password-reset-sent",
         "accounts:password-reset-confirm",
+        "dpa:verify",
+        "dpa:trust-root",
+        "dpa:schema",
     }
 )
 
@@ -104,6 +108,19 @@ def a_message(organisation: Organisation) -> UUID:
     return message
 
 
+def a_agreement(organisation: Organisation) -> UUID:
+    """A version of an agreement that was issued and then withdrawn."""
+    return build.agreement(organisation).id
+
+
+def a_signatory(organisation: Organisation) -> UUID:
+    person = build.person("Ida", f"Skriver{uuid4().hex}")
+    member = build.member(organisation, person, Role.VIEWER)
+    row = Signatory(organisation=organisation, membership=member, named_at=build.NOW)
+    row.save()
+    return row.id
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which roles open a page, and which row of the organisation it is about, if any."""
@@ -123,6 +140,14 @@ MEMBER = {
     "accounts:member-role": Place(KEEPERS, a_waiting_member),
     "accounts:member-remove": Place(KEEPERS, a_waiting_member),
     "accounts:audit-trail": Place(KEEPERS | {Role.PRIVACY}),
+    "dpa:agreements": Place(KEEPERS | {Role.PRIVACY}),
+    "dpa:draft": Place(KEEPERS | {Role.PRIVACY}),
+    "dpa:issue": Place(frozenset({Role.OWNER})),
+    "dpa:agreement": Place(KEEPERS | {Role.PRIVACY}, a_agreement),
+    "dpa:document": Place(KEEPERS | {Role.PRIVACY}, a_agreement),
+    "dpa:sign": Place(frozenset({Role.OWNER}), a_agreement),
+    "dpa:signatories": Place(frozenset({Role.OWNER})),
+    "dpa:signatory-withdraw": Place(frozenset({Role.OWNER}), a_signatory),
     "relay:log": Place(READERS),
     "relay:message": Place(READERS, a_message),
     "relay:waiting": Place(READERS),

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 STAFF = "admin"
 WITH_ROW = {name: place for name, place in MEMBER.items() if place.row}
 WITHOUT_ROW = {name: place for name, place in MEMBER.items() if not place.row}
-SECRET = ("Duehuset", "due.example", "Anna", "inviteret.example", "modtager.example")
+SECRET = ("Duehuset", "@due.example", "Anna", "inviteret.example", "modtager.example")
 
 
 @pytest.fixture(autouse=True)
