@@ -90,6 +90,17 @@ app.conf.update(
             "schedule": 30.0,
             "options": {"expires": 30},
         },
+        "packages": {"task": "gdpr.pack", "schedule": 60.0, "options": {"expires": 60}},
+        "packages-end": {
+            "task": "gdpr.destroy_packages",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
+        "request-clocks": {
+            "task": "gdpr.escalate",
+            "schedule": crontab(minute=13),
+            "options": {"expires": 3600},
+        },
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },
 )

@@ -37,6 +37,7 @@ ENTRIES = (
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),
+    Entry(_("My data"), "gdpr:requests", breaks=True),
 )
 
 

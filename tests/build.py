@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -25,10 +25,12 @@ from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
 from gdpr.models import (
+    Correction,
     Erasure,
     ErasureStep,
     ErasureSubject,
     LedgerEntry,
+    Package,
     Request,
     RequestedRight,
     Right,
@@ -255,8 +257,25 @@ def _dpa_rows(organisation: Organisation, user: User) -> None:
     Signatory.objects.create(organisation=organisation, membership=member_of, named_at=NOW)
 
 
+def package_of(request: Request, **fields: Any) -> Package:
+    """The order of a package for a request with one right; its key is real."""
+    package_id = uuid4()
+    assert request.person_id
+    key = vault.seal(f"package|{package_id}", secrets.token_bytes(32))
+    with as_owner():
+        return Package.objects.create(
+            id=package_id,
+            right=request.rights.get(),
+            person_id=request.person_id,
+            sealed_key=key,
+            created_at=NOW,
+            **fields,
+        )
+
+
 def _gdpr_rows(user: User) -> None:
-    right = request_of(user).rights.first()
+    asked = request_of(user)
+    right = asked.rights.get()
     made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
     ErasureSubject.objects.create(erasure=made, sealed=b"x")
     ErasureStep.objects.create(erasure=made, position=0, name="ledger")
@@ -267,3 +286,5 @@ def _gdpr_rows(user: User) -> None:
         entered_at=NOW,
         until_on=NOW.date(),
     )
+    package_of(asked, state=Package.State.READY, made_at=NOW, expires_at=NOW)
+    Correction.objects.create(right=right, value="x")

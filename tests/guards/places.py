@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from accounts.ids import uuid7, uuid7_time
-from accounts.models import Invitation, Organisation, Role
+from accounts.models import Invitation, Organisation, Role, User
 from dpa.models import Signatory
+from gdpr.models import Right
 from relay.models import Credential, Delivery, Message, Route, SendingDomain
 from tests import build
 
@@ -44,6 +45,7 @@ PUBLIC = frozenset(
         "dpa:verify",
         "dpa:trust-root",
         "dpa:schema",
+        "gdpr:portability-schema",
     }
 )
 
@@ -61,8 +63,34 @@ PERSON = frozenset(
         "accounts:sessions-end",
         "accounts:organisations",
         "accounts:organisation-found",
+        "gdpr:requests",
+        "gdpr:request-new",
+        "gdpr:correction",
     }
 )
+
+
+def a_request(person: User) -> tuple[object, ...]:
+    return (build.request_of(person, Right.PORTABILITY).id,)
+
+
+def a_requested_right(person: User) -> tuple[object, ...]:
+    return (*a_request(person), Right.PORTABILITY)
+
+
+def a_package(person: User) -> tuple[object, ...]:
+    """A package that is not made yet: what fetches it is tried where there is a file."""
+    asked = build.request_of(person, Right.PORTABILITY)
+    return asked.id, build.package_of(asked).id
+
+
+# About one person's own rows: who opens them, and what stands in the address.
+OWN: dict[str, Callable[[User], tuple[object, ...]]] = {
+    "gdpr:request": a_request,
+    "gdpr:request-withdraw": a_requested_right,
+    "gdpr:package": a_package,
+    "gdpr:package-end": a_package,
+}
 
 
 def a_invitation(organisation: Organisation) -> UUID:
