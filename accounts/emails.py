@@ -7,10 +7,12 @@ transaction of the act, so that there is no act without its mail and no mail wit
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import smtplib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -43,13 +45,13 @@ def confirm_address(email: str, language: str, token: str, days: int) -> None:
     `days` is how long the link is good.
     """
     context = {"link": Link("accounts:sign-up-confirm", token), "days": days}
-    _post("confirm_address", email, language, context)
+    to_address("confirm_address", email, language, context)
 
 
 def address_known(email: str, language: str) -> None:
     """Tell the owner of an address with an account that somebody signed up with it."""
     links = {"link": Link("accounts:sign-in"), "reset_link": Link("accounts:password-reset")}
-    _post("address_known", email, language, links)
+    to_address("address_known", email, language, links)
 
 
 def password_reset(user: User, token: str) -> None:
@@ -78,7 +80,9 @@ def invitation(invitation: Invitation, inviter: User, token: str) -> None:
         "expires_at": invitation.expires_at,
         "link": Link("accounts:invitation", token),
     }
-    _post("invitation", invitation.email, inviter.language, context, invitation.organisation_id)
+    to_address(
+        "invitation", invitation.email, inviter.language, context, invitation.organisation_id
+    )
 
 
 def membership_waiting(membership: Membership, owner: User) -> None:
@@ -140,31 +144,56 @@ def _of_membership(membership: Membership) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """A file that goes with a mail; it lies sealed with it until the mail is sent."""
+
+    name: str
+    type: str
+    content: bytes = field(repr=False)
+
+
 def to_person(
-    kind: str, user: User, context: Mapping[str, Any], organisation_id: UUID | None = None
+    kind: str,
+    user: User,
+    context: Mapping[str, Any],
+    organisation_id: UUID | None = None,
+    enclosures: Sequence[Enclosure] = (),
 ) -> None:
     """Post a mail in the person's language; `kind` is "app/name" for a mail of another app.
 
     Its three templates are <app>/email/<name> with .subject.txt, .txt and .html.
     """
-    _post(kind, user.email, user.language, {"user": user, **context}, organisation_id)
+    values = {"user": user, **context}
+    to_address(kind, user.email, user.language, values, organisation_id, enclosures)
 
 
-def _post(
+def to_address(
     kind: str,
     email: str,
     language: str,
     context: Mapping[str, Any],
     organisation_id: UUID | None = None,
+    enclosures: Sequence[Enclosure] = (),
 ) -> None:
-    mail = _compose(kind, email, language, context)
+    """Post a mail to an address; as `to_person` in everything else."""
+    mail = _compose(kind, email, language, context, enclosures)
     mail.organisation_id = organisation_id
     mail.save(force_insert=True)
 
 
-def _compose(kind: str, email: str, language: str, context: Mapping[str, Any]) -> OutgoingMail:
+def _compose(
+    kind: str,
+    email: str,
+    language: str,
+    context: Mapping[str, Any],
+    enclosures: Sequence[Enclosure] = (),
+) -> OutgoingMail:
     now, mail_id = clock.now(), uuid4()
-    letter = {"to": email, **_render(kind, language, context)}
+    letter: dict[str, Any] = {"to": email, **_render(kind, language, context)}
+    letter["enclosures"] = [
+        [file.name, file.type, base64.b64encode(file.content).decode()] for file in enclosures
+    ]
     sealed = vault.seal(_purpose(mail_id), json.dumps(letter).encode())
     return OutgoingMail(id=mail_id, kind=kind, sealed=sealed, created_at=now, due_at=now)
 
@@ -259,6 +288,8 @@ def _message(mail: OutgoingMail, backend: BaseEmailBackend) -> EmailMultiAlterna
         letter["subject"], letter["text"], to=[letter["to"]], headers=headers, connection=backend
     )
     message.attach_alternative(letter["html"], "text/html")
+    for name, kind, content in letter["enclosures"]:
+        message.attach(name, base64.b64decode(content), kind)
     return message
 
 

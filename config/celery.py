@@ -46,6 +46,11 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "agreements": {
+            "task": "dpa.countersign",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
         "audit-anchor": {"task": "accounts.anchor_audit", "schedule": crontab(hour=1, minute=7)},
         # Shifts find each other's successors; beat only brings back what died. Surplus ones leave.
         "shift": {"task": "relay.deliver", "schedule": 2.0, "options": {"expires": 2}},
@@ -88,6 +93,17 @@ app.conf.update(
         "promises": {
             "task": "config.check_promises",
             "schedule": crontab(minute=53),
+            "options": {"expires": 3600},
+        },
+        "packages": {"task": "gdpr.pack", "schedule": 60.0, "options": {"expires": 60}},
+        "packages-end": {
+            "task": "gdpr.destroy_packages",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
+        "request-clocks": {
+            "task": "gdpr.escalate",
+            "schedule": crontab(minute=13),
             "options": {"expires": 3600},
         },
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},

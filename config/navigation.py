@@ -33,10 +33,12 @@ ENTRIES = (
     Entry(_("Credentials"), "relay:credentials", READERS, breaks=True),
     Entry(_("Domains"), "relay:domains", READERS),
     Entry(_("Routes"), "relay:routes", READERS),
+    Entry(_("Agreements"), "dpa:agreements", KEEPERS | {Role.PRIVACY}, breaks=True),
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),
     Entry(_("Proof"), "proof"),
+    Entry(_("My data"), "gdpr:requests", breaks=True),
 )
 
 

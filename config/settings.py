@@ -40,6 +40,8 @@ AUTHORITY_NAME = env.str("AUTHORITY_NAME", default="Datatilsynet")
 AUTHORITY_ADDRESS = env.str("AUTHORITY_ADDRESS", default="Carl Jacobsens Vej 35, 2500 Valby")
 AUTHORITY_PHONE = env.str("AUTHORITY_PHONE", default="+45 33 19 32 00")
 AUTHORITY_URL = env.str("AUTHORITY_URL", default="https://www.datatilsynet.dk")
+OPERATOR_STATEMENTS_BY = env.str("OPERATOR_STATEMENTS_BY", default="")
+OPERATOR_STATEMENTS_ON = env.str("OPERATOR_STATEMENTS_ON", default="")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
 # Personal data go to recipients inside the European Economic Area alone.
 EEA_ONLY = env.bool("EEA_ONLY", default=True)

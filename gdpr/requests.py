@@ -37,7 +37,7 @@ MOVES: dict[State, set[State]] = {
 # Steps whose reason the person reads: without one they must not be taken (article 12(3) and (4)).
 NEED_REASONS = RequestedRight.EXPLAINED | {State.PAUSED}
 # These run by themselves once it is proven who asks; the others are assessed by people.
-SELF_SERVICE = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE, Right.RECTIFICATION})
+SELF_SERVICE = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
 # Two of the same at once would only run twice.
 ONE_AT_A_TIME = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,10 @@ class FileDamaged(Exception):
 
 
 class SealingWriter(RawIOBase):
-    """Seals what is written to it. The file appears under its name when it is complete."""
+    """Seals what is written to it. The file appears under its name when it is complete.
+
+    `octets` and `digest` (SHA-256) are those of the content, not of the file.
+    """
 
     def __init__(self, path: Path, key: bytes) -> None:
         self._path = path
@@ -34,6 +38,8 @@ class SealingWriter(RawIOBase):
         self._cipher = AESGCM(key)
         self._waiting = bytearray()
         self._number = 0
+        self.octets = 0
+        self.digest = sha256()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._draft.unlink(missing_ok=True)
         self._file: IO[bytes] = open(self._draft, "xb", opener=_private)  # noqa: SIM115
@@ -42,6 +48,8 @@ class SealingWriter(RawIOBase):
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override] # zipfile gives bytes alone
+        self.octets += len(data)
+        self.digest.update(data)
         self._waiting += data
         # One piece is always held back: only the end knows which one is the last.
         while len(self._waiting) > PIECE_OCTETS:

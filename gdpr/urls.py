@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from gdpr.views import public
+from gdpr.views import public, requests, schema
 
 app_name = "gdpr"
 
@@ -13,4 +13,25 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("privacy/", public.privacy, name="privacy"),
     path("privacy/retention/", public.retention, name="retention"),
     path("privacy/recipients/", public.recipient_list, name="recipients"),
+    path("privacy/requests/", requests.requests, name="requests"),
+    path("privacy/requests/new/", requests.request_new, name="request-new"),
+    path("privacy/requests/<uuid:request_id>/", requests.request, name="request"),
+    path(
+        "privacy/requests/<uuid:request_id>/<slug:right>/withdraw/",
+        requests.request_withdraw,
+        name="request-withdraw",
+    ),
+    # Two random numbers of 122 bits each, and a session of the one person: no link is guessed.
+    path(
+        "privacy/requests/<uuid:request_id>/packages/<uuid:package_id>/",
+        requests.package,
+        name="package",
+    ),
+    path(
+        "privacy/requests/<uuid:request_id>/packages/<uuid:package_id>/end/",
+        requests.package_end,
+        name="package-end",
+    ),
+    path("privacy/correction/", requests.correction, name="correction"),
+    path("privacy/portability.schema.json", schema.portability_schema, name="portability-schema"),
 ]

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -20,11 +23,14 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
 from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
+from dpa.models import Agreement, AgreementEvent, Document, Signatory
 from gdpr.models import (
+    Correction,
     Erasure,
     ErasureStep,
     ErasureSubject,
     LedgerEntry,
+    Package,
     Request,
     RequestedRight,
     Right,
@@ -43,6 +49,8 @@ from relay.models import (
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PASSWORD = "tolv-tegn-og-27-tal"
+# What a version of Anna's agreement was filled with.
+AGREED = json.loads((Path(__file__).parent / "dpa" / "facts.json").read_text())
 
 
 @contextmanager
@@ -114,6 +122,31 @@ def session(user: User, organisation: Organisation | None = None) -> str:
     return str(store.session_key)
 
 
+def agreement(organisation: Organisation, **fields: Any) -> Agreement:
+    """A version of an agreement, withdrawn unless `fields` say otherwise; its bytes are junk."""
+    values: dict[str, Any] = {
+        "number": Agreement.objects.filter(organisation=organisation).count() + 1,
+        "state": Agreement.State.WITHDRAWN,
+        "text_language": "da",
+        "text_version": "1",
+        "facts": AGREED,
+        "signatory_name": "Anna Due",
+        "offered_at": NOW,
+        "closed_at": NOW,
+    }
+    made = Agreement.objects.create(organisation=organisation, **values | fields)
+    content = b"%PDF-" + made.id.bytes
+    Document.objects.create(
+        organisation=organisation,
+        agreement=made,
+        kind=Document.Kind.OFFERED,
+        content=content,
+        sha256=sha256(content).digest(),
+        created_at=NOW,
+    )
+    return made
+
+
 def message_id() -> UUID:
     """An id of a message accepted a minute ago, in a partition that exists."""
     return uuid7(datetime.now(UTC) - timedelta(minutes=1))
@@ -124,6 +157,7 @@ def everything_of(organisation: Organisation, user: User) -> None:
     with as_owner():
         _accounts_rows(organisation, user)
         mail_of(organisation)
+        _dpa_rows(organisation, user)
         _gdpr_rows(user)
 
 
@@ -213,8 +247,41 @@ def request_of(user: User, *rights: Right, **fields: Any) -> Request:
     return made
 
 
+def _dpa_rows(organisation: Organisation, user: User) -> None:
+    made = agreement(organisation, signatory=user)
+    AgreementEvent.objects.create(
+        organisation=organisation,
+        agreement=made,
+        sequence=1,
+        at=NOW,
+        act=AgreementEvent.Act.OFFERED,
+        evidence=[],
+        previous_digest=b"",
+        digest=b"x",
+    )
+    member_of = Membership.objects.get(organisation=organisation, user=user)
+    Signatory.objects.create(organisation=organisation, membership=member_of, named_at=NOW)
+
+
+def package_of(request: Request, **fields: Any) -> Package:
+    """The order of a package for a request with one right; its key is real."""
+    package_id = uuid4()
+    assert request.person_id
+    key = vault.seal(f"package|{package_id}", secrets.token_bytes(32))
+    with as_owner():
+        return Package.objects.create(
+            id=package_id,
+            right=request.rights.get(),
+            person_id=request.person_id,
+            sealed_key=key,
+            created_at=NOW,
+            **fields,
+        )
+
+
 def _gdpr_rows(user: User) -> None:
-    right = request_of(user).rights.first()
+    asked = request_of(user)
+    right = asked.rights.get()
     made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
     ErasureSubject.objects.create(erasure=made, sealed=b"x")
     ErasureStep.objects.create(erasure=made, position=0, name="ledger")
@@ -225,3 +292,5 @@ def _gdpr_rows(user: User) -> None:
         entered_at=NOW,
         until_on=NOW.date(),
     )
+    package_of(asked, state=Package.State.READY, made_at=NOW, expires_at=NOW)
+    Correction.objects.create(right=right, value="x")

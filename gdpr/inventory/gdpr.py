@@ -8,8 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from gdpr.registry import (
     Access,
     Audience,
+    Cadence,
     Entry,
     Eraser,
+    Forgetting,
     Keep,
     Key,
     LegalBasis,
@@ -116,6 +118,66 @@ STEP = Entry(
         Personal(name="at", what=_("when")),
         Personal(name="reason", what=_("the reasons that were given")),
         NotPersonal(("id",), "numbers the row"),
+    ),
+)
+
+CORRECTION = Entry(
+    model="gdpr.Correction",
+    title=_("Requests about personal data: what is to be corrected"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SUBJECT,
+    keep=Keep(event=_("value and evidence until the decision, the rest as long as the request")),
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="right__request__person",
+            eraser=Eraser.BLANK,
+            fields=("value", "evidence"),
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="right", what=_("the right that it belongs to")),
+        Personal(name="field", what=_("what is wrong")),
+        Personal(name="value", what=_("what it should be"), portable=True),
+        Personal(name="evidence", what=_("how that can be seen"), portable=True),
+    ),
+)
+
+PACKAGE = Entry(
+    model="gdpr.Package",
+    title=_("Packages of personal data to be fetched"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SERVICE,
+    keep=Keep(
+        period=days("gdpr.models.packages:PACKAGE_DAYS"),
+        clock="made_at",
+        starts=_("after the package was made"),
+        cadence=Cadence.HOURLY,
+        # File and row go together, by the task that knows the file.
+        forgetting=Forgetting.ELSEWHERE,
+    ),
+    paths=(SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup="person", eraser=Eraser.ROW),),
+    audiences=(Audience.HOSTING,),
+    fields=(
+        Personal(name="id", what=_("a random number of the package")),
+        Personal(name="person", what=_("the person whose data are in it")),
+        Personal(name="right", what=_("the right that it answers")),
+        Personal(name="sealed_key", what=_("the package's key, encrypted"), access=Access.NAMED),
+        Personal(name="created_at", what=_("when it was asked for")),
+        Personal(name="made_at", what=_("when it was made")),
+        Personal(name="expires_at", what=_("when it is destroyed")),
+        Personal(name="size", what=_("its size in octets")),
+        Personal(name="sha256", what=_("its digest")),
+        NotPersonal(
+            ("state", "parts_done", "parts_total", "attempts", "leased_until"),
+            "how the work on it goes",
+        ),
     ),
 )
 
@@ -269,6 +331,8 @@ ENTRIES: tuple[Entry, ...] = (
     ERASURE_SUBJECT,
     ERASURE_STEP,
     LEDGER_ENTRY,
+    CORRECTION,
+    PACKAGE,
     RETENTION_RUN,
     RETENTION_GAUGE,
     RECIPIENT,

@@ -145,7 +145,22 @@ LINKS = Store(
     audiences=(Audience.MAIL,),
 )
 
+PACKAGES = Store(
+    key="packages",
+    title=_("Files of packages to be fetched"),
+    where="files, PACKAGES",
+    personal=_("a copy of a person's data, encrypted, under a key that only its row has"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    keep=Keep(
+        period=days("gdpr.models.packages:PACKAGE_DAYS"), starts=_("after the package was made")
+    ),
+    eraser=_("file and key are destroyed together, also when the person is erased"),
+    audiences=(Audience.HOSTING,),
+)
+
 STORES = (
+    PACKAGES,
     SIGN_IN_COUNTERS,
     SMTP_COUNTERS,
     BROKER,

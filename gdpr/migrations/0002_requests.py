@@ -17,7 +17,7 @@ OWN_RIGHT = (
     "EXISTS (SELECT FROM gdpr_request r WHERE r.id = request_id"
     f" AND r.person_id = {CURRENT_PERSON})"
 )
-OWN_STEP = (
+OWN_OF_RIGHT = (
     "EXISTS (SELECT FROM gdpr_requestedright t JOIN gdpr_request r ON r.id = t.request_id"
     f" WHERE t.id = right_id AND r.person_id = {CURRENT_PERSON})"
 )
@@ -288,6 +288,97 @@ class Migration(migrations.Migration):
                 name="requestedright_no_without_reasons",
             ),
         ),
+        migrations.CreateModel(
+            name="Package",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("building", "being put together"),
+                            ("ready", "ready"),
+                            ("failed", "failed"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("sealed_key", models.BinaryField()),
+                ("parts_done", models.PositiveSmallIntegerField(default=0)),
+                ("parts_total", models.PositiveSmallIntegerField(default=0)),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                ("leased_until", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(verbose_name="asked for")),
+                ("made_at", models.DateTimeField(null=True, verbose_name="made")),
+                (
+                    "expires_at",
+                    models.DateTimeField(null=True, verbose_name="destroyed at the latest"),
+                ),
+                ("size", models.PositiveBigIntegerField(default=0, verbose_name="size")),
+                ("sha256", models.CharField(blank=True, max_length=64)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "right",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="package",
+                        to="gdpr.requestedright",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "package",
+                "verbose_name_plural": "packages",
+                "indexes": [models.Index(fields=["state", "created_at"], name="package_to_do")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "ready"), _negated=True),
+                            models.Q(("expires_at__isnull", False), ("made_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="package_ready_has_an_end",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Correction",
+            fields=[
+                (
+                    "right",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="correction",
+                        serialize=False,
+                        to="gdpr.requestedright",
+                    ),
+                ),
+                ("field", models.CharField(blank=True, max_length=100, verbose_name="field")),
+                ("value", models.TextField(blank=True, verbose_name="should be")),
+                ("evidence", models.TextField(blank=True, verbose_name="evidence")),
+            ],
+            options={
+                "verbose_name": "correction",
+                "verbose_name_plural": "corrections",
+            },
+        ),
         Protect(
             "gdpr_request",
             web_rows=OWN_REQUEST,
@@ -304,10 +395,24 @@ class Migration(migrations.Migration):
         ),
         Protect(
             "gdpr_step",
-            web_rows=OWN_STEP,
+            web_rows=OWN_OF_RIGHT,
             web="SELECT, INSERT",
             staff="SELECT, INSERT",
             duty="SELECT, INSERT, DELETE",
+        ),
+        Protect(
+            "gdpr_package",
+            web_rows=OWN_REQUEST,
+            web=ALL,
+            staff="SELECT, UPDATE",
+            duty=ALL,
+        ),
+        Protect(
+            "gdpr_correction",
+            web_rows=OWN_OF_RIGHT,
+            web="SELECT, INSERT, UPDATE",
+            staff="SELECT, UPDATE",
+            duty=ALL,
         ),
         migrations.RunSQL(STEPS, migrations.RunSQL.noop),
     ]

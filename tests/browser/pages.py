@@ -11,7 +11,7 @@ from django.apps import apps
 from django.urls import reverse
 from django.utils.translation import override
 
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from tests import build
 from tests.guards import places
 
@@ -75,6 +75,19 @@ STAFF_PAGES = (
     _staff_page("relay_queueddelivery"),
 )
 
+
+def _of_person(make: Callable[[User], tuple[object, ...]]) -> Callable[[], UUID]:
+    """A row of Anna's own, made when its page is opened."""
+
+    def row() -> UUID:
+        with build.as_owner():
+            (identifier,) = make(User.objects.get(first_name="Anna"))
+        assert isinstance(identifier, UUID)
+        return identifier
+
+    return row
+
+
 PAGES = (
     Page("front", "home"),
     Page("not-found", "/nothing-here/", status=404),
@@ -113,6 +126,16 @@ PAGES = (
     Page("log", "relay:log", "anna"),
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
+    Page("agreements", "dpa:agreements", "anna"),
+    Page("agreement-draft", "dpa:draft", "anna"),
+    Page("agreement", "dpa:agreement", "anna", row=_of_anna(places.a_agreement)),
+    Page("signatories", "dpa:signatories", "anna"),
+    Page("signatory-withdraw", "dpa:signatory-withdraw", "anna", row=_of_anna(places.a_signatory)),
+    Page("verify", "dpa:verify"),
+    Page("requests", "gdpr:requests", "anna"),
+    Page("request-new", "gdpr:request-new", "anna"),
+    Page("correction", "gdpr:correction", "anna"),
+    Page("request", "gdpr:request", "anna", row=_of_person(places.a_request)),
     Page("forbidden", "accounts:organisation", "bo", status=403),
     Page("not-found-signed-in", "/nothing-here/", "anna", status=404),
     *STAFF_PAGES,

@@ -48,6 +48,7 @@ def _environment(site: str) -> dict[str, str]:
         "REDIS_URL": settings.REDIS_URL,
         "VAULT_URL": settings.VAULT_URL,
         "AUDIT_ANCHORS": settings.AUDIT_ANCHORS,
+        "SEAL_KEYS_URL": settings.SEAL_KEYS_URL,
         "PACKAGES": settings.PACKAGES,
         "SITE_URL": site,
         "DEBUG": "false",

@@ -7,6 +7,7 @@ import os
 import stat
 import tracemalloc
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def written(path: Path, content: bytes, key: bytes = KEY) -> Path:
         for start in range(0, len(content), 100_000):
             writer.write(content[start : start + 100_000])
         writer.finish()
+    assert (writer.octets, writer.digest.digest()) == (len(content), sha256(content).digest())
     return path
 
 

@@ -21,7 +21,7 @@ OF_STATES = {
 
 def _recorded() -> Iterator[str]:
     """The deed of each act that is written to an organisation's chain."""
-    for place in ("accounts", "relay", "config"):
+    for place in ("accounts", "relay", "dpa", "config"):
         for path in (BASE_DIR / place).rglob("*.py"):
             yield from _in(path)
 

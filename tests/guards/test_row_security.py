@@ -26,6 +26,7 @@ NO_TENANT = {
     "django_admin_log": "staff only, ids only",
     "django_content_type": "the framework's own",
     "django_migrations": "the framework's own",
+    "dpa_offeredtext": "about a text that everybody is offered",
     "gdpr_ledgerentry": "keyed hashes of who was erased, whatever their organisations",
     "relay_hourkey": "ids of keys, no organisation",
     "gdpr_recipient": "companies, in a public list",

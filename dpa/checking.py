@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Judging a PDF that somebody holds: its signatures, what changed since, and whether it is on file.
+
+The answer names no customer but those whom the file itself names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from django.db import connection
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.limits import HOUR, MINUTE, Limit
+from accounts.refusals import Refused
+from dpa.models import Agreement, Document
+from gdpr import seals
+from gdpr.documents import BoundedError
+from gdpr.seals import Verification
+
+LARGEST = 5 * 1024 * 1024
+LARGEST_WORDS = _("5 megabytes")
+CHECKS = Limit("agreement-checks", ((10, 5 * MINUTE), (60, HOUR)))
+# A file of ours has three revisions: offered, signed, sealed; time stamps add one each.
+MOST_REVISIONS = 16
+
+_END = re.compile(rb"%%EOF(\r\n|\n|\r)?")
+_LOOK_UP = "SELECT kind, state, number, created_at FROM dpa_document_for_digest(%s)"
+
+
+class NoPdf(Refused):
+    text: Promise = _("This is not a PDF. Choose the file as you got it, not a picture or a ZIP.")
+
+
+class TooLarge(Refused):
+    text: Promise = _("The file is larger than any of our documents, so it is none of them.")
+
+
+class TooHard(Refused):
+    text: Promise = _("The file could not be read with the time and memory that a check may take.")
+
+
+@dataclass(frozen=True, slots=True)
+class OnFile:
+    """A document as it is kept here."""
+
+    kind: Document.Kind
+    state: Agreement.State
+    number: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`on_file` is the whole file as kept here; `begins_with` what stands on file of its start."""
+
+    verification: Verification
+    on_file: OnFile | None
+    begins_with: OnFile | None
+
+    @property
+    def genuine(self) -> bool:
+        """Whether the file is, octet for octet, a document that both parties have signed."""
+        complete = self.on_file is not None and self.on_file.kind == Document.Kind.COMPLETE
+        return complete and self.verification.sound
+
+
+def judge(pdf: bytes, now: datetime) -> Judgement:
+    """Return what there is to say. Raises NoPdf, TooLarge, TooHard, seals.SealKeysError."""
+    if len(pdf) > LARGEST:
+        raise TooLarge
+    # ISO 32000-1, 7.5.2; readers tolerate a preamble, our own documents have none.
+    if not pdf.startswith(b"%PDF-"):
+        raise NoPdf
+    try:
+        verification = seals.verify(pdf, now=now)
+    except BoundedError:
+        raise TooHard from None
+    on_file = _look_up(sha256(pdf).digest())
+    return Judgement(verification, on_file, None if on_file else _longest_start(pdf))
+
+
+def _longest_start(pdf: bytes) -> OnFile | None:
+    found = None
+    for digest in _revisions(pdf):
+        found = _look_up(digest) or found
+    return found
+
+
+def _revisions(pdf: bytes) -> Iterator[bytes]:
+    """Yield the digest of the file up to each place where a revision may end."""
+    ends = {end for match in _END.finditer(pdf) for end in (match.start() + 5, match.end())}
+    total, start = sha256(), 0
+    for end in sorted(ends)[: 2 * MOST_REVISIONS]:
+        total.update(pdf[start:end])
+        start = end
+        yield total.copy().digest()
+
+
+def _look_up(digest: bytes) -> OnFile | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK_UP, [digest])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    kind, state, number, created_at = row
+    return OnFile(Document.Kind(kind), Agreement.State(state), number, created_at)

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The periods of the agreement that the agreements' own acts go by."""
+
+from __future__ import annotations
+
+# A change that the law demands takes effect this long after the customer's notice of it.
+AMENDMENT_DAYS = 7
+# From the end of the main agreement to the day when everything is returned or deleted.
+DELETION_DAYS = 30
+# An agreement is evidence while claims can be made from it: three years (Danish Limitation Act,
+# section 3(1)), five for what is punishable (Data Protection Act, section 41); the longer counts.
+KEPT_DAYS = 1826
+# A version that nobody signed proves nothing.
+UNSIGNED_KEPT_DAYS = 30

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Agreements: how they stand, reading them, and downloading them, whatever the standing."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts import clock
+from accounts.access import current_membership, get_for_organisation
+from dpa import composition, lineage, offering, signatories, signing
+from dpa import facts as facts_of
+from dpa.models import Agreement
+from dpa.views.guards import readers
+from dpa.words import PARTS
+
+
+@require_safe
+@readers
+def agreements(request: HttpRequest) -> HttpResponse:
+    """Show what is in force, what awaits a signature, what has changed, and every version."""
+    by = current_membership(request)
+    rows = Agreement.objects.for_organisation(by.organisation_id).order_by("-number")
+    in_force, waiting = (
+        offering.in_force(by.organisation_id),
+        offering.open_version(by.organisation_id),
+    )
+    context = {
+        "rows": rows,
+        "in_force": in_force,
+        "waiting": waiting,
+        "held": waiting is not None and signing.awaits_release(waiting),
+        "changed": _changed(request, in_force),
+        "may_sign": signatories.may_sign(by),
+        "missing": offering.missing(by.organisation),
+        "ending": by.organisation.standing in by.organisation.ENDING,
+    }
+    return render(request, "dpa/agreements.html", context)
+
+
+def _changed(request: HttpRequest, in_force: Agreement | None) -> list[str]:
+    """Return the names of the parts that the service does not do any more as was agreed."""
+    if in_force is None:
+        return []
+    now = offering.draft(current_membership(request), clock.now()).facts
+    return [str(PARTS[name]) for name in facts_of.differences(in_force.facts, now)]
+
+
+@require_safe
+@readers
+def draft(request: HttpRequest) -> HttpResponse:
+    """Show the agreement as it would be issued now."""
+    by = current_membership(request)
+    made = offering.draft(by, clock.now())
+    context = {
+        "reading": composition.read(made.facts),
+        "may_sign": signatories.may_sign(by),
+        "missing": offering.missing(by.organisation),
+        "changed": _changed(request, offering.in_force(by.organisation_id)),
+    }
+    return render(request, "dpa/draft.html", context)
+
+
+@require_safe
+@readers
+def agreement(request: HttpRequest, agreement_id: UUID) -> HttpResponse:
+    """Show a version word for word, with what happened to it."""
+    row = get_for_organisation(request, Agreement, agreement_id)
+    context = {
+        "agreement": row,
+        "reading": composition.read(row.facts),
+        "events": row.events.order_by("sequence"),
+        "faults": list(lineage.faults(row)),
+        "document": row.documents.order_by("-created_at", "-id").first(),
+    }
+    return render(request, "dpa/agreement.html", context)
+
+
+@require_safe
+@never_cache
+@readers
+def document(request: HttpRequest, agreement_id: UUID) -> HttpResponse:
+    """Give out the bytes on file: the last that were signed, or as offered."""
+    row = get_for_organisation(request, Agreement, agreement_id)
+    latest = row.documents.order_by("-created_at", "-id").first()
+    assert latest is not None, "an agreement is stored together with its bytes"
+    name = f"databehandleraftale-{row.number}.pdf"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(bytes(latest.content), content_type="application/pdf", headers=headers)

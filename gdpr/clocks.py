@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""How a right stands on a day, for the pages of people and staff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from gdpr import deadlines, requests
+from gdpr.deadlines import Clock
+from gdpr.models import RequestedRight
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Both dates as they stand, and the days until the promise (below zero: it is broken)."""
+
+    clock: Clock
+    days_left: int
+    is_paused: bool
+    may_extend: bool
+
+    @property
+    def is_late(self) -> bool:
+        return self.days_left < 0
+
+
+def read(row: RequestedRight, now: datetime) -> Reading:
+    """Read the clock of a right that is open."""
+    clock = requests.clock_of(row, now)
+    return Reading(
+        clock=clock,
+        days_left=_days_until(clock.promised_on, now),
+        is_paused=row.state == RequestedRight.State.PAUSED,
+        may_extend=row.extended_at is None and deadlines.may_extend(clock.due_on, now),
+    )
+
+
+def _days_until(day: date, now: datetime) -> int:
+    return (day - deadlines.day_of(now)).days

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Forms of requests. Each choice says what it leads to; none needs a script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from gdpr.models import Right
+from gdpr.rights.rectification import Wish, fields
+
+DETAILS_LENGTH = 4000
+OTHER = "other"
+
+# What the portal offers here, and what comes of it.
+OFFERED: dict[Right, Any] = {
+    Right.ACCESS: _("Access – a copy of everything that is kept about you, with what it is for"),
+    Right.PORTABILITY: _("Portability – what you have provided, for another service to read"),
+    Right.RESTRICTION: _("Restriction – your data are kept, but not used, while something is open"),
+    Right.OBJECTION: _("Objection – you do not want your data used for a certain purpose"),
+}
+# People read these, and must know what they are about.
+EXPLAINED = frozenset({Right.RESTRICTION, Right.OBJECTION})
+
+
+def correction_choices() -> list[tuple[str, str | Promise]]:
+    return [*fields().items(), (OTHER, _("something else"))]
+
+
+class CorrectionForm(forms.Form):
+    """What is wrong and cannot be corrected on the profile page."""
+
+    field = forms.ChoiceField(label=_("What is wrong?"), choices=correction_choices)
+    value = forms.CharField(
+        label=_("What should it be?"),
+        max_length=DETAILS_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off"}),
+    )
+    evidence = forms.CharField(
+        label=_("How can we see that?"),
+        help_text=_("A few words; never a civil registration number or a copy of a passport."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("field", "").endswith(".email") and "value" in data:
+            try:
+                data["value"] = forms.EmailField().clean(data["value"])
+            except ValidationError as error:
+                self.add_error("value", error)
+        return data
+
+    def wish(self) -> Wish:
+        data = self.cleaned_data
+        field = "" if data["field"] == OTHER else data["field"]
+        return Wish(field, data["value"], data["evidence"])
+
+
+class RequestForm(forms.Form):
+    """What the person asks for; several rights make one request."""
+
+    rights = forms.MultipleChoiceField(
+        label=_("What do you ask for?"),
+        choices=list(OFFERED.items()),
+        widget=forms.CheckboxSelectMultiple,
+    )
+    details = forms.CharField(
+        label=_("What is it about?"),
+        help_text=_("Needed for restriction and objection: which data, and why."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if EXPLAINED & set(data.get("rights", ())) and not data.get("details"):
+            self.add_error("details", _("Say what it is about, so that it can be assessed."))
+        return data
+
+    def asked(self) -> dict[Right, str]:
+        """Return the chosen rights, each with what was written about it."""
+        rights = map(Right, self.cleaned_data["rights"])
+        details: str = self.cleaned_data["details"]
+        return {right: details if right in EXPLAINED else "" for right in rights}

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What a person asks for in the portal: the request, and at once what runs by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts.models import User
+from gdpr import emails, packages, requests
+from gdpr.models import Request, RequestedRight, Right
+
+State = RequestedRight.State
+
+PACKED = frozenset({Right.ACCESS, Right.PORTABILITY})
+# An erasure under way has its own way back (its time to think), so it is not withdrawn here.
+WITHDRAWN_HERE = frozenset(Right) - {Right.ERASURE}
+
+
+def ask(person: User, rights: Mapping[Right, str], now: datetime) -> Request:
+    """Open a request of a person who has stepped up, order its packages and confirm it by mail.
+
+    Raises NothingAsked, AlreadyOpen.
+    """
+    with transaction.atomic():
+        request = requests.open_by_person(person, rights, now)
+        for row in request.rights.all():
+            if row.right in PACKED:
+                packages.order(row, person, now)
+            else:
+                emails.request_received(row)
+    return request
+
+
+def withdraw(row: RequestedRight, person: User, now: datetime) -> None:
+    """Take a request back; a package that waits for it is not made. Raises IllegalMove."""
+    if row.right not in WITHDRAWN_HERE:
+        raise requests.IllegalMove
+    with transaction.atomic():
+        requests.move(row, State.WITHDRAWN, requests.person(person), now)
+        packages.cancel(row)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Packages from order to destruction: one person fetches them for a week, then they are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from accounts.models import Alert, User
+from gdpr import packages, packing, requests
+from gdpr.models import Package, RequestedRight, Right, Step
+from gdpr.models.packages import PACKAGE_DAYS
+from gdpr.sealedfiles import FileDamaged
+from tests import build
+from tests.accounts.conftest import Clock
+
+pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
+
+State = RequestedRight.State
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def package(anna: User, clock: Clock) -> Package:
+    """An order; portability, because it needs no typesetting."""
+    asked = build.request_of(anna, Right.PORTABILITY)
+    asked.rights.update(state=State.ACT)
+    return build.package_of(asked)
+
+
+def fresh(package: Package) -> Package:
+    return Package.objects.get(pk=package.pk)
+
+
+def files() -> list[str]:
+    directory = Path(settings.PACKAGES)
+    return sorted(file.name for file in directory.iterdir()) if directory.is_dir() else []
+
+
+def composing(monkeypatch: pytest.MonkeyPatch, act: Callable[..., None]) -> None:
+    """Let something else happen while a package is put together."""
+    monkeypatch.setitem(packing.COMPOSERS, Right.PORTABILITY, act)
+
+
+def test_ready_package_is_fetched_until_its_last_second(package: Package, clock: Clock) -> None:
+    assert packing.pack_due(clock.now) == 1
+    ready = fresh(package)
+    end = build.NOW + timedelta(days=PACKAGE_DAYS)
+    assert (ready.state, ready.expires_at) == ("ready", end)
+    assert ready.parts_done == ready.parts_total > 5
+    assert b"".join(packages.read(ready, end - SECOND)).startswith(b"PK")
+    with pytest.raises(packages.PackageGone):
+        packages.read(ready, end)
+
+
+def test_file_holds_nothing_in_clear(package: Package, clock: Clock, anna: User) -> None:
+    packing.pack_due(clock.now)
+    (file,) = Path(settings.PACKAGES).iterdir()
+    content = file.read_bytes()
+    assert not content.startswith(b"PK")
+    assert anna.email.encode() not in content
+
+
+def test_expired_package_goes_with_file_and_key(package: Package, clock: Clock) -> None:
+    packing.pack_due(clock.now)
+    end = build.NOW + timedelta(days=PACKAGE_DAYS)
+    assert packages.destroy_due(end - SECOND) == 0
+    assert files() == [package.id.hex]
+    assert packages.destroy_due(end) == 1
+    assert files() == []
+    assert not Package.objects.exists()
+    assert Step.objects.filter(kind=Step.Kind.DESTROYED).count() == 1
+
+
+def test_files_that_no_row_knows_go(package: Package, clock: Clock, anna: User) -> None:
+    packing.pack_due(clock.now)
+    draft = Path(settings.PACKAGES) / f".{'0' * 32}"
+    draft.write_bytes(b"left by a crash")
+    Package.objects.all().delete()
+    assert packages.destroy_due(clock.now) == 2
+    assert files() == []
+
+
+def test_person_may_end_it_at_once(package: Package, clock: Clock) -> None:
+    packing.pack_due(clock.now)
+    packages.end_now(fresh(package), clock.now)
+    with pytest.raises(packages.PackageGone):
+        packages.read(fresh(package), clock.now)
+    assert packages.destroy_due(clock.now) == 1
+
+
+def test_another_packages_file_does_not_open(package: Package, clock: Clock, carl: User) -> None:
+    asked = build.request_of(carl, Right.PORTABILITY)
+    asked.rights.update(state=State.ACT)
+    other = build.package_of(asked)
+    assert packing.pack_due(clock.now) == 2
+    packages.path_of(other.id).replace(packages.path_of(package.id))
+    with pytest.raises(FileDamaged):
+        list(packages.read(fresh(package), clock.now))
+
+
+def test_two_workers_do_not_take_the_same(package: Package, clock: Clock) -> None:
+    assert packages.lease_next(clock.now) is not None
+    assert packages.lease_next(clock.now + packages.LEASE - SECOND) is None
+    again = packages.lease_next(clock.now + packages.LEASE)
+    assert again is not None
+    assert again.attempts == 2
+
+
+def test_fault_is_tried_again_and_then_told(
+    package: Package, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("anna@due.example")
+
+    composing(monkeypatch, fail)
+    for expected in ("waiting", "waiting", "failed"):
+        assert packing.pack_due(clock.now) == 0
+        assert fresh(package).state == expected
+        assert files() == []
+        clock.forward(minutes=5)
+    assert Alert.objects.get().subject == str(package.id)
+    monkeypatch.undo()
+    packages.try_again(package)
+    assert packing.pack_due(clock.now) == 1
+
+
+def test_withdrawn_while_it_is_put_together(
+    package: Package, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def withdraw(made: Package, out: Any, told: Callable[[int, int], None], now: Any) -> None:
+        requests.move(made.right, State.WITHDRAWN, requests.SERVICE, now)
+        packages.cancel(made.right)
+        told(1, 2)
+
+    composing(monkeypatch, withdraw)
+    assert packing.pack_due(clock.now) == 0
+    assert files() == []
+    assert RequestedRight.objects.get().state == State.WITHDRAWN
+    assert not Alert.objects.exists()
