@@ -34,4 +34,4 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 # Templates that only tests have.
-TEMPLATES[0]["DIRS"].append(BASE_DIR / "tests" / "gdpr" / "templates")  # noqa: F405
+TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates", BASE_DIR / "tests" / "gdpr" / "templates"]  # noqa: F405

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 from gdpr import seals
 from gdpr.documents import Attachment, render
@@ -18,7 +19,7 @@ SIGNATORY = seals.Subject("Åse Ærø", "Duehuset ApS", "Direktør")
 def sample(template="sample.html", **changes):
     """Return the test document; `name` is the one text that comes from a customer."""
     context = {"name": changes.pop("name", "Duehuset ApS"), "rows": range(1, 41)}
-    arguments = {
+    arguments: dict[str, Any] = {
         "language": "da",
         "title": "Prøve på en aftale",
         "identifier": "P-2026-1",

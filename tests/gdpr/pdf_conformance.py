@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import BytesIO
+from typing import Any
 from xml.etree import ElementTree
 
 import pikepdf
@@ -123,12 +124,12 @@ class Structure:
                 self._walk(kid, str(element.S)[1:])
 
 
-def _kids(element: Dictionary) -> list:
+def _kids(element: Dictionary) -> list[Any]:
     kids = element.get("/K", [])
     return list(kids) if isinstance(kids, Array) else [kids]
 
 
-def _number_tree(tree: Dictionary) -> Iterator[tuple[int, object]]:
+def _number_tree(tree: Dictionary) -> Iterator[tuple[int, Any]]:
     numbers = list(tree.get("/Nums", []))
     yield from zip(map(int, numbers[::2]), numbers[1::2], strict=True)
     for kid in tree.get("/Kids", []):
@@ -199,7 +200,7 @@ def _colours(pdf: Pdf) -> Iterator[str]:
             yield "6.2.10: a blend mode"
 
 
-def _streams_of_content(pdf: Pdf) -> Iterator[tuple[list, Dictionary]]:
+def _streams_of_content(pdf: Pdf) -> Iterator[tuple[list[Any], Dictionary]]:
     for page in pdf.pages:
         yield pikepdf.parse_content_stream(page), page.obj
     for form in _streams(pdf):
@@ -359,8 +360,9 @@ def _identifiers(structure: Structure) -> Iterator[str]:
 def _content(pdf: Pdf, structure: Structure) -> Iterator[str]:
     marked = set()
     for page in pdf.pages:
+        problems: list[str] = []
         owners = structure.owners[int(page.StructParents)]
-        for number in _marked(page, problems := []):
+        for number in _marked(page, problems):
             marked.add((page.obj.objgen, number))
             if owners[number] is None:
                 yield "UA 7.1: content whose element is unknown"

@@ -65,9 +65,11 @@ def test_time_of_a_signature_is_what_we_say_and_is_called_so():
 
 
 def test_key_of_a_person_signs_once_and_is_new_each_time():
-    first = sealkeys.signer_for_person(SIGNATORY, NOW)
-    second = sealkeys.signer_for_person(SIGNATORY, NOW)
-    assert first.signing_cert.public_key.native != second.signing_cert.public_key.native
+    first = sealkeys.signer_for_person(SIGNATORY, NOW).signing_cert
+    second = sealkeys.signer_for_person(SIGNATORY, NOW).signing_cert
+    assert first is not None
+    assert second is not None
+    assert first.public_key.native != second.public_key.native
 
 
 def test_unsigned_document_has_nothing_that_holds():
