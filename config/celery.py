@@ -75,6 +75,11 @@ app.conf.update(
             "schedule": crontab(hour=1, minute=37),
             "options": {"expires": 12 * 3600},
         },
+        "seal": {
+            "task": "gdpr.try_seal",
+            "schedule": crontab(minute=23),
+            "options": {"expires": 3600},
+        },
         "content-left-over": {
             "task": "relay.reap_content",
             "schedule": 600.0,

@@ -209,7 +209,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# mail.log of aiosmtpd prints addresses at INFO and message text at DEBUG: it stays silent.
+# mail.log of aiosmtpd prints addresses at INFO and message text at DEBUG, pyHanko the names of who
+# signed: both stay silent.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -219,5 +220,9 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["routes"]}
     },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"mail": {"level": "CRITICAL", "handlers": [], "propagate": False}},
+    "loggers": {
+        "mail": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        "pyhanko": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        "pyhanko_certvalidator": {"level": "CRITICAL", "handlers": [], "propagate": False},
+    },
 }

@@ -22,3 +22,4 @@ class GdprConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("gdpr.checks")
+        import_module("gdpr.sealwatch")

@@ -65,6 +65,6 @@ def _environment(directory: str) -> dict[str, str]:
 
 def _failure(done: subprocess.CompletedProcess[bytes]) -> BoundedError:
     last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-    reason = last[0][:WORDS] if last else f"ended with {done.returncode}"
+    reason = last[0][:WORDS] if last else "no reason given"
     spent = done.returncode in SPENT or reason.startswith("MemoryError")
-    return BoundedError("needs too much" if spent else reason, spent=spent)
+    return BoundedError(f"status {done.returncode}: {reason}", spent=spent)

@@ -26,8 +26,9 @@ AUTHORITY_LIFE = timedelta(days=40 * 365)
 SEAL_LIFE = timedelta(days=10 * 365)
 # Clocks of readers differ: a certificate is good from a little before it is used.
 BACKDATED = timedelta(minutes=10)
+ELLIPSIS = "…"
 DIVIDER = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
-LONGEST_NAME = 64  # RFC 5280, appendix A: ub-common-name, ub-organization-name, ub-title
+LONGEST_NAME = 64  # octets; RFC 5280, appendix A: ub-common-name and others
 
 # RFC 9336: for signing documents; S/MIME is what NSS (poppler, Firefox) knows of signatures.
 PURPOSES = (
@@ -140,6 +141,12 @@ def _name(subject: Subject) -> x509.Name:
         (NameOID.TITLE, subject.title),
         (NameOID.ORGANIZATION_NAME, subject.organisation),
     )
-    return x509.Name(
-        [x509.NameAttribute(kind, text[:LONGEST_NAME]) for kind, text in parts if text]
-    )
+    return x509.Name([x509.NameAttribute(kind, _cut(text)) for kind, text in parts if text])
+
+
+def _cut(text: str) -> str:
+    """Return what fits; the document itself has the whole name."""
+    octets = text.encode()
+    if len(octets) <= LONGEST_NAME:
+        return text
+    return octets[: LONGEST_NAME - len(ELLIPSIS.encode())].decode(errors="ignore") + ELLIPSIS

@@ -26,12 +26,13 @@ class Reading:
 
 
 def read(row: RequestedRight, now: datetime) -> Reading:
-    """Read the clock of a right that is open."""
-    clock = requests.clock_of(row, now)
+    """Read the clock of a right. Only an open question moves it from one day to the next."""
+    is_paused = row.state == RequestedRight.State.PAUSED
+    clock = requests.clock_of(row, now) if is_paused else Clock(row.promised_on, row.due_on)
     return Reading(
         clock=clock,
         days_left=_days_until(clock.promised_on, now),
-        is_paused=row.state == RequestedRight.State.PAUSED,
+        is_paused=is_paused,
         may_extend=row.extended_at is None and deadlines.may_extend(clock.due_on, now),
     )
 

@@ -6,50 +6,79 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from gdpr import emails, requests
-from gdpr.models import Correction, RequestedRight, Right
+from gdpr import clocks, emails, packages, requests
+from gdpr.models import Correction, Package, RequestedRight, Right
 from gdpr.rights import rectification
 
 State = RequestedRight.State
 
-# Who has got no answer yet hears nothing of these.
+# What can be decided besides the states that a right can go to.
+EXTEND = "extend"
+ACCEPT = "accept"
+REBUILD = "rebuild"
+
+WORDS: dict[str, str | Promise] = {
+    EXTEND: _("Take three months from receipt, and tell the person why"),
+    ACCEPT: _("Write what the person wants corrected"),
+    REBUILD: _("Put the failed package together once more"),
+    State.ASSESS: _("Assess it"),
+    State.PAUSED: _("Ask the person; the clock stands still"),
+    State.ACT: _("Carry it out"),
+    State.DONE: _("Done; tell the person"),
+    State.PARTLY_DONE: _("Partly done; tell the person why not wholly"),
+    State.REFUSED: _("Refuse; tell the person why"),
+    State.WITHDRAWN: _("The person has withdrawn it"),
+    State.NOT_IDENTIFIABLE: _("Not identifiable; tell the person"),
+}
+# These run by themselves: staff may take them out of the machine's hands, no more.
+AUTOMATIC = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
+# Nobody has to be told of these.
 SILENT = frozenset({State.IDENTITY, State.ASSESS, State.ACT})
 
 
-def move(row: RequestedRight, to: State, by: User, now: datetime, *, reason: str = "") -> None:
-    """Take a right to another state and write to the person about it.
-
-    Raises IllegalMove, ReasonMissing.
-    """
-    with transaction.atomic():
-        requests.move(row, to, requests.staff(by), now, reason=reason)
-        if to == State.PAUSED:
-            emails.question(row, reason)
-        elif to not in SILENT:
-            _forget_wish(row)
-            emails.answered(row)
-
-
-def extend(row: RequestedRight, by: User, now: datetime, *, reason: str) -> None:
-    """Take three months from receipt and tell the person why, before the limit (article 12(3)).
-
-    Raises IllegalMove, TooLate, ReasonMissing.
-    """
-    with transaction.atomic():
-        requests.extend(row, requests.staff(by), now, reason=reason)
-        emails.extended(row, reason)
+def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
+    """Return what staff can do about a right now, in words."""
+    allowed = requests.MOVES.get(State(row.state), set())
+    if row.right in AUTOMATIC and row.state == State.ACT:
+        allowed = allowed & {State.ASSESS}
+    more = [
+        (ACCEPT, row.state == State.ASSESS and Correction.objects.filter(right=row).exists()),
+        (REBUILD, Package.objects.filter(right=row, state=Package.State.FAILED).exists()),
+        (EXTEND, row.is_open and clocks.read(row, now).may_extend),
+    ]
+    possible = {what for what, holds in more if holds} | allowed
+    return {what: words for what, words in WORDS.items() if what in possible}
 
 
-def accept_correction(row: RequestedRight, by: User, now: datetime) -> None:
-    """Write what the person wants corrected. Raises IllegalMove, ValueTaken."""
-    correction = Correction.objects.filter(right=row).first()
-    if row.right != Right.RECTIFICATION or correction is None:
+def decide(row: RequestedRight, what: str, by: User, now: datetime, *, reason: str = "") -> None:
+    """Do one of `moves`. Raises IllegalMove, ReasonMissing, TooLate, ValueTaken."""
+    if what not in moves(row, now):
         raise requests.IllegalMove
-    rectification.accept(correction, by, now)
+    with transaction.atomic():
+        if what == EXTEND:
+            _extend(row, by, now, reason)
+        elif what == ACCEPT:
+            rectification.accept(Correction.objects.get(right=row), by, now)
+        elif what == REBUILD:
+            packages.try_again(Package.objects.get(right=row))
+        else:
+            _move(row, State(what), by, now, reason)
 
 
-def _forget_wish(row: RequestedRight) -> None:
-    for correction in Correction.objects.filter(right=row):
-        correction.forget()
+def _extend(row: RequestedRight, by: User, now: datetime, reason: str) -> None:
+    requests.extend(row, requests.staff(by), now, reason=reason)
+    emails.extended(row, reason)
+
+
+def _move(row: RequestedRight, to: State, by: User, now: datetime, reason: str) -> None:
+    requests.move(row, to, requests.staff(by), now, reason=reason)
+    if to == State.PAUSED:
+        emails.question(row, reason)
+    elif to not in SILENT:
+        for correction in Correction.objects.filter(right=row):
+            correction.forget()
+        emails.answered(row)

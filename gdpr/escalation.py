@@ -29,8 +29,11 @@ def escalate(now: datetime) -> int:
 
 def _watch(row: RequestedRight, now: datetime) -> bool:
     promised_on = requests.clock_of(row, now).promised_on
-    stage = deadlines.stage(row.request.received_at, promised_on, now)
-    if stage is None or ORDER.index(stage) <= ORDER.index(row.escalated):
+    stage = deadlines.stage(row.request.received_at, promised_on, now) or ""
+    if ORDER.index(stage) < ORDER.index(row.escalated):
+        # An extension or an answer has given time back.
+        _settle(row)
+    if ORDER.index(stage) <= ORDER.index(row.escalated):
         return False
     with transaction.atomic():
         _resolve(row)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -61,6 +62,23 @@ class CorrectionForm(forms.Form):
         data = self.cleaned_data
         field = "" if data["field"] == OTHER else data["field"]
         return Wish(field, data["value"], data["evidence"])
+
+
+class DecisionForm(forms.Form):
+    """What staff do next about a right, and the words that the person reads."""
+
+    what = forms.ChoiceField(label=_("Next"), widget=forms.RadioSelect)
+    reason = forms.CharField(
+        label=_("Reasons, or the question"),
+        help_text=_("The person reads this. Needed to ask, extend, refuse or do a part only."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5, "autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, moves: Mapping[str, str | Promise], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["what"]).choices = list(moves.items())
 
 
 class RequestForm(forms.Form):

@@ -77,8 +77,11 @@ def lease_next(now: datetime) -> Package | None:
     """Return the oldest package to be made, out of other workers' reach. Role `duty`."""
     free = Q(leased_until=None) | Q(leased_until__lte=now)
     to_do = Package.objects.filter(free, state__in=[State.WAITING, State.BUILDING])
+    # What staff have taken into their own hands waits for them.
+    to_do = to_do.filter(right__state=RequestedRight.State.ACT)
     with transaction.atomic():
-        first = to_do.select_for_update(skip_locked=True).order_by("created_at").first()
+        rows = to_do.select_for_update(skip_locked=True, of=("self",))
+        first = rows.order_by("created_at").first()
         if first is not None:
             first.state, first.leased_until = State.BUILDING, now + LEASE
             first.attempts += 1

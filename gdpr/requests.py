@@ -128,7 +128,7 @@ def extend(row: RequestedRight, by: Actor, now: datetime, *, reason: str) -> Non
             raise ReasonMissing
         if not deadlines.may_extend(row.due_on, now):
             raise TooLate
-        row.extended_at, row.escalated = now, ""
+        row.extended_at = now
         note(row, Step.Kind.EXTENDED, by, now, reason=reason)
         _set_clock(row, now)
         audit.record_installation(by.user, "request.extended", row)

@@ -147,11 +147,12 @@ def _plain(identity: Identity) -> Certificate:
 
 def _operators_seal() -> SimpleSigner:
     content = _read(Path(settings.SEAL_PKCS12))
-    signer: SimpleSigner | None = SimpleSigner.load_pkcs12_data(
-        content, other_certs=[], passphrase=settings.SEAL_PKCS12_PASSWORD.encode()
-    )
-    if signer is None:
-        raise SealKeysError("SEAL_PKCS12 cannot be opened with SEAL_PKCS12_PASSWORD")
+    try:
+        signer: SimpleSigner = SimpleSigner.load_pkcs12_data(
+            content, other_certs=[], passphrase=settings.SEAL_PKCS12_PASSWORD.encode()
+        )
+    except ValueError:
+        raise SealKeysError("SEAL_PKCS12 cannot be opened with SEAL_PKCS12_PASSWORD") from None
     return signer
 
 

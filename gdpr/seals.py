@@ -128,13 +128,24 @@ def _sign(pdf: bytes, signer: SimpleSigner, act: Act) -> bytes:
         certify=act.permission is not None,
         docmdp_permissions=act.permission or MDPPerm.NO_CHANGES,
     )
-    return asyncio.run(_embed(pdf, PdfSigner(metadata, signer, stamp_style=_style(card)), act.now))
+    return asyncio.run(embed(pdf, metadata, signer, act.now, _style(card)))
 
 
-async def _embed(pdf: bytes, signer: PdfSigner, now: datetime) -> bytes:
-    """Append the signature. PdfSigner.sign_pdf would take the time from the machine's clock."""
+async def embed(
+    pdf: bytes,
+    metadata: PdfSignatureMetadata,
+    signer: SimpleSigner,
+    now: datetime,
+    style: StaticStampStyle | None = None,
+) -> bytes:
+    """Return the file with a signature appended that says it was made at `now`.
+
+    PdfSigner.sign_pdf would take the time from the machine's clock.
+    """
     writer = _QuietWriter(BytesIO(pdf))
-    session = signer.init_signing_session(writer, existing_fields_only=True)
+    session = PdfSigner(metadata, signer, stamp_style=style).init_signing_session(
+        writer, existing_fields_only=True
+    )
     session.system_time = now
     room = await session.estimate_signature_container_size(None)
     document = session.prepare_tbs_document(validation_info=None, bytes_reserved=room)

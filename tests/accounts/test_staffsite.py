@@ -23,6 +23,7 @@ from accounts.models import (
 )
 from accounts.staffsite import site
 from config.csp import POLICY
+from gdpr.models import RequestedRight
 from relay.models import Credential, QueuedDelivery, Route, SendingDomain
 from tests import build
 from tests.relay import pages
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.django_db
 STAFF = "/en/staff/"
 MODELS = [
     Organisation, User, Membership, AuditEvent, Alert, OutgoingMail,
-    Credential, SendingDomain, Route, QueuedDelivery,
+    Credential, SendingDomain, Route, QueuedDelivery, RequestedRight,
 ]  # fmt: skip
 
 
