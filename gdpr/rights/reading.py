@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,4 +97,6 @@ def _shown(item: Any, value: Value) -> str:
         return date_format(local, "DATETIME_FORMAT")
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, indent=1)
     return str(dict(item.flatchoices or ()).get(value, value))
