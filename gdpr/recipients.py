@@ -15,11 +15,12 @@ from django.db.models import Q, QuerySet
 
 from accounts.audit import record_installation
 from accounts.models import User
-from gdpr.eea import COUNTRIES as EEA
+from gdpr import eea
 from gdpr.inventory import personal_entries
 from gdpr.models import Recipient
 from gdpr.registry import Audience, Entry, Role
 
+EEA = eea.COUNTRIES
 Rows: TypeAlias = QuerySet[Recipient]
 
 
