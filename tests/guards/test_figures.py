@@ -33,6 +33,7 @@ NO_COPY = {
     ("relay/verification.py", "hours", 72): "how long a domain's proof outlives its record",
     ("relay/smtp/schedule.py", "hours", 120): "the same bound, in code without models; a test"
     " holds it against QUEUE_HOURS_MAX",
+    ("relay/panels.py", "days", 7): "what the panel shows",
     ("relay/hourkeys.py", "hours", 2): "how long a key may lack its row",
     ("config/stack/tls.py", "days", 30): "when a certificate is renewed",
     ("gdpr/sealkeys.py", "days", 30): "when a certificate is renewed",
