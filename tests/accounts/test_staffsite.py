@@ -23,6 +23,7 @@ from accounts.models import (
 )
 from accounts.staffsite import site
 from config.csp import POLICY
+from dpa.models import Agreement
 from gdpr.models import Recipient, RequestedRight, RetentionRun
 from relay.models import Credential, QueuedDelivery, Route, SendingDomain
 from tests import build
@@ -35,7 +36,7 @@ MODELS = [
     Organisation, User, Membership, AuditEvent, Alert, OutgoingMail,
     Credential, SendingDomain, Route, QueuedDelivery, RequestedRight,
 ]  # fmt: skip
-TRIED_ELSEWHERE = {Recipient, RetentionRun}
+TRIED_ELSEWHERE = {Agreement, Recipient, RetentionRun}
 
 
 def address(model: type[Model], page: str, *args: object) -> str:
