@@ -27,6 +27,7 @@ A_SPAN = re.compile(rf"\b(?:{NUMBERS})[ \u00a0-](?:{UNITS})\b", re.IGNORECASE)
 NO_PERIOD = {
     "The last 24 hours": "what the panel shows",
     "%(count)s in 7 days": "what the panel shows",
+    "Take three months from receipt, and tell the person why": "GDPR article 12(3)",
 }
 # Lengths in code that happen to equal a period.
 NO_COPY = {
