@@ -4,5 +4,6 @@
 from __future__ import annotations
 
 from gdpr.queue import RequestedRightAdmin
+from gdpr.registers import RecipientAdmin, RetentionRunAdmin
 
-__all__ = ["RequestedRightAdmin"]
+__all__ = ["RecipientAdmin", "RequestedRightAdmin", "RetentionRunAdmin"]

@@ -6,40 +6,21 @@ Access answers, the records of article 30, the public list and the agreement's a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import date
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from accounts.audit import record_installation
 from accounts.models import User
-from accounts.refusals import Refused
+from gdpr import eea
 from gdpr.inventory import personal_entries
 from gdpr.models import Recipient
 from gdpr.registry import Audience, Entry, Role
 
-# The European Union, Iceland, Liechtenstein and Norway (EEA Agreement, article 126).
-_UNION = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
-EEA = frozenset([*_UNION.split(), "IS", "LI", "NO"])
-
-
-class OutsideEea(Refused):
-    text: Promise = _("This service keeps personal data inside the EEA (EEA_ONLY).")
-
-
-class NoGrounds(Refused):
-    text: Promise = _("Outside the EEA, data may only go on stated grounds (GDPR chapter V).")
-
-
-class OwnSupplier(Refused):
-    text: Promise = _("A supplier cannot be engaged by itself.")
-
-
+EEA = eea.COUNTRIES
 Rows: TypeAlias = QuerySet[Recipient]
 
 
@@ -81,26 +62,13 @@ def _processing() -> frozenset[Audience]:
 
 
 @transaction.atomic
-def enter(row: Recipient, values: Mapping[str, Any], *, by: User) -> Recipient:
-    """Write values to a row, new or not, and save it. Raises OutsideEea, NoGrounds, OwnSupplier."""
-    is_new = row._state.adding
-    changed = [name for name, value in values.items() if is_new or getattr(row, name) != value]
-    for name in changed:
-        setattr(row, name, values[name])
-    _refuse(row)
+def enter(row: Recipient, *, changed: Iterable[str], by: User | None) -> Recipient:
+    """Save a row, new or not, that was filled in; `changed` names the fields that were.
+
+    Raises Django's ValidationError: outside the EEA, without grounds, engaged by itself.
+    """
+    act = "recipient.entered" if row._state.adding else "recipient.changed"
+    row.full_clean()
     row.save()
-    if changed:
-        act = "recipient.entered" if is_new else "recipient.changed"
-        record_installation(by, act, row, changed)
+    record_installation(by, act, row, changed)
     return row
-
-
-def _refuse(row: Recipient) -> None:
-    if row.engaged_by_id == row.pk:
-        raise OwnSupplier
-    if row.country in EEA:
-        return
-    if settings.EEA_ONLY:
-        raise OutsideEea
-    if row.transfer == Recipient.Transfer.NONE:
-        raise NoGrounds

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from gdpr import eea
 from gdpr.registry import Audience
 
 # What a supplier may be taken on for; the customer and the mail's way are in no register.
@@ -71,6 +74,18 @@ class Recipient(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.engaged_by_id == self.pk:
+            raise ValidationError({"engaged_by": _("A supplier cannot be engaged by itself.")})
+        if self.country in eea.COUNTRIES:
+            return
+        if settings.EEA_ONLY:
+            refusal = _("This service keeps personal data inside the EEA (EEA_ONLY).")
+            raise ValidationError({"country": refusal})
+        if self.transfer == self.Transfer.NONE:
+            refusal = _("Outside the EEA, data may only go on stated grounds (GDPR chapter V).")
+            raise ValidationError({"transfer": refusal})
 
     @property
     def service_labels(self) -> list[str]:

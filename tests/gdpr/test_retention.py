@@ -24,7 +24,7 @@ from accounts.models import (
 from accounts.models import organisations as customers
 from gdpr import retention, tasks
 from gdpr.inventory import entry, timed_entries
-from gdpr.models import Request, RetentionGauge, RetentionRun
+from gdpr.models import Erasure, Request, RetentionGauge, RetentionRun
 from gdpr.models import requests as asked
 from gdpr.models import retention as own
 from gdpr.registry import Cadence, Forgetting
@@ -62,6 +62,11 @@ def a_request(at: datetime) -> None:
     Request.objects.create(channel="portal", language="da", received_at=at, closed_at=at)
 
 
+def an_erasure(at: datetime) -> None:
+    times = {"asked_at": at, "due_at": at, "ended_at": at}
+    Erasure.objects.create(language="da", state="done", **times)
+
+
 def a_run(at: datetime) -> None:
     RetentionRun.objects.create(what="x", started_at=at, finished_at=at)
 
@@ -80,6 +85,7 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "accounts.Alert": (an_alert, alerts, "KEPT_DAYS"),
     "accounts.AuditEvent": (an_event, events, "AUDIT_DAYS"),
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),
+    "gdpr.Erasure": (an_erasure, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
 }
 
@@ -113,9 +119,12 @@ def due(label: str, now: datetime = NOW) -> int:
 
 def test_every_table_with_a_period_is_tried_here() -> None:
     driven = {step.what for step in retention.plan(NOW)}
-    assert driven == set(TABLES) | {"relay.Message"}
+    # Days of the log are tried below; agreements where they are made.
+    assert driven == set(TABLES) | {"relay.Message", "dpa.Agreement"}
+    # Others are forgotten elsewhere, or together with one of these.
     rest = {item.model for item in timed_entries()} - driven
     assert rest == {
+        "gdpr.Package",
         "relay.Delivery",
         "relay.Attempt",
         "relay.Content",
@@ -214,6 +223,9 @@ class _elsewhere:
             assert self.lock.__enter__()
 
     def __exit__(self, *_: object) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(retention, "connection", self.other)
+            self.lock.__exit__(None, None, None)
         self.other.close()
 
 

@@ -27,12 +27,14 @@ A_SPAN = re.compile(rf"\b(?:{NUMBERS})[ \u00a0-](?:{UNITS})\b", re.IGNORECASE)
 NO_PERIOD = {
     "The last 24 hours": "what the panel shows",
     "%(count)s in 7 days": "what the panel shows",
+    "Take three months from receipt, and tell the person why": "GDPR article 12(3)",
 }
 # Lengths in code that happen to equal a period.
 NO_COPY = {
     ("relay/verification.py", "hours", 72): "how long a domain's proof outlives its record",
     ("relay/smtp/schedule.py", "hours", 120): "the same bound, in code without models; a test"
     " holds it against QUEUE_HOURS_MAX",
+    ("relay/panels.py", "days", 7): "what the panel shows",
     ("relay/hourkeys.py", "hours", 2): "how long a key may lack its row",
     ("config/stack/tls.py", "days", 30): "when a certificate is renewed",
     ("gdpr/sealkeys.py", "days", 30): "when a certificate is renewed",
