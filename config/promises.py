@@ -12,12 +12,18 @@ from accounts import alerts
 from accounts import promises as accounts
 from accounts.models import PromiseResult
 from accounts.promise import Promise, Result
+from dpa import promises as dpa
 from gdpr import promises as gdpr
 from relay import promises as relay
 
 logger = logging.getLogger(__name__)
 
-PROMISES: tuple[Promise, ...] = (*relay.PROMISES, *gdpr.PROMISES, *accounts.PROMISES)
+PROMISES: tuple[Promise, ...] = (
+    *relay.PROMISES,
+    *gdpr.PROMISES,
+    *dpa.PROMISES,
+    *accounts.PROMISES,
+)
 BROKEN = "promise-broken"  # the alert's kind; its subject is the promise's number
 
 
