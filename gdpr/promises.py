@@ -3,15 +3,46 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts import clock
 from accounts.promise import Promise, Result
-from gdpr import checks
-from gdpr.inventory import ENTRIES, STORES
+from gdpr import checks, recipients, retention
+from gdpr.inventory import ENTRIES, STORES, entry, timed_entries
 
 
 def everything_is_classified() -> Result:
     faults = list(checks.faults(ENTRIES, STORES))
     seen = "; ".join(str(fault.msg) for fault in faults[:3])
     return Result(holds=not faults, seen=seen or f"{len(ENTRIES)} tables, {len(STORES)} stores")
+
+
+def the_log_is_forgotten() -> Result:
+    keep = entry("relay.Message").keep
+    tables = {item.model for item in timed_entries() if item.keep == keep}
+    late = sorted(tables & set(retention.overdue(clock.now())))
+    seen = f"older rows in {', '.join(late)}" if late else ""
+    return Result(holds=not late, seen=seen or f"kept {keep.words if keep else ''}")
+
+
+def nothing_is_older_than_its_period() -> Result:
+    late = retention.overdue(clock.now())
+    seen = f"older rows in {', '.join(late)}" if late else ""
+    return Result(holds=not late, seen=seen or f"{len(timed_entries())} tables with a period")
+
+
+def forgetting_runs_by_itself() -> Result:
+    late = retention.silent(clock.now())
+    seen = f"not looked through in time: {', '.join(late)}" if late else ""
+    return Result(holds=not late, seen=seen or "every table in time")
+
+
+def data_stay_in_the_eea() -> Result:
+    today = clock.now().date()
+    outside = recipients.outside_eea(today).count()
+    seen = f"{outside} of {recipients.in_force(today).count()} recipients outside"
+    return Result(holds=settings.EEA_ONLY and outside == 0, seen=seen)
 
 
 PROMISES: tuple[Promise, ...] = (
@@ -21,5 +52,33 @@ PROMISES: tuple[Promise, ...] = (
         control="gdpr.checks, before any process starts",
         switched_off_by="take an entry out of gdpr.inventory",
         check=everything_is_classified,
+    ),
+    Promise(
+        id="M2.7c",
+        words=_("The log of who wrote to whom is deleted when its period ends."),
+        control="gdpr.retention by the hour, relay.upkeep, relay.models.messages.LOG_DAYS",
+        switched_off_by="put back the clock of a mail in the log",
+        check=the_log_is_forgotten,
+    ),
+    Promise(
+        id="M2.7a",
+        words=_("No table holds anything that is older than its period."),
+        control="gdpr.retention, the periods of gdpr.inventory",
+        switched_off_by="leave a row that is past its period",
+        check=nothing_is_older_than_its_period,
+    ),
+    Promise(
+        id="G4a",
+        words=_("Deletion runs by itself, by the hour and by night."),
+        control="config.celery, gdpr.tasks",
+        switched_off_by="let no run happen for two days",
+        check=forgetting_runs_by_itself,
+    ),
+    Promise(
+        id="M3.1b",
+        words=_("Personal data go to recipients inside the EEA alone."),
+        control="gdpr.recipients, EEA_ONLY",
+        switched_off_by="unset EEA_ONLY",
+        check=data_stay_in_the_eea,
     ),
 )

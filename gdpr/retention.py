@@ -13,11 +13,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Max, Model, QuerySet
 
 from accounts import alerts, clock
 from gdpr.inventory import timed_entries
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # Rows of one commit: a second's work, so that nobody waits long for a lock.
 BATCH = 1000
+# How much later than planned a run may be before it counts as missing.
+PATIENCE = timedelta(hours=1)
 FAILED = "retention-failed"
 OVERDUE = "retention-overdue"
 LOCK_SPACE = zlib.crc32(b"gdpr.retention") & 0x7FFFFFFF
@@ -97,6 +99,22 @@ def measure(now: datetime) -> list[RetentionGauge]:
         tell = alerts.resolve_alert if gauge.holds else alerts.raise_alert
         tell(OVERDUE, gauge.what)
     return gauges
+
+
+def overdue(now: datetime) -> list[str]:
+    """Return the tables that hold something older than its period. Writes nothing."""
+    return [gauge.what for gauge in (_measured(e, now) for e in _measurable()) if not gauge.holds]
+
+
+def silent(now: datetime) -> list[str]:
+    """Return the tables that were not looked through in time, of those that ever were."""
+    late = []
+    for entries in _groups():
+        what, cadence = entries[0].model, _keep(entries[0]).cadence
+        finished = RetentionRun.objects.filter(what=what).aggregate(last=Max("finished_at"))["last"]
+        if finished is not None and now - finished > cadence.value + PATIENCE:
+            late.append(what)
+    return late
 
 
 def _measurable() -> list[Entry]:

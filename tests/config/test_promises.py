@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,15 +13,16 @@ from django.core.management import CommandError, call_command
 from django.db import connection, models
 from pytest_django.fixtures import Settings
 
-from accounts import audit
-from accounts.models import Alert, AuditEvent, Organisation, PromiseResult, User
+from accounts import audit, clock
+from accounts.models import Alert, AuditEvent, Organisation, PromiseResult, Session, User
 from accounts.promise import Promise, Result
 from accounts.staffsite import StaffSite
 from config import promises
 from config.promises import PROMISES, look, record
 from gdpr import promises as duties
 from gdpr.inventory import ENTRIES
-from relay.models import Content, Message, QueuedDelivery, Route
+from gdpr.models import RetentionRun
+from relay.models import Content, Message, QueuedDelivery, Route, messages
 from tests import build
 from tests.dpa.test_promises import OFF as AGREEMENTS_OFF
 
@@ -95,6 +97,27 @@ def inventory(_: Organisation, __: Settings, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(duties, "ENTRIES", ENTRIES[1:])
 
 
+def log_day(organisation: Organisation, _: Settings, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(messages, "LOG_DAYS", 0)
+
+
+def old_row(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    Session.objects.create(
+        session_key="x", session_data="", expire_date=build.NOW - timedelta(days=9)
+    )
+
+
+def no_run(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    two_days_ago = clock.now() - timedelta(days=2)
+    RetentionRun.objects.create(
+        what="accounts.Session", started_at=two_days_ago, finished_at=two_days_ago
+    )
+
+
+def anywhere(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
+    settings.EEA_ONLY = False
+
+
 Switch = Callable[[Organisation, Settings, pytest.MonkeyPatch], None]
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
@@ -102,8 +125,12 @@ OFF: dict[str, Switch] = {
     "G2a": inventory,
     "G3b": clear_sign_in,
     "G3c": row_security,
+    "G4a": no_run,
     "G6a": second_factor,
+    "M2.7a": old_row,
+    "M2.7c": log_day,
     "M2.7d": log,
+    "M3.1b": anywhere,
     "R2": clear_passwords,
     "R4": content,
     "S12": hashes,
