@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -22,27 +24,10 @@ from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
 from gdpr import clocks, deciding
 from gdpr.forms import DecisionForm
-from gdpr.models import Correction, RequestedRight, Step
+from gdpr.models import Correction, RequestedRight
 
 DECIDE = "admin:gdpr_requestedright_decide"
 CHANGE = "admin:gdpr_requestedright_change"
-
-
-class StepInline(admin.TabularInline):  # type: ignore[type-arg] # generic in the stubs only
-    """Every step of a right, to look at."""
-
-    model = Step
-    fields = ("at", "kind", "by", "reason")
-    readonly_fields = fields
-    ordering = ("id",)
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(RequestedRight, site=site)
@@ -68,32 +53,34 @@ class RequestedRightAdmin(ReadOnlyAdmin):
         "resolution",
         "closed_at",
         "decide",
+        "history",
     )
-    readonly_fields = ("reference", "wish", "received", "promised", "limit", "left", "decide")
-    inlines = (StepInline,)
+    readonly_fields = (
+        "reference", "wish", "received", "promised", "limit", "left", "decide", "history",
+    )  # fmt: skip
 
     @admin.display(description=_("request"))
     def reference(self, row: RequestedRight) -> str:
         return row.request.reference
 
     @admin.display(description=_("should be"))
-    def wish(self, row: RequestedRight) -> str:
+    def wish(self, row: RequestedRight) -> str | None:
         wish = Correction.objects.filter(right=row).first()
         if wish is None:
-            return ""
+            return None
         return f"{wish.field or gettext('something else')}: {wish.value} – {wish.evidence}"
 
     @admin.display(description=_("received"))
-    def received(self, row: RequestedRight) -> datetime:
-        return row.request.received_at
+    def received(self, row: RequestedRight) -> str:
+        return _time(row.request.received_at)
 
     @admin.display(description=_("promised"), ordering="promised_on")
-    def promised(self, row: RequestedRight) -> date:
-        return clocks.read(row, clock.now()).clock.promised_on
+    def promised(self, row: RequestedRight) -> str:
+        return date_format(clocks.read(row, clock.now()).clock.promised_on, "SHORT_DATE_FORMAT")
 
     @admin.display(description=_("limit of the law"), ordering="due_on")
-    def limit(self, row: RequestedRight) -> date:
-        return clocks.read(row, clock.now()).clock.due_on
+    def limit(self, row: RequestedRight) -> str:
+        return date_format(clocks.read(row, clock.now()).clock.due_on, "SHORT_DATE_FORMAT")
 
     @admin.display(description=_("left"))
     def left(self, row: RequestedRight) -> str:
@@ -106,6 +93,14 @@ class RequestedRightAdmin(ReadOnlyAdmin):
             return gettext("too late")
         days = reading.days_left
         return ngettext("%(days)d day", "%(days)d days", days) % {"days": days}
+
+    @admin.display(description=_("steps"))
+    def history(self, row: RequestedRight) -> str:
+        lines = [
+            (_time(step.at), step.get_kind_display(), step.get_by_display(), step.reason)
+            for step in row.steps.all()
+        ]
+        return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {} ({}) {}</li>", lines))
 
     @admin.display(description=_("what to do"))
     def decide(self, row: RequestedRight) -> str:
@@ -158,3 +153,7 @@ class RequestedRightAdmin(ReadOnlyAdmin):
             form.add_error(None, str(refused))
             return False
         return True
+
+
+def _time(at: datetime) -> str:
+    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")

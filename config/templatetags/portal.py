@@ -26,6 +26,15 @@ _TONES = {
     "expired": "bad",
     "failing": "bad",
     "suspended": "bad",
+    "done": "good",
+    "received": "wait",
+    "identity": "wait",
+    "assess": "wait",
+    "paused": "wait",
+    "act": "wait",
+    "partly_done": "bad",
+    "refused": "bad",
+    "not_identifiable": "bad",
 }
 
 

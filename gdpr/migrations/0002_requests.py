@@ -143,10 +143,10 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("half", "half"),
-                            ("most", "most"),
-                            ("last-days", "last-days"),
-                            ("overdue", "overdue"),
+                            ("half", "half of the time is over"),
+                            ("most", "four fifths of the time are over"),
+                            ("last-days", "the last days"),
+                            ("overdue", "promise broken"),
                         ],
                         max_length=10,
                         verbose_name="escalated",

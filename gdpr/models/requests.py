@@ -14,6 +14,14 @@ from gdpr.deadlines import Stage
 REQUEST_KEPT_DAYS = 5 * 365 + 1
 
 
+STAGES = [
+    (Stage.HALF.value, _("half of the time is over")),
+    (Stage.MOST.value, _("four fifths of the time are over")),
+    (Stage.LAST_DAYS.value, _("the last days")),
+    (Stage.OVERDUE.value, _("promise broken")),
+]
+
+
 class Right(models.TextChoices):
     """What a person may ask for, by article of the GDPR."""
 
@@ -95,10 +103,7 @@ class RequestedRight(models.Model):
     due_on = models.DateField(_("limit of the law"))
     extended_at = models.DateTimeField(_("extended"), null=True, blank=True)
     # The last stage of the clock that staff have been told of.
-    escalated = models.CharField(
-        _("escalated"), max_length=10, choices=[(stage.value, stage.value) for stage in Stage],
-        blank=True,
-    )  # fmt: skip
+    escalated = models.CharField(_("escalated"), max_length=10, choices=STAGES, blank=True)
     resolution = models.TextField(_("resolution"), blank=True)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
 

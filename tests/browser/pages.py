@@ -133,8 +133,6 @@ PAGES = (
     Page("signatory-withdraw", "dpa:signatory-withdraw", "anna", row=_of_anna(places.a_signatory)),
     Page("verify", "dpa:verify"),
     Page("requests", "gdpr:requests", "anna"),
-    Page("request-new", "gdpr:request-new", "anna"),
-    Page("correction", "gdpr:correction", "anna"),
     Page("request", "gdpr:request", "anna", row=_of_person(places.a_request)),
     Page("forbidden", "accounts:organisation", "bo", status=403),
     Page("not-found-signed-in", "/nothing-here/", "anna", status=404),
