@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -48,7 +49,7 @@ def _asked(anna: User) -> Request:
     made = build.request_of(anna, *Right, received_at=now)
     day = now.date()
     made.rights.update(promised_on=day + timedelta(days=30), due_on=day + timedelta(days=33))
-    states = {
+    states: dict[Right, dict[str, Any]] = {
         Right.ACCESS: {"state": State.DONE, "closed_at": now},
         Right.PORTABILITY: {"state": State.ACT},
         Right.OBJECTION: {"state": State.PAUSED},
