@@ -80,6 +80,12 @@ app.conf.update(
             "schedule": crontab(minute=23),
             "options": {"expires": 3600},
         },
+        "erasures": {
+            "task": "gdpr.start_erasures",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
+        "erased-people": {"task": "gdpr.probe_erasures", "schedule": crontab(hour=2, minute=17)},
         "content-left-over": {
             "task": "relay.reap_content",
             "schedule": 600.0,

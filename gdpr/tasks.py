@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_ready
 from django.conf import settings
 
 from accounts import clock, database
-from gdpr import escalation, packages, packing, retention, sealwatch
+from gdpr import escalation, ledger, packages, packing, retention, sealwatch
+from gdpr.erasing import repeat, run
 from gdpr.registry import Cadence
 
 
@@ -49,3 +51,25 @@ def try_seal_at_start(**kwargs: Any) -> None:
     """Whoever starts the worker hears at once when nothing can be signed; mail goes on without."""
     if settings.DATABASE_ROLE == database.DUTY:
         try_seal.delay()
+
+
+@shared_task(name="gdpr.start_erasures")
+def start_erasures() -> None:
+    """Every minute: the dry run of new erasures, and a task for each whose time has come."""
+    now = clock.now()
+    run.draw_up_plans(now)
+    for erasure_id in run.due(now):
+        erase.apply_async(kwargs={"erasure_id": str(erasure_id)}, expires=60)
+
+
+@shared_task(name="gdpr.erase")
+def erase(*, erasure_id: str) -> None:
+    run.carry_out(UUID(erasure_id), clock.now())
+
+
+@shared_task(name="gdpr.probe_erasures")
+def probe_erasures() -> None:
+    """Nightly: whether somebody who was erased is back, and what the ledger need not know."""
+    now = clock.now()
+    repeat.probe(now)
+    ledger.forget(now)

@@ -29,7 +29,17 @@ LOG_ENTRY = Entry(
     basis=LegalBasis.CONTRACT,
     source=Source.USE,
     keep=Keep(event=_("until the account is erased")),
-    paths=(SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup="user", eraser=Eraser.ROW),),
+    paths=(
+        SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup="user", eraser=Eraser.ROW),
+        # What other staff did to the person's account.
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="object_id",
+            eraser=Eraser.BLANK,
+            fields=("object_id", "object_repr"),
+        ),
+    ),
     audiences=(Audience.HOSTING, Audience.BACKUP, Audience.SUPPORT),
     fields=(
         Personal(name="user", what=_("the member of staff")),

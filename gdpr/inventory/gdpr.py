@@ -245,7 +245,7 @@ ERASURE = Entry(
         Personal(name="due_at", what=_("when it is carried out")),
         Personal(name="started_at", what=_("when it was begun")),
         Personal(name="ended_at", what=_("when it ended")),
-        NotPersonal(("fault",), "what stands in the way"),
+        NotPersonal(("fault", "is_repeat"), "what stands in the way; done again after a restore"),
         NotPersonal(("report",), "names of tables, counts, articles and dates"),
         NotPersonal(("certificate", "certificate_digest"), "the same as a document, for nobody"),
         NotPersonal(("token_hash",), "a hash of the link in the last mail"),

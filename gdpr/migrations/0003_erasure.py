@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                         default=uuid.uuid4, editable=False, primary_key=True, serialize=False
                     ),
                 ),
+                ("is_repeat", models.BooleanField(default=False)),
                 ("language", models.CharField(max_length=2, verbose_name="language")),
                 (
                     "state",

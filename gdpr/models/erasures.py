@@ -31,6 +31,8 @@ class Erasure(models.Model):
     right = models.OneToOneField(
         "gdpr.RequestedRight", null=True, on_delete=models.CASCADE, related_name="erasure"
     )
+    # Done again after a restore: the person has had their mail.
+    is_repeat = models.BooleanField(default=False)
     language = models.CharField(_("language"), max_length=2)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
     fault = models.CharField(

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The mails of an erasure: asked for, cancelled, done; the last one when the account is gone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+
+from accounts.emails import Link, to_person
+from accounts.models import User
+from gdpr.erasing.subject import Carried
+from gdpr.models import Erasure
+
+
+def asked(person: User, erasure: Erasure, token: str) -> None:
+    """Say what was asked for and how to cancel it, also for who can no longer sign in."""
+    link = Link("gdpr:erasure-cancel-link", token)
+    to_person("gdpr/erasure_asked", person, {"erasure": erasure, "link": link})
+
+
+def cancelled(person: User) -> None:
+    to_person("gdpr/erasure_cancelled", person, {"link": Link("accounts:security")})
+
+
+def erased(carried: Carried, language: str, token: str, until: datetime) -> None:
+    """Bring the link to the certificate; `until` is when it ends."""
+    gone = User(email=carried.address, first_name=carried.name, language=language)
+    context = {
+        "link": Link("gdpr:certificate", token),
+        "until": until,
+        "authority": settings.AUTHORITY_NAME,
+        "authority_url": settings.AUTHORITY_URL,
+        "contact": settings.PRIVACY_EMAIL,
+    }
+    to_person("gdpr/erased", gone, context)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Carrying erasures out when their time has come, and on after whatever stopped them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import alerts, audit
+from gdpr.erasing import plan, steps, subject
+from gdpr.erasing.steps import Leftover, Work
+from gdpr.models import Erasure
+from gdpr.scan import ScanIncomplete
+from gdpr.subjects import person as subject_of
+
+State = Erasure.State
+Fault = Erasure.Fault
+ALERT = "erasure-stuck"
+# A fault needs people: it is looked at again at this pace.
+PAUSE = timedelta(hours=1)
+
+
+def due(now: datetime) -> list[UUID]:
+    """Return the erasures to carry out now, the oldest first."""
+    rows = Erasure.objects.filter(state__in=[State.WAITING, State.RUNNING], due_at__lte=now)
+    return list(rows.order_by("due_at").values_list("id", flat=True))
+
+
+def draw_up_plans(now: datetime) -> int:
+    """Write the dry run of every new erasure, for its page; return how many."""
+    rows = Erasure.objects.filter(state=State.WAITING, report={}).select_related("right__request")
+    return sum(_draw_up_plan(erasure, now) for erasure in rows)
+
+
+def _draw_up_plan(erasure: Erasure, now: datetime) -> int:
+    person = erasure.right.request.person if erasure.right else None
+    if person is None:
+        return 0
+    report = {"plan": plan.plan(subject_of(person), now).as_json()}
+    # Not over what a cancellation or the erasure itself has written meanwhile.
+    return Erasure.objects.filter(pk=erasure.pk, report={}).update(report=report)
+
+
+def carry_out(erasure_id: UUID, now: datetime) -> bool:
+    """Take all steps that are left; return whether the erasure is done. Harmless when repeated."""
+    try:
+        if not _begin(erasure_id, now):
+            return False
+        while _take_next(erasure_id, now):
+            pass
+    except Leftover as left:
+        return _pause(erasure_id, Fault.LEFTOVER, str(left), now)
+    except ScanIncomplete as incomplete:
+        return _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)
+    alerts.resolve_alert(ALERT, str(erasure_id))
+    return Erasure.objects.filter(pk=erasure_id, state=State.DONE).exists()
+
+
+def _begin(erasure_id: UUID, now: datetime) -> bool:
+    with transaction.atomic():
+        erasure = _locked(erasure_id, State.WAITING, State.RUNNING)
+        if erasure is None or erasure.due_at > now:
+            return False
+        if erasure.state == State.RUNNING:
+            return True
+        person = erasure.right.request.person if erasure.right else None
+        assert person is not None, "whom an erasure is about goes in its own last steps"
+        if not plan.owned_alone(person.pk):
+            subject.carry(erasure, person)
+            start(erasure, now)
+            return True
+    return _pause(erasure_id, Fault.LAST_OWNER, "", now)
+
+
+def start(erasure: Erasure, now: datetime) -> None:
+    """Turn a new erasure to running: from now on it cannot be cancelled."""
+    steps.lay_out(erasure)
+    erasure.state, erasure.started_at = State.RUNNING, now
+    erasure.save()
+    audit.record_installation(None, "erasure.started", erasure)
+
+
+def _take_next(erasure_id: UUID, now: datetime) -> bool:
+    """Take the first step that is not done; return whether there was one."""
+    with transaction.atomic():
+        erasure = _locked(erasure_id, State.RUNNING)
+        step = erasure.steps.filter(done_at=None).first() if erasure else None
+        if erasure is None or step is None:
+            return False
+        steps.take(Work(erasure, step, now))
+    return True
+
+
+def _locked(erasure_id: UUID, *states: State) -> Erasure | None:
+    """Return the erasure, unless another worker is at it."""
+    rows = Erasure.objects.select_for_update(skip_locked=True)
+    return rows.filter(pk=erasure_id, state__in=states).first()
+
+
+def _pause(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> bool:
+    """Alert people and look again later. The places of a scan are names of columns and stores."""
+    with transaction.atomic():
+        erasure = Erasure.objects.select_for_update().get(pk=erasure_id)
+        erasure.fault, erasure.due_at = fault, now + PAUSE
+        erasure.report = {**erasure.report, "stuck": where}
+        erasure.save()
+        alerts.raise_alert(ALERT, str(erasure_id))
+    return False

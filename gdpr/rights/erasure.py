@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Erasure of one's own account (GDPR article 17): asked for, thought over, cancelled.
+
+From the question on the account is restricted (article 18), so that whoever asked in a person's
+name can do nothing more with it. What happens when the time is over is in gdpr/erasing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, links, signin
+from accounts.models import Organisation, User
+from accounts.refusals import Refused
+from accounts.tenancy import person_context
+from gdpr import inventory, requests
+from gdpr.erasing import letters, plan
+from gdpr.models import Erasure, RequestedRight, Right
+from gdpr.registry import Eraser, Whose
+
+COOL_DOWN_HOURS = 72
+COOL_DOWN = timedelta(hours=COOL_DOWN_HOURS)
+LINK_PURPOSE = "erasure-cancel"
+
+
+class OwnedAlone(Refused):
+    text: Promise = _("You are the only owner of an organisation: hand it over or close it first.")
+
+
+class NothingToCancel(Refused):
+    text: Promise = _("The erasure can no longer be cancelled.")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What an erasure does by the inventory, before anybody has counted: titles of tables."""
+
+    deleted: list[str]
+    anonymised: list[str]
+    kept: list[str]
+
+
+def outlook() -> Outlook:
+    """Return the titles in the active language."""
+    return Outlook(
+        deleted=_titles(plan.DELETING),
+        anonymised=_titles(plan.ANONYMISING),
+        kept=_titles(frozenset(Eraser) - plan.DELETING - plan.ANONYMISING),
+    )
+
+
+def obstacles(person: User) -> list[Organisation]:
+    """Return the organisations that must be handed over or closed first."""
+    return plan.owned_alone(person.pk)
+
+
+def open_erasure(person: User) -> Erasure | None:
+    """Return the erasure of this account that is not at its end."""
+    rows = Erasure.objects.filter(right__request__person=person, ended_at=None)
+    return rows.select_related("right__request").first()
+
+
+def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
+    """Begin the time to think, restrict the account and end its other sessions. Role `web`.
+
+    Raises OwnedAlone, requests.AlreadyOpen.
+    """
+    with transaction.atomic():
+        request = requests.open_by_person(person, {Right.ERASURE: ""}, now)
+        # The person's row is locked by now; whoever else could be owner is asked after that.
+        if obstacles(person):
+            raise OwnedAlone
+        erasure = Erasure.objects.create(
+            right=request.rights.get(),
+            language=person.language,
+            asked_at=now,
+            due_at=now + COOL_DOWN,
+        )
+        _restrict(person, now)
+        signin.end_sessions(person.pk, keep=session_key)
+        letters.asked(person, erasure, _token(erasure, person))
+        audit.record_installation(person, "erasure.requested", erasure)
+    return erasure
+
+
+def cancel(person: User, now: datetime) -> None:
+    """Take it all back; the account is as it was. Raises NothingToCancel. Role `web`."""
+    with transaction.atomic():
+        rows = Erasure.objects.select_for_update(of=("self",))
+        mine = rows.filter(right__request__person=person, state=Erasure.State.WAITING)
+        erasure = mine.select_related("right").first()
+        if erasure is None or erasure.right is None:
+            raise NothingToCancel
+        erasure.state, erasure.ended_at = Erasure.State.CANCELLED, now
+        erasure.save()
+        _restrict(person, None)
+        letters.cancelled(person)
+        withdrawn = RequestedRight.State.WITHDRAWN
+        requests.move(erasure.right, withdrawn, requests.person(person), now)
+        audit.record_installation(person, "erasure.cancelled", erasure)
+
+
+def cancel_by_link(token: str, now: datetime) -> None:
+    """Cancel with the link of the mail, signed in or not.
+
+    Raises links.LinkInvalid, links.LinkExpired, NothingToCancel.
+    """
+    person_id = _person_of(token)
+    with person_context(person_id):
+        person = User.objects.filter(pk=person_id).first()
+        if person is None:
+            raise NothingToCancel
+        cancel(person, now)
+
+
+def check_link(token: str) -> None:
+    """Raises links.LinkInvalid, links.LinkExpired."""
+    _person_of(token)
+
+
+def _person_of(token: str) -> UUID:
+    return UUID(links.read(LINK_PURPOSE, token)["person"])
+
+
+def _token(erasure: Erasure, person: User) -> str:
+    return links.make(LINK_PURPOSE, {"person": str(person.pk)}, erasure.due_at)
+
+
+def _restrict(person: User, since: datetime | None) -> None:
+    person.restricted_at = since
+    person.save(update_fields=["restricted_at"])
+
+
+def _titles(erasers: frozenset[Eraser]) -> list[str]:
+    entries = inventory.entries_about(Whose.PERSON)
+    return [
+        str(entry.title)
+        for entry in entries
+        if any(path.eraser in erasers for path in entry.for_subject(Whose.PERSON))
+    ]

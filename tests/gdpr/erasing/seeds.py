@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Rows of every kind that lead to a person, so that each path of the inventory has one to find."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+
+from accounts import audit, models, vault
+from accounts.models import Organisation, Role, User
+from gdpr.ledger import address_digest, person_digest
+from gdpr.models import Erasure, ErasureSubject, LedgerEntry, Request, Right, Step
+from relay.models import SendingDomain
+from tests import build
+
+
+def somebody(first_name: str, last_name: str, organisation: Organisation) -> User:
+    """A person with a row behind every path of the inventory, in an organisation with others."""
+    person = build.person(first_name, last_name, phone=f"+45 {abs(hash(last_name)) % 10**8:08d}")
+    with build.as_owner():
+        _own(person, organisation)
+        _mentions(person, organisation)
+        _business(person)
+        _doings(person, organisation)
+        _requests(person)
+    return person
+
+
+def _own(person: User, organisation: Organisation) -> None:
+    build.member(organisation, person, Role.ADMIN)
+    build.second_factor(person)
+    build.session(person, organisation)
+    codes = models.BackupCodeDevice.objects.create(user=person, name="codes", created_at=build.NOW)
+    models.BackupCode.objects.create(device=codes, user=person, code_hash=b"x")
+    group, _ = Group.objects.get_or_create(name="support")
+    person.groups.add(group)
+    person.user_permissions.add(Permission.objects.first())  # type: ignore[arg-type]
+
+
+def _mentions(person: User, organisation: Organisation) -> None:
+    other = build.person("Kollega", f"Nr{uuid4().hex}")
+    build.member(organisation, other, Role.VIEWER, approved_by=person)
+    for email, by in [(person.email, None), (other.email, person)]:
+        models.Invitation.objects.create(
+            organisation=organisation,
+            email=email,
+            invited_by=by,
+            role=Role.VIEWER,
+            token_hash=uuid4().bytes,
+            created_at=build.NOW,
+            expires_at=build.NOW + timedelta(days=7),
+        )
+    mail = models.OutgoingMail(kind="test", created_at=build.NOW, due_at=build.NOW)
+    letter = json.dumps({"to": person.email}).encode()
+    mail.sealed = vault.seal(f"outgoing-mail|{mail.id}", letter)
+    mail.save()
+
+
+def _business(person: User) -> None:
+    own = build.organisation(f"{person.last_name} Handel", standing=Organisation.Standing.CLOSING)
+    build.member(own, person, Role.OWNER)
+    SendingDomain.objects.create(
+        organisation=own, name=f"{uuid4().hex}.example", token="x", created_at=build.NOW
+    )
+
+
+def _doings(person: User, organisation: Organisation) -> None:
+    audit.record(person, "organisation.rectified", organisation)
+    audit.record_installation(person, "person.rectified", person)
+    kind = ContentType.objects.get_for_model(User)
+    staff = build.person("Stine", f"Stab{uuid4().hex}", is_staff=True)
+    for user, target in [(person, staff), (staff, person)]:
+        LogEntry.objects.create(
+            user=user,
+            content_type=kind,
+            object_id=str(target.pk),
+            object_repr=str(target),
+            action_flag=CHANGE,
+        )
+
+
+def _requests(person: User) -> None:
+    request = build.request_of(person, Right.RECTIFICATION, Right.ACCESS)
+    right = request.rights.first()
+    assert right is not None
+    right.details = f"Jeg hedder ikke {person.get_full_name()}"
+    right.save()
+    Step.objects.create(
+        right=right, kind=Step.Kind.NOTED, by=Step.By.STAFF, at=build.NOW,
+        actor_id=audit.actor_id(None, person),
+    )  # fmt: skip
+    earlier = Erasure.objects.create(
+        right=right,
+        language="da",
+        state=Erasure.State.CANCELLED,
+        asked_at=build.NOW,
+        due_at=build.NOW,
+        ended_at=build.NOW,
+    )
+    ErasureSubject.objects.create(erasure=earlier, sealed=b"x")
+    LedgerEntry.objects.create(
+        erasure_id=earlier.pk,
+        person_digest=person_digest(person.pk),
+        address_digest=address_digest(person.email),
+        entered_at=build.NOW,
+        until_on=build.NOW.date(),
+    )
+
+
+def contents() -> dict[str, set[str]]:
+    """Every row of every table, as PostgreSQL writes it out."""
+    found = {}
+    with build.as_owner(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p')"
+            " AND NOT relispartition AND relnamespace = 'public'::regnamespace"
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"SELECT t::text FROM {table} t")
+            found[table] = {text for (text,) in cursor.fetchall()}
+    return found
+
+
+def requests_of(person_id: UUID) -> list[Request]:
+    return list(Request.objects.filter(person_id=person_id))
