@@ -63,7 +63,8 @@ class TenancyMiddleware:
     def _enter(self, request: HttpRequest, contexts: ExitStack) -> str | None:
         """Enter the organisation's or staff's context; return the step still to be taken first."""
         user: Any = request.user
-        membership = _chosen_membership(request, user.id)
+        # A restricted account is used for nothing but the person's own rights.
+        membership = None if user.restricted_at else _chosen_membership(request, user.id)
         step = unmet_step(user, membership)
         context: AbstractContextManager[None] | None = None
         if membership is not None:

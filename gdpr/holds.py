@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Max, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 
-from gdpr.registry import Entry, Eraser, LegalBasis
+from gdpr.registry import Entry, Eraser, LegalBasis, Purpose
 
 
 class Ground(TextChoices):
@@ -19,6 +19,7 @@ class Ground(TextChoices):
     LEGAL_DUTY = "legal-duty", _("a law demands it: GDPR article 17(3)(b)")
     LEGAL_CLAIMS = "legal-claims", _("legal claims: GDPR article 17(3)(e)")
     CUSTOMER = "customer", _("needed for the customer's contract: GDPR article 17(1)(a)")
+    PROOF = "proof", _("proof of the erasure and safety after a restore: GDPR articles 5(2) and 32")
     SHORT = "short", _("goes by itself within its short period: GDPR article 5(1)(e)")
 
 
@@ -33,8 +34,11 @@ class Hold:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether something that was asked for is not done: partial is never shown as done."""
-        return self.ground is not Ground.SHORT
+        """Whether something that was asked for is not done: partial is never shown as done.
+
+        Keyed hashes in the ledger are what the erasure itself leaves.
+        """
+        return self.ground not in (Ground.SHORT, Ground.PROOF)
 
 
 def ground_of(entry: Entry, eraser: Eraser) -> Ground | None:
@@ -43,6 +47,8 @@ def ground_of(entry: Entry, eraser: Eraser) -> Ground | None:
         return Ground.SHORT
     if eraser is Eraser.ORGANISATION:
         return Ground.CUSTOMER
+    if eraser is Eraser.HOLD and Purpose.RIGHTS in entry.purposes:
+        return Ground.PROOF
     if eraser is Eraser.HOLD:
         return Ground.LEGAL_DUTY if entry.basis is LegalBasis.DUTY else Ground.LEGAL_CLAIMS
     return None

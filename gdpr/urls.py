@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from gdpr.views import public, requests, schema
+from gdpr.views import erasure, public, requests, schema
 
 app_name = "gdpr"
 
@@ -34,4 +34,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("privacy/correction/", requests.correction, name="correction"),
     path("privacy/portability.schema.json", schema.portability_schema, name="portability-schema"),
+    # Erasure of the own account; the links of its mails carry their own proof.
+    path("privacy/erasure/", erasure.erasure, name="erasure"),
+    path("privacy/erasure/ask/", erasure.erasure_ask, name="erasure-ask"),
+    path("privacy/erasure/cancel/", erasure.erasure_cancel, name="erasure-cancel"),
+    path(
+        "privacy/erasure/cancel/<str:token>/",
+        erasure.erasure_cancel_link,
+        name="erasure-cancel-link",
+    ),
+    path("privacy/certificate/<str:token>/", erasure.certificate_page, name="certificate"),
+    path("privacy/certificate/<str:token>/pdf/", erasure.certificate_pdf, name="certificate-pdf"),
 ]

@@ -64,6 +64,17 @@ def as_owner() -> Iterator[None]:
         cursor.execute(f"SET ROLE {connection.ops.quote_name(role)}")
 
 
+@contextmanager
+def as_role(role: str) -> Iterator[None]:
+    """Do something as another runtime role than the test's own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        (before,) = cursor.fetchone()
+        cursor.execute(f"SET ROLE {connection.ops.quote_name(role)}")
+        yield
+        cursor.execute(f"SET ROLE {connection.ops.quote_name(before)}")
+
+
 def person(first_name: str, last_name: str, **fields: Any) -> User:
     """A confirmed person at <first name>@<last name>.example with the password PASSWORD."""
     values: dict[str, Any] = {"confirmed_at": NOW, "created_at": NOW, "language": "da"} | fields

@@ -21,6 +21,7 @@ PAGE_LENGTH = 50
 DEEDS: dict[str, str | Promise] = {
     "approved": gettext_lazy("approved"),
     "changed": gettext_lazy("changed"),
+    "closing": gettext_lazy("closing down"),
     "created": gettext_lazy("created"),
     "ended": gettext_lazy("ended"),
     "failing": gettext_lazy("proof gone missing"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from accounts import vault
 from gdpr import documents, inventory, seals
 from gdpr.documents import Attachment
-from gdpr.erasing.plan import Plan
+from gdpr.erasing.plan import Line, Plan
 from gdpr.holds import Hold
 from gdpr.models import Erasure
 
@@ -121,6 +121,11 @@ def found(token: str, now: datetime) -> Issued | None:
     return Issued(row[0], row[1], bytes(row[2]))
 
 
+def counted(lines: Iterable[Line]) -> list[tuple[str, int]]:
+    """Return titles and counts, in the active language."""
+    return [(_title(line.model), line.rows) for line in lines]
+
+
 def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
     plan = Plan.from_json(erasure.report["plan"])
     found = erasure.report["scan"]
@@ -151,9 +156,7 @@ def _counted(erasure: Erasure, what: str) -> Iterator[tuple[str, int]]:
 def _unlinked(plan: Plan) -> list[tuple[str, int]]:
     """Return what another row's going made anonymous; the plan counted it before that."""
     blanked = {entry.model for entry in inventory.ENTRIES if _is_blanked(entry)}
-    return [
-        (_title(line.model), line.rows) for line in plan.anonymised if line.model not in blanked
-    ]
+    return counted(line for line in plan.anonymised if line.model not in blanked)
 
 
 def _is_blanked(entry: Any) -> bool:

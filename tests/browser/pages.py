@@ -109,6 +109,7 @@ PAGES = (
     Page("organisations", "accounts:organisations", "anna"),
     Page("organisation-new", "accounts:organisation-found", "anna"),
     Page("organisation", "accounts:organisation", "anna"),
+    Page("erasure", "gdpr:erasure", "anna"),
     Page("team", "accounts:team", "anna"),
     Page("invite", "accounts:invite", "anna"),
     Page("member-role", "accounts:member-role", "anna", row=_of_anna(places.a_waiting_member)),

@@ -46,6 +46,9 @@ PUBLIC = frozenset(
         "dpa:trust-root",
         "dpa:schema",
         "gdpr:portability-schema",
+        "gdpr:erasure-cancel-link",
+        "gdpr:certificate",
+        "gdpr:certificate-pdf",
     }
 )
 
@@ -66,6 +69,9 @@ PERSON = frozenset(
         "gdpr:requests",
         "gdpr:request-new",
         "gdpr:correction",
+        "gdpr:erasure",
+        "gdpr:erasure-ask",
+        "gdpr:erasure-cancel",
     }
 )
 
@@ -160,6 +166,7 @@ class Place:
 MEMBER = {
     "accounts:organisation": Place(KEEPERS),
     "proof": Place(ALL),
+    "accounts:organisation-close": Place(frozenset({Role.OWNER})),
     "accounts:team": Place(ALL),
     "accounts:invite": Place(KEEPERS),
     "accounts:invitation-withdraw": Place(KEEPERS, a_invitation),

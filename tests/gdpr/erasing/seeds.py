@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission
@@ -14,8 +14,11 @@ from django.db import connection
 
 from accounts import audit, models, vault
 from accounts.models import Organisation, Role, User
+from gdpr import inventory, subjects
 from gdpr.ledger import address_digest, person_digest
-from gdpr.models import Erasure, ErasureSubject, LedgerEntry, Request, Right, Step
+from gdpr.models import Erasure, ErasureSubject, LedgerEntry, Right, Step
+from gdpr.registry import Whose
+from gdpr.rights import erasure
 from relay.models import SendingDomain
 from tests import build
 
@@ -127,5 +130,22 @@ def contents() -> dict[str, set[str]]:
     return found
 
 
-def requests_of(person_id: UUID) -> list[Request]:
-    return list(Request.objects.filter(person_id=person_id))
+def rows_of(person: User) -> dict[str, set[str]]:
+    """The rows that lead to a person by the inventory, by table, as PostgreSQL writes them out."""
+    found = {}
+    subject = subjects.person(person)
+    with build.as_owner(), connection.cursor() as cursor:
+        for entry in inventory.entries_about(Whose.PERSON):
+            meta = subjects.model_of(entry)._meta
+            keys = [str(key) for key in subjects.rows(entry, subject).values_list("pk", flat=True)]
+            cursor.execute(
+                f"SELECT t::text FROM {meta.db_table} t WHERE {meta.pk.column}::text = ANY(%s)",
+                [keys],
+            )
+            found[meta.db_table] = {text for (text,) in cursor.fetchall()}
+    return found
+
+
+def ask(person: User) -> Erasure:
+    """An erasure asked for at NOW by a person who has nothing else."""
+    return erasure.ask(person, build.NOW, session_key=None)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from accounts.models import Organisation, User
+from accounts.models import User
 from gdpr import inventory, subjects
 from gdpr.erasing import erasers, plan
 from gdpr.registry import Entry, Eraser, SubjectPath, Whose
@@ -21,21 +21,6 @@ CHANGED = {entry.model: entry for entry in plan.erased_entries()}
 PATHS = [
     (entry.model, path) for entry in ABOUT.values() for path in entry.for_subject(Whose.PERSON)
 ]
-
-
-@pytest.fixture
-def house(db: None) -> Organisation:
-    return build.organisation("Duehuset ApS")
-
-
-@pytest.fixture
-def gone(house: Organisation) -> User:
-    return seeds.somebody("Gerda", "Gået", house)
-
-
-@pytest.fixture
-def stays(house: Organisation) -> User:
-    return seeds.somebody("Bodil", "Bliver", house)
 
 
 def _texts(rows: QuerySet[object]) -> list[str]:
