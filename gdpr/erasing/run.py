@@ -47,7 +47,7 @@ def carry_out(erasure_id: UUID, now: datetime) -> bool:
     """Take all steps that are left; return whether the erasure is done. Harmless when repeated."""
     try:
         if not _begin(erasure_id, now):
-            return False
+            return _is_done(erasure_id)
         while _take_next(erasure_id, now):
             pass
     except Leftover as left:
@@ -55,6 +55,10 @@ def carry_out(erasure_id: UUID, now: datetime) -> bool:
     except ScanIncomplete as incomplete:
         return _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)
     alerts.resolve_alert(ALERT, str(erasure_id))
+    return _is_done(erasure_id)
+
+
+def _is_done(erasure_id: UUID) -> bool:
     return Erasure.objects.filter(pk=erasure_id, state=State.DONE).exists()
 
 
