@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
@@ -23,8 +25,8 @@ PATHS = [
 ]
 
 
-def _texts(rows: QuerySet[object]) -> list[str]:
-    keys = [row.pk for row in rows]  # type: ignore[attr-defined]
+def _texts(rows: QuerySet[Any]) -> list[str]:
+    keys = [row.pk for row in rows]
     meta = rows.model._meta
     key = meta.pk.column if meta.pk else "id"
     with connection.cursor() as cursor:
@@ -35,7 +37,7 @@ def _texts(rows: QuerySet[object]) -> list[str]:
         return [text for (text,) in cursor.fetchall()]
 
 
-def _found(entry: Entry, path: SubjectPath, person: User) -> QuerySet[object]:
+def _found(entry: Entry, path: SubjectPath, person: User) -> QuerySet[Any]:
     return subjects.rows_by(entry, path, subjects.person(person))
 
 
@@ -47,8 +49,8 @@ def _label(value: object) -> str:
 def test_every_path_finds_a_row_of_each_person_and_none_of_the_other(
     model: str, path: SubjectPath, gone: User, stays: User
 ) -> None:
-    theirs = {row.pk for row in _found(ABOUT[model], path, gone)}  # type: ignore[attr-defined]
-    others = {row.pk for row in _found(ABOUT[model], path, stays)}  # type: ignore[attr-defined]
+    theirs = {row.pk for row in _found(ABOUT[model], path, gone)}
+    others = {row.pk for row in _found(ABOUT[model], path, stays)}
     assert theirs
     assert others
     assert not theirs & others

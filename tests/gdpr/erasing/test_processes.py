@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Erasure by real processes: killed at every step, and repeated after a restore of a dump."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from accounts.models import User
+from config.stack.binaries import postgresql_programs
+from gdpr.erasing import run, steps
+from gdpr.models import Erasure
+from tests import build
+from tests.gdpr.erasing import seeds
+from tests.gdpr.erasing.conftest import later
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.as_role("duty"),
+    pytest.mark.timeout(900),
+]
+PLACES = ("VAULT_URL", "ERASURE_JOURNAL", "AUDIT_ANCHORS", "REDIS_URL", "SEAL_KEYS_URL", "PACKAGES")
+
+
+def _at(role: str, database: str) -> str:
+    """The address of a database of the test's own server, for a role."""
+    variable = settings.DATABASE_VARIABLES[role]
+    return urlunsplit(urlsplit(os.environ[variable])._replace(path=f"/{database}"))
+
+
+def _environment(database: str) -> dict[str, str]:
+    places = {name: str(getattr(settings, name)) for name in PLACES}
+    return {
+        **os.environ,
+        **places,
+        "DATABASE_ROLE": "duty",
+        "DUTY_DATABASE_URL": _at("duty", database),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+
+
+def _here() -> str:
+    return str(connection.settings_dict["NAME"])
+
+
+def _run_worker(erasure: Erasure, name: str, moment: str) -> int:
+    command = [sys.executable, "-m", "tests.gdpr.erasing.worker", str(erasure.pk)]
+    command += [later().isoformat(), name, moment]
+    return subprocess.run(command, env=_environment(_here()), cwd=settings.BASE_DIR).returncode
+
+
+def test_worker_killed_at_every_step_leaves_a_whole_erasure(
+    asked: Erasure, gone: User, stays: User
+) -> None:
+    hers, before = seeds.rows_of(gone), seeds.contents()
+    with build.as_owner():
+        names = _names(asked)
+    for number, name in enumerate(names):
+        moment = ("before", "after")[number % 2]
+        assert _run_worker(asked, name, moment) == -signal.SIGKILL
+        done = asked.steps.filter(done_at__isnull=False).count()
+        assert done == number + (moment == "after")
+        if moment == "before":
+            names_left = [step.name for step in asked.steps.filter(done_at=None)]
+            assert names_left[0] == name
+    assert run.carry_out(asked.pk, later())
+    assert not User.objects.filter(pk=gone.pk).exists()
+    after = seeds.contents()
+    stayed = before["accounts_user"] - hers["accounts_user"]
+    assert stayed <= after["accounts_user"]
+
+
+def _names(asked: Erasure) -> list[str]:
+    """The names of the steps, as they will be laid out."""
+    trial = Erasure(language="da", asked_at=asked.asked_at, due_at=asked.due_at)
+    trial.save()
+    steps.lay_out(trial)
+    names = [step.name for step in trial.steps.all()]
+    trial.delete()
+    return names
+
+
+def test_restore_of_a_dump_and_repetition_leave_no_erased_person(
+    asked: Erasure, gone: User, stays: User, tmp_path: Path
+) -> None:
+    dump = tmp_path / "dump.sql"
+    _postgresql("pg_dump", "--no-owner", f"--file={dump}", _at("backup", _here()))
+    assert run.carry_out(asked.pk, later())
+    with _restored(dump) as database:
+        assert _people(database, gone) == 1
+        answer = _repeat(database)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        assert "1  people erased again" in answer.stdout
+        assert _people(database, gone) == 0
+        assert _people(database, stays) == 1
+        again = _repeat(database)
+        assert (again.returncode, "0  people erased again" in again.stdout) == (0, True)
+
+
+@contextmanager
+def _restored(dump: Path) -> Iterator[str]:
+    """A database of its own with what the dump has."""
+    name = f"{_here()}_restored"
+    with psycopg.connect(_at("owner", _here()), autocommit=True) as owner:
+        owner.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        try:
+            _postgresql("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(dump), _at("owner", name))
+            yield name
+        finally:
+            owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+
+
+def _postgresql(program: str, *arguments: str) -> None:
+    command = [str(postgresql_programs() / program), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def _repeat(database: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "replay_erasures"]
+    return subprocess.run(
+        command, env=_environment(database), cwd=settings.BASE_DIR, capture_output=True, text=True
+    )
+
+
+def _people(database: str, person: User) -> int:
+    with psycopg.connect(_at("backup", database)) as reader:
+        found = reader.execute("SELECT count(*) FROM accounts_user WHERE id = %s", [person.pk])
+        row = found.fetchone()
+    assert row is not None
+    return int(row[0])
