@@ -16,10 +16,10 @@ from typing import Any
 from django.apps import apps
 
 from accounts import audit
-from gdpr import inventory, ledger, requests, scan
+from gdpr import inventory, ledger, packages, requests, scan, sealedfiles, subjects
 from gdpr.erasing import certificate, erasers, letters, plan, subject
 from gdpr.erasing.subject import Carried
-from gdpr.models import Erasure, ErasureStep, RequestedRight
+from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
 from gdpr.registry import Entry, Eraser
 from gdpr.registry import Role as Decides
 from gdpr.scan import Finding, Scan
@@ -82,6 +82,10 @@ def _survey(work: Work) -> None:
 
 
 def _erase_rows(work: Work, entry: Entry) -> None:
+    if entry.model == Package._meta.label:
+        # Files first: no row leads to them afterwards.
+        for package in subjects.rows(entry, work.carried.subject):
+            sealedfiles.remove(packages.path_of(package.pk))
     done = erasers.erase(entry, work.carried.subject)
     work.step.removed, work.step.changed = done.removed, done.changed
 

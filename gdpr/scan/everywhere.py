@@ -44,6 +44,7 @@ def scan(sought: Sought, now: datetime) -> Scan:
 def _file_places() -> dict[str, list[Path]]:
     return {
         "logs": [Path(path) for path in settings.LOG_DIRECTORIES],
+        "packages": [Path(settings.PACKAGES)],
         "erasure journal": [Path(settings.ERASURE_JOURNAL)],
         "audit anchors": [Path(settings.AUDIT_ANCHORS)],
     }

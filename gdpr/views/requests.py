@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from kombu.exceptions import OperationalError
 
 from accounts import audit, clock
-from accounts.access import current_person, person_required
+from accounts.access import current_person, person_required, while_restricted
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
 from gdpr import clocks, packages, selfservice, tasks
@@ -46,6 +46,7 @@ class Standing:
 
 
 @require_safe
+@while_restricted
 @person_required
 def requests(request: HttpRequest) -> HttpResponse:
     rows = Request.objects.filter(person=current_person(request)).prefetch_related("rights")
@@ -54,6 +55,7 @@ def requests(request: HttpRequest) -> HttpResponse:
 
 
 @form_page
+@while_restricted
 @person_required
 @never_cache
 @step_up_required
@@ -71,6 +73,7 @@ def request_new(request: HttpRequest) -> HttpResponse:
 
 
 @form_page
+@while_restricted
 @person_required
 @never_cache
 @step_up_required
@@ -90,6 +93,7 @@ def _wake_worker() -> None:
 
 
 @require_safe
+@while_restricted
 @person_required
 @never_cache
 def request(request: HttpRequest, request_id: UUID) -> HttpResponse:
@@ -109,6 +113,7 @@ def request(request: HttpRequest, request_id: UUID) -> HttpResponse:
 
 
 @require_POST
+@while_restricted
 @person_required
 def request_withdraw(request: HttpRequest, request_id: UUID, right: str) -> HttpResponse:
     row = _right(request, request_id, right)
@@ -122,6 +127,7 @@ def request_withdraw(request: HttpRequest, request_id: UUID, right: str) -> Http
 
 
 @require_GET
+@while_restricted
 @person_required
 @never_cache
 @step_up_required
@@ -147,6 +153,7 @@ def package(request: HttpRequest, request_id: UUID, package_id: UUID) -> HttpRes
 
 
 @require_POST
+@while_restricted
 @person_required
 def package_end(request: HttpRequest, request_id: UUID, package_id: UUID) -> HttpResponse:
     row = _package(request, request_id, package_id)

@@ -24,6 +24,7 @@ OVER = ASKED_AT + erasure.COOL_DOWN
 def _own_places(settings: Settings, tmp_path: Path) -> Iterator[None]:
     settings.ERASURE_JOURNAL = str(tmp_path / "erasures")
     settings.AUDIT_ANCHORS = str(tmp_path / "anchors")
+    settings.PACKAGES = str(tmp_path / "packages")
     with Redis.from_url(configured.REDIS_URL) as redis:
         redis.flushdb()
         yield

@@ -14,7 +14,8 @@ from django.db import connection
 
 from accounts import audit, models, vault
 from accounts.models import Organisation, Role, User
-from gdpr import inventory, subjects
+from dpa.models import AgreementEvent, Signatory
+from gdpr import inventory, packages, subjects
 from gdpr.ledger import address_digest, person_digest
 from gdpr.models import Erasure, ErasureSubject, LedgerEntry, Right, Step
 from gdpr.registry import Whose
@@ -30,6 +31,7 @@ def somebody(first_name: str, last_name: str, organisation: Organisation) -> Use
         _own(person, organisation)
         _mentions(person, organisation)
         _business(person)
+        _signing(person, organisation)
         _doings(person, organisation)
         _requests(person)
     return person
@@ -73,6 +75,22 @@ def _business(person: User) -> None:
     )
 
 
+def _signing(person: User, organisation: Organisation) -> None:
+    made = build.agreement(organisation, signatory=person, signatory_name=person.get_full_name())
+    AgreementEvent.objects.create(
+        organisation=organisation,
+        agreement=made,
+        sequence=1,
+        at=build.NOW,
+        act=AgreementEvent.Act.OFFERED,
+        evidence=[],
+        previous_digest=b"",
+        digest=b"x",
+    )
+    membership = person.memberships.get(organisation=organisation)
+    Signatory.objects.create(organisation=organisation, membership=membership, named_at=build.NOW)
+
+
 def _doings(person: User, organisation: Organisation) -> None:
     audit.record(person, "organisation.rectified", organisation)
     audit.record_installation(person, "person.rectified", person)
@@ -98,6 +116,10 @@ def _requests(person: User) -> None:
         right=right, kind=Step.Kind.NOTED, by=Step.By.STAFF, at=build.NOW,
         actor_id=audit.actor_id(None, person),
     )  # fmt: skip
+    package = build.package_of(build.request_of(person, Right.PORTABILITY))
+    path = packages.path_of(package.pk)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"sealed")
     earlier = Erasure.objects.create(
         right=right,
         language="da",

@@ -18,10 +18,10 @@ from redis import Redis
 
 from accounts import audit, vault
 from accounts.models import Alert, AuditActor, Organisation, OutgoingMail, Role, User
-from gdpr import ledger, seals
+from gdpr import ledger, packages, seals
 from gdpr.erasing import certificate, run, steps
 from gdpr.erasing.steps import Work
-from gdpr.models import Erasure, ErasureStep, ErasureSubject, RequestedRight
+from gdpr.models import Erasure, ErasureStep, ErasureSubject, Package, RequestedRight
 from tests import build
 from tests.gdpr.erasing import seeds
 from tests.gdpr.erasing.conftest import ASKED_AT, OVER, later
@@ -100,6 +100,15 @@ def test_done_erasure_knows_nobody(asked: Erasure, gone: User) -> None:
     for mark in (gone.email, gone.last_name, str(gone.pk), gone.phone):
         assert mark not in text
     assert not Alert.objects.exists()
+
+
+def test_packages_that_wait_are_destroyed_with_their_files(
+    asked: Erasure, gone: User, stays: User
+) -> None:
+    hers, others = (Package.objects.get(person=person) for person in (gone, stays))
+    assert run.carry_out(asked.pk, later())
+    assert not packages.path_of(hers.pk).exists()
+    assert packages.path_of(others.pk).exists()
 
 
 def test_what_is_kept_makes_it_partly_done_with_reasons(asked: Erasure) -> None:

@@ -35,7 +35,8 @@ GONE = Sought(
 
 @pytest.fixture(autouse=True)
 def _places(settings: Settings, tmp_path: Path) -> Iterator[None]:
-    for name in ("journal", "anchors", "logs"):
+    settings.PACKAGES = str(tmp_path / "packages")
+    for name in ("journal", "anchors", "logs", "packages"):
         (tmp_path / name).mkdir()
     settings.ERASURE_JOURNAL = str(tmp_path / "journal")
     settings.AUDIT_ANCHORS = str(tmp_path / "anchors")
@@ -193,7 +194,12 @@ def test_redis_that_is_away_is_an_incomplete_scan(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("place", "directory"),
-    [("logs", "logs"), ("erasure journal", "journal"), ("audit anchors", "anchors")],
+    [
+        ("logs", "logs"),
+        ("packages", "packages"),
+        ("erasure journal", "journal"),
+        ("audit anchors", "anchors"),
+    ],
 )
 def test_leftover_in_a_file_is_found(place: str, directory: str, tmp_path: Path) -> None:
     below = tmp_path / directory / "deeper"
