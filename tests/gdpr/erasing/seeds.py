@@ -17,7 +17,7 @@ from accounts.models import Organisation, Role, User
 from dpa.models import AgreementEvent, Signatory
 from gdpr import inventory, packages, subjects
 from gdpr.ledger import address_digest, person_digest
-from gdpr.models import Erasure, ErasureSubject, LedgerEntry, Right, Step
+from gdpr.models import Correction, Erasure, ErasureSubject, LedgerEntry, Right, Step
 from gdpr.registry import Whose
 from gdpr.rights import erasure
 from relay.models import SendingDomain
@@ -116,6 +116,9 @@ def _requests(person: User) -> None:
         right=right, kind=Step.Kind.NOTED, by=Step.By.STAFF, at=build.NOW,
         actor_id=audit.actor_id(None, person),
     )  # fmt: skip
+    Correction.objects.create(
+        right=right, field="accounts.User.email", value="gerda@nyt.example", evidence="Pas"
+    )
     package = build.package_of(build.request_of(person, Right.PORTABILITY))
     path = packages.path_of(package.pk)
     path.parent.mkdir(parents=True, exist_ok=True)
