@@ -113,12 +113,12 @@ def _restored(dump: Path) -> Iterator[str]:
     """A database of its own with what the dump has."""
     name = f"{_here()}_restored"
     with psycopg.connect(_at("owner", _here()), autocommit=True) as owner:
-        owner.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        owner.execute(f'CREATE DATABASE "{name}"')
         try:
             _postgresql("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(dump), _at("owner", name))
             yield name
         finally:
-            owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+            owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _postgresql(program: str, *arguments: str) -> None:

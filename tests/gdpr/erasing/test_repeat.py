@@ -10,7 +10,7 @@ import pytest
 
 from accounts.models import Alert, OutgoingMail, User
 from gdpr import ledger
-from gdpr.erasing import repeat, run
+from gdpr.erasing import repeat, run, steps
 from gdpr.erasing.repeat import Repeated
 from gdpr.models import Erasure, LedgerEntry
 from tests.gdpr.erasing.conftest import OVER, later
@@ -82,7 +82,7 @@ def test_probe_tells_of_somebody_who_is_back_until_that_is_put_right(gone: User)
 def test_probe_leaves_alone_an_erasure_that_is_running(
     asked: Erasure, gone: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(run.steps.ACTS, "survey", lambda work: 1 / 0)
+    monkeypatch.setitem(steps.ACTS, "survey", lambda work: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run.carry_out(asked.pk, later())
     assert repeat.probe(later()) == 0

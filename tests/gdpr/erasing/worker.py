@@ -28,8 +28,8 @@ def main(erasure_id: str, now: str, name: str, moment: str) -> None:
         if work.step.name == name:
             dying.append(name)
 
-    def take_next_and_die(*given: object) -> bool:
-        going_on = take_next(*given)  # type: ignore[arg-type]
+    def take_next_and_die(erasure_id: UUID, now: datetime) -> bool:
+        going_on = take_next(erasure_id, now)
         if dying:
             os.kill(os.getpid(), signal.SIGKILL)
         return going_on
