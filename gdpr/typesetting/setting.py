@@ -87,16 +87,26 @@ def _archival(html: HTML, order: Order) -> bytes:
     def finisher(document: Any, pdf: pydyf.PDF) -> None:
         finish(pdf)
         make_signature_fields(document, pdf)
+        _pack(pdf)
         _describe(pdf, order.description)
 
     octets = html.write_pdf(
         pdf_variant="pdf/a-3a",
         pdf_identifier=order.description.identifier.encode(),
         pdf_forms=True,
+        # Objects stand in the open: who verifies a signature walks through all of them, and would
+        # unpack a common stream for each. What is large is packed by itself.
+        uncompressed_pdf=True,
         attachments=attachments,
         finisher=finisher,
     )
     return bytes(octets)
+
+
+def _pack(pdf: pydyf.PDF) -> None:
+    for found in pdf.objects:
+        if isinstance(found, pydyf.Stream):
+            found.compress = True
 
 
 def _describe(pdf: pydyf.PDF, description: Description) -> None:
