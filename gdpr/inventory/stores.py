@@ -80,6 +80,13 @@ KEYRING = Store(
     because="random keys, destroyed when no waiting mail needs them",
 )
 
+SEAL_KEYS = Store(
+    key="seal-keys",
+    title=_("Keys that sign documents"),
+    where="files, SEAL_KEYS_URL",
+    because="keys of the service; a person's key is never written down",
+)
+
 AUDIT_ANCHORS = Store(
     key="audit-anchors",
     title=_("Heads of the audit trail"),
@@ -168,6 +175,7 @@ STORES = (
     BACKUPS,
     VAULT,
     KEYRING,
+    SEAL_KEYS,
     AUDIT_ANCHORS,
     ERASURE_JOURNAL,
     MIGRATIONS,

@@ -21,6 +21,7 @@ from gdpr.models import Package, RequestedRight, Right
 from gdpr.registry import Entry, Whose
 from tests import build
 from tests.accounts.conftest import Clock
+from tests.gdpr.pdf_conformance import faults
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
@@ -78,7 +79,7 @@ def _judge_digests(book: zipfile.ZipFile, told: dict[str, Any]) -> None:
         content = book.read(path)
         assert file["sha256"] == sha256(content).hexdigest()
         assert file["octets"] == len(content)
-    assert book.read("access.pdf").startswith(b"%PDF-")
+    assert faults(book.read("access.pdf")) == []
 
 
 def _judge_tables(book: zipfile.ZipFile, told: dict[str, Any]) -> None:
