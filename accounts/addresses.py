@@ -7,6 +7,6 @@ from __future__ import annotations
 def normalised(email: str) -> str:
     """Return an address as the name to sign in with: trimmed, in lower case.
 
-    The database's own lower() may know ASCII alone (the C locale), so it is never relied on.
+    The database's own lower() may know ASCII alone (the C locale): it is never given capitals.
     """
     return email.strip().lower()

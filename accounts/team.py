@@ -56,7 +56,9 @@ def invite(email: str, role: Role, *, by: Membership) -> Invitation:
     limits.check(limits.INVITATIONS, str(by.organisation_id))
     token, now = secrets.token_urlsafe(TOKEN_OCTETS), clock.now()
     with organisation_context(by.organisation_id, person_id=by.user_id):
-        _invitations(by.organisation_id).filter(email=email).delete()
+        for older in _invitations(by.organisation_id).filter(email=email).select_for_update():
+            _demand_manager(by, Role(older.role), of=older)
+            older.delete()
         invitation = Invitation.objects.create(
             organisation_id=by.organisation_id,
             email=email,
@@ -122,8 +124,9 @@ def accept_new(token: str, person: Person) -> FirstSignIn:
 
 def approve(membership: Membership, *, by: Membership) -> None:
     """Let a person in who took up an invitation. Raises NotAllowed."""
-    _demand_owner(by, membership)
     with organisation_context(by.organisation_id, person_id=by.user_id):
+        _read_again(by, membership)
+        _demand_owner(by, membership)
         # One of two clicks at the same time lets the person in; the other changes nothing.
         waiting = _members(by.organisation_id).filter(pk=membership.pk, approved_at=None)
         if not waiting.update(approved_at=clock.now(), approved_by=by.user):
@@ -134,10 +137,11 @@ def approve(membership: Membership, *, by: Membership) -> None:
 
 def refuse(membership: Membership, *, by: Membership) -> None:
     """Do not let a person in. Raises NotAllowed, also about one who is in."""
-    _demand_owner(by, membership)
-    if membership.approved_at is not None:
-        raise NotAllowed
     with organisation_context(by.organisation_id, person_id=by.user_id):
+        _read_again(by, membership)
+        _demand_owner(by, membership)
+        if membership.approved_at is not None:
+            raise NotAllowed
         emails.membership_refused(membership)
         audit.record(by.user, "membership.refused", membership)
         membership.delete()
@@ -148,8 +152,9 @@ def change_role(membership: Membership, role: Role, *, by: Membership) -> None:
 
     Raises NotAllowed, LastOwner.
     """
-    _demand_manager(by, role, Role(membership.role), of=membership)
     with organisation_context(by.organisation_id, person_id=by.user_id):
+        _read_again(by, membership)
+        _demand_manager(by, role, Role(membership.role), of=membership)
         if role != Role.OWNER:
             _demand_another_owner(membership)
         membership.role = role
@@ -161,9 +166,10 @@ def change_role(membership: Membership, role: Role, *, by: Membership) -> None:
 
 def remove(membership: Membership, *, by: Membership) -> None:
     """End a membership, another's or one's own. Raises NotAllowed, LastOwner."""
-    if membership.pk != by.pk:
-        _demand_manager(by, Role(membership.role), of=membership)
     with organisation_context(by.organisation_id, person_id=by.user_id):
+        _read_again(by, membership)
+        if membership.pk != by.pk:
+            _demand_manager(by, Role(membership.role), of=membership)
         _demand_another_owner(membership)
         _end_access(membership)
         emails.membership_ended(membership)
@@ -187,11 +193,24 @@ def _demand(by: Membership, allowed: bool, of: Membership | Invitation | None) -
         raise NotAllowed
 
 
+def _read_again(*memberships: Membership) -> None:
+    """Take roles as they are in the database, which changes nobody's until this act is done.
+
+    So two owners cannot remove each other at the same moment. Raises NotAllowed for one that is
+    gone meanwhile.
+    """
+    locked = _members(memberships[0].organisation_id).order_by("pk").select_for_update()
+    rows = {row.pk: row for row in locked}
+    for membership in memberships:
+        if membership.pk not in rows:
+            raise NotAllowed
+        membership.role = rows[membership.pk].role
+        membership.approved_at = rows[membership.pk].approved_at
+
+
 def _demand_another_owner(membership: Membership) -> None:
-    # Locked, so that two owners cannot remove each other at the same moment.
-    rows = owners(membership.organisation_id).select_for_update(of=("self",))
-    others = [row.pk for row in rows if row.pk != membership.pk]
-    if membership.role == Role.OWNER and not others:
+    others = owners(membership.organisation_id).exclude(pk=membership.pk)
+    if membership.role == Role.OWNER and not others.exists():
         raise LastOwner
 
 

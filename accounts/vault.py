@@ -123,7 +123,7 @@ def unwrap_organisation_key(sealed: bytes | memoryview, organisation_id: UUID) -
 
 
 def organisation_key_purpose(organisation_id: UUID) -> str:
-    """Return the purpose under which an organisation's key is sealed (for re-sealing)."""
+    """Return the purpose under which an organisation's key is sealed."""
     return f"{ORGANISATION_KEY}|{organisation_id}"
 
 

@@ -125,7 +125,7 @@ def _counts(organisation_id: UUID, now: datetime) -> dict[str, int]:
     kinds = {
         "delivered": Q(state=State.DELIVERED),
         "waiting": Q(state=State.WAITING),
-        "returned": Q(state__in=[State.BOUNCED, State.EXPIRED]),
+        "undelivered": Q(state__in=[State.BOUNCED, State.EXPIRED]),
     }
     counts: dict[str, Any] = {}
     for name, kind in kinds.items():

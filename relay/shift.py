@@ -133,10 +133,12 @@ class Shift:
         while not self._closing:
             self._news.clear()
             room = min(CLAIM_MOST, IN_FLIGHT_MOST - len(self._jobs))
-            works = await self._claimed(room) if room >= CLAIM_MOST // 2 else []
+            is_full = room < CLAIM_MOST // 2
+            works = [] if is_full else await self._claimed(room)
             for work in works:
                 self._begin(work)
-            if sum(len(work.deliveries) for work in works) < room:
+            # A full shift waits as well: the loop must come to the jobs that make room.
+            if is_full or sum(len(work.deliveries) for work in works) < room:
                 await self._wait_for_news()
 
     async def _claimed(self, room: int) -> list[Work]:

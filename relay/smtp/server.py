@@ -200,6 +200,7 @@ class Conversation(Connection):
         # RFC 3207 §4.2: everything the client said before is forgotten.
         self._adopt(transport)
         self._greeted = False
+        self.client.identity = None
         self._forget_message()
 
     # Signing in

@@ -285,6 +285,29 @@ def test_administrator_cannot_touch_owners(
             act(admin, owner)
 
 
+@pytest.mark.usefixtures("_inside")
+def test_administrator_cannot_void_the_invitation_of_an_owner(owner: Membership, bo: User) -> None:
+    token = _invite(owner, role=Role.OWNER)
+    with build.as_owner():
+        Membership.objects.filter(user=bo).update(role=Role.ADMIN)
+    with pytest.raises(NotAllowed):
+        team.invite("ida@ny.example", Role.VIEWER, by=Membership.objects.get(user=bo))
+    assert team.find_invitation(token).role == str(Role.OWNER.label)
+
+
+@pytest.mark.usefixtures("_inside")
+@pytest.mark.parametrize("act", ["role", "remove", "approve", "refuse", "make owner"])
+def test_what_was_read_before_a_demotion_decides_nothing(
+    owner: Membership, developer: Membership, act: str
+) -> None:
+    stale = Membership.objects.get(pk=owner.pk)
+    with build.as_owner():
+        Membership.objects.filter(pk=developer.pk).update(role=Role.OWNER)
+        Membership.objects.filter(pk=owner.pk).update(role=Role.VIEWER)
+    with pytest.raises(NotAllowed):
+        (MANAGE | OWN)[act](stale, developer)
+
+
 def test_members_of_other_organisations_are_out_of_reach(owner: Membership, carl: User) -> None:
     other = _membership(carl)
     for act in (MANAGE["role"], MANAGE["remove"], OWN["approve"]):

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -210,6 +213,49 @@ def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisat
 
     mail.run(scenario())
     assert mail.value("SELECT count(*) FROM relay_queueddelivery WHERE lease_owner IS NULL") == 250
+
+
+def test_full_shift_still_answers_and_ends(house: Organisation) -> None:
+    """Six organisations behind one silent server have more due than a shift may hold."""
+    port = free_port()
+    houses = [house, *(mail.organisation(f"Hus {number} ApS") for number in range(5))]
+    for each in houses:
+        route(each, port=port, concurrency=1)
+
+    async def scenario() -> int:
+        await mail.keep(*(mail.message(each.id) for each in houses for _ in range(210)))
+        async with FarEnd(Script(greeting=Silence()), port=port) as far_end:
+            stage = Stage(far_end)
+            shift = stage.shift()
+            working = asyncio.create_task(shift.run())
+            await until(lambda: len(shift._jobs) > shifts.IN_FLIGHT_MOST - 100, 30)
+            # Long enough for another round of the loop that claims.
+            await asyncio.sleep(0.5)
+            held = len(shift._jobs)
+            stage.stopping = True
+            await asyncio.wait_for(working, 20)
+            return held
+
+    with ends_within(50):
+        assert mail.run(scenario()) <= shifts.IN_FLIGHT_MOST
+    released = "SELECT count(*) FROM relay_queueddelivery WHERE lease_owner IS NULL"
+    assert mail.value(released) == 1260
+
+
+@contextmanager
+def ends_within(seconds: int) -> Iterator[None]:
+    """Bound a block by a signal: no time limit inside an event loop ends a loop that spins."""
+
+    def too_long(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_transport_that_raises_counts_as_a_try(house: Organisation) -> None:

@@ -7,7 +7,7 @@ from accounts.rowsecurity import Grant
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_row_level_security")]
+    dependencies = [("accounts", "0003_mails_are_read_by_the_worker")]
 
     operations = [
         migrations.CreateModel(
