@@ -23,7 +23,9 @@ def the_log_is_forgotten() -> Result:
     tables = {item.model for item in timed_entries() if item.keep == keep}
     late = sorted(tables & set(retention.overdue(clock.now())))
     seen = f"older rows in {', '.join(late)}" if late else ""
-    return Result(holds=not late, seen=seen or f"kept {keep.words if keep else ''}")
+    period = keep.period if keep else None
+    kept = f"kept {period.figure} {period.unit.value}" if period else ""
+    return Result(holds=not late, seen=seen or kept)
 
 
 def nothing_is_older_than_its_period() -> Result:
@@ -48,7 +50,7 @@ def data_stay_in_the_eea() -> Result:
 PROMISES: tuple[Promise, ...] = (
     Promise(
         id="G2a",
-        words="Only the data that the inventory names are kept.",
+        words=_("Only the data that the inventory names are kept."),
         control="gdpr.checks, before any process starts",
         switched_off_by="take an entry out of gdpr.inventory",
         check=everything_is_classified,
