@@ -64,6 +64,16 @@ class CorrectionForm(forms.Form):
         return Wish(field, data["value"], data["evidence"])
 
 
+class AnswerForm(forms.Form):
+    """The person's answer to a question of ours."""
+
+    answer = forms.CharField(
+        label=_("Your answer"),
+        max_length=DETAILS_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off"}),
+    )
+
+
 class DecisionForm(forms.Form):
     """What staff do next about a right, and the words that the person reads."""
 

@@ -8,8 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import clock
 from accounts.promise import Promise, Result
-from gdpr import checks, recipients, retention
+from gdpr import checks, deadlines, recipients, retention
 from gdpr.inventory import ENTRIES, STORES, entry, timed_entries
+from gdpr.models import RequestedRight
 
 
 def everything_is_classified() -> Result:
@@ -23,7 +24,9 @@ def the_log_is_forgotten() -> Result:
     tables = {item.model for item in timed_entries() if item.keep == keep}
     late = sorted(tables & set(retention.overdue(clock.now())))
     seen = f"older rows in {', '.join(late)}" if late else ""
-    return Result(holds=not late, seen=seen or f"kept {keep.words if keep else ''}")
+    period = keep.period if keep else None
+    kept = f"kept {period.figure} {period.unit.value}" if period else ""
+    return Result(holds=not late, seen=seen or kept)
 
 
 def nothing_is_older_than_its_period() -> Result:
@@ -45,13 +48,31 @@ def data_stay_in_the_eea() -> Result:
     return Result(holds=settings.EEA_ONLY and outside == 0, seen=seen)
 
 
+def requests_are_answered_in_time() -> Result:
+    today = deadlines.day_of(clock.now())
+    open_rights = RequestedRight.objects.filter(closed_at=None)
+    running = open_rights.exclude(state=RequestedRight.State.PAUSED)
+    late = running.filter(promised_on__lt=today).count()
+    return Result(holds=not late, seen=f"{open_rights.count()} open, {late} past the promise")
+
+
 PROMISES: tuple[Promise, ...] = (
     Promise(
         id="G2a",
-        words="Only the data that the inventory names are kept.",
+        words=_("Only the data that the inventory names are kept."),
         control="gdpr.checks, before any process starts",
         switched_off_by="take an entry out of gdpr.inventory",
         check=everything_is_classified,
+    ),
+    Promise(
+        id="S19",
+        words=_(
+            "Requests about personal data are answered in the promised time, within the law's"
+            " month."
+        ),
+        control="gdpr.deadlines, gdpr.packing, gdpr.escalation",
+        switched_off_by="leave a request open past its promise",
+        check=requests_are_answered_in_time,
     ),
     Promise(
         id="M2.7c",

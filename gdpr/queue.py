@@ -64,10 +64,10 @@ class RequestedRightAdmin(ReadOnlyAdmin):
         return row.request.reference
 
     @admin.display(description=_("should be"))
-    def wish(self, row: RequestedRight) -> str | None:
+    def wish(self, row: RequestedRight) -> str:
         wish = Correction.objects.filter(right=row).first()
         if wish is None:
-            return None
+            return "–"
         return f"{wish.field or gettext('something else')}: {wish.value} – {wish.evidence}"
 
     @admin.display(description=_("received"))

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TypeAlias
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from accounts.audit import record_installation
 from accounts.models import User
@@ -27,7 +27,9 @@ Rows: TypeAlias = QuerySet[Recipient]
 def in_force(on: date) -> Rows:
     """Return who gets data on a day, the operator's own suppliers first."""
     rows = Recipient.objects.filter(Q(ends_on=None) | Q(ends_on__gt=on), starts_on__lte=on)
-    return rows.select_related("engaged_by").order_by("engaged_by__name", "name")
+    return rows.select_related("engaged_by").order_by(
+        F("engaged_by__name").asc(nulls_first=True), "name"
+    )
 
 
 def of(audience: Audience, on: date) -> Rows:

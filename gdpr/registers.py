@@ -47,9 +47,9 @@ def _planned(gauge: RetentionGauge) -> dict[str, Any]:
 
 
 class RecipientForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the stubs only
-    country = forms.ChoiceField(label=_("country"), choices=country_choices)
+    country = forms.ChoiceField(label=_("Country"), choices=country_choices)
     services = forms.MultipleChoiceField(
-        label=_("services"), choices=SERVICES, widget=forms.CheckboxSelectMultiple
+        label=_("Services"), choices=SERVICES, widget=forms.CheckboxSelectMultiple
     )
 
     class Meta:

@@ -34,6 +34,13 @@ def ask(person: User, rights: Mapping[Right, str], now: datetime) -> Request:
     return request
 
 
+def answer(row: RequestedRight, person: User, words: str, now: datetime) -> None:
+    """Answer what was asked; the clock runs on from now. Raises IllegalMove."""
+    if row.state != State.PAUSED:
+        raise requests.IllegalMove
+    requests.move(row, State.ASSESS, requests.person(person), now, reason=words)
+
+
 def withdraw(row: RequestedRight, person: User, now: datetime) -> None:
     """Take a request back; a package that waits for it is not made. Raises IllegalMove."""
     if row.right not in WITHDRAWN_HERE:

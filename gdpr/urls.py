@@ -17,6 +17,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("privacy/requests/new/", requests.request_new, name="request-new"),
     path("privacy/requests/<uuid:request_id>/", requests.request, name="request"),
     path(
+        "privacy/requests/<uuid:request_id>/<slug:right>/answer/",
+        requests.request_answer,
+        name="request-answer",
+    ),
+    path(
         "privacy/requests/<uuid:request_id>/<slug:right>/withdraw/",
         requests.request_withdraw,
         name="request-withdraw",

@@ -99,10 +99,10 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(
                             choices=[
-                                ("hosting", "who hosts the service's machines"),
-                                ("backup", "who keeps the service's backups"),
-                                ("mail", "who carries the service's own mails"),
-                                ("support", "who maintains the service"),
+                                ("hosting", "hosting of the service's machines"),
+                                ("backup", "keeping of the service's backups"),
+                                ("mail", "carrying of the service's own mails"),
+                                ("support", "maintenance of the service"),
                             ],
                             max_length=20,
                         ),

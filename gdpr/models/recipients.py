@@ -16,8 +16,10 @@ from gdpr.registry import Audience
 
 # What a supplier may be taken on for; the customer and the mail's way are in no register.
 SERVICES = [
-    (audience.value, audience.label)
-    for audience in (Audience.HOSTING, Audience.BACKUP, Audience.MAIL, Audience.SUPPORT)
+    (Audience.HOSTING.value, _("hosting of the service's machines")),
+    (Audience.BACKUP.value, _("keeping of the service's backups")),
+    (Audience.MAIL.value, _("carrying of the service's own mails")),
+    (Audience.SUPPORT.value, _("maintenance of the service")),
 ]
 
 

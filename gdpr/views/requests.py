@@ -25,7 +25,7 @@ from accounts.views.answers import form_page, refusal, step_up_required
 from gdpr import clocks, packages, selfservice, tasks
 from gdpr import requests as acts
 from gdpr.clocks import Reading
-from gdpr.forms import CorrectionForm, RequestForm
+from gdpr.forms import AnswerForm, CorrectionForm, RequestForm
 from gdpr.models import Package, Request, RequestedRight, Step
 from gdpr.rights import rectification
 
@@ -43,6 +43,9 @@ class Standing:
     package: Package | None
     fetchable: bool
     withdrawable: bool
+    # What the person was asked and has not answered yet.
+    question: str
+    answer: AnswerForm
 
 
 @require_safe
@@ -115,6 +118,24 @@ def request(request: HttpRequest, request_id: UUID) -> HttpResponse:
 @require_POST
 @while_restricted
 @person_required
+def request_answer(request: HttpRequest, request_id: UUID, right: str) -> HttpResponse:
+    row = _right(request, request_id, right)
+    form = AnswerForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Write your answer first."))
+        return redirect("gdpr:request", request_id)
+    try:
+        words = form.cleaned_data["answer"]
+        selfservice.answer(row, current_person(request), words, clock.now())
+    except Refused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, _("Thank you. The clock runs on."))
+    return redirect("gdpr:request", request_id)
+
+
+@require_POST
+@person_required
 def request_withdraw(request: HttpRequest, request_id: UUID, right: str) -> HttpResponse:
     row = _right(request, request_id, right)
     try:
@@ -181,11 +202,22 @@ def _package(request: HttpRequest, request_id: UUID, package_id: UUID) -> Packag
 def _standing(row: RequestedRight) -> Standing:
     now = clock.now()
     made = Package.objects.filter(right=row).first()
+    steps = list(row.steps.all())
     return Standing(
         row=row,
         reading=clocks.read(row, now) if row.is_open else None,
-        steps=list(row.steps.all()),
+        steps=steps,
         package=made,
         fetchable=made is not None and packages.may_be_fetched(made, now),
         withdrawable=row.is_open and row.right in selfservice.WITHDRAWN_HERE,
+        question=_question(row, steps),
+        # Several rights can each have a question on one page.
+        answer=AnswerForm(auto_id=f"{row.right}-%s"),
     )
+
+
+def _question(row: RequestedRight, steps: list[Step]) -> str:
+    if row.state != RequestedRight.State.PAUSED:
+        return ""
+    asked = [step.reason for step in steps if step.kind == Step.Kind.PAUSED]
+    return asked[-1] if asked else ""

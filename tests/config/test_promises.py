@@ -118,6 +118,13 @@ def anywhere(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> Non
     settings.EEA_ONLY = False
 
 
+def late_request(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        person = User.objects.get(memberships__organisation=organisation)
+        late = clock.now().date() - timedelta(days=2)
+        build.request_of(person).rights.update(promised_on=late, due_on=late)
+
+
 Switch = Callable[[Organisation, Settings, pytest.MonkeyPatch], None]
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
@@ -134,6 +141,7 @@ OFF: dict[str, Switch] = {
     "R2": clear_passwords,
     "R4": content,
     "S12": hashes,
+    "S19": late_request,
 }
 
 

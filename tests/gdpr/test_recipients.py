@@ -73,6 +73,7 @@ def test_chain_is_known_to_its_end() -> None:
     host = supplier("Værtshuset")
     below = supplier("Kælderen", engaged_by=host)
     assert (host.level, below.level) == (1, 2)
+    assert names(recipients.in_force(DAY)) == ["Værtshuset", "Kælderen"]
 
 
 def test_outside_the_eea_only_on_grounds_and_where_the_operator_allows_it(

@@ -18,7 +18,7 @@ import accounts.clock
 from accounts import stepup
 from accounts.models import AuditEvent, Organisation, OutgoingMail, User
 from accounts.sessions import SessionStore
-from gdpr import packing
+from gdpr import packing, requests
 from gdpr.models import Correction, Package, Request, RequestedRight, Right, Step
 from tests import build
 from tests.accounts.conftest import Clock
@@ -169,6 +169,28 @@ def test_withdrawn_request_is_not_carried_out(here: Client, clock: Clock) -> Non
         assert RequestedRight.objects.get().state == "withdrawn"
         assert not Package.objects.exists()
     assert "not in a state" in here.post(withdraw, follow=True).text
+
+
+def test_question_is_answered_on_the_page(here: Client, clock: Clock) -> None:
+    ask(here, Right.OBJECTION, details="x")
+    page, answer = (
+        at("gdpr:request", asked().id),
+        at("gdpr:request-answer", asked().id, "objection"),
+    )
+    assert "not in a state" in here.post(answer, {"answer": "x"}, follow=True).text
+    with build.as_owner():
+        row = RequestedRight.objects.get()
+        requests.move(row, "paused", requests.SERVICE, build.NOW, reason="Which data?")
+    clock.forward(minutes=1)
+    assert "Which data?" in here.get(page).text
+    assert "Write your answer first." in here.post(answer, {"answer": " "}, follow=True).text
+    here.post(answer, {"answer": "My phone number."})
+    text = here.get(page).text
+    assert "Send the answer" not in text
+    assert "My phone number." in text
+    with build.as_owner():
+        row.refresh_from_db()
+        assert (row.state, Step.objects.last().by) == ("assess", "person")  # type: ignore[union-attr]
 
 
 def test_progress_alone_is_asked_for_by_the_page(here: Client) -> None:

@@ -93,6 +93,7 @@ def a_package(person: User) -> tuple[object, ...]:
 # About one person's own rows: who opens them, and what stands in the address.
 OWN: dict[str, Callable[[User], tuple[object, ...]]] = {
     "gdpr:request": a_request,
+    "gdpr:request-answer": a_requested_right,
     "gdpr:request-withdraw": a_requested_right,
     "gdpr:package": a_package,
     "gdpr:package-end": a_package,
