@@ -8,7 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import clock
 from accounts.promise import Promise, Result
-from gdpr import checks, deadlines, recipients, retention
+from gdpr import checks, deadlines, ledger, recipients, retention
+from gdpr.erasing import run
 from gdpr.inventory import ENTRIES, STORES, entry, timed_entries
 from gdpr.models import RequestedRight
 
@@ -39,6 +40,15 @@ def forgetting_runs_by_itself() -> Result:
     late = retention.silent(clock.now())
     seen = f"not looked through in time: {', '.join(late)}" if late else ""
     return Result(holds=not late, seen=seen or "every table in time")
+
+
+def erasures_happen_and_last() -> Result:
+    now = clock.now()
+    back = sum(1 for _found in ledger.resurrected(now.date()))
+    behind = len(ledger.missing(now.date()))
+    late = run.late(now)
+    seen = f"{late} late, {back} people back, {behind} erasures the database knows nothing of"
+    return Result(holds=late == back == behind == 0, seen=seen)
 
 
 def data_stay_in_the_eea() -> Result:
@@ -94,6 +104,13 @@ PROMISES: tuple[Promise, ...] = (
         control="config.celery, gdpr.tasks",
         switched_off_by="let no run happen for two days",
         check=forgetting_runs_by_itself,
+    ),
+    Promise(
+        id="G4b",
+        words=_("An account is erased on request, and stays erased when a backup is restored."),
+        control="gdpr.erasing by the minute, gdpr.ledger, manage.py replay_erasures",
+        switched_off_by="bring somebody back whom the ledger has",
+        check=erasures_happen_and_last,
     ),
     Promise(
         id="M3.1b",

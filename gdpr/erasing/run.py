@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts import alerts, audit
 from gdpr.erasing import plan, steps, subject
@@ -26,6 +27,12 @@ def due(now: datetime) -> list[UUID]:
     """Return the erasures to carry out now, the oldest first."""
     rows = Erasure.objects.filter(state__in=[State.WAITING, State.RUNNING], due_at__lte=now)
     return list(rows.order_by("due_at").values_list("id", flat=True))
+
+
+def late(now: datetime) -> int:
+    """Return how many erasures should have ended an hour ago, or wait for people."""
+    unended = Erasure.objects.filter(state__in=[State.WAITING, State.RUNNING])
+    return unended.filter(Q(due_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE)).count()
 
 
 def draw_up_plans(now: datetime) -> int:

@@ -138,7 +138,7 @@ def _restrict(person: User, since: datetime | None) -> None:
 
 
 def _titles(erasers: frozenset[Eraser]) -> list[str]:
-    entries = inventory.entries_about(Whose.PERSON)
+    entries = [one for one in inventory.entries_about(Whose.PERSON) if one.model != plan.OWN]
     return [
         str(entry.title)
         for entry in entries

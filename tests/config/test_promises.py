@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -19,6 +21,7 @@ from accounts.promise import Promise, Result
 from accounts.staffsite import StaffSite
 from config import promises
 from config.promises import PROMISES, look, record
+from gdpr import ledger
 from gdpr import promises as duties
 from gdpr.inventory import ENTRIES
 from gdpr.models import RetentionRun
@@ -39,9 +42,12 @@ def found(number: str) -> Result:
 
 
 @pytest.fixture
-def service(organisation: Organisation, dorte: User, settings: Settings) -> Organisation:
+def service(
+    organisation: Organisation, dorte: User, settings: Settings, tmp_path: Path
+) -> Organisation:
     """A customer with mail that waits and an event in the audit trail, and one of the staff."""
     settings.DATABASE_ROLE = "duty"
+    settings.ERASURE_JOURNAL = str(tmp_path / "erasures")
     settings.RELAY_ALLOW_PLAINTEXT_AUTH = False
     build.mail_of(organisation)
     audit.record(None, "organisation.noticed", organisation)
@@ -126,6 +132,14 @@ def late_request(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch
 
 
 Switch = Callable[[Organisation, Settings, pytest.MonkeyPatch], None]
+
+
+def erased_person(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    somebody = User.objects.only("id", "email").first()
+    assert somebody is not None
+    ledger.enter(uuid4(), somebody.pk, somebody.email, clock.now())
+
+
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
     "App 3.9": trail,
@@ -133,6 +147,7 @@ OFF: dict[str, Switch] = {
     "G3b": clear_sign_in,
     "G3c": row_security,
     "G4a": no_run,
+    "G4b": erased_person,
     "G6a": second_factor,
     "M2.7a": old_row,
     "M2.7c": log_day,
