@@ -69,7 +69,7 @@ def _of_staff(user: User) -> None:
     LogEntry.objects.create(
         user=user,
         content_type=ContentType.objects.get_for_model(User),
-        object_id="x",
+        object_id=str(user.pk),
         object_repr="x",
         action_flag=CHANGE,
     )
