@@ -89,6 +89,10 @@ class Agreement(TenantModel):
     def __str__(self) -> str:
         return f"{_('Agreement')} {self.number}"
 
+    def latest_document(self) -> Document:
+        """Return the bytes after the last signature; an agreement is stored together with some."""
+        return self.documents.latest("id")
+
 
 class Document(TenantModel):
     """The bytes of an agreement as they left the press, and after each signature."""

@@ -75,7 +75,7 @@ def agreement(request: HttpRequest, agreement_id: UUID) -> HttpResponse:
         "reading": composition.read(row.facts),
         "events": row.events.order_by("sequence"),
         "faults": list(lineage.faults(row)),
-        "document": row.documents.order_by("-created_at", "-id").first(),
+        "document": row.latest_document(),
     }
     return render(request, "dpa/agreement.html", context)
 
@@ -86,8 +86,8 @@ def agreement(request: HttpRequest, agreement_id: UUID) -> HttpResponse:
 def document(request: HttpRequest, agreement_id: UUID) -> HttpResponse:
     """Give out the bytes on file: the last that were signed, or as offered."""
     row = get_for_organisation(request, Agreement, agreement_id)
-    latest = row.documents.order_by("-created_at", "-id").first()
-    assert latest is not None, "an agreement is stored together with its bytes"
     name = f"databehandleraftale-{row.number}.pdf"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(bytes(latest.content), content_type="application/pdf", headers=headers)
+    return HttpResponse(
+        bytes(row.latest_document().content), content_type="application/pdf", headers=headers
+    )
