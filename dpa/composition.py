@@ -25,7 +25,6 @@ class Party:
     called: str
     name: str
     lines: Lines
-    contact: Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +97,9 @@ def _party(builder: Builder, facts: Facts, role: str) -> Party:
             company_number=party["company_number"] or builder.label("not_given"),
             address=place or builder.label("not_given"),
             country=country,
-        ),
-        contact=_lines(
-            builder, contact=contact["name"], email=contact["email"], phone=contact["phone"]
+            contact=contact["name"],
+            email=contact["email"],
+            phone=contact["phone"],
         ),
     )
 

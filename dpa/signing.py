@@ -8,6 +8,8 @@ the first is looked at again in the second, under a lock.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -49,6 +51,10 @@ class OtherDocument(Refused):
 
 class OtherSignatory(Refused):
     text: Promise = _("This version was made for somebody else to sign. Make one of your own.")
+
+
+class NotNow(Refused):
+    text: Promise = _("The document could not be made just now. Nothing has changed; try again.")
 
 
 class AlreadySigned(Refused):
@@ -110,19 +116,27 @@ def content_to_sign(
 
 
 def set_signature(row: Agreement, content: bytes, now: datetime) -> bytes:
-    """Return the document with the person's signature; needs no database.
-
-    Raises seals.SealKeysError, gdpr.documents.BoundedError.
-    """
+    """Return the document with the person's signature; needs no database. Raises NotNow."""
     subject = Subject(row.signatory_name, row.facts["controller"]["name"], row.signatory_title)
-    return seals.sign_as_person(
-        content,
-        field=CONTROLLER,
-        subject=subject,
-        reason=APPROVED[row.text_language],
-        language=row.text_language,
-        now=now,
-    )
+    with unless_the_press_stands():
+        return seals.sign_as_person(
+            content,
+            field=CONTROLLER,
+            subject=subject,
+            reason=APPROVED[row.text_language],
+            language=row.text_language,
+            now=now,
+        )
+
+
+@contextmanager
+def unless_the_press_stands() -> Iterator[None]:
+    """Turn what can go wrong while a document is set or signed into NotNow, and log it."""
+    try:
+        yield
+    except (SealKeysError, BoundedError) as problem:
+        logger.error("an agreement could not be made: %s", problem)
+        raise NotNow from problem
 
 
 def record_signature(

@@ -46,7 +46,8 @@ def issue(request: HttpRequest) -> HttpResponse:
         made = offering.draft(by, now)
         row = offering.reusable(by, made)
     if row is None:
-        content = press.make_pdf(made.facts)
+        with signing.unless_the_press_stands():
+            content = press.make_pdf(made.facts)
         with member_context(request):
             row = offering.issue(made, content, by=by, now=now)
     return redirect("dpa:sign", row.id)

@@ -16,6 +16,7 @@ from accounts.models import AuditEvent, Membership, Organisation, User
 from accounts.tenancy import organisation_context
 from dpa import press, signatories, signing
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
+from gdpr.documents import BoundedError
 from tests import build
 from tests.accounts.visiting import at, leads_to, prove, visit
 from tests.dpa import papers
@@ -100,6 +101,26 @@ class TestSigning:
         page = browser.get(at("dpa:agreements")).text
         assert "Version 1 is in force" in page
         assert state(row) == State.IN_FORCE
+
+    def test_press_that_stands_still_is_told_and_changes_nothing(
+        self, browser: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stand(*args: object, **kwargs: object) -> bytes:
+            raise BoundedError("took too long", spent=True)
+
+        monkeypatch.setattr(press, "make_pdf", stand)
+        answer = browser.post(at("dpa:issue"), follow=True)
+        assert "could not be made just now" in answer.text
+        with build.as_owner():
+            assert not Agreement.objects.exists()
+        monkeypatch.undo()
+        papers.issued()
+        monkeypatch.setattr(press, "make_pdf", lambda facts: papers.issued() + _mark(facts))
+        row = issued(browser)
+        monkeypatch.setattr("gdpr.seals.sign_as_person", stand)
+        answer = browser.post(at("dpa:sign", row.id), declared(row))
+        assert "could not be made just now" in answer.text
+        assert state(row) == State.OFFERED
 
     def test_same_version_is_issued_once(self, browser: Client) -> None:
         assert issued(browser) == issued(browser)
