@@ -15,6 +15,7 @@ from django.test import Client
 from pyhanko.pdf_utils.generic import NameObject, NumberObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
+from accounts.limits import Limit
 from accounts.models import Organisation
 from dpa import checking
 from dpa.checking import judge
@@ -185,7 +186,7 @@ class TestPage:
             assert Document.objects.count() == 3
 
     def test_slows_down_who_asks_too_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        limit = checking.Limit("agreement-checks", ((1, 300),))
+        limit = Limit("agreement-checks", ((1, 300),))
         monkeypatch.setattr(checking, "CHECKS", limit)
         file = b"%PDF-1.7 other"
         upload(file)
