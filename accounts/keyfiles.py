@@ -15,10 +15,20 @@ from urllib.parse import unquote, urlsplit
 
 KEY_OCTETS = 32
 CACHE_SECONDS = 60.0
+# Tells a keyring from the bare directory that a lost mount leaves behind.
+MARK = ".keyring"
 
 
 class KeyGone(Exception):
-    """The key is not in the directory: what was sealed under it cannot be opened."""
+    """The key was destroyed: what was sealed under it cannot be opened any more."""
+
+
+class VaultError(Exception):
+    """A value cannot be opened: wrong key, wrong purpose, wrong owner, altered, or no key now."""
+
+
+class KeyringAway(VaultError):
+    """The keyring is not where it should be, so a missing key says nothing about its mail."""
 
 
 def directory_of(url: str) -> Path:
@@ -36,20 +46,27 @@ class KeyDirectory:
         self.path = path
 
     def names(self) -> list[str]:
-        if not self.path.is_dir():
+        """Return the names of all keys; none when there is no directory. Raises VaultError."""
+        try:
+            found = [file.name for file in self.path.iterdir()]
+        except FileNotFoundError:
             return []
-        return sorted(file.name for file in self.path.iterdir() if not file.name.startswith("."))
+        except OSError as fault:
+            raise VaultError(f"no look at the keys ({type(fault).__name__})") from None
+        return sorted(name for name in found if not name.startswith("."))
 
     def read(self, name: str) -> bytes:
-        """Return the key. Raises KeyGone."""
+        """Return the key. Raises KeyGone, or VaultError when it is there but cannot be read."""
         if not name or "/" in name or name.startswith("."):
             raise KeyGone(name)
         try:
             secret = (self.path / name).read_bytes()
         except FileNotFoundError:
             raise KeyGone(name) from None
+        except OSError as fault:
+            raise VaultError(f"{name} cannot be read ({type(fault).__name__})") from None
         if len(secret) != KEY_OCTETS:
-            raise KeyGone(f"{name} is damaged")
+            raise VaultError(f"{name} is damaged")
         return secret
 
     def make(self, name: str) -> bytes:
@@ -61,16 +78,17 @@ class KeyDirectory:
         with suppress(FileExistsError):
             os.link(draft, self.path / name)
         draft.unlink()
-        self._sync()
+        _sync(self.path)
         return self.read(name)
 
     def remove(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
-        self._sync()
+        _sync(self.path)
 
-    def _sync(self) -> None:
-        with _opened(self.path, os.O_RDONLY) as descriptor:
-            os.fsync(descriptor)
+
+def _sync(directory: Path) -> None:
+    with _opened(directory, os.O_RDONLY) as descriptor:
+        os.fsync(descriptor)
 
 
 def _write_durably(path: Path, content: bytes) -> None:
@@ -86,6 +104,18 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def make_keyring(path: Path) -> None:
+    """Make the directory and its mark, without which no key is made and none counts as destroyed.
+
+    Only where no mail waits under keys that lie elsewhere: it would be taken for mail whose keys
+    are destroyed.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        _write_durably(path / MARK, b"")
+    _sync(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +138,10 @@ class HourKeys:
         self._cache: dict[str, tuple[float, HourKey]] = {}
 
     def current(self, now: datetime, *, closed: str = "") -> HourKey:
-        """Return this process's key of the hour; `closed` names one that must not be used again."""
+        """Return this process's key of the hour; `closed` names one that must not be used again.
+
+        Raises KeyringAway, or OSError when no key can be written.
+        """
         prefix = f"{now:%Y%m%dT%H}-"
         key = self._current
         usable = key is not None and key.id.startswith(prefix) and key.id != closed
@@ -117,12 +150,15 @@ class HourKeys:
         return key
 
     def get(self, key_id: str) -> HourKey:
-        """Return a key by its id. Raises KeyGone once it is destroyed (within CACHE_SECONDS)."""
+        """Return a key by its id. Raises KeyGone once it is destroyed (within CACHE_SECONDS).
+
+        Raises VaultError when that cannot be told, because keyring or key cannot be read.
+        """
         known = self._cache.get(key_id)
         if known and known[0] > time.monotonic():
             return known[1]
         self._forget_old()
-        key = HourKey(key_id, self._directory.read(key_id))
+        key = HourKey(key_id, self._read(key_id))
         self._cache[key_id] = (time.monotonic() + CACHE_SECONDS, key)
         return key
 
@@ -136,7 +172,19 @@ class HourKeys:
     def ids(self) -> list[str]:
         return self._directory.names()
 
+    def _read(self, key_id: str) -> bytes:
+        try:
+            return self._directory.read(key_id)
+        except KeyGone:
+            self._demand_mark()
+            raise
+
+    def _demand_mark(self) -> None:
+        if not os.path.exists(self._directory.path / MARK):
+            raise KeyringAway("the keyring is away; `manage.py make_keyring` makes the first one")
+
     def _make(self, prefix: str) -> HourKey:
+        self._demand_mark()
         key_id = prefix + secrets.token_hex(8)
         self._current = HourKey(key_id, self._directory.make(key_id))
         self._owner = os.getpid()

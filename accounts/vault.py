@@ -9,6 +9,7 @@ keyed hashes are files (accounts/keyfiles.py); nothing here is ever in a dump of
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import struct
 import time
@@ -30,6 +31,8 @@ from accounts.keyfiles import (
     HourKeys,
     KeyDirectory,
     KeyGone,
+    KeyringAway,
+    VaultError,
     directory_of,
 )
 
@@ -37,6 +40,7 @@ __all__ = [
     "HourKey",
     "HourKeys",
     "KeyGone",
+    "KeyringAway",
     "SealedContent",
     "VaultError",
     "keyed_hash",
@@ -51,6 +55,8 @@ __all__ = [
     "unwrap_organisation_key",
 ]
 
+logger = logging.getLogger(__name__)
+
 HASH_KEY = "hash"
 NONCE_OCTETS = 12
 # One octet for the layout, four for the number of the installation key (0: an organisation's key).
@@ -58,10 +64,6 @@ HEADER = struct.Struct(">BI")
 LAYOUT = 1
 ORGANISATION_KEY = "organisation-key"
 CACHED_ORGANISATIONS = 1000
-
-
-class VaultError(Exception):
-    """A value cannot be opened: wrong key, wrong purpose, wrong owner, or altered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ class InstallationKeys:
         """Return number and key. Raises VaultError when there is none and none may be made."""
         keys = self._fresh()
         if not keys:
+            if self._names():
+                raise VaultError("no installation key can be read")
             _may_make()
             self.make_next()
             keys = self._fresh()
@@ -181,7 +185,8 @@ class InstallationKeys:
             raise VaultError(f"installation key {number} is not there") from None
 
     def make_next(self) -> int:
-        number = max(self._read(), default=0) + 1
+        # A key that cannot be read has its number all the same.
+        number = max(map(int, self._names()), default=0) + 1
         self._directory.make(_file_name(number))
         if HASH_KEY not in self._directory.names():
             self._directory.make(HASH_KEY)
@@ -195,8 +200,17 @@ class InstallationKeys:
         return self._keys
 
     def _read(self) -> dict[int, bytes]:
-        names = [name for name in self._directory.names() if name.isdigit()]
-        return {int(name): self._directory.read(name) for name in names}
+        keys: dict[int, bytes] = {}
+        for name in self._names():
+            # One that cannot be read must not take the others along; what it sealed waits.
+            try:
+                keys[int(name)] = self._directory.read(name)
+            except (KeyGone, VaultError) as fault:
+                logger.error("vault: installation key %s: %s", name, fault)
+        return keys
+
+    def _names(self) -> list[str]:
+        return [name for name in self._directory.names() if name.isdigit()]
 
 
 def _file_name(number: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ["DATABASE_ROLE"] = "owner"
 
+from accounts.keyfiles import make_keyring
 from config.settings import *  # noqa: F403
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
@@ -18,6 +19,7 @@ _directory = Path(tempfile.mkdtemp(prefix=f"brevdue-{_worker}-"))
 PASSWORD_HASHERS = ["tests.hashers.QuickArgon2"]
 VAULT_URL = f"file://{_directory}/vault"
 KEYRING_URL = f"file://{_directory}/keyring"
+make_keyring(_directory / "keyring")
 AUDIT_ANCHORS = f"{_directory}/audit"
 PACKAGES = f"{_directory}/packages"
 SEAL_KEYS_URL = f"file://{_directory}/seal"

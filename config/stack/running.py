@@ -31,6 +31,7 @@ from config.stack.provision import provision
 from config.stack.readiness import wait_until_ready
 from config.stack.signin import FACTS, add_facts, process_names, where_to_look
 from config.stack.state import State
+from config.stack.terminal import Terminal
 
 ENGINES = "engines"  # below var/
 LOG = VAR / "log" / "stack.log"
@@ -166,7 +167,10 @@ def _wait(stack: Stack) -> None:
 
 
 def _stay(stack: Stack) -> int:
+    terminal = Terminal()
     while not stack.ended():
+        if terminal.is_gone():
+            raise Leave
         for name in stack.engines.revive():
             print(f"{name} ended by itself and was started again.", flush=True)
         time.sleep(0.2)

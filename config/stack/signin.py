@@ -29,8 +29,9 @@ def where_to_look() -> str:
     return f"""
 Look here
   Portal     {demo["web"]}  sign in as {owner["email"]}  password {owner["password"]}
+             second factor: put the secret {owner["totp_secret"]} into an authenticator app
   Admin      {staff["url"]}  sign in as {staff["email"]}  password {staff["password"]}
-             second factor: put the secret {staff["totp_secret"]} into an authenticator app
+             second factor: {staff["totp_secret"]}, in the same way
   SMTP       127.0.0.1:{smtp["port"]} with STARTTLS, 127.0.0.1:{smtp["tls_port"]} with TLS
              trust {smtp["ca_file"]}
              user {smtp["username"]}  password {smtp["password"]}

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from accounts.keyfiles import directory_of
+from accounts.keyfiles import directory_of, make_keyring
 from accounts.vault import (
     HourKey,
     HourKeys,
@@ -54,6 +54,7 @@ class Sealer:
     """Holds the keys of the mail path, organisations' and hours', each for at most a minute."""
 
     def __init__(self, keyring: Path) -> None:
+        self._keyring = keyring
         self._hours = HourKeys(keyring)
         self._organisations: dict[UUID, OrganisationKey] = {}
 
@@ -93,8 +94,15 @@ class Sealer:
             raise NoOrganisationKey from None
 
     def hour_key(self, now: datetime, *, closed: str = "") -> HourKey:
-        """Return this process's key of the hour, and another one than `closed`."""
+        """Return this process's key of the hour, and another one than `closed`.
+
+        Raises KeyringAway, or OSError when no key can be written.
+        """
         return self._hours.current(now, closed=closed)
+
+    def make_keyring(self) -> None:
+        """Mark the directory as the keyring. Only where no mail waits."""
+        make_keyring(self._keyring)
 
     def seal(self, message: Accepted, hour_key: HourKey) -> SealedContent:
         """Seal a message's content. Raises NoOrganisationKey."""
@@ -113,7 +121,7 @@ class Sealer:
         return message, self.seal(message, hour_key), lifetime
 
     def open(self, work: Work, ciphertext: bytes) -> bytes:
-        """Return the content in clear. Raises KeyGone or VaultError."""
+        """Return the content in clear. Raises KeyGone when it was final once, or VaultError."""
         if not work.hour_key_id:
             raise KeyGone("")
         return unseal_content(

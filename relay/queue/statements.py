@@ -46,6 +46,13 @@ async def register_hour_key(connection: Connection, identifier: str) -> None:
     await connection.execute(HOUR_KEY, [identifier])
 
 
+async def anything_waits(connection: Connection) -> bool:
+    """Whether any content is sealed under any hour key."""
+    cursor = await connection.execute("SELECT EXISTS (SELECT FROM relay_content)")
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
 # One statement is one transaction and one round trip. The share lock holds the destroyer of hour
 # keys off until the commit; a key that was closed first makes every INSERT empty.
 STORE = """

@@ -12,16 +12,17 @@ from typing import Self
 from uuid import UUID
 
 import psycopg
+from django.conf import settings
 
 from accounts import alerts, clock
-from accounts.vault import HourKey
+from accounts.vault import HourKey, KeyringAway, VaultError
 from relay.partitions import DAY_MISSING
 from relay.queue.batching import GroupCommit, Stopped
 from relay.queue.columns import Sealed
 from relay.queue.connection import Connection, HotConnection, Now, conninfo
 from relay.queue.entries import Accepted, StoreUnavailable
 from relay.queue.sealing import Sealer, keyring_directory
-from relay.queue.statements import organisation_keys, register_hour_key, store
+from relay.queue.statements import anything_waits, organisation_keys, register_hour_key, store
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ STORE_OCTETS = 8 * 1024 * 1024
 SEAL_ASIDE = 1024 * 1024
 FRESH_KEYS = 3
 ALERT_AGAIN = timedelta(minutes=1)
+KEYRING_AWAY = "keyring-away"  # the alert's kind
 
 
 class Store:
@@ -45,7 +47,7 @@ class Store:
         self._now = now
         self._stored = stored
         self._registered = ""
-        self._alerted_at: datetime | None = None
+        self._alerted: dict[str, datetime] = {}
         self._group = GroupCommit[Accepted](
             self._write,
             most=STORE_MOST,
@@ -79,23 +81,27 @@ class Store:
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
             if _lacks_partition(fault):
                 logger.critical("store: the log has no partition for the day; mail is answered 451")
-                await self._alert()
+                await self._alert(DAY_MISSING)
                 return [StoreUnavailable("no partition")] * len(batch)
             # One message that cannot be stored must not take its neighbours along.
             if len(batch) == 1:
                 return [_unavailable(fault)]
             return [(await self._write([message]))[0] for message in batch]
+        except KeyringAway as fault:
+            await self._alert(KEYRING_AWAY)
+            return [_unavailable(fault)] * len(batch)
         except Exception as fault:  # noqa: BLE001 - whatever it is, nothing is known to be stored
             return [_unavailable(fault)] * len(batch)
 
-    async def _alert(self) -> None:
+    async def _alert(self, kind: str) -> None:
         """Tell the operator, once a minute; that telling may fail as well."""
-        if self._alerted_at and self._now() - self._alerted_at < ALERT_AGAIN:
+        now, last = self._now(), self._alerted.get(kind)
+        if last and now - last < ALERT_AGAIN:
             return
-        self._alerted_at = self._now()
-        with suppress(psycopg.Error, OSError):
+        self._alerted[kind] = now
+        with suppress(psycopg.Error, OSError, VaultError):
             async with self._connection.use() as connection:
-                await alerts.raise_alert_on(connection, DAY_MISSING)
+                await alerts.raise_alert_on(connection, kind)
 
     async def _commit(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
         now = self._now()
@@ -117,14 +123,26 @@ class Store:
     ) -> None:
         closed = ""
         for _ in range(FRESH_KEYS):
-            hour_key = self._sealer.hour_key(now, closed=closed)
-            if hour_key.id != self._registered:
-                await register_hour_key(connection, hour_key.id)
-                self._registered = hour_key.id
+            hour_key = await self._hour_key(connection, now, closed)
             if await store(connection, hour_key.id, await self._seal(batch, hour_key)):
                 return
             closed, now = hour_key.id, self._now()
         raise StoreUnavailable("hour keys are closed as soon as they are made")
+
+    async def _hour_key(self, connection: Connection, now: datetime, closed: str) -> HourKey:
+        """Return a key whose row is committed. Raises KeyringAway, OSError."""
+        try:
+            hour_key = self._sealer.hour_key(now, closed=closed)
+        except KeyringAway:
+            # With nothing waiting there is nothing that a keyring elsewhere could open.
+            if not settings.VAULT_MAKE_KEYS or await anything_waits(connection):
+                raise
+            self._sealer.make_keyring()
+            hour_key = self._sealer.hour_key(now, closed=closed)
+        if hour_key.id != self._registered:
+            await register_hour_key(connection, hour_key.id)
+            self._registered = hour_key.id
+        return hour_key
 
     async def _seal(self, batch: Sequence[Accepted], hour_key: HourKey) -> list[Sealed]:
         return [

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
         ("verify_audit", "duty", "web"),
         ("relay_queue", "relay", "web"),
         ("relay_queue", "relay", "duty"),
+        ("make_keyring", "relay", "web"),
     ],
 )
 def test_wrong_role_is_refused(

@@ -96,8 +96,17 @@ def test_damaged_key_file_is_refused(keys: Path) -> None:
     vault.seal("note", b"secret")
     (keys / "00000001").write_bytes(b"short")
     vault._installation_at.cache_clear()
-    with pytest.raises(keyfiles.KeyGone):
+    with pytest.raises(vault.VaultError):
         vault.seal("note", b"secret")
+
+
+def test_damaged_key_file_takes_no_other_along(keys: Path) -> None:
+    sealed = vault.seal("note", b"secret")
+    (keys / "00000002").write_bytes(b"")
+    vault._installation_at.cache_clear()
+    assert vault.unseal("note", sealed) == b"secret"
+    assert vault.sealed_with(vault.seal("note", b"secret")) == 1
+    assert vault.make_installation_key() == 3
 
 
 def test_hashes_differ_by_purpose() -> None:
@@ -200,6 +209,7 @@ class TestContent:
     message_id = uuid4()
 
     def test_opens_with_both_keys(self, tmp_path: Path) -> None:
+        keyfiles.make_keyring(tmp_path / "keyring")
         keys = vault.HourKeys(tmp_path / "keyring")
         hour = keys.current(build.NOW)
         sealed = vault.seal_content(
@@ -212,6 +222,7 @@ class TestContent:
         assert opened == b"Hello"
 
     def test_needs_both_keys_and_its_message(self, tmp_path: Path) -> None:
+        keyfiles.make_keyring(tmp_path / "keyring")
         keys = vault.HourKeys(tmp_path / "keyring")
         hour, key = keys.current(build.NOW), b"k" * 32
         other_hour = vault.HourKey(hour.id, b"o" * 32)
@@ -233,6 +244,38 @@ class TestContent:
 
 
 class TestHourKeys:
+    @pytest.fixture(autouse=True)
+    def keyring(self, tmp_path: Path) -> None:
+        keyfiles.make_keyring(tmp_path)
+
+    @pytest.mark.parametrize("left", ["an empty directory", "nothing"])
+    def test_keyring_without_its_mark_destroyed_nothing(self, tmp_path: Path, left: str) -> None:
+        """What a mount leaves behind when it is lost."""
+        key = vault.HourKeys(tmp_path).current(build.NOW)
+        tmp_path.rename(tmp_path.with_name("elsewhere"))
+        if left != "nothing":
+            tmp_path.mkdir()
+        with pytest.raises(vault.KeyringAway):
+            vault.HourKeys(tmp_path).get(key.id)
+        with pytest.raises(vault.KeyringAway):
+            vault.HourKeys(tmp_path).current(build.NOW)
+        tmp_path.with_name("elsewhere").replace(tmp_path)
+        assert vault.HourKeys(tmp_path).get(key.id) == key
+
+    @pytest.mark.parametrize("content", [b"", b"short"])
+    def test_damaged_key_is_not_a_destroyed_one(self, tmp_path: Path, content: bytes) -> None:
+        key = vault.HourKeys(tmp_path).current(build.NOW)
+        (tmp_path / key.id).write_bytes(content)
+        with pytest.raises(vault.VaultError):
+            vault.HourKeys(tmp_path).get(key.id)
+
+    def test_key_that_cannot_be_read_is_not_a_destroyed_one(self, tmp_path: Path) -> None:
+        key = vault.HourKeys(tmp_path).current(build.NOW)
+        (tmp_path / key.id).unlink()
+        (tmp_path / key.id).mkdir()
+        with pytest.raises(vault.VaultError):
+            vault.HourKeys(tmp_path).get(key.id)
+
     def test_one_per_process_and_hour(self, tmp_path: Path) -> None:
         keys = vault.HourKeys(tmp_path)
         first = keys.current(build.NOW)

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import Settings
 
+from accounts import keyfiles, vault
+from accounts.keyfiles import directory_of
 from accounts.models import Organisation
 from relay import routing
 from relay.models import Route
@@ -299,6 +302,61 @@ def test_what_cannot_be_opened_waits_longer_each_time_and_is_told_to_the_operato
     assert mail.rows("SELECT kind, subject FROM accounts_alert") == [
         ("mail-unopened", str(house.id))
     ]
+
+
+@pytest.fixture
+def keyring(tmp_path: Path, settings: Settings) -> Path:
+    """A keyring that no other test uses."""
+    settings.KEYRING_URL = (tmp_path / "keyring").as_uri()
+    return tmp_path / "keyring"
+
+
+def lose(keyring: Path) -> None:
+    keyring.rename(keyring.with_name("elsewhere"))
+
+
+def bare(keyring: Path) -> None:
+    lose(keyring)
+    keyring.mkdir()
+
+
+def damage(keyring: Path) -> None:
+    (key,) = (file for file in keyring.iterdir() if file.name != keyfiles.MARK)
+    key.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [lose, bare, damage])
+def test_mail_waits_while_its_key_cannot_be_read(
+    house: Organisation, keyring: Path, harm: Callable[[Path], None]
+) -> None:
+    """Only a keyring that is there can tell that a key was destroyed."""
+
+    def prepare(port: int) -> None:
+        route(house, port=port)
+        mail.run(mail.keep(mail.message(house.id)))
+        harm(keyring)
+
+    assert carry(Script(), prepare=prepare).ledger == []
+    assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("unopened", 1)]
+    assert mail.value("SELECT count(*) FROM relay_content") == 1
+    assert mail.rows("SELECT kind FROM accounts_alert") == [("mail-unopened",)]
+
+
+def test_damaged_file_among_the_installation_keys_ends_no_mail(
+    house: Organisation, settings: Settings
+) -> None:
+    def prepare(port: int) -> None:
+        route(house, port=port)
+        mail.run(mail.keep(mail.message(house.id)))
+        (directory_of(settings.VAULT_URL) / "00000099").write_bytes(b"")
+        vault._installation_at.cache_clear()
+
+    try:
+        assert len(carry(Script(), prepare=prepare).ledger) == 1
+    finally:
+        (directory_of(settings.VAULT_URL) / "00000099").unlink()
+        vault._installation_at.cache_clear()
+    assert mail.rows("SELECT state FROM relay_delivery") == [("delivered",)]
 
 
 def test_sender_is_told_of_what_could_not_be_opened_in_time(house: Organisation) -> None:

@@ -6,9 +6,12 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
+from pytest_django.fixtures import Settings
 
 from relay.queue import Accepted, Store, StoreUnavailable
 from tests.relay import mail
@@ -198,6 +201,48 @@ def test_unreachable_database_is_refused_and_forgiven() -> None:
 
     mail.run(scenario())
     assert mail.value("SELECT count(*) FROM relay_message") == 2
+
+
+@pytest.mark.parametrize("may_make", [True, False])
+def test_lost_keyring_takes_no_mail_and_tells_the_operator(
+    tmp_path: Path, settings: Settings, may_make: bool
+) -> None:
+    """A key on a bare mount point would be hidden as soon as the keyring is mounted again."""
+    house = mail.organisation()
+    mail.run(keep(mail.message(house.id)))
+    settings.KEYRING_URL = (tmp_path / "keyring").as_uri()
+    settings.VAULT_MAKE_KEYS = may_make
+    (refusal,) = mail.run(keep(mail.message(house.id)))
+    assert isinstance(refusal, StoreUnavailable)
+    assert not (tmp_path / "keyring").exists()
+    assert mail.rows("SELECT kind FROM accounts_alert") == [("keyring-away",)]
+
+
+def test_first_mail_of_a_development_stack_makes_the_keyring(
+    tmp_path: Path, settings: Settings
+) -> None:
+    settings.KEYRING_URL = (tmp_path / "keyring").as_uri()
+    settings.VAULT_MAKE_KEYS = True
+    assert mail.run(keep(mail.message(mail.organisation().id))) == [None]
+
+
+@pytest.mark.as_role("relay")
+def test_command_marks_a_keyring_but_not_behind_waiting_mail(
+    tmp_path: Path, settings: Settings
+) -> None:
+    house = mail.organisation()
+    settings.DATABASE_ROLE = "relay"
+    settings.VAULT_MAKE_KEYS = False
+    settings.KEYRING_URL = (tmp_path / "first").as_uri()
+    call_command("make_keyring")
+    assert mail.run(keep(mail.message(house.id))) == [None]
+    call_command("make_keyring")
+    settings.KEYRING_URL = (tmp_path / "second").as_uri()
+    with pytest.raises(CommandError, match="mount the keyring"):
+        call_command("make_keyring")
+    assert not (tmp_path / "second").exists()
+    call_command("make_keyring", "--lost")
+    assert mail.run(keep(mail.message(house.id))) == [None]
 
 
 def test_nothing_listening_is_refused() -> None:
