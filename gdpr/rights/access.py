@@ -51,6 +51,9 @@ def _write_table(book: Archive, extract: Extract, entry: Entry) -> Table:
         table.pages += 1
         table.rows += len(page)
         _write_page(book, table, page)
+    if not table.given:
+        # Nothing of it can be given; that it is there is told all the same.
+        table.rows = extract.count(entry)
     return table
 
 
