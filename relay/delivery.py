@@ -14,7 +14,6 @@ from relay.models import Route
 from relay.outcomes import NoticeLimit, Telling
 from relay.queue import (
     Accepted,
-    Leased,
     LeaseLost,
     Leases,
     Refused,
@@ -29,7 +28,9 @@ from relay.transports import RouteTarget, Transport
 
 logger = logging.getLogger(__name__)
 
-UNOPENED = "mail-unopened"  # the alert's kind; its subject is the organisation's id
+# Kinds of alerts; their subject is the organisation's id.
+UNOPENED = "mail-unopened"
+UNTOLD = "notice-unstored"
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +76,7 @@ class Courier:
     async def _carry(self, job: Job) -> bool:
         now, work = self.now(), job.work
         try:
-            target = await self.routes.target(work.organisation_id, _domain(work))
+            target = await self.routes.target(work.organisation_id, work.domain)
         except VaultError:
             return await self._judge(job, now, await self._unopened(job))
         if isinstance(target, Waits):
@@ -156,30 +157,44 @@ class Courier:
         return job.content
 
     async def _settle(self, job: Job, settlements: Iterable[Settlement]) -> bool:
-        told = outcomes.telling(job.work, settlements)
-        notice = await self._notice(job, told)
-        try:
-            await self.leases.settle(job.work, told.settlements, notice)
-        except Refused:
-            # What the remote said cannot be stored: its verdict still must.
-            bare = tuple(replace(settlement, tried=None) for settlement in told.settlements)
-            await self.leases.settle(job.work, bare)
-        return notice is not None
+        work, now = job.work, self.now()
+        told = outcomes.telling(work, settlements)
+        if told.action is None:
+            await self._write(work, told.settlements)
+            return False
+        turn = self.limit.turn(work.organisation_id, now)
+        if turn > now and outcomes.may_owe(work, turn):
+            await self._write(work, outcomes.owing(work, told, turn))
+            return False
+        return await self._tell(job, told, now)
 
-    async def _notice(self, job: Job, told: Telling) -> Accepted | None:
-        now = self.now()
-        if told.action is None or not self.limit.allows(job.work.organisation_id, now):
-            return None
+    async def _tell(self, job: Job, told: Telling, now: datetime) -> bool:
+        """Settle together with the notice, or else leave what it is about waiting for it."""
+        work = job.work
         try:
             content = await self._content(job)
         except KeyGone:
-            return None
+            await self._write(work, told.settlements)
+            return False
         except VaultError:
             content = b""  # the sender is told nevertheless, without the message's headers
-        return outcomes.notice(job.work, told, content, self.hostname, now)
+        notice = outcomes.notice(work, told, content, self.hostname, now)
+        try:
+            await self._write(work, told.settlements, notice)
+        except Refused:
+            logger.error("delivery: notice on message %s cannot be stored", work.message_id)
+            await self.leases.alert(UNTOLD, str(work.organisation_id))
+            await self._write(work, outcomes.owing(work, told, now + outcomes.LOOK_AGAIN))
+            return False
+        return True
 
-
-def _domain(work: Work) -> str:
-    """The domain whose route serves the mail: the sender's, or where a notification returns to."""
-    lease: Leased = work.deliveries[0]
-    return (work.sender or lease.recipient.address).rpartition("@")[2]
+    async def _write(
+        self, work: Work, settlements: tuple[Settlement, ...], notice: Accepted | None = None
+    ) -> None:
+        """Settle. Raises Refused when notice or verdict cannot be stored, or nothing now."""
+        try:
+            await self.leases.settle(work, settlements, notice)
+        except Refused:
+            # What the remote said cannot be stored: its verdict still must.
+            bare = tuple(replace(settlement, tried=None) for settlement in settlements)
+            await self.leases.settle(work, bare, notice)

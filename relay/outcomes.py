@@ -25,7 +25,10 @@ LOOK_AGAIN = timedelta(minutes=15)
 LATE = timedelta(minutes=10)
 # The last try before the four hours are over may tell of the delay this much ahead of them.
 AHEAD = timedelta(minutes=30)
+MINUTE = timedelta(minutes=1)
 NOTICES_A_MINUTE = 60
+# An hour more than the longest lifetime: with it the last hour key goes.
+OWED_MOST = timedelta(hours=121)
 # RFC 3463 §3.4: X.3.* is about the mail system itself; no code, because no server was asked.
 UNOPENED = Outcome(
     verdict=Verdict.RETRY,
@@ -111,8 +114,7 @@ class Telling:
 def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
     """Decide whether the sender is told of failures, or else of the delay (RFC 3461 §5.2)."""
     settled = tuple(settlements)
-    if work.is_notification:
-        # RFC 5321 §6.1: a notification never answers the null reverse-path.
+    if work.tells_nobody:
         return Telling(settled, None, ())
     failed = tuple(filter(_tells_failure, settled))
     if failed:
@@ -120,6 +122,25 @@ def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
     delayed = tuple(one for one in settled if _tells_delay(work, one))
     told = tuple(replace(s, delayed_notice_at=s.at) if s in delayed else s for s in settled)
     return Telling(told, dsn.Action.DELAYED if delayed else None, delayed)
+
+
+def owing(work: Work, told: Telling, due_at: datetime) -> tuple[Settlement, ...]:
+    """Return the settlements as they are while the sender cannot be told; never a silent end.
+
+    What failed waits until `due_at`, and its notice is owed; a delay is told with a later try.
+    """
+    waits = told.action is dsn.Action.FAILED and may_owe(work, due_at)
+    return tuple(
+        replace(one, state=State.WAITING, due_at=due_at, reason=Reason.UNTOLD)
+        if waits and one in told.about
+        else replace(one, delayed_notice_at=None)
+        for one in told.settlements
+    )
+
+
+def may_owe(work: Work, due_at: datetime) -> bool:
+    """Whether a notice may wait so long: content must not (GDPR article 5(1)(e))."""
+    return due_at <= work.accepted_at + OWED_MOST
 
 
 def _tells_failure(settlement: Settlement) -> bool:
@@ -163,6 +184,7 @@ def notice(work: Work, told: Telling, content: bytes, hostname: str, now: dateti
         ),
         content=dsn.build(report),
         is_notification=True,
+        author_domain=work.domain,
     )
 
 
@@ -171,7 +193,7 @@ def _failure(settlement: Settlement) -> dsn.Failure:
     untried = Outcome(
         verdict=Verdict.RETRY,
         scope=Scope.ROUTE,
-        text=settlement.delivery.reason.replace("_", " "),
+        text=_why_untried(settlement.delivery.reason),
     )
     return dsn.Failure(
         recipient=settlement.delivery.recipient,
@@ -181,19 +203,27 @@ def _failure(settlement: Settlement) -> dsn.Failure:
     )
 
 
+def _why_untried(reason: str) -> str:
+    return "failed before" if reason == Reason.UNTOLD else reason.replace("_", " ")
+
+
 class NoticeLimit:
     """Bounds how many notifications an organisation's senders get from this process a minute."""
 
     def __init__(self, most: int = NOTICES_A_MINUTE) -> None:
         self._most = most
         self._sent: dict[UUID, deque[datetime]] = {}
+        self._later: dict[UUID, datetime] = {}
 
-    def allows(self, organisation_id: UUID, now: datetime) -> bool:
-        """Count one more notice, unless there were too many."""
+    def turn(self, organisation_id: UUID, now: datetime) -> datetime:
+        """Return `now` and count one more notice; or when to ask again, if there were too many."""
         sent = self._sent.setdefault(organisation_id, deque())
-        while sent and now - sent[0] >= timedelta(minutes=1):
+        while sent and now - sent[0] >= MINUTE:
             sent.popleft()
-        if len(sent) >= self._most:
-            return False
-        sent.append(now)
-        return True
+        if len(sent) < self._most:
+            sent.append(now)
+            return now
+        # One after the other, so that they do not all come back to a full minute.
+        turn = max(now + MINUTE, self._later.get(organisation_id, now))
+        self._later[organisation_id] = turn + MINUTE / self._most
+        return turn

@@ -24,7 +24,16 @@ from accounts import clock
 from relay import heartbeat
 from relay.delivery import Courier, Job
 from relay.egress import guard_from_settings
-from relay.queue import LEASE, HotConnection, Leases, Sealer, Work, conninfo, keyring_directory
+from relay.queue import (
+    LEASE,
+    HotConnection,
+    Leases,
+    Refused,
+    Sealer,
+    Work,
+    conninfo,
+    keyring_directory,
+)
 from relay.routing import Routes
 from relay.smtp.tls import make_contexts
 from relay.transports.smarthost import Smarthost
@@ -123,6 +132,8 @@ class Shift:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            # A database that is away must not keep the shift from its end.
+            self.courier.leases.leave()
             await self._hand_back()
             await self.courier.transport.close()
             await self.courier.leases.stop()
@@ -246,7 +257,9 @@ class Shift:
             lease for job in jobs.values() if not job.sent for lease in job.work.deliveries
         )
         if unsent:
-            await self.courier.leases.release(unsent)
+            # What cannot be released runs out with its lease.
+            with suppress(Refused):
+                await self.courier.leases.release(unsent)
 
 
 def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:

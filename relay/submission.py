@@ -146,6 +146,8 @@ class Submission:
             content=self._traced(client, message, identifier),
             tls_version=client.tls_version,
             tls_cipher=client.tls_cipher,
+            # Checked to be theirs, while the recipient's domain is anybody's.
+            author_domain="" if message.envelope.sender else message.header.authors[0].domain,
         )
 
     def _traced(self, client: Client, message: Submitted, identifier: UUID) -> bytes:

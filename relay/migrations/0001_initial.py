@@ -465,6 +465,10 @@ class Migration(migrations.Migration):
                                 "unopened",
                                 "this service could not decrypt the message or the route",
                             ),
+                            (
+                                "untold",
+                                "it failed, and the notice to its sender could not be stored yet",
+                            ),
                         ],
                         default="new",
                         max_length=20,

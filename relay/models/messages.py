@@ -149,6 +149,8 @@ class Content(TenantModel):
     ciphertext = models.BinaryField()
     # The envelope as given, for sending; the log has it normalised.
     sender = models.TextField(blank=True)
+    # Whose route serves mail with the null reverse-path; empty where the envelope has a sender.
+    author_domain = models.TextField(blank=True)
     body = models.CharField(max_length=10, default="7BIT")
     smtputf8 = models.BooleanField(default=False)
     ret = models.CharField(max_length=4, blank=True)
@@ -173,6 +175,7 @@ class QueuedDelivery(TenantModel):
         STOPPED = "stopped", _("sending is stopped for the organisation")
         UNCERTAIN = "uncertain", _("the connection broke before the answer")
         UNOPENED = "unopened", _("this service could not decrypt the message or the route")
+        UNTOLD = "untold", _("it failed, and the notice to its sender could not be stored yet")
 
     id = models.BigAutoField(primary_key=True)
     organisation = models.ForeignKey(

@@ -25,7 +25,8 @@ def columns(names: str, rows: Iterable[Iterable[Any]], prefix: str = "") -> dict
 def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
         "accepted_at id organisation credential is_notification tls_version tls_cipher size "
-        "logged_sender sender recipients body smtputf8 ret envid wrapped_key ciphertext",
+        "logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
+        "ciphertext",
         (
             (
                 message.accepted_at,
@@ -39,6 +40,7 @@ def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
                 # The log is searched in lower case; sending needs the case as given.
                 message.envelope.sender.lower(),
                 message.envelope.sender,
+                message.author_domain,
                 len(message.envelope.recipients),
                 message.envelope.body,
                 message.envelope.smtputf8,

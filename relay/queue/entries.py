@@ -30,6 +30,8 @@ class Accepted:
     tls_version: str = ""
     tls_cipher: str = ""
     is_notification: bool = False
+    # With the null reverse-path: the domain whose route serves the mail.
+    author_domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Work:
     accepted_at: datetime
     organisation_id: UUID
     sender: str
+    author_domain: str
     body: str
     smtputf8: bool
     ret: str
@@ -66,7 +69,12 @@ class Work:
     deliveries: tuple[Leased, ...]
 
     @property
-    def is_notification(self) -> bool:
+    def domain(self) -> str:
+        """The domain whose route serves the mail."""
+        return self.sender.rpartition("@")[2] or self.author_domain
+
+    @property
+    def tells_nobody(self) -> bool:
         """Whether nobody must be told of its failure (RFC 5321 §6.1)."""
         return not self.sender
 

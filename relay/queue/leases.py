@@ -34,7 +34,7 @@ RETRY_SECONDS = 0.5
 
 
 class Refused(Exception):
-    """The database refused this one item; names the SQLSTATE, never a value."""
+    """This one item cannot be written; names the SQLSTATE, if any, and never a value."""
 
 
 class LeaseLost(Exception):
@@ -114,9 +114,13 @@ class Leases:
     async def start(self) -> None:
         self._group.start()
 
-    async def stop(self) -> None:
-        """Write what waits, then close; gives up on a database that is away."""
+    def leave(self) -> None:
+        """Give up on a database that is away: what is not written runs out with its lease."""
         self._leaving = True
+
+    async def stop(self) -> None:
+        """Write what waits, then close."""
+        self.leave()
         await self._group.stop()
         await self._connection.close()
 
@@ -146,7 +150,8 @@ class Leases:
     ) -> frozenset[int]:
         """Write what became of deliveries; returns the ids of those that were still held.
 
-        The notice to the sender is stored in the same commit, when any of them was.
+        The notice to the sender is stored in the same commit, when any of them was. Raises
+        Refused when it cannot be stored, and then nothing is written.
         """
         settle = self._group.submit(Settle(work, settlements, notice))
         # What was sent is settled even when whoever sent it is cut off.
@@ -196,27 +201,47 @@ class Leases:
     async def _commit(self, items: Sequence[Item]) -> list[Any]:
         closed = ""
         while True:
+            # Before the transaction: a disk that is full is no database that is away.
+            hour_key = self._hour_key(items, closed)
             try:
-                return await self._transact(items, closed)
+                return await self._transact(items, hour_key)
             except _KeyClosed as fault:
                 closed = fault.args[0]
 
-    async def _transact(self, items: Sequence[Item], closed: str) -> list[Any]:
+    def _hour_key(self, items: Sequence[Item], closed: str) -> HourKey | None:
+        """Return the key to seal notices under; None without notices, or when none can be made."""
+        if not any(isinstance(item, Settle) and item.notice for item in items):
+            return None
+        try:
+            return self._sealer.hour_key(self._now(), closed=closed)
+        except (OSError, VaultError) as fault:
+            logger.error("leases: no hour key for notices (%s)", type(fault).__name__)
+            return None
+
+    async def _transact(self, items: Sequence[Item], hour_key: HourKey | None) -> list[Any]:
         now = self._now()
         async with self._connection.use() as connection:
-            hour_key = await self._prepare(connection, items, now, closed)
+            await self._prepare(connection, items, now, hour_key)
+            fit = [self._can_store(item, hour_key) for item in items]
+            ready = [item for item, is_fit in zip(items, fit, strict=True) if is_fit]
             async with connection.pipeline(), connection.transaction():
-                cursors = await self._execute(connection, items, now)
+                cursors = await self._execute(connection, ready, now)
                 held: dict[type[Any], frozenset[int]] = {}
-                if hour_key:
+                if hour_key and Settle in cursors:
                     held[Settle] = _ids(await cursors.pop(Settle).fetchall())
-                    await self._store_notices(connection, items, held[Settle], hour_key)
+                    await self._store_notices(connection, ready, held[Settle], hour_key)
                 own = [await self._own(connection, item, now) for item in items]
             held |= {kind: _ids(await cursor.fetchall()) for kind, cursor in cursors.items()}
             return [
-                await cursor.fetchall() if cursor else held.get(type(item))
-                for item, cursor in zip(items, own, strict=True)
+                await cursor.fetchall() if cursor else held.get(type(item)) if is_fit else Refused()
+                for item, is_fit, cursor in zip(items, fit, own, strict=True)
             ]
+
+    def _can_store(self, item: Item, hour_key: HourKey | None) -> bool:
+        """Whether the keys are there for what the item brings along."""
+        if not isinstance(item, Settle) or item.notice is None:
+            return True
+        return hour_key is not None and self._sealer.knows(item.notice.organisation_id)
 
     async def _execute(
         self, connection: Connection, items: Sequence[Item], now: datetime
@@ -251,20 +276,20 @@ class Leases:
         return None
 
     async def _prepare(
-        self, connection: Connection, items: Sequence[Item], now: datetime, closed: str
-    ) -> HourKey | None:
-        """Read the keys that are asked for; returns the one to seal notices under, if any."""
+        self,
+        connection: Connection,
+        items: Sequence[Item],
+        now: datetime,
+        hour_key: HourKey | None,
+    ) -> None:
+        """Read the keys that are asked for, and commit the row of the one that seals notices."""
         wanted = {i for item in items if isinstance(item, Learn) for i in item.organisations}
         noticed = {s.notice.organisation_id for s in items if isinstance(s, Settle) and s.notice}
         if wanted or noticed:
             await learn_organisations(connection, self._sealer, wanted | noticed, now)
-        if not noticed:
-            return None
-        hour_key = self._sealer.hour_key(now, closed=closed)
-        if hour_key.id != self._registered:
+        if hour_key and hour_key.id != self._registered:
             await statements.register_hour_key(connection, hour_key.id)
             self._registered = hour_key.id
-        return hour_key
 
     async def _store_notices(
         self,
@@ -280,7 +305,6 @@ class Leases:
             if isinstance(item, Settle)
             and item.notice
             and any(settlement.delivery.id in held for settlement in item.settlements)
-            and self._sealer.knows(item.notice.organisation_id)
         ]
         sealed = [self._sealer.seal_for_store(notice, hour_key) for notice in notices]
         if sealed and not await statements.store(connection, hour_key.id, sealed):

@@ -67,11 +67,11 @@ WITH hour_key AS MATERIALIZED (
         %(tls_version)b::text[], %(tls_cipher)b::text[]) m
 ), content AS (
     INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
-        ciphertext, sender, body, smtputf8, ret, envid, open_deliveries)
+        ciphertext, sender, author_domain, body, smtputf8, ret, envid, open_deliveries)
     SELECT hour_key.id, c.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
         %(organisation)b::uuid[], %(wrapped_key)b::bytea[], %(ciphertext)b::bytea[],
-        %(sender)b::text[], %(body)b::text[], %(smtputf8)b::boolean[], %(ret)b::text[],
-        %(envid)b::text[], %(recipients)b::bigint[]) c
+        %(sender)b::text[], %(author_domain)b::text[], %(body)b::text[], %(smtputf8)b::boolean[],
+        %(ret)b::text[], %(envid)b::text[], %(recipients)b::bigint[]) c
 ), delivery AS (
     INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
         state, final_reason, possible_duplicate)
@@ -121,8 +121,8 @@ WITH due AS MATERIALIZED (
 )
 SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
     t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
-    t.delayed_notice_at, c.sender, c.body, c.smtputf8, c.ret, c.envid, c.hour_key_id,
-    c.wrapped_key, CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
+    t.delayed_notice_at, c.sender, c.author_domain, c.body, c.smtputf8, c.ret, c.envid,
+    c.hour_key_id, c.wrapped_key, CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
         PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
 FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
 ORDER BY t.accepted_at, t.message_id, t.position
@@ -164,6 +164,7 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         accepted_at=first["accepted_at"],
         organisation_id=first["organisation_id"],
         sender=first["sender"] or "",
+        author_domain=first["author_domain"] or "",
         body=first["body"] or "",
         smtputf8=bool(first["smtputf8"]),
         ret=first["ret"] or "",

@@ -66,6 +66,7 @@ def message(
     content: bytes = CONTENT,
     ago: timedelta = timedelta(),
     notify: str = "",
+    author_domain: str = "",
 ) -> Accepted:
     identifier = uuid7(now() - ago)
     return Accepted(
@@ -80,6 +81,7 @@ def message(
             ),
         ),
         content=content,
+        author_domain=author_domain,
         tls_version="TLSv1.3",
         tls_cipher="TLS_AES_256_GCM_SHA384",
     )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,16 +18,14 @@ from accounts import keyfiles, vault
 from accounts.keyfiles import directory_of
 from accounts.models import Organisation
 from relay import routing
-from relay.models import Route
+from relay.models import Route, SendingDomain
+from relay.outcomes import NoticeLimit
+from relay.partitions import DAYS_AHEAD
 from tests import build
 from tests.relay import mail
-from tests.relay.stage import (
-    WAITING,
-    carry,
-    route,
-)
+from tests.relay.stage import WAITING, Stage, becomes, carry, free_port, route, until
 from tests.testbed.certificates import Authority
-from tests.testbed.smtp import Drop, Script
+from tests.testbed.smtp import Drop, FarEnd, Script
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,6 +141,24 @@ def test_mail_without_route_waits_for_one(house: Organisation) -> None:
     carry(Script(), mail.message(house.id))
     assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("no_route", 0)]
     assert mail.value("SELECT count(*) FROM relay_attempt") == 0
+
+
+def test_mail_with_the_null_sender_goes_by_its_authors_domain(house: Organisation) -> None:
+    with build.as_owner():
+        due = SendingDomain.objects.create(
+            organisation=house, name="due.example", created_at=build.NOW
+        )
+    message = mail.message(house.id, sender="", author_domain="due.example")
+    (received,) = carry(Script(), message, prepare=to_house(house, domain=due)).ledger
+    assert (received.sender, received.recipients) == ("", ["Erik@modtager.example"])
+    mail.execute("DELETE FROM relay_route")
+    notified = carry(
+        Script(rcpt={"Erik@modtager.example": "550 5.1.1 unknown"}),
+        mail.message(house.id),
+        prepare=to_house(house, domain=due),
+        ready=WAITING,
+    )
+    assert [one.recipients for one in notified.ledger] == [["Post@due.example"]]
 
 
 def test_mail_of_a_stopped_organisation_waits() -> None:
@@ -373,3 +391,108 @@ def test_sender_is_told_of_what_could_not_be_opened_in_time(house: Organisation)
     assert mail.rows("SELECT state FROM relay_delivery ORDER BY message_id") == [
         ("expired",), ("delivered",),
     ]  # fmt: skip
+
+
+REFUSED = Script(rcpt="550 5.1.1 unknown")
+OWED = "SELECT count(*) FROM relay_queueddelivery WHERE reason <> 'untold' OR due_at <= now()"
+
+
+def told_after_all() -> FarEnd:
+    """Have what waits tried again; return the far end that now takes everything."""
+    mail.execute("UPDATE relay_queueddelivery SET due_at = now() - interval '1 second'")
+    return carry(
+        Script(rcpt={"Erik@modtager.example": "550 5.1.1 unknown"}),
+        prepare=lambda given: mail.execute("UPDATE relay_route SET port = %s", given),
+        ready=WAITING,
+    )
+
+
+def test_delivery_waits_for_its_notice_while_no_key_can_be_written(
+    house: Organisation, keyring: Path
+) -> None:
+    """Neither does that stop the other mail, nor the shift at its end."""
+
+    def prepare(port: int) -> None:
+        route(house, port=port)
+        mail.run(mail.keep(mail.message(house.id), mail.message(house.id, "ida@modtager.example")))
+        (keyring / keyfiles.MARK).unlink()
+
+    script = Script(rcpt={"Erik@modtager.example": "550 5.1.1 unknown"})
+    assert len(carry(script, prepare=prepare, ready=OWED).ledger) == 1
+    assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("untold", 1)]
+    assert mail.rows("SELECT kind FROM accounts_alert") == [("notice-unstored",)]
+    keyfiles.make_keyring(keyring)
+    (notice,) = told_after_all().ledger
+    assert b"5.1.1" in notice.content
+    assert mail.value("SELECT count(*) FROM relay_delivery WHERE state = 'bounced'") == 1
+
+
+def test_full_disk_of_the_keyring_is_no_database_that_is_away(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(port: int) -> None:
+        route(house, port=port)
+        mail.run(mail.keep(mail.message(house.id)))
+        # ENAMETOOLONG is the fault that root gets as well.
+        monkeypatch.setattr(secrets, "token_hex", lambda octets: "0" * 300)
+
+    carry(REFUSED, prepare=prepare, ready=OWED)
+    assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("untold", 1)]
+
+
+def test_delivery_waits_for_its_notice_on_a_day_without_partition(house: Organisation) -> None:
+    mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 120")
+    missing = timedelta(days=DAYS_AHEAD + 1, hours=1)
+    carry(REFUSED, mail.message(house.id), prepare=to_house(house), ready=OWED, offset=missing)
+    assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("untold", 1)]
+    assert mail.rows("SELECT state FROM relay_delivery") == [("waiting",)]
+    assert mail.value("SELECT count(*) FROM relay_content") == 1
+    (notice,) = told_after_all().ledger
+    assert notice.recipients == ["Post@due.example"]
+
+
+def test_expired_delivery_waits_for_its_notice_while_the_organisations_key_does_not_open(
+    house: Organisation,
+) -> None:
+    def prepare(port: int) -> None:
+        route(house, port=port)
+        mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 19")
+        mail.run(mail.keep(mail.message(house.id, ago=timedelta(hours=19))))
+        mail.execute("UPDATE accounts_organisationkey SET sealed = decode('ff', 'hex') || sealed")
+
+    carry(Script(), prepare=prepare, ready=OWED)
+    mail.execute("UPDATE accounts_organisationkey SET sealed = substring(sealed FROM 2)")
+    mail.execute("UPDATE relay_queueddelivery SET expires_at = now() - interval '1 hour'")
+    (notice,) = told_after_all().ledger
+    assert b"Status: 4.4.7" in notice.content
+    assert mail.value("SELECT count(*) FROM relay_delivery WHERE state = 'expired'") == 1
+
+
+def test_untold_delivery_ends_before_its_content_would_be_too_old(house: Organisation) -> None:
+    message = mail.message(house.id)
+    mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 120")
+    carry(Script(), message, prepare=to_house(house), ready=WAITING, offset=timedelta(hours=120.9))
+    assert mail.rows("SELECT state FROM relay_delivery") == [("expired",)]
+    assert mail.rows("SELECT kind FROM accounts_alert") == [("notice-unstored",)]
+
+
+def test_notices_beyond_the_limit_are_put_off_and_none_is_dropped(house: Organisation) -> None:
+    port = free_port()
+    route(house, port=port)
+
+    async def scenario() -> list[str]:
+        await mail.keep(mail.message(house.id), mail.message(house.id))
+        async with FarEnd(Script(rcpt={"Erik@modtager.example": "550 no"}), port=port) as far_end:
+            stage = Stage(far_end)
+            shift = stage.shift()
+            shift.courier.limit = NoticeLimit(1)
+            working = asyncio.create_task(shift.run())
+            await becomes("SELECT count(*) FROM relay_queueddelivery WHERE reason = 'untold'", 1)
+            await until(lambda: far_end.ledger)
+            stage.offset = timedelta(minutes=2)
+            await becomes(WAITING, 0)
+            stage.stopping = True
+            await working
+            return [one.sender for one in far_end.ledger]
+
+    assert mail.run(scenario()) == ["", ""]

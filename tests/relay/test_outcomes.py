@@ -31,8 +31,8 @@ def leased(**fields: Any) -> Leased:
 def work(lease: Leased, sender: str = "post@due.example") -> Work:
     return Work(
         message_id=uuid4(), accepted_at=ACCEPTED, organisation_id=uuid4(), sender=sender,
-        body="7BIT", smtputf8=False, ret="", envid="", hour_key_id="k", wrapped_key=b"",
-        ciphertext=b"", deliveries=(lease,),
+        author_domain="", body="7BIT", smtputf8=False, ret="", envid="", hour_key_id="k",
+        wrapped_key=b"", ciphertext=b"", deliveries=(lease,),
     )  # fmt: skip
 
 
@@ -142,6 +142,9 @@ def test_null_sender_is_never_told() -> None:
 
 def test_notices_are_limited_per_organisation_and_minute() -> None:
     limit, one, other = NoticeLimit(2), uuid4(), uuid4()
-    assert [limit.allows(one, ACCEPTED) for _ in range(3)] == [True, True, False]
-    assert limit.allows(other, ACCEPTED)
-    assert limit.allows(one, ACCEPTED + timedelta(minutes=1))
+    minute = timedelta(minutes=1)
+    assert [limit.turn(one, ACCEPTED) - ACCEPTED for _ in range(5)] == [
+        timedelta(), timedelta(), minute, minute * 1.5, minute * 2,
+    ]  # fmt: skip
+    assert limit.turn(other, ACCEPTED) == ACCEPTED
+    assert limit.turn(one, ACCEPTED + minute) == ACCEPTED + minute

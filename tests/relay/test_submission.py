@@ -164,6 +164,14 @@ def test_every_author_must_be_in_a_verified_domain(client, journal, lines):
     assert journal.messages == []
 
 
+def test_null_sender_is_stored_with_its_authors_domain(client, journal):
+    client.begin(sender=b"")
+    client.send(b"From: anna@firma.example\r\n\r\n.\r\n")
+    assert client.reply().startswith(b"250 ")
+    assert say_data(client).startswith(b"250 ")
+    assert [one.author_domain for one in journal.messages] == ["firma.example", ""]
+
+
 def test_null_sender_does_not_free_the_author(client, journal):
     client.begin(sender=b"")
     client.send(b"From: boss@other.example\r\n\r\n.\r\n")
