@@ -53,7 +53,7 @@ def before_own_password(view: View) -> View:
 
 def while_restricted(view: View) -> View:
     """Let a person in whose account is restricted: their rights work all the same."""
-    view.open_before = frozenset({RESTRICTED_STEP})  # type: ignore[attr-defined]
+    view.open_before = frozenset({RESTRICTED_STEP})  # type: ignore[attr-defined] # a mark on a function
     return view
 
 

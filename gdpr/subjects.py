@@ -78,4 +78,5 @@ def model_of(entry: Entry) -> type[Model]:
 def _of_customer(found: QuerySet[Any], subject: Subject) -> QuerySet[Any]:
     if subject.organisation_id is None:
         return found
-    return found.filter(organisation_id=subject.organisation_id)
+    # Models of other apps and frameworks among them: not all have `for_organisation`.
+    return found.filter(Q(organisation_id=subject.organisation_id))

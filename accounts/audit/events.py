@@ -191,7 +191,7 @@ def _start(organisation_id: UUID | None) -> tuple[Link, str]:
 
 
 def _anchor_faults(chains: dict[UUID | None, AuditChain]) -> Iterator[str]:
-    deletions = AuditEvent.objects.filter(organisation=None, action=DELETED)
+    deletions = AuditEvent.objects.filter(_of(None), action=DELETED)
     deleted = set(deletions.values_list("target_id", flat=True))
     # An anchor outlives by up to a month the events that explain it.
     since = clock.now() - timedelta(days=AUDIT_DAYS)

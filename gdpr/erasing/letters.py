@@ -13,13 +13,13 @@ from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure
 
 
-def asked(person: User, erasure: Erasure, token: str) -> None:
+def erasure_asked(person: User, erasure: Erasure, token: str) -> None:
     """Say what was asked for and how to cancel it, also for who can no longer sign in."""
     link = Link("gdpr:erasure-cancel-link", token)
     to_person("gdpr/erasure_asked", person, {"erasure": erasure, "link": link})
 
 
-def cancelled(person: User) -> None:
+def erasure_cancelled(person: User) -> None:
     to_person("gdpr/erasure_cancelled", person, {"link": Link("accounts:security")})
 
 

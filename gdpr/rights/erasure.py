@@ -84,7 +84,7 @@ def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
         )
         _restrict(person, now)
         signin.end_sessions(person.pk, keep=session_key)
-        letters.asked(person, erasure, _token(erasure, person))
+        letters.erasure_asked(person, erasure, _token(erasure, person))
         audit.record_installation(person, "erasure.requested", erasure)
     return erasure
 
@@ -100,7 +100,7 @@ def cancel(person: User, now: datetime) -> None:
         erasure.state, erasure.ended_at = Erasure.State.CANCELLED, now
         erasure.save()
         _restrict(person, None)
-        letters.cancelled(person)
+        letters.erasure_cancelled(person)
         withdrawn = RequestedRight.State.WITHDRAWN
         requests.move(erasure.right, withdrawn, requests.person(person), now)
         audit.record_installation(person, "erasure.cancelled", erasure)

@@ -40,7 +40,7 @@ def font_files() -> list[Path]:
     ]
 
 
-class BundledAssets(URLFetcher):  # type: ignore[misc]
+class BundledAssets(URLFetcher):  # type: ignore[misc] # no types
     """Serves `asset:NAME`. Opens no socket and no path that a document names itself."""
 
     def __init__(self) -> None:

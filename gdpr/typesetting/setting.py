@@ -71,19 +71,6 @@ def _plain(html: HTML) -> bytes:
 
 
 def _archival(html: HTML, order: Order) -> bytes:
-    issued_at = datetime.fromisoformat(order.description.issued_at)
-    attachments = [
-        Attachment(
-            string=enclosure.content,
-            name=enclosure.name,
-            description=enclosure.description,
-            created=issued_at,
-            modified=issued_at,
-            relationship=enclosure.relationship,
-        )
-        for enclosure in order.enclosures
-    ]
-
     def finisher(document: Any, pdf: pydyf.PDF) -> None:
         finish(pdf)
         make_signature_fields(document, pdf)
@@ -97,10 +84,25 @@ def _archival(html: HTML, order: Order) -> bytes:
         # Objects stand in the open: who verifies a signature walks through all of them, and would
         # unpack a common stream for each. What is large is packed by itself.
         uncompressed_pdf=True,
-        attachments=attachments,
+        attachments=_attachments(order),
         finisher=finisher,
     )
     return bytes(octets)
+
+
+def _attachments(order: Order) -> list[Attachment]:
+    issued_at = datetime.fromisoformat(order.description.issued_at)
+    return [
+        Attachment(
+            string=enclosure.content,
+            name=enclosure.name,
+            description=enclosure.description,
+            created=issued_at,
+            modified=issued_at,
+            relationship=enclosure.relationship,
+        )
+        for enclosure in order.enclosures
+    ]
 
 
 def _pack(pdf: pydyf.PDF) -> None:

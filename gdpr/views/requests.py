@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from kombu.exceptions import OperationalError
 
 from accounts import audit, clock
-from accounts.access import current_person, person_required, while_restricted
+from accounts.access import current_person, is_fragment, person_required, while_restricted
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
 from gdpr import clocks, packages, selfservice, tasks
@@ -111,7 +111,7 @@ def request(request: HttpRequest, request_id: UUID) -> HttpResponse:
         "authority": settings.AUTHORITY_NAME,
         "authority_url": settings.AUTHORITY_URL,
     }
-    part = "gdpr/_standings.html" if request.htmx else "gdpr/request.html"  # type: ignore[attr-defined]
+    part = "gdpr/_standings.html" if is_fragment(request) else "gdpr/request.html"
     return render(request, part, context)
 
 

@@ -18,7 +18,9 @@ from django.conf import settings
 from accounts import emails, vault
 from accounts.models import Invitation, Membership, Organisation, OutgoingMail, Role, User
 from gdpr import emails as letters
-from gdpr.models import Package, Request, RequestedRight, Right
+from gdpr.erasing import letters as farewells
+from gdpr.erasing.subject import Carried
+from gdpr.models import Erasure, Package, Request, RequestedRight, Right
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +53,9 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "gdpr/question": lambda user, *_: letters.question(_right(user), HOSTILE),
     "gdpr/extended": lambda user, *_: letters.extended(_right(user), HOSTILE),
     "gdpr/answered": lambda user, *_: letters.answered(_right(user)),
+    "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
+    "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
+    "gdpr/erased": lambda user, _, code: farewells.erased(_carried(user), code, TOKEN, build.NOW),
 }
 
 
@@ -64,6 +69,14 @@ def _right(user: User) -> RequestedRight:
     right = RequestedRight(request=request, right=Right.OBJECTION, promised_on=day, due_on=day)
     right.state, right.resolution = RequestedRight.State.REFUSED, HOSTILE
     return right
+
+
+def _erasure() -> Erasure:
+    return Erasure(language="da", asked_at=build.NOW, due_at=build.NOW)
+
+
+def _carried(user: User) -> Carried:
+    return Carried(str(ROUTE), address=user.email, phone="", name=user.first_name)
 
 
 def _package(user: User) -> Package:
@@ -92,10 +105,15 @@ def _letter(kind: str, language: str) -> dict[str, str]:
     return letter
 
 
-@pytest.mark.parametrize(("app", "module"), [("accounts", emails), ("gdpr", letters)])
-def test_every_kind_is_here_and_has_its_three_templates(app: str, module: ModuleType) -> None:
+@pytest.mark.parametrize(
+    ("app", "modules"), [("accounts", [emails]), ("gdpr", [letters, farewells])]
+)
+def test_every_kind_is_here_and_has_its_three_templates(
+    app: str, modules: list[ModuleType]
+) -> None:
     functions = {
         name
+        for module in modules
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"
     }
