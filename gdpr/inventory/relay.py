@@ -182,6 +182,7 @@ CONTENT = Entry(
     audiences=ON_THE_WAY,
     fields=(
         Personal(name="sender", what=_("sender's address")),
+        Personal(name="author_domain", what=_("the domain of the author's address")),
         Personal(
             name="ciphertext",
             what=_("the mail with subject, names and content, encrypted"),

@@ -76,7 +76,7 @@ def _erasure() -> Erasure:
 
 
 def _carried(user: User) -> Carried:
-    return Carried(str(ROUTE), address=user.email, phone="", name=user.first_name)
+    return Carried(person_id=str(ROUTE), address=user.email, phone="", name=user.first_name)
 
 
 def _package(user: User) -> Package:
