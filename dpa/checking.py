@@ -24,7 +24,6 @@ from gdpr.documents import BoundedError
 from gdpr.seals import Verification
 
 LARGEST = 5 * 1024 * 1024
-LARGEST_WORDS = _("5 megabytes")
 CHECKS = Limit("agreement-checks", ((10, 5 * MINUTE), (60, HOUR)))
 # A file of ours has three revisions: offered, signed, sealed; time stamps add one each.
 MOST_REVISIONS = 16

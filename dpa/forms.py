@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django import forms
+from django.template.defaultfilters import filesizeformat
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _text
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership
@@ -55,10 +57,14 @@ class CheckForm(forms.Form):
     file = forms.FileField(
         label=_("PDF file"),
         widget=forms.FileInput(attrs={"accept": "application/pdf,.pdf"}),
-        help_text=_("At most %(size)s. It is read and then forgotten; nothing of it is kept.")
-        % {"size": checking.LARGEST_WORDS},
         max_length=200,
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        size = filesizeformat(checking.LARGEST)
+        words = _text("At most %(size)s. It is read and then forgotten; nothing of it is kept.")
+        self.fields["file"].help_text = words % {"size": size}
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]

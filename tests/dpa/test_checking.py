@@ -194,6 +194,11 @@ class TestPage:
         assert again.status_code == 429
         assert int(again.headers["Retry-After"]) > 0
 
+    def test_says_how_large_a_file_may_be_in_the_language_of_the_page(self) -> None:
+        english, danish = (Client().get(f"{way}/agreements/verify/").text for way in ("/en", ""))
+        assert "At most 5.0" in english
+        assert "Højst 5,0" in danish
+
     def test_reading_sets_only_the_token(self) -> None:
         answer = Client().get(at("dpa:verify"))
         assert set(answer.cookies) <= {"csrftoken"}
