@@ -97,11 +97,12 @@ def _is_trusted_proxy(address: str) -> bool:
 
 
 def check_address(limit: Limit, address: str) -> None:
-    """Count one check about a network address; an IPv6 host owns a whole /64."""
-    check(limit, _network(address))
+    """Count one check about a network address. Raises TooMany."""
+    check(limit, network(address))
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """Return what is counted for an address: an IPv6 host owns a whole /64."""
     parsed = _parsed(address)
     if parsed is None or parsed.version == 4:
         return str(parsed or address)

@@ -93,8 +93,8 @@ app.conf.update(
         },
         "domains": {
             "task": "relay.recheck_domains",
-            "schedule": crontab(minute=41),
-            "options": {"expires": 3600},
+            "schedule": 300.0,
+            "options": {"expires": 300},
         },
         "route-pauses": {
             "task": "relay.tell_pauses",

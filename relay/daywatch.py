@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import psycopg
 
 from accounts import alerts
+from accounts.vault import KeyGone, VaultError
 from relay.partitions import DAY_MISSING
 from relay.queue import CONNECT_SECONDS
 
@@ -36,6 +37,9 @@ async def watch_tomorrow(
         except (psycopg.Error, OSError) as fault:  # TimeoutError is an OSError
             # Whatever is away has alarms of its own; the next look comes.
             logger.warning("daywatch: not looked (%s)", type(fault).__name__)
+        except (VaultError, KeyGone) as fault:
+            # The alarm is a sealed mail as well; the next look tries again.
+            logger.critical("daywatch: the alarm cannot be sealed (%s)", type(fault).__name__)
         await asyncio.sleep(seconds)
 
 

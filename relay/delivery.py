@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,6 +23,7 @@ from relay.queue import (
     Tried,
     Work,
 )
+from relay.room import Room
 from relay.routing import Routes, Waits
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.transports import RouteTarget, Transport
@@ -41,6 +43,10 @@ class Job:
     sent: bool = False
     content: bytes | None = field(default=None, repr=False)
 
+    def let_go(self) -> None:
+        """Hold no content any more; it can be read again."""
+        self.content = None
+
 
 @dataclass(slots=True, kw_only=True)
 class Courier:
@@ -54,6 +60,7 @@ class Courier:
     random: Callable[[], float]
     hostname: str
     limit: NoticeLimit = field(default_factory=NoticeLimit)
+    room: Room = field(default_factory=Room)
 
     async def carry(self, job: Job) -> bool:
         """Bring every delivery of the job to its next state; returns whether a notice was stored.
@@ -93,14 +100,23 @@ class Courier:
         return await self._try(job, target) if work.deliveries else bool(late)
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
-        started_at = self.now()
-        found = await self._send(job, target)
-        if any(outcome.scope is Scope.ROUTE and outcome.code for outcome in found):
-            # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
-            await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
-        return await self._judge(job, started_at, found)
+        told = False
+        while True:
+            work, started_at = job.work, self.now()
+            async with AsyncExitStack() as held:
+                found = await self._send(job, target, held)
+                if any(one and one.scope is Scope.ROUTE and one.code for one in found):
+                    # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
+                    await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+                # Written before the next transaction begins, which then cannot undo it.
+                told |= await self._judge(job, started_at, found)
+            again = zip(work.deliveries, found, strict=True)
+            rest = tuple(lease for lease, outcome in again if outcome is None)
+            if not rest:
+                return told
+            job.work, job.sent = replace(work, deliveries=rest), False
 
-    async def _judge(self, job: Job, started_at: datetime, found: list[Outcome]) -> bool:
+    async def _judge(self, job: Job, started_at: datetime, found: Sequence[Outcome | None]) -> bool:
         finished_at = self.now()
         settlements = [
             outcomes.judged(
@@ -110,26 +126,33 @@ class Courier:
                 self.random,
             )
             for lease, outcome in zip(job.work.deliveries, found, strict=True)
+            if outcome is not None
         ]
         return await self._settle(job, settlements)
 
-    async def _send(self, job: Job, target: RouteTarget) -> list[Outcome]:
+    async def _send(
+        self, job: Job, target: RouteTarget, held: AsyncExitStack
+    ) -> Sequence[Outcome | None]:
+        """Send; content that is large stays in `held`, which its notice may need as well."""
         work = job.work
-        try:
-            content = await self._content(job)
-        except VaultError:
-            return await self._unopened(job)
+
+        async def content() -> bytes:
+            if work.ciphertext is None:
+                await held.enter_async_context(self.room.hold(work.organisation_id, work.octets))
+                held.callback(job.let_go)
+            return await self._content(job)
 
         async def on_dot() -> None:
             await self.leases.mark_dots(work.deliveries)
             job.sent = True
 
         try:
-            return await self.transport.send(
-                target, work.envelope(work.deliveries), content, on_dot
-            )
-        except LeaseLost:
+            envelope = work.envelope(work.deliveries)
+            return await self.transport.send(target, envelope, content, on_dot)
+        except (LeaseLost, KeyGone):
             raise
+        except VaultError:
+            return await self._unopened(job)
         except Exception as fault:  # noqa: BLE001 - counts as a try, so that it ends one day
             logger.error("delivery: message %s: %s", work.message_id, type(fault).__name__)
             outcome = Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=job.sent)

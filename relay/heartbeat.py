@@ -2,12 +2,13 @@
 """Beat's heartbeat: a dead beat cannot raise its own alarm, so smtp and delivery watch it.
 
 A task that only beat sends writes the time to Redis; who watches reads it. A Redis that is away
-or was flushed says nothing about beat, and is nobody's alarm here.
+says nothing about beat; one that answers, but without a heartbeat, says the same as an old one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import cast
@@ -19,6 +20,9 @@ from redis.exceptions import RedisError
 
 from accounts import alerts
 from accounts.redisclient import BACKGROUND_SECONDS, opened
+from accounts.vault import KeyGone, VaultError
+
+logger = logging.getLogger(__name__)
 
 KEY = "relay:beat"
 LATE = timedelta(minutes=10)
@@ -32,27 +36,47 @@ def mark(now: datetime) -> None:
         redis.set(KEY, now.isoformat())
 
 
-def is_late(written: bytes | None, now: datetime) -> bool:
-    """Whether the last heartbeat is too old; none at all is not known to be late."""
-    return written is not None and now - datetime.fromisoformat(written.decode()) > LATE
+class Pulse:
+    """What the heartbeats say so far; belongs to one watcher."""
+
+    def __init__(self) -> None:
+        self._empty_since: datetime | None = None
+
+    def is_late(self, written: bytes | None, now: datetime) -> bool | None:
+        """Whether beat has been silent for LATE; None: it is not known yet."""
+        if written is not None:
+            self._empty_since = None
+            return now - datetime.fromisoformat(written.decode()) > LATE
+        self._empty_since = self._empty_since or now
+        return True if now - self._empty_since > LATE else None
+
+    def forget(self) -> None:
+        """Redis was away, so beat could not write: it gets its whole time once more."""
+        self._empty_since = None
 
 
 async def watch(dsn: str, now: Callable[[], datetime], seconds: float = WATCH_SECONDS) -> None:
     """Look at the heartbeat until cancelled; raise the alarm, and resolve it when beat is back."""
     told: bool | None = None
+    pulse = Pulse()
     while True:
         await asyncio.sleep(seconds)
         try:
             at = now()
             # In a thread: a cancellation then always comes through.
-            late = is_late(await asyncio.to_thread(_read), at)
+            late = pulse.is_late(await asyncio.to_thread(_read), at)
             # An alarm may be open from somebody who watched before.
-            if late or told is not False:
+            if late or (late is False and told is not False):
                 await _tell(dsn, late)
             told = late
-        except (RedisError, OSError, psycopg.Error):
+        except RedisError:
+            pulse.forget()
+        except (OSError, psycopg.Error):
             # Whatever is away has alarms of its own; the next look comes.
             continue
+        except (VaultError, KeyGone) as fault:
+            # The alarm is a sealed mail as well; the next look tries again.
+            logger.critical("heartbeat: the alarm cannot be sealed (%s)", type(fault).__name__)
 
 
 def _read() -> bytes | None:

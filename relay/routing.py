@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Which route serves a message, or why it waits. What is read here is at most two seconds old."""
+"""Which route serves a message, or why it waits. A route is at most two seconds old; that there
+is none is never an old answer.
+"""
 
 from __future__ import annotations
 
@@ -129,6 +131,10 @@ class Routes:
         """
         chosen = choose(await self._routes(organisation_id), domain)
         if isinstance(chosen, Waits):
+            # Mail waits for minutes because of this answer, and a person may have resumed the
+            # route since it was read.
+            chosen = choose(await self._routes(organisation_id, after=self._now()), domain)
+        if isinstance(chosen, Waits):
             return chosen
         assert chosen.id is not None
         return RouteTarget(
@@ -152,12 +158,18 @@ class Routes:
             await self._at_last(lambda connection: connection.execute(PAUSE, values))
         self._known.clear()
 
-    async def _routes(self, organisation_id: UUID) -> list[RouteFacts]:
+    async def _routes(
+        self, organisation_id: UUID, *, after: datetime | None = None
+    ) -> list[RouteFacts]:
+        """Return routes that are FRESH; `after`: that were read later than this."""
         async with self._one_at_a_time:
             read_at, routes = self._known.get(organisation_id, (None, []))
-            if read_at is None or abs(self._now() - read_at) >= FRESH:
+            now = self._now()
+            old = read_at is None or abs(now - read_at) >= FRESH
+            if old or (after is not None and read_at is not None and read_at <= after):
                 routes = await self._at_last(lambda reads: self._read(reads, organisation_id))
-                self._known[organisation_id] = (self._now(), routes)
+                # From before the reading: what changed during it may be missing.
+                self._known[organisation_id] = (now, routes)
             return routes
 
     async def _at_last(self, act: Callable[[Connection], Awaitable[Found]]) -> Found:

@@ -36,6 +36,7 @@ from relay.queue import (
 )
 from relay.routing import Routes
 from relay.smtp.tls import make_contexts
+from relay.supervision import kept_going
 from relay.transports.smarthost import Smarthost
 from relay.wake import POLL_SECONDS, WakeListener
 
@@ -122,7 +123,10 @@ class Shift:
             await self.slot.leave()
             return
         await self.courier.leases.start()
-        helpers = [asyncio.create_task(act()) for act in (self._watch, self._renew)]
+        helpers = [
+            asyncio.create_task(kept_going(name, act, self.courier.leases.alert))
+            for name, act in (("shift", self._watch), ("leases", self._renew))
+        ]
         try:
             await self._claim()
             # The successor can begin while this shift finishes what it has.
@@ -285,7 +289,13 @@ async def work(shift: Shift) -> None:
     """Run a shift that new mail wakes, and that watches beat meanwhile."""
     listener = WakeListener(settings.REDIS_URL, shift.wake)
     listener.start()
-    watch = asyncio.create_task(heartbeat.watch(conninfo(), clock.now))
+    watch = asyncio.create_task(
+        kept_going(
+            "heartbeat",
+            lambda: heartbeat.watch(conninfo(), clock.now),
+            shift.courier.leases.alert,
+        )
+    )
     try:
         await shift.run()
     finally:

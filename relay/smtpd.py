@@ -22,17 +22,18 @@ import uvloop
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from accounts import clock
+from accounts import alerts, clock, limits
 from accounts.checks import refuse_unsafe_database
 from relay import heartbeat
 from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.queue import Store, conninfo
 from relay.senders import Senders
-from relay.smtp.listener import Listener
+from relay.smtp.listener import Limits, Listener
 from relay.smtp.server import listen
 from relay.smtp.tls import MINIMUM_VERSION
 from relay.submission import Submission
+from relay.supervision import kept_going
 from relay.wake import WakeCaller
 
 logger = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ async def serve(ready: Callable[[], None] = lambda: None) -> None:
             tls=files.context() if files else None,
             help_url=f"{settings.SITE_URL}/help/smtp",
             plaintext_sign_in=settings.RELAY_ALLOW_PLAINTEXT_AUTH,
+            limits=Limits(network=limits.network),
         )
         await _open(listener, with_tls=files is not None)
         async with _renewing(files, listener):
@@ -144,9 +146,9 @@ async def _policy() -> AsyncIterator[Submission]:
     await store.start()
     try:
         async with (
-            _beside(lambda: _write_uses(senders)),
-            _beside(lambda: heartbeat.watch(conninfo(), clock.now)),
-            _beside(lambda: watch_tomorrow(conninfo(), clock.now)),
+            _beside("last use", lambda: _write_uses(senders)),
+            _beside("heartbeat", lambda: heartbeat.watch(conninfo(), clock.now)),
+            _beside("tomorrow", lambda: watch_tomorrow(conninfo(), clock.now)),
         ):
             yield Submission(
                 senders=senders,
@@ -179,20 +181,25 @@ async def _renewing(files: Certificate | None, listener: Listener) -> AsyncItera
         return
     renewal = Renewal(files, listener)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, renewal.reload)
-    async with _beside(renewal.run):
+    async with _beside("certificate", renewal.run):
         yield
 
 
 @contextlib.asynccontextmanager
-async def _beside(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def _beside(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Run `work` until the block ends."""
-    task = asyncio.ensure_future(work())
+    task = asyncio.create_task(kept_going(name, work, _alert), name=name)
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _alert(kind: str, subject: str) -> None:
+    async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
+        await alerts.raise_alert_on(connection, kind, subject)
 
 
 async def _signalled() -> None:

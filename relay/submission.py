@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from accounts import vault
+from accounts import limits, vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation
 from relay.limits import DAY, MINUTE, Allowance, SignInGate
@@ -69,7 +69,8 @@ class Submission:
 
     async def authenticate(self, client: Client, username: str, password: str) -> object:
         """Same work and same words for an unknown name as for a wrong password."""
-        keys = [_limit_key("address", client.address), _limit_key("credential", username)]
+        network = limits.network(client.address)
+        keys = [_limit_key("address", network), _limit_key("credential", username)]
         token = await self._gate.enter(keys)
         if token is None:
             return answers.THROTTLED

@@ -6,7 +6,9 @@ Sending goes on for GRACE after the proof was last seen (`verified_at`); then th
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,10 +17,14 @@ from uuid import UUID
 import dns.exception
 import dns.resolver
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
 
+from accounts.turns import turn
 from relay.models import SendingDomain
 from relay.nameservers import nameserver
+
+logger = logging.getLogger(__name__)
 
 State = SendingDomain.State
 Reason = SendingDomain.Reason
@@ -26,6 +32,11 @@ Reason = SendingDomain.Reason
 LABEL = "_brevdue"
 GRACE = timedelta(hours=72)
 LOOKUP_SECONDS = 5.0
+# Every domain is looked at once an hour; beat asks every five minutes.
+AGAIN = timedelta(minutes=55)
+# The worker has other duties, and silent name servers cost LOOKUP_SECONDS for each name.
+RUN_SECONDS = 30.0
+MOST = 1000
 # RFC 2606 §2, RFC 6761 §6: nobody can own these names, so nobody is harmed by believing it.
 RESERVED = (".example", ".test")
 
@@ -112,15 +123,43 @@ def _write(domain: SendingDomain, now: datetime, state: State, reason: Reason) -
 
 
 def recheck(now: datetime, lookup: Lookup | None = None) -> int:
-    """Check every domain that was proven, across organisations (role duty); returns how many."""
+    """Check proven domains whose last look is AGAIN ago, across organisations; returns how many.
+
+    Role duty, and in one worker at a time. Ends after RUN_SECONDS: those that waited longest come
+    first, and the next run goes on. Call it outside a transaction, as `domains.check`.
+    """
+    ask = lookup or resolver_lookup()
+    with turn("recheck-domains") as mine:
+        ends_at = time.monotonic() + RUN_SECONDS
+        count = 0
+        for domain in _due(now) if mine else ():
+            if time.monotonic() >= ends_at:
+                break
+            count += _recheck(domain, find(domain, ask), now)
+    return count
+
+
+def _due(now: datetime) -> QuerySet[SendingDomain]:
     proven = SendingDomain.objects.filter(state__in=[State.VERIFIED, State.FAILING])
     if settings.RELAY_DEVELOPMENT_DOMAINS:
         proven = proven.exclude(reason=Reason.DEVELOPMENT)
-    ask = lookup or resolver_lookup()
-    domains = list(proven)
-    for domain in domains:
-        check(domain, now, ask)
-    return len(domains)
+    due = proven.filter(Q(checked_at=None) | Q(checked_at__lte=now - AGAIN))
+    return due.order_by(F("checked_at").asc(nulls_first=True))[:MOST]
+
+
+def _recheck(seen: SendingDomain, reason: Reason, now: datetime) -> bool:
+    """Write what was found, unless the domain was removed or checked by a person meanwhile."""
+    try:
+        with transaction.atomic():
+            row = SendingDomain.objects.select_for_update().filter(pk=seen.pk).first()
+            if row is None or row.checked_at != seen.checked_at:
+                return False
+            settle(row, reason, now)
+    except (IntegrityError, DataError) as fault:
+        # One domain must not keep the proofs of all others from being looked at.
+        logger.error("recheck: domain %s: %s", seen.pk, type(fault).__name__)
+        return False
+    return True
 
 
 def resolver_lookup() -> Lookup:

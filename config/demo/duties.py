@@ -115,7 +115,7 @@ def _demand_whole(content: bytes, email: str) -> None:
 def _parts(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as book:
         manifest = json.loads(book.read("manifest.json"))
-        digests = {entry["name"]: entry["sha256"] for entry in manifest["files"]}
+        digests = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
         parts = {name: book.read(name) for name in digests}
     for name, part in parts.items():
         if hashlib.sha256(part).hexdigest() != digests[name]:

@@ -110,6 +110,8 @@ def _route(organisation: Organisation, now: datetime) -> None:
 def _credential(organisation: Organisation, known: Facts, now: datetime) -> Facts:
     mine = Credential.objects.for_organisation(organisation.id).filter(revoked_at=None)
     if not known or not mine.filter(username=known["username"]).exists():
+        # One whose secret nobody knows any more opens nothing, and gives its name back.
+        mine.filter(name="Demo").update(revoked_at=now)
         issued = credentials.make(organisation.id, "Demo", now)
         known = {"username": issued.credential.username, "password": issued.secret}
     return {

@@ -16,6 +16,7 @@ from config.stack.binaries import postgresql_programs, postgresql_version
 from config.stack.children import die_with_parent
 from config.stack.engines import Engines
 from config.stack.environment import private_places
+from config.stack.failure import StackError
 from config.stack.locks import locked
 from config.stack.places import Account, engine_account, engine_home
 from config.stack.postgresql import PostgreSQL
@@ -50,14 +51,21 @@ def _leave(number: int, _frame: object) -> None:
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:
-    with subprocess.Popen(
-        command, env=environment, preexec_fn=die_with_parent(signal.SIGTERM)
-    ) as child:
+    with _started(command, environment) as child:
         # Ctrl-C reaches the command by itself (same terminal); it decides when to end.
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         status = child.wait()
     return status if status >= 0 else 128 - status
+
+
+def _started(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command, env=environment, preexec_fn=die_with_parent(signal.SIGTERM)
+        )
+    except OSError as fault:
+        raise StackError(f"{command[0]} cannot be started: {fault.strerror}.") from None
 
 
 @contextlib.contextmanager

@@ -25,6 +25,14 @@ class Credential(TenantModel):
     class Meta:
         verbose_name = _("credential")
         verbose_name_plural = _("credentials")
+        constraints = [
+            # A revoked one keeps its name in the log, and the name is free again.
+            models.UniqueConstraint(
+                name="credential_one_in_use_per_name",
+                fields=["organisation", "name"],
+                condition=models.Q(revoked_at=None),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -66,6 +66,7 @@ class Work:
     hour_key_id: str
     wrapped_key: bytes = field(repr=False)
     ciphertext: bytes | None = field(repr=False)  # None: too large for a claim, read by itself
+    octets: int = 0  # of the ciphertext
     deliveries: tuple[Leased, ...]
 
     @property

@@ -22,7 +22,8 @@ from relay.queue.entries import SETTLED, Leased, Settlement, Work
 from relay.smtp.envelope import Recipient
 
 LEASE = timedelta(seconds=60)
-# Larger content is read when its turn comes, so that a claim never holds gigabytes.
+# Larger content is read once it is its turn to use a connection (relay/delivery.py), so that a
+# shift never holds gigabytes.
 CONTENT_WITH_CLAIM = 64 * 1024
 
 ORGANISATION_KEYS = """
@@ -122,7 +123,8 @@ WITH due AS MATERIALIZED (
 SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
     t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
     t.delayed_notice_at, c.sender, c.author_domain, c.body, c.smtputf8, c.ret, c.envid,
-    c.hour_key_id, c.wrapped_key, CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
+    c.hour_key_id, octet_length(c.ciphertext) AS octets, c.wrapped_key,
+    CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
         PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
 FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
 ORDER BY t.accepted_at, t.message_id, t.position
@@ -172,6 +174,7 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         hour_key_id=first["hour_key_id"] or "",
         wrapped_key=first["wrapped_key"] or b"",
         ciphertext=first["ciphertext"],
+        octets=first["octets"] or 0,
         deliveries=tuple(map(_leased, rows)),
     )
 

@@ -44,12 +44,16 @@ class Connection:
         wire = self._session.wire
         return not (self._broken or wire.ended or wire.pending)
 
-    async def send(self, envelope: Envelope, content: bytes, on_dot: OnDot) -> list[Outcome]:
-        """Return one outcome per recipient, in order.
+    async def send(self, envelope: Envelope, content: bytes, on_dot: OnDot) -> list[Outcome | None]:
+        """Return one outcome per recipient, in order; None: not in this transaction, send again.
 
-        ``on_dot`` is awaited once per transaction, when the whole body has been sent and before
-        the final dot; if it raises, no dot is sent and the error passes through. Raises Stale when
-        a reused connection turns out dead before the server has answered anything.
+        One transaction for each call, so that what became of its recipients can be written before
+        the next begins. A server that takes fewer recipients at once took some of them, so
+        calling again with the rest comes to an end.
+
+        ``on_dot`` is awaited when the whole body has been sent and before the final dot; if it
+        raises, no dot is sent and the error passes through. Raises Stale when a reused connection
+        turns out dead before the server has answered anything.
         """
         refused = refusal(envelope, content, self._session.features)
         if refused is not None:
@@ -61,24 +65,21 @@ class Connection:
             self.abort()
             raise
         self.sent += 1
-        return [outcomes[index] for index in range(len(envelope.recipients))]
+        return [outcomes.get(index) for index in range(len(envelope.recipients))]
 
     async def _send(self, envelope: Envelope, content: bytes, on_dot: OnDot) -> dict[int, Outcome]:
-        outcomes, waiting = self._sort(envelope.recipients)
+        outcomes, commands = self._sort(envelope.recipients)
+        if not commands:
+            return outcomes
         mail = mail_command(envelope, content, self._session.features)
-        body, terminator = encode_body(content)
-        answered = False
-        while waiting:
-            message = Prepared(mail, waiting, body, terminator)
-            transaction = Transaction(self._session, self._timeouts, message, on_dot)
-            again = await transaction.run(reset=self._dirty, reused=self.sent > 0 and not answered)
-            answered = True
-            outcomes.update(transaction.outcomes)
-            self._dirty = transaction.dirty
-            if transaction.broken:
-                self.abort()
-            waiting = {index: waiting[index] for index in again}
-        return outcomes
+        message = Prepared(mail, commands, *encode_body(content))
+        transaction = Transaction(self._session, self._timeouts, message, on_dot)
+        again = await transaction.run(reset=self._dirty, reused=self.sent > 0)
+        self._dirty = transaction.dirty
+        if transaction.broken:
+            self.abort()
+        decided = (index for index in commands if index not in again)
+        return outcomes | {index: transaction.outcomes[index] for index in decided}
 
     def _sort(
         self, recipients: tuple[Recipient, ...]

@@ -34,6 +34,7 @@ _SENDERS = frozenset({b"sender", b"resent-sender"})
 # Bcc is for the sender's eyes (RFC 5322 §3.6.3); Return-Path is the last host's (RFC 5321 §4.4).
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _CONTROL = b"relay-"
+_PIECES = re.compile(rb"\\.|[();\\]|[^();\\]+", re.DOTALL)
 
 
 class Fault(StrEnum):
@@ -168,8 +169,28 @@ def _mailboxes(value: bytes, *, single: bool, utf8: bool) -> tuple[Address, ...]
 
 
 def _claims(value: bytes, authserv_id: bytes) -> bool:
-    """Whether an Authentication-Results field speaks in our name (RFC 8601 §5)."""
-    return bool(authserv_id) and value.partition(b";")[0].split()[:1] == [authserv_id]
+    """Whether an Authentication-Results field speaks in our name, or in nobody's (RFC 8601 §5)."""
+    return bool(authserv_id) and _authserv_id(value) in (authserv_id.lower(), b"")
+
+
+def _authserv_id(value: bytes) -> bytes:
+    """Who speaks (RFC 8601 §2.2), as the most lenient reader would see it.
+
+    Without comments, quotes, letter case, a version, or the dot at a name's end.
+    """
+    depth, kept = 0, []
+    for piece in _PIECES.findall(value):
+        if piece == b"(":
+            depth += 1
+        elif piece == b")":
+            depth = max(0, depth - 1)
+            kept.append(b" ")
+        elif piece == b";" and not depth:
+            break
+        elif not depth:
+            kept.append(piece.replace(b'"', b"").removeprefix(b"\\"))
+    words = b"".join(kept).lower().split()
+    return words[0].partition(b"/")[0].rstrip(b".") if words else b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ class Limits:
     sign_in_delay: float = 1.0  # after the first failure, doubled after each further one
     connections: int = 1_000
     connections_per_address: int = 512
+    # What an address counts as: one host may have many.
+    network: Callable[[str], str] = str
     idle: float = 300.0  # RFC 5321 §4.5.3.2.7
     handshake: float = 30.0
     content_silence: float = 180.0  # RFC 5321 §4.5.3.2.5
@@ -92,7 +94,7 @@ class Listener:
         # No product and no version: neither helps an honest client.
         self.greeting = f"220 {hostname} ESMTP\r\n".encode()
         self.conversations: set[Guest] = set()
-        self._per_address: Counter[str] = Counter()
+        self._per_network: Counter[str] = Counter()
         self._help_url = help_url
         self._wire: dict[Answer, bytes] = {}
         self._servers: list[Acceptor] = []
@@ -133,24 +135,24 @@ class Listener:
 
     def admit(self, conversation: Guest) -> Answer | None:
         """Count a new connection; a refusal when there are too many."""
-        address = conversation.client.address
+        network = self.limits.network(conversation.client.address)
         self.conversations.add(conversation)
-        self._per_address[address] += 1
+        self._per_network[network] += 1
         if self.stopping:
             return answers.STOPPING
         if self.crowded():
             return answers.CROWDED
-        if self._per_address[address] > self.limits.connections_per_address:
+        if self._per_network[network] > self.limits.connections_per_address:
             return answers.CROWDED_ADDRESS
         return None
 
     def left(self, conversation: Guest) -> None:
         """A conversation is over."""
         self.conversations.discard(conversation)
-        address = conversation.client.address
-        self._per_address[address] -= 1
-        if self._per_address[address] <= 0:
-            del self._per_address[address]
+        network = self.limits.network(conversation.client.address)
+        self._per_network[network] -= 1
+        if self._per_network[network] <= 0:
+            del self._per_network[network]
 
     def started(self, server: Acceptor) -> None:
         """`server` takes connections for this listener from now on."""

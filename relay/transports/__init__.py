@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -11,6 +12,9 @@ from relay.smtp.envelope import Envelope
 from relay.smtp.replies import Outcome
 from relay.smtp.tls import TlsPolicy
 from relay.smtp.transaction import OnDot
+
+# Reads and opens the content: what waits for a connection must not hold it.
+Loader = Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +38,14 @@ class Transport(Protocol):
     """Delivers one message to the recipients of one route."""
 
     async def send(
-        self, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
-    ) -> list[Outcome]:
+        self, target: RouteTarget, envelope: Envelope, content: Loader, on_dot: OnDot
+    ) -> list[Outcome | None]:
         """Return one outcome per envelope recipient, in their order; never raises for the remote.
 
-        ``on_dot`` is awaited before each final dot leaves. When recipients have to be split over
-        several transactions it is awaited once for each. What it raises passes through, and then
-        no dot was sent.
+        None: the server takes this recipient in another transaction; send again to those alone,
+        once the other outcomes are written. ``content`` is awaited when it is the message's turn
+        to use a connection, ``on_dot`` before the final dot leaves. What they raise passes
+        through, and then no dot was sent.
         """
         ...
 

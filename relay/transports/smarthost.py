@@ -15,7 +15,7 @@ from relay.smtp.handshake import SessionError, Target, Timeouts
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.smtp.tls import Contexts
 from relay.smtp.transaction import OnDot, Stale
-from relay.transports import RouteTarget
+from relay.transports import Loader, RouteTarget
 
 MAX_MESSAGES = 100
 MAX_AGE_SECONDS = 300.0
@@ -60,14 +60,14 @@ class Smarthost:
         self._closed = False
 
     async def send(
-        self, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
-    ) -> list[Outcome]:
+        self, target: RouteTarget, envelope: Envelope, content: Loader, on_dot: OnDot
+    ) -> list[Outcome | None]:
         """Deliver one message; see Transport."""
         pool = self._pools.setdefault(target, _Pool(asyncio.Semaphore(target.concurrency)))
         pool.users += 1
         try:
             async with pool.slots:
-                return await self._send(pool, target, envelope, content, on_dot)
+                return await self._send(pool, target, envelope, await content(), on_dot)
         except SessionError as error:
             return [error.outcome] * len(envelope.recipients)
         finally:
@@ -76,7 +76,7 @@ class Smarthost:
 
     async def _send(
         self, pool: _Pool, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
-    ) -> list[Outcome]:
+    ) -> list[Outcome | None]:
         while True:
             kept = self._take(pool) or await self._open(target)
             try:

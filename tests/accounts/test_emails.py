@@ -5,9 +5,11 @@ import asyncio
 import json
 import logging
 import smtplib
+import time
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -18,6 +20,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from accounts import alerts, emails, tasks, vault
 from accounts.models import Alert, OutgoingMail, User
 from accounts.tenancy import person_context
+from accounts.turns import LOCK_CLASS
 from tests import build
 from tests.testbed.smtp import Drop, FarEnd, Script, threaded
 
@@ -133,6 +136,42 @@ def test_two_workers_take_different_mails(waiting: User) -> None:
         assert emails.send_due(build.NOW) == 1
     finally:
         other.close()
+
+
+class Slow(EmailBackend):
+    def send_messages(self, messages: Any) -> int:
+        time.sleep(0.1)
+        return super().send_messages(messages)
+
+
+@pytest.mark.as_role("duty")
+def test_slow_mail_server_ends_a_run_and_the_next_goes_on(
+    waiting: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Slow"
+    monkeypatch.setattr(emails, "RUN_SECONDS", 0.05)
+    emails.password_changed(waiting)
+    assert [emails.send_due(build.NOW) for _ in range(3)] == [1, 1, 0]
+
+
+class Reentered(EmailBackend):
+    def send_messages(self, messages: Any) -> int:
+        # As beat asks again while this run waits for the mail server.
+        other = connections.create_connection("default")
+        try:
+            with other.cursor() as cursor:
+                lock = [LOCK_CLASS, crc32(b"own-mails") & 0x7FFFFFFF]
+                cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", lock)
+                assert cursor.fetchone() == (False,)
+        finally:
+            other.close()
+        return super().send_messages(messages)
+
+
+@pytest.mark.as_role("duty")
+def test_own_mails_go_from_one_worker_at_a_time(waiting: User, settings: Any) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Reentered"
+    assert emails.send_due(build.NOW) == 1
 
 
 class WithoutTransaction(EmailBackend):

@@ -99,7 +99,7 @@ def test_redis_holds_no_name_and_forgets(clock: Clock) -> None:
     ],
 )
 def test_ipv6_host_is_its_network(address: str, network: str) -> None:
-    assert limits._network(address) == network
+    assert limits.network(address) == network
 
 
 @pytest.mark.parametrize(

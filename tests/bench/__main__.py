@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from config.stack.places import ROOT, Account, engine_home
+from config.stack.places import ROOT, engine_account, engine_home
 from tests.bench.lanes import LANES, Figures, Lane, Side, measure
 from tests.bench.load import Sink
 from tests.bench.postfix import NotRun, Postfix
@@ -63,7 +63,7 @@ async def _measure_all(lanes: list[Lane], messages: int, ours_only: bool) -> lis
 
 
 def _postfix_home() -> Path:
-    return engine_home("bench", Account("nobody")) / "postfix"
+    return engine_home("bench", engine_account()) / "postfix"
 
 
 def _start(postfix: Postfix) -> str:

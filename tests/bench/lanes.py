@@ -18,7 +18,7 @@ WARM_UP = 300  # messages that are not counted, before the first round
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`bar` is the least ratio of ours to the reference (relay.md §4)."""
+    """`bar` is the least ratio of ours to the reference that is acceptable."""
 
     name: str
     bar: float

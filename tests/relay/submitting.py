@@ -48,7 +48,7 @@ def credential(organisation: Organisation, username: str = "anna", **fields: obj
     with build.as_owner():
         return Credential.objects.create(
             organisation=organisation,
-            name="web",
+            name=f"web {username}",
             username=username,
             secret_hash=vault.keyed_hash(SECRET_PURPOSE, SECRET.encode()),
             created_at=build.NOW,

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from relay.daywatch import watch_tomorrow
 from tests.relay import mail
@@ -40,3 +42,11 @@ def test_missing_tomorrow_is_told_from_the_mail_path() -> None:
 
 def test_absent_database_is_outlived() -> None:
     assert watch(timedelta(days=60), "postgresql://relay@127.0.0.1:1/nothing") == 0
+
+
+def test_alert_that_cannot_be_sealed_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(settings, "VAULT_URL", f"file://{tmp_path}")
+    monkeypatch.setattr(settings, "VAULT_MAKE_KEYS", False)
+    assert watch(timedelta(days=60)) == 0

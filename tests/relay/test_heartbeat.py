@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -54,8 +55,69 @@ def test_silent_beat_is_told_within_a_quarter_of_an_hour_and_resolved() -> None:
     assert watch(timedelta()) == 0
 
 
-def test_redis_without_a_heartbeat_says_nothing_about_beat() -> None:
-    assert watch(timedelta(days=1)) == 0
+def watch_for(minutes: int, away: range = range(0)) -> int:
+    """Watch, with a minute from look to look; Redis is away at the looks named."""
+    looks: list[int] = []
+    here = settings.REDIS_URL
+
+    def now() -> datetime:
+        looks.append(1)
+        settings.REDIS_URL = "redis://127.0.0.1:1/0" if len(looks) in away else here
+        return mail.now() + timedelta(minutes=len(looks))
+
+    async def scenario() -> None:
+        task = asyncio.create_task(heartbeat.watch(mail.dsn(), now, seconds=0.01))
+        try:
+            await until(lambda: len(looks) > minutes)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    try:
+        mail.run(scenario())
+    finally:
+        settings.REDIS_URL = here
+    return int(mail.value(OPEN))
+
+
+def test_beat_that_never_writes_is_told_within_a_quarter_of_an_hour() -> None:
+    assert watch_for(10) == 0
+    assert watch_for(13) == 1
+    # Who begins to watch knows no more, and leaves the alert open.
+    assert watch_for(2) == 1
+    heartbeat.mark(mail.now())
+    assert watch_for(2) == 0
+
+
+def test_beat_gets_its_time_once_redis_is_back() -> None:
+    assert watch_for(17, away=range(8, 10)) == 0
+
+
+def test_alert_that_cannot_be_sealed_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heartbeat.mark(mail.now())
+    keys = settings.VAULT_URL
+    looks: list[int] = []
+
+    def now() -> datetime:
+        looks.append(1)
+        if len(looks) == 3:
+            monkeypatch.setattr(settings, "VAULT_URL", keys)
+        return mail.now() + timedelta(minutes=11)
+
+    monkeypatch.setattr(settings, "VAULT_URL", f"file://{tmp_path}")
+    monkeypatch.setattr(settings, "VAULT_MAKE_KEYS", False)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(heartbeat.watch(mail.dsn(), now, seconds=0.05))
+        await until(lambda: len(looks) > 3)
+        task.cancel()
+        await asyncio.wait({task})
+
+    mail.run(scenario())
+    assert mail.value(OPEN) == 1
+    assert "cannot be sealed" in caplog.text
 
 
 def test_mark_does_not_wait_long_for_a_silent_redis(monkeypatch: pytest.MonkeyPatch) -> None:

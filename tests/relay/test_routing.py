@@ -11,9 +11,10 @@ from django.db import connections
 
 from accounts import vault
 from accounts.tenancy import organisation_context
-from relay.models import Route
+from relay.models import Route, SendingDomain
 from relay.routing import Reason, RouteFacts, Routes, Waits, choose, seal_secret
 from relay.transports import RouteTarget
+from tests import build
 from tests.relay import mail
 from tests.relay.stage import route
 
@@ -22,6 +23,7 @@ NAMED = {"may_send": True, "id": uuid4(), "host": "named.example", "domain": "du
 BELOW = {"may_send": True, "id": uuid4(), "host": "below.example", "domain": "news.due.example"}
 PAUSED = {"paused": True, "pause_reason": "by_person"}
 REFUSED = {"paused": True, "pause_reason": "sign_in_refused"}
+PAUSED_BY_PERSON = {"paused_at": build.NOW, "pause_reason": Route.PauseReason.BY_PERSON}
 NOBODY: dict[str, Any] = {"may_send": True, "id": None}
 
 
@@ -75,6 +77,64 @@ def test_a_lost_connection_costs_a_moment_not_the_lease() -> None:
             await routes.close()
 
     assert mail.run(scenario()) == Waits(reason=Reason.NO_ROUTE)
+
+
+def mend(change: str) -> None:
+    try:
+        mail.execute(f"UPDATE relay_route SET {change}")
+    finally:
+        connections.close_all()  # this thread's own
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", ["paused_at = NULL, pause_reason = ''", "domain_id = NULL"])
+def test_what_a_person_mends_counts_for_the_next_message(change: str) -> None:
+    house = mail.organisation()
+    with build.as_owner():
+        other = SendingDomain.objects.create(
+            organisation=house, name="andet.example", token="x", created_at=build.NOW
+        )
+    fields = {"domain": other} if "domain" in change else PAUSED_BY_PERSON
+    route(house, **fields)
+
+    async def scenario() -> list[Waits | RouteTarget]:
+        routes = Routes(mail.dsn(), mail.now)
+        try:
+            before = await routes.target(house.id, "due.example")
+            await asyncio.to_thread(mend, change)
+            return [before, await routes.target(house.id, "due.example")]
+        finally:
+            await routes.close()
+
+    before, after = mail.run(scenario())
+    assert isinstance(before, Waits)
+    assert isinstance(after, RouteTarget)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_messages_without_a_route_ask_only_a_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = mail.organisation()
+    route(house, **PAUSED_BY_PERSON)
+    readings = []
+    read = Routes._read
+
+    async def counted(self: Routes, *arguments: Any) -> list[RouteFacts]:
+        readings.append(1)
+        return await read(self, *arguments)
+
+    monkeypatch.setattr(Routes, "_read", counted)
+
+    async def scenario() -> None:
+        routes = Routes(mail.dsn(), mail.now)
+        try:
+            await asyncio.gather(*(routes.target(house.id, "due.example") for _ in range(50)))
+        finally:
+            await routes.close()
+
+    mail.run(scenario())
+    assert len(readings) < 10
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,7 +15,7 @@ from django.conf import settings
 from accounts.models import Organisation
 from relay import shift as shifts
 from relay.egress import Guard, system_lookup
-from relay.queue import Store
+from relay.queue import Leased, Store
 from relay.wake import WakeCaller
 from tests.relay import mail
 from tests.relay.stage import (
@@ -256,6 +256,68 @@ def ends_within(seconds: int) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, left)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_what_runs_beside_the_mail_goes_on_after_a_fault(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it leases run out under mail that is on its way, and nobody hears the stop."""
+    monkeypatch.setattr(shifts, "RENEW_SECONDS", 0.1)
+    port = free_port()
+    route(house, port=port)
+
+    async def scenario() -> None:
+        await mail.keep(mail.message(house.id))
+        async with FarEnd(Script(data=Silence()), port=port) as far_end:
+            stage = Stage(far_end)
+            asked: list[int] = []
+
+            def stop() -> bool:
+                asked.append(1)
+                if len(asked) == 1:
+                    raise RuntimeError
+                return stage.stopping
+
+            shift = stage.shift(stop=stop)
+            renew, renewed = shift.courier.leases.renew, []
+
+            async def renew_later(leases: tuple[Leased, ...]) -> frozenset[int]:
+                renewed.append(1)
+                if len(renewed) == 1:
+                    raise LookupError
+                return await renew(leases)
+
+            shift.courier.leases.renew = renew_later  # type: ignore[method-assign]
+            working = asyncio.create_task(shift.run())
+            await until(lambda: len(renewed) > 1)
+            stage.stopping = True
+            await asyncio.wait_for(working, 10)
+
+    mail.run(scenario())
+    assert sorted(mail.rows("SELECT kind, subject FROM accounts_alert")) == [
+        ("watch-ended", "leases"),
+        ("watch-ended", "shift"),
+    ]
+
+
+def test_shift_ends_while_the_database_is_away(house: Organisation) -> None:
+    port = free_port()
+    route(house, port=port)
+
+    async def scenario() -> None:
+        await mail.keep(mail.message(house.id))
+        async with FarEnd(Script(data=Silence()), port=port) as far_end:
+            stage = Stage(far_end)
+            shift = stage.shift()
+            working = asyncio.create_task(shift.run())
+            await until(lambda: far_end.used.get("data"))
+            connection = shift.courier.leases._connection
+            connection._dsn = "host=127.0.0.1 port=1 dbname=x"
+            await connection.close()
+            stage.stopping = True
+            await asyncio.wait_for(working, 8)
+
+    mail.run(scenario())
 
 
 def test_transport_that_raises_counts_as_a_try(house: Organisation) -> None:

@@ -16,10 +16,13 @@ from django.db.models import Model
 from accounts import vault
 from accounts.ids import uuid7_time
 from accounts.models import Organisation
+from relay.limits import SIGN_IN_FAILURES, Allowance, SharedCounters, SignInGate
 from relay.models import Credential, SendingDomain
 from relay.queue import Store
-from relay.senders import FRESH_SECONDS
-from relay.submission import SECRET_PURPOSE
+from relay.senders import FRESH_SECONDS, Senders
+from relay.smtp import answers
+from relay.smtp.policy import Client
+from relay.submission import SECRET_PURPOSE, Submission
 from tests import build
 from tests.relay import mail
 from tests.relay.smtp.listening import Raw, Running
@@ -237,6 +240,28 @@ def test_wrong_sign_in_is_refused(server, anna_sends, wrong):
         raw.reply()
         raw.say(b"EHLO x")
         assert raw.say(b"AUTH PLAIN " + wrong).startswith(b"535 5.7.8 User name or password")
+
+
+def test_addresses_of_one_network_guess_together():
+    """An IPv6 host owns a /64: it must not get ten tries for each of its addresses."""
+
+    async def scenario() -> list[object]:
+        senders, counters = Senders(mail.dsn(), mail.now), SharedCounters(settings.REDIS_URL)
+        policy = Submission(
+            senders=senders, store=Journal(), allowance=Allowance(counters),
+            gate=SignInGate(counters), hostname="relay.example", now=mail.now,
+        )  # fmt: skip
+        addresses = [f"2001:db8::{number:x}" for number in range(SIGN_IN_FAILURES + 1)]
+        answered = []
+        for number, address in enumerate([*addresses, "2001:db9::1"]):
+            name = f"nobody-{number}"
+            answered.append(await policy.authenticate(Client(address), name, "guess"))
+        await senders.close()
+        await counters.close()
+        return answered
+
+    wrong, throttled = answers.WRONG_SIGN_IN, answers.THROTTLED
+    assert mail.run(scenario()) == [wrong] * SIGN_IN_FAILURES + [throttled, wrong]
 
 
 def test_revoked_credential_cannot_sign_in(server, anna_sends):

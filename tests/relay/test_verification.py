@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from zlib import crc32
 
 import pytest
+from django.db import connections
 from pytest_django.fixtures import Settings
 
 from accounts.models import Organisation
 from accounts.tenancy import organisation_context
+from accounts.turns import LOCK_CLASS
 from relay import verification
 from relay.models import SendingDomain
 from tests import build
@@ -138,6 +142,78 @@ def test_recheck_reaches_every_proven_domain(
         ("due.invalid", "failing"), ("andet.invalid", "failing"), ("ny.invalid", "pending"),
         ("due.example", "verified"),
     }  # fmt: skip
+
+
+def proven(organisation: Organisation, name: str) -> SendingDomain:
+    with build.as_owner():
+        return SendingDomain.objects.create(
+            organisation=organisation, name=name, token="x", state=State.VERIFIED, created_at=NOW,
+            verified_at=NOW,
+        )  # fmt: skip
+
+
+def states() -> set[tuple[str, str]]:
+    return set(SendingDomain.objects.values_list("name", "state"))
+
+
+@pytest.mark.as_role("duty")
+def test_domain_removed_during_its_look_does_not_stop_the_next(organisation: Organisation) -> None:
+    first, second = proven(organisation, "due.invalid"), proven(organisation, "andet.invalid")
+
+    def removing(name: str) -> list[str]:
+        if name.endswith("due.invalid"):
+            with build.as_owner():
+                SendingDomain.objects.filter(pk=first.pk).delete()
+        return []
+
+    assert verification.recheck(NOW + timedelta(hours=1), removing) == 1
+    assert states() == {(second.name, "failing")}
+
+
+@pytest.mark.as_role("duty")
+def test_what_a_person_found_meanwhile_stands(organisation: Organisation) -> None:
+    domain = proven(organisation, "due.invalid")
+
+    def verified_meanwhile(name: str) -> list[str]:
+        with build.as_owner():
+            SendingDomain.objects.filter(pk=domain.pk).update(checked_at=NOW)
+        return []
+
+    assert verification.recheck(NOW + timedelta(hours=1), verified_meanwhile) == 0
+    assert states() == {("due.invalid", "verified")}
+
+
+@pytest.mark.as_role("duty")
+def test_recheck_ends_in_time_and_goes_on_with_those_that_waited(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        proven(organisation, f"nr{number}.invalid")
+    monkeypatch.setattr(verification, "RUN_SECONDS", 0.1)
+
+    def slow(name: str) -> list[str]:
+        time.sleep(0.15)
+        return []
+
+    for minute in range(3):
+        assert verification.recheck(NOW + timedelta(minutes=minute), slow) == 1
+    assert {state for _, state in states()} == {"failing"}
+    assert verification.recheck(NOW + timedelta(minutes=54), slow) == 0
+
+
+@pytest.mark.as_role("duty")
+def test_recheck_runs_in_one_worker_at_a_time(organisation: Organisation) -> None:
+    proven(organisation, "due.invalid")
+    other = connections.create_connection("default")
+    lock = (LOCK_CLASS, crc32(b"recheck-domains") & 0x7FFFFFFF)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", lock)
+            assert verification.recheck(NOW, answers()) == 0
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", lock)
+        assert verification.recheck(NOW, answers()) == 1
+    finally:
+        other.close()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,19 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from typing import Any
 
 import pytest
+from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 from django.utils.translation import override
 
 from accounts import vault
 from accounts.models import AuditEvent, Organisation, Role, User
+from relay import credentials
 from relay.models import Credential, SendingDomain
 from relay.submission import SECRET_PURPOSE
 from tests import build
@@ -68,6 +73,50 @@ def test_same_form_twice_makes_one_credential(page: Client) -> None:
     assert "Nothing was made. Choose another name" in again.text
     with build.as_owner():
         assert Credential.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
+    """The second begins before the first has committed, and waits for it."""
+    begun = threading.Event()
+    answered: list[str] = []
+
+    def second() -> None:
+        begun.wait(10)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET ROLE web")
+            answered.append(page.post(NEW, {"name": "Web shop"}).text)
+        finally:
+            connections.close_all()
+
+    other = threading.Thread(target=second)
+    other.start()
+    first_made = credentials.make
+
+    def slowly(*values: Any) -> credentials.Issued:
+        issued = first_made(*values)
+        if not begun.is_set():
+            begun.set()
+            time.sleep(1)
+        return issued
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credentials, "make", slowly)
+        answered.append(page.post(NEW, {"name": "Web shop"}).text)
+        other.join()
+    assert sum("Nothing was made. Choose another name" in text for text in answered) == 1
+    with build.as_owner():
+        assert Credential.objects.count() == 1
+
+
+def test_name_of_a_revoked_credential_is_free_again(page: Client) -> None:
+    page.post(NEW, {"name": "Web shop"})
+    with build.as_owner():
+        Credential.objects.update(revoked_at=build.NOW)
+    page.post(NEW, {"name": "Web shop"})
+    with build.as_owner():
+        assert Credential.objects.count() == 2
 
 
 def test_credential_without_name_is_asked_for_one(page: Client) -> None:

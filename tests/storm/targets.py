@@ -125,7 +125,7 @@ def _resume(service: Service) -> None:
 
 
 def targets(pause: float) -> list[Target]:
-    """Everything that is struck; `pause` is the longest stop of Valkey in seconds (F4)."""
+    """Everything that is struck; `pause` is the longest stop of Valkey in seconds."""
     return [
         Target("smtp", _strike_smtp, _restore_process),
         Target(

@@ -50,6 +50,12 @@ def test_exec_returns_the_status_of_the_command(script, status):
     assert _run("sh", "-c", script).returncode == status
 
 
+def test_exec_says_which_program_is_missing():
+    answer = _run("/nowhere/brevdue")
+    assert answer.returncode == 1
+    assert answer.stderr.strip() == "/nowhere/brevdue cannot be started: No such file or directory."
+
+
 def test_exec_leaves_nothing_after_sigkill_of_the_launcher():
     show = "echo ready; cat"
     launcher = subprocess.Popen(

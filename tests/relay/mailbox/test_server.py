@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Smarthost
 from tests.relay.mailbox.letters import CONTENT, ENVELOPE, LETTER, kept
+from tests.relay.smtp.sending import decided
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
 
@@ -98,6 +100,9 @@ async def test_own_client_delivers_many_at_once(tmp_path):
     async def nothing() -> None:
         pass
 
+    async def numbered(number: int) -> bytes:
+        return b"Subject: %d\r\n\r\n.%d\r\n" % (number, number)
+
     async with running(tmp_path / "mail", authority.server("localhost")) as port:
         transport = Smarthost(
             ehlo_name="mail.brevdue.example",
@@ -116,12 +121,12 @@ async def test_own_client_delivers_many_at_once(tmp_path):
             transport.send(
                 target,
                 Envelope("a@b.example", (Recipient(f"r{number}@x.example"),)),
-                b"Subject: %d\r\n\r\n.%d\r\n" % (number, number),
+                partial(numbered, number),
                 nothing,
             )
             for number in range(100)
         ]
-        outcomes = await asyncio.gather(*sends)
+        outcomes = [decided(one) for one in await asyncio.gather(*sends)]
         await transport.close()
     assert {outcome.verdict for (outcome,) in outcomes} == {Verdict.DELIVERED}
     assert all(outcome.tls_verified for (outcome,) in outcomes)

@@ -153,8 +153,12 @@ def running(
 class Raw:
     """A client that sends exactly the octets it is given."""
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(
+        self, port: int, context: ssl.SSLContext | None = None, source: str = "127.0.0.1"
+    ) -> None:
+        self.socket: socket.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=10, source_address=(source, 0)
+        )
         if context is not None:
             self.secure(context)
         self._buffer = b""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -52,12 +53,18 @@ async def send(script: Script, the_envelope: Envelope, content: bytes = CONTENT)
         dots.append(len(far_end.ledger))
 
     async with connected(far_end) as connection:
-        outcomes = await connection.send(the_envelope, content, on_dot)
+        outcomes = decided(await connection.send(the_envelope, content, on_dot))
     return outcomes, far_end, dots
 
 
-def verdicts(outcomes: list[Outcome]) -> list[Verdict]:
-    return [outcome.verdict for outcome in outcomes]
+def decided(outcomes: list[Outcome | None]) -> list[Outcome]:
+    """Return the outcomes of a transaction that took every recipient."""
+    assert None not in outcomes
+    return [outcome for outcome in outcomes if outcome]
+
+
+def verdicts(outcomes: Sequence[Outcome | None]) -> list[Verdict | None]:
+    return [outcome.verdict if outcome else None for outcome in outcomes]
 
 
 STEPWISE = ("8BITMIME", "SMTPUTF8", "SIZE 100000")

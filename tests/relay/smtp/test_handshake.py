@@ -19,6 +19,7 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.handshake import SessionError, Target, Timeouts, parse_features
 from relay.smtp.replies import Outcome, Reply, Scope, Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
+from tests.relay.smtp.sending import decided
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
 from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Silence
@@ -58,7 +59,7 @@ async def attempt(
             )
         except SessionError as error:
             return error.outcome
-        (outcome,) = await connection.send(ENVELOPE, b"Subject: x\r\n\r\nx\r\n", nothing)
+        (outcome,) = decided(await connection.send(ENVELOPE, b"Subject: x\r\n\r\nx\r\n", nothing))
         await connection.close()
         return outcome
 

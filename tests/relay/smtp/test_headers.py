@@ -162,6 +162,15 @@ def test_present_fields_are_left_alone():
         b"RELAY-Require-TLS: yes\r\n",
         b"Authentication-Results: relay.example; spf=pass\r\n",
         b"Authentication-Results:\r\n relay.example 1; spf=pass\r\n",
+        b"Authentication-Results: Relay.Example; spf=pass\r\n",
+        b'Authentication-Results: "relay.example"; spf=pass\r\n',
+        b'Authentication-Results: "relay\\.example" 1; spf=pass\r\n',
+        b"Authentication-Results: (x (y) \\) ;z) relay.example; spf=pass\r\n",
+        b"Authentication-Results: relay.example(x)1; spf=pass\r\n",
+        b"Authentication-Results: relay.example/1; spf=pass\r\n",
+        b"Authentication-Results: relay.example.; spf=pass\r\n",
+        b"Authentication-Results: (unfinished; spf=pass\r\n",
+        b"Authentication-Results: ; spf=pass\r\n",
     ],
 )
 def test_field_that_does_not_travel_is_left_out(field):

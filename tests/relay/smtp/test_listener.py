@@ -45,6 +45,21 @@ def test_connections_are_counted(limits, start):
             guest.socket.close()
 
 
+def test_addresses_of_one_host_count_together():
+    def network(address: str) -> str:
+        return address.rpartition(".")[0]
+
+    with running(limits=Limits(connections_per_address=1, network=network)) as server:
+        with Raw(server.port) as first:
+            assert first.reply()[:3] == b"220"
+            with Raw(server.port, source="127.0.0.2") as second:
+                assert second.reply().startswith(b"421 4.7.0 ")
+            with Raw(server.port, source="127.0.1.1") as elsewhere:
+                assert elsewhere.reply()[:3] == b"220"
+        assert settled(lambda: not server.listener.conversations)
+        assert not server.listener._per_network
+
+
 def test_messages_on_one_connection_are_counted():
     with running(limits=Limits(messages=2)) as server, Raw(server.port) as raw:
         raw.sign_in()

@@ -13,6 +13,7 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.handshake import Target, Timeouts
 from relay.smtp.replies import Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
+from tests.relay.smtp.sending import decided
 from tests.testbed.loop import on_both_loops
 from tests.testbed.smtp import FarEnd
 
@@ -68,7 +69,7 @@ async def test_aiosmtpd_takes_mail_with_starttls_and_sign_in(authority):
     )
     envelope = Envelope("søren@kunde.example", (Recipient("ærø@modtager.example"),), smtputf8=True)
     for _ in range(3):
-        (outcome,) = await connection.send(envelope, CONTENT, nothing)
+        (outcome,) = decided(await connection.send(envelope, CONTENT, nothing))
         assert outcome.verdict is Verdict.DELIVERED
         assert outcome.tls_verified
     await connection.close()
@@ -89,9 +90,8 @@ async def test_large_body_crosses_tls_unchanged(authority):
             ehlo_name="mail.brevdue.example",
             contexts=make_contexts(str(authority.ca_file)),
         )
-        (outcome,) = await connection.send(
-            Envelope("", (Recipient("erik@modtager.example"),)), content, nothing
-        )
+        bounce = Envelope("", (Recipient("erik@modtager.example"),))
+        (outcome,) = decided(await connection.send(bounce, content, nothing))
         await connection.close()
     assert outcome.verdict is Verdict.DELIVERED
     assert far_end.ledger[0].content == content

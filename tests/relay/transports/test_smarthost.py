@@ -16,6 +16,7 @@ from relay.smtp.replies import Scope, Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Smarthost
+from tests.relay.smtp.sending import decided
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
 from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Slow
@@ -57,6 +58,10 @@ def target(far_end: FarEnd, **more) -> RouteTarget:
     )
 
 
+async def content() -> bytes:
+    return CONTENT
+
+
 async def nothing() -> None:
     pass
 
@@ -66,13 +71,13 @@ async def test_messages_share_a_connection_and_say_goodbye():
     async with FarEnd() as far_end:
         transport = smarthost(far_end)
         for _ in range(5):
-            (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
             assert outcome.verdict is Verdict.DELIVERED
         await transport.close()
         assert far_end.connections == 1
         assert far_end.commands[-1] == "QUIT"
         # What comes after closing still goes out, and keeps nothing open.
-        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        await transport.send(target(far_end), ENVELOPE, content, nothing)
         await transport.close()
         assert far_end.commands[-1] == "QUIT"
 
@@ -83,10 +88,10 @@ async def test_connection_is_left_after_a_hundred_messages_or_five_minutes():
     async with FarEnd() as far_end:
         transport = smarthost(far_end, clock=clock)
         for _ in range(101):
-            await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            await transport.send(target(far_end), ENVELOPE, content, nothing)
         assert far_end.connections == 2
         clock.now = 301.0
-        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        await transport.send(target(far_end), ENVELOPE, content, nothing)
         assert far_end.connections == 3
         await transport.close()
 
@@ -96,7 +101,7 @@ async def test_idle_connection_is_closed(monkeypatch):
     monkeypatch.setattr("relay.transports.smarthost.MAX_IDLE_SECONDS", 0.05)
     async with FarEnd() as far_end:
         transport = smarthost(far_end)
-        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        await transport.send(target(far_end), ENVELOPE, content, nothing)
         await asyncio.sleep(0.2)
         assert far_end.commands[-1] == "QUIT"
         assert transport._pools == {}
@@ -114,7 +119,7 @@ async def test_other_credentials_never_meet_a_kept_connection():
             replace(first, route_id=UUID(int=1)),
             replace(first, host="127.0.0.1"),
         ):
-            await transport.send(other, ENVELOPE, CONTENT, nothing)
+            await transport.send(other, ENVELOPE, content, nothing)
         assert far_end.connections == 4
         await transport.close()
 
@@ -131,9 +136,9 @@ async def test_half_dead_connections_cost_no_attempt(ending):
     script.dot = [Slow(0.1, "250 ok"), Slow(0.1, "250 ok"), "250 ok"]
     async with FarEnd(script) as far_end:
         transport = smarthost(far_end)
-        both = [transport.send(target(far_end), ENVELOPE, CONTENT, on_dot) for _ in range(2)]
+        both = [transport.send(target(far_end), ENVELOPE, content, on_dot) for _ in range(2)]
         await asyncio.gather(*both)
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, on_dot)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, on_dot))
         assert outcome.verdict is Verdict.DELIVERED
         assert far_end.connections == 3
         assert len(dots) == len(far_end.ledger) == 3
@@ -145,7 +150,7 @@ async def test_connection_that_the_server_closed_is_not_offered():
     async with FarEnd(Script(after=Drop())) as far_end:
         transport = smarthost(far_end)
         for _ in range(3):
-            (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+            (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
             assert outcome.verdict is Verdict.DELIVERED
         assert far_end.connections == 3
         await transport.close()
@@ -155,8 +160,8 @@ async def test_connection_that_the_server_closed_is_not_offered():
 async def test_lost_after_the_dot_is_not_tried_again_here():
     async with FarEnd(Script(dot=["250 ok", Drop(), "250 ok"])) as far_end:
         transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
-        await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        await transport.send(target(far_end), ENVELOPE, content, nothing)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
         assert outcome.verdict is Verdict.RETRY
         assert outcome.after_dot
         assert len(far_end.ledger) == 2
@@ -170,8 +175,8 @@ async def test_no_more_connections_than_the_route_allows():
     async with FarEnd(Script(dot=Slow(0.05, "250 ok"))) as far_end:
         transport = smarthost(far_end)
         limited = target(far_end, concurrency=3)
-        sends = [transport.send(limited, ENVELOPE, CONTENT, nothing) for _ in range(12)]
-        outcomes = await asyncio.gather(*sends)
+        sends = [transport.send(limited, ENVELOPE, content, nothing) for _ in range(12)]
+        outcomes = [decided(one) for one in await asyncio.gather(*sends)]
         assert {outcome.verdict for (outcome,) in outcomes} == {Verdict.DELIVERED}
         busiest = far_end.connections
         await transport.close()
@@ -179,10 +184,46 @@ async def test_no_more_connections_than_the_route_allows():
 
 
 @on_both_loops
+async def test_content_is_read_when_a_connection_is_free():
+    reading = most = 0
+
+    async def counted() -> bytes:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        return CONTENT
+
+    async def on_dot() -> None:
+        nonlocal reading
+        reading -= 1
+
+    async with FarEnd(Script(dot=Slow(0.02, "250 ok"))) as far_end:
+        transport = smarthost(far_end)
+        limited = target(far_end, concurrency=2)
+        sends = [transport.send(limited, ENVELOPE, counted, on_dot) for _ in range(8)]
+        await asyncio.gather(*sends)
+        await transport.close()
+    assert most == 2
+
+
+@on_both_loops
+async def test_content_that_cannot_be_read_frees_the_slot():
+    async def broken() -> bytes:
+        raise RuntimeError("key gone")
+
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="key gone"):
+                await transport.send(target(far_end, concurrency=1), ENVELOPE, broken, nothing)
+        assert transport._pools == {}
+
+
+@on_both_loops
 async def test_next_address_is_tried_when_the_first_does_not_answer():
     async with FarEnd(address="127.0.0.2") as far_end:
         transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
         assert outcome.verdict is Verdict.DELIVERED
         assert outcome.remote_address == "127.0.0.2"
         await transport.close()
@@ -193,7 +234,7 @@ async def test_refused_address_waits_and_opens_no_socket():
     async with FarEnd() as far_end:
         transport = smarthost()
         envelope = replace(ENVELOPE, recipients=ENVELOPE.recipients * 2)
-        outcomes = await transport.send(target(far_end), envelope, CONTENT, nothing)
+        outcomes = decided(await transport.send(target(far_end), envelope, content, nothing))
         assert [o.verdict for o in outcomes] == [Verdict.RETRY, Verdict.RETRY]
         assert outcomes[0].text == "this server address cannot be used"
         assert far_end.connections == 0
@@ -209,7 +250,7 @@ async def test_wrong_password_is_tried_once_and_blamed_on_the_route(tmp_path):
         addresses = ("127.0.0.1", "127.0.0.1", "127.0.0.1")
         transport = smarthost(far_end, addresses=addresses, contexts=contexts)
         route = target(far_end, tls=TlsPolicy.STARTTLS, username="kunde", password="forkert")
-        (outcome,) = await transport.send(route, ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(route, ENVELOPE, content, nothing))
         assert (outcome.verdict, outcome.scope, outcome.code) == (Verdict.RETRY, Scope.ROUTE, 535)
         assert far_end.connections == 1
         assert "forkert" not in repr(route)
@@ -238,7 +279,7 @@ async def test_failing_mark_passes_through_and_frees_the_slot():
         transport = smarthost(far_end)
         for _ in range(3):
             with pytest.raises(RuntimeError, match="database gone"):
-                await transport.send(target(far_end, concurrency=1), ENVELOPE, CONTENT, on_dot)
+                await transport.send(target(far_end, concurrency=1), ENVELOPE, content, on_dot)
         assert transport._pools == {}
         assert far_end.ledger == []
 
@@ -247,5 +288,5 @@ async def test_failing_mark_passes_through_and_frees_the_slot():
 async def test_server_that_speaks_nonsense_waits():
     async with FarEnd(Script(greeting=Raw(b"\x16\x03\x01 nope\r\n"))) as far_end:
         transport = smarthost(far_end)
-        (outcome,) = await transport.send(target(far_end), ENVELOPE, CONTENT, nothing)
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
         assert outcome.verdict is Verdict.RETRY
