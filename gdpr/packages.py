@@ -30,7 +30,7 @@ from gdpr.sealedfiles import SealingWriter
 State = Package.State
 KEY_OCTETS = 32
 # Longer than any one part takes; a worker renews it with every part.
-LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=3)
 TRIES = 3
 PUT_BACK = timedelta(minutes=5)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from config.demo.portal import Portal
 
 Found = TypeVar("Found")
-PATIENCE = 30.0  # seconds for what happens behind the scenes
+PATIENCE = 60.0  # seconds for what happens behind the scenes
 
 
 class StepFailed(Exception):

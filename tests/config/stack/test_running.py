@@ -170,7 +170,7 @@ def _plant(checkout, module, before, after):
 def test_demo_holds_and_fails_when_a_step_does_not(checkout, fault):
     if fault:
         _plant(checkout, *FAULTS[fault])
-        _plant(checkout, "steps", "PATIENCE = 30.0", "PATIENCE = 5.0")
+        _plant(checkout, "steps", "PATIENCE = 60.0", "PATIENCE = 5.0")
     with checkout.launch("demo") as launcher:
         told, _ = launcher.communicate(timeout=240)
     assert (launcher.returncode == 0) == (not fault), told
