@@ -21,6 +21,6 @@ class RelayConfig(AppConfig):
 
 def _prepare_log(**_kwargs: Any) -> None:
     # The models are not there yet when Django imports this module.
-    from relay.partitions import prepare_log  # noqa: PLC0415
+    from relay.partitions import prepare_log  # noqa: PLC0415 - see above
 
     prepare_log()

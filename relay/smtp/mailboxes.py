@@ -9,6 +9,7 @@ does not allow, no encoded word inside an address or hiding one. Comments and fo
 from __future__ import annotations
 
 import re
+import unicodedata
 from email.errors import HeaderParseError
 from email.header import decode_header
 from functools import lru_cache
@@ -124,8 +125,11 @@ class _Reader:
         return self.text[self.position : self.position + 1]
 
     def _skip(self) -> None:
-        """White space and comments; comments nest, and may not be left open."""
-        depth = 0
+        """White space and comments; comments nest, and may not be left open.
+
+        Programs show a comment as the name, so it is judged like one.
+        """
+        start, depth = self.position, 0
         while self.position < len(self.text):
             found = (_COMMENT_TEXT if depth else _WHITE).match(self.text, self.position)
             character = self._next()
@@ -138,13 +142,15 @@ class _Reader:
                 break
         if depth:
             raise AddressError(Fault.SYNTAX)
+        _check_phrase(self.text[start : self.position])
 
 
 def _check_phrase(phrase: str) -> None:
     """Refuse a display name whose encoded words decode to an address or to control characters."""
     if "=?" not in phrase:
         return
-    shown = _decoded(phrase)
+    # A full-width at-sign reads like the plain one.
+    shown = unicodedata.normalize("NFKC", _decoded(phrase))
     if _CONTROL.search(shown) or _ADDRESS_LIKE.search(shown):
         raise AddressError(Fault.SYNTAX)
 

@@ -56,14 +56,17 @@ def test_silent_beat_is_told_within_a_quarter_of_an_hour_and_resolved() -> None:
 
 
 def watch_for(minutes: int, away: range = range(0)) -> int:
-    """Watch, with a minute from look to look; Redis is away at the looks named."""
+    """Watch, with a minute from look to look; Redis is away at the looks named.
+
+    Time stands still at the end, however many looks more there are before the watcher is stopped.
+    """
     looks: list[int] = []
-    here = settings.REDIS_URL
+    begun, here = mail.now(), settings.REDIS_URL
 
     def now() -> datetime:
         looks.append(1)
         settings.REDIS_URL = "redis://127.0.0.1:1/0" if len(looks) in away else here
-        return mail.now() + timedelta(minutes=len(looks))
+        return begun + timedelta(minutes=min(len(looks), minutes + 1))
 
     async def scenario() -> None:
         task = asyncio.create_task(heartbeat.watch(mail.dsn(), now, seconds=0.01))

@@ -112,7 +112,7 @@ class _Leaving:
         self._left -= 1
         if self._left < 0:
             raise Unreachable
-        return await self._counters.take(*arguments)  # type: ignore[arg-type]
+        return await self._counters.take(*arguments)  # type: ignore[arg-type] # handed on
 
 
 def test_parallel_takes_never_exceed_the_limit():

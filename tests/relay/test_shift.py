@@ -121,7 +121,7 @@ def test_worker_that_died_after_the_dot_is_flagged_and_sent_again(house: Organis
                 await asyncio.Event().wait()
                 return frozenset()
 
-            crashing.courier.leases.settle = die  # type: ignore[method-assign, assignment]
+            crashing.courier.leases.settle = die  # type: ignore[method-assign, assignment] # planted
             working = asyncio.create_task(crashing.run())
             await sent.wait()
             stage.stopping = True
@@ -201,7 +201,7 @@ def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisat
         ):
             stage = Stage(far_end)
             shift = stage.shift()
-            shift.courier.transport._guard = Guard(  # type: ignore[attr-defined]
+            shift.courier.transport._guard = Guard(  # type: ignore[attr-defined] # of the smarthost's
                 lookup=system_lookup, loopback_ports=frozenset({port, slow_port})
             )
             working = asyncio.create_task(shift.run())
@@ -287,7 +287,7 @@ def test_what_runs_beside_the_mail_goes_on_after_a_fault(
                     raise LookupError
                 return await renew(leases)
 
-            shift.courier.leases.renew = renew_later  # type: ignore[method-assign]
+            shift.courier.leases.renew = renew_later  # type: ignore[method-assign] # planted
             working = asyncio.create_task(shift.run())
             await until(lambda: len(renewed) > 1)
             stage.stopping = True
@@ -333,7 +333,7 @@ def test_transport_that_raises_counts_as_a_try(house: Organisation) -> None:
             async def broken(*_: object) -> None:
                 raise RuntimeError("erik@modtager.example")
 
-            shift.courier.transport.send = broken  # type: ignore[assignment, method-assign]
+            shift.courier.transport.send = broken  # type: ignore[assignment, method-assign] # planted
             working = asyncio.create_task(shift.run())
             await becomes(UNTRIED, 0)
             stage.stopping = True

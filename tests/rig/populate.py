@@ -18,16 +18,16 @@ def main(route_port: int, domain: str) -> None:
     os.environ["DATABASE_ROLE"] = "owner"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
-    print(json.dumps(_organisation(route_port, domain)))  # noqa: T201
+    print(json.dumps(_organisation(route_port, domain)))
 
 
 def _organisation(route_port: int, domain: str) -> dict[str, str]:
     # Models can be imported only when Django stands.
-    from django.utils import timezone  # noqa: PLC0415
+    from django.utils import timezone
 
-    from accounts import vault  # noqa: PLC0415
-    from accounts.models import Organisation, OrganisationKey  # noqa: PLC0415
-    from relay.models import Credential, Route, SendingDomain  # noqa: PLC0415
+    from accounts import vault
+    from accounts.models import Organisation, OrganisationKey
+    from relay.models import Credential, Route, SendingDomain
 
     now = timezone.now()
     secret = secrets.token_urlsafe(24)

@@ -27,7 +27,7 @@ RESULT = ROOT / "var" / "storm" / "latest.json"
 
 def main() -> int:
     options = _options()
-    print(f"seed {options.seed}", flush=True)  # noqa: T201
+    print(f"seed {options.seed}", flush=True)
     found: dict[str, Verdict] = {}
     for name, strikes in _episodes(options).items():
         found[name] = asyncio.run(_episode(name, strikes, options))
@@ -73,20 +73,20 @@ async def _episode(name: str, strikes: list[Target], options: argparse.Namespace
     finally:
         await asyncio.to_thread(service.stop)
     if verdict.broken:
-        print(f"its directory stays: {service.home}")  # noqa: T201
+        print(f"its directory stays: {service.home}")
     else:
         service.forget()
     return verdict
 
 
 def _print(name: str, verdict: Verdict) -> None:
-    print(f"\n{name}")  # noqa: T201
+    print(f"\n{name}")
     for figure, value in verdict.figures.items():
-        print(f"  {figure:<40} {value}")  # noqa: T201
+        print(f"  {figure:<40} {value}")
     for line in verdict.strikes:
-        print(f"  {line}")  # noqa: T201
+        print(f"  {line}")
     for sentence in verdict.broken:
-        print(f"  BROKEN: {sentence}")  # noqa: T201
+        print(f"  BROKEN: {sentence}")
     sys.stdout.flush()
 
 

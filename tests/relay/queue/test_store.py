@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @asynccontextmanager
 async def opened(**options: object) -> AsyncIterator[Store]:
-    store = Store(mail.dsn(), mail.sealer(), mail.now, **options)  # type: ignore[arg-type]
+    store = Store(mail.dsn(), mail.sealer(), mail.now, **options)  # type: ignore[arg-type] # of any kind
     await store.start()
     try:
         yield store
