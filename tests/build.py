@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from gdpr.models import (
     ErasureSubject,
     LedgerEntry,
     Package,
+    Recipient,
     Request,
     RequestedRight,
     Right,
@@ -156,6 +157,21 @@ def agreement(organisation: Organisation, **fields: Any) -> Agreement:
         created_at=NOW,
     )
     return made
+
+
+def supplier(name: str = "Værtshuset A/S", **values: Any) -> Recipient:
+    """A row of the register, not yet entered: who hosts the machines since half a year ago."""
+    given: dict[str, Any] = {
+        "address": "Serverstræde 1, 2620 Albertslund",
+        "country": "DK",
+        "company_number": "20000007",
+        "contact": "gdpr@vaertshuset.example",
+        "services": ["hosting"],
+        "starts_on": date(2026, 6, 1),
+        "contract_on": date(2026, 6, 1),
+        "reviewed_on": date(2026, 6, 1),
+    }
+    return Recipient(name=name, **given | values)
 
 
 def message_id() -> UUID:

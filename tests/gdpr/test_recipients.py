@@ -23,17 +23,8 @@ DAY = date(2026, 6, 1)
 
 
 def supplier(name: str, **values: Any) -> Recipient:
-    given: dict[str, Any] = {
-        "address": "Serverstræde 1, 2620 Albertslund",
-        "country": "DK",
-        "contact": "gdpr@vaertshuset.example",
-        "services": ["hosting"],
-        "starts_on": DAY,
-        "contract_on": DAY,
-    }
-    row = Recipient(name=name, **given | values)
     with build.as_owner():
-        return recipients.enter(row, changed=["name"], by=None)
+        return recipients.enter(build.supplier(name, **values), changed=["name"], by=None)
 
 
 def names(rows: recipients.Rows) -> list[str]:
