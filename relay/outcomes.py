@@ -177,6 +177,8 @@ def notice(work: Work, told: Telling, content: bytes, hostname: str, now: dateti
         accepted_at=uuid7_time(identifier),
         organisation_id=work.organisation_id,
         credential_id=None,
+        # The notice of a simulated refusal stays in the sandbox as well.
+        is_sandbox=work.is_sandbox,
         envelope=Envelope(
             sender="",
             recipients=(Recipient(work.sender, notify="NEVER"),),

@@ -67,7 +67,10 @@ FIRST_STEPS = (
     (
         "has_credential",
         _("A credential is made"),
-        _("A user name and a secret for the program that sends."),
+        _(
+            "A user name and a secret for the program that sends. Until you may send, make one for"
+            " the sandbox: its mail is checked and logged, and nobody receives it."
+        ),
         "relay:credentials",
     ),
     (
@@ -102,7 +105,7 @@ def _facts(organisation_id: UUID) -> dict[str, bool]:
     rows = Organisation.objects.filter(pk=organisation_id).annotate(
         has_domain=has(SendingDomain, state=SendingDomain.State.VERIFIED),
         has_route=has(Route),
-        has_credential=has(Credential, revoked_at=None),
+        has_credential=has(Credential, revoked_at=None, mode=Credential.Mode.LIVE),
         has_delivered=has(Delivery, state=State.DELIVERED),
     )
     facts: dict[str, bool] = rows.values(*(fact for fact, *_words in FIRST_STEPS)).get()
@@ -125,7 +128,8 @@ def _counts(organisation_id: UUID, now: datetime) -> dict[str, int]:
     kinds = {
         "delivered": Q(state=State.DELIVERED),
         "waiting": Q(state=State.WAITING),
-        "undelivered": Q(state__in=[State.BOUNCED, State.EXPIRED]),
+        "undelivered": Q(state__in=[State.BOUNCED, State.EXPIRED])
+        & ~Q(final_reason=Delivery.FinalReason.SIMULATED),
     }
     counts: dict[str, Any] = {}
     for name, kind in kinds.items():

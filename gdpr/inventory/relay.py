@@ -96,6 +96,7 @@ MESSAGE = Entry(
         Personal(name="organisation", what=_("the customer that sent it")),
         NotPersonal(("id", "credential_id"), "random numbers of the mail and the sign-in"),
         NotPersonal(("size", "recipients", "is_notification"), "figures about the mail"),
+        NotPersonal(("is_sandbox",), "whether it was only tried out"),
         NotPersonal(("tls_version", "tls_cipher"), "how the connection was encrypted"),
     ),
 )
@@ -193,6 +194,7 @@ CONTENT = Entry(
         NotPersonal(("message_id", "organisation"), "which mail of which customer"),
         NotPersonal(("hour_key_id", "wrapped_key"), "names of keys and a random key, encrypted"),
         NotPersonal(("body", "smtputf8", "ret", "open_deliveries"), "how the mail is to be sent"),
+        NotPersonal(("is_sandbox",), "whether it is only tried out"),
     ),
 )
 
@@ -300,6 +302,7 @@ CREDENTIAL = Entry(
         NotPersonal(("id", "organisation", "username", "secret_hash"), "made by the service"),
         NotPersonal(("name",), "the customer's name for a program; the form asks for one"),
         NotPersonal(("rate_per_minute", "daily_cap"), "limits"),
+        NotPersonal(("mode",), "whether its mail is delivered or only tried out"),
         NotPersonal(("created_at", "last_used_at", "revoked_at"), "a program's doings"),
     ),
 )

@@ -24,8 +24,8 @@ def columns(names: str, rows: Iterable[Iterable[Any]], prefix: str = "") -> dict
 
 def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
-        "accepted_at id organisation credential is_notification tls_version tls_cipher size "
-        "logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
+        "accepted_at id organisation credential is_notification is_sandbox tls_version tls_cipher "
+        "size logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
         "ciphertext",
         (
             (
@@ -34,6 +34,7 @@ def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
                 message.organisation_id,
                 message.credential_id,
                 message.is_notification,
+                message.is_sandbox,
                 message.tls_version,
                 message.tls_cipher,
                 len(message.content),

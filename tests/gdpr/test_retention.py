@@ -351,8 +351,8 @@ class TestLog:
     def _message(self, at: datetime) -> None:
         mail.execute(
             "INSERT INTO relay_message (organisation_id, accepted_at, id, sender, size, recipients,"
-            " is_notification, tls_version, tls_cipher) VALUES"
-            " (%s, %s, gen_random_uuid(), 'a@due.example', 1, 1, false, '', '')",
+            " is_notification, is_sandbox, tls_version, tls_cipher) VALUES"
+            " (%s, %s, gen_random_uuid(), 'a@due.example', 1, 1, false, false, '', '')",
             mail.organisation().id,
             at,
         )

@@ -23,6 +23,7 @@ from tests.relay import pages
 pytestmark = pytest.mark.django_db
 
 LIST, NEW = "/en/credentials/", "/en/credentials/new/"
+WEB_SHOP = {"name": "Web shop", "mode": "live"}
 
 
 def credential(organisation: Organisation, name: str = "Web shop", number: int = 0) -> Credential:
@@ -53,7 +54,7 @@ def test_empty_list_says_what_to_do(page: Client) -> None:
 
 
 def test_secret_is_shown_once_and_kept_as_a_hash(page: Client, organisation: Organisation) -> None:
-    response = page.post(NEW, {"name": "Web shop"})
+    response = page.post(NEW, WEB_SHOP)
     assert response.status_code == 200
     assert "no-store" in response.headers["Cache-Control"]
     (secret,) = re.findall(r'id="secret">([^<]+)<', response.text)
@@ -68,8 +69,8 @@ def test_secret_is_shown_once_and_kept_as_a_hash(page: Client, organisation: Org
 
 
 def test_same_form_twice_makes_one_credential(page: Client) -> None:
-    page.post(NEW, {"name": "Web shop"})
-    again = page.post(NEW, {"name": "Web shop"})
+    page.post(NEW, WEB_SHOP)
+    again = page.post(NEW, WEB_SHOP)
     assert "Nothing was made. Choose another name" in again.text
     with build.as_owner():
         assert Credential.objects.count() == 1
@@ -86,7 +87,7 @@ def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET ROLE web")
-            answered.append(page.post(NEW, {"name": "Web shop"}).text)
+            answered.append(page.post(NEW, WEB_SHOP).text)
         finally:
             connections.close_all()
 
@@ -103,7 +104,7 @@ def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(credentials, "make", slowly)
-        answered.append(page.post(NEW, {"name": "Web shop"}).text)
+        answered.append(page.post(NEW, WEB_SHOP).text)
         other.join()
     assert sum("Nothing was made. Choose another name" in text for text in answered) == 1
     with build.as_owner():
@@ -111,16 +112,16 @@ def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
 
 
 def test_name_of_a_revoked_credential_is_free_again(page: Client) -> None:
-    page.post(NEW, {"name": "Web shop"})
+    page.post(NEW, WEB_SHOP)
     with build.as_owner():
         Credential.objects.update(revoked_at=build.NOW)
-    page.post(NEW, {"name": "Web shop"})
+    page.post(NEW, WEB_SHOP)
     with build.as_owner():
         assert Credential.objects.count() == 2
 
 
 def test_credential_without_name_is_asked_for_one(page: Client) -> None:
-    response = page.post(NEW, {"name": " "})
+    response = page.post(NEW, WEB_SHOP | {"name": " "})
     assert "This field is required" in response.text
     assert 'href="#id_name"' in response.text
 

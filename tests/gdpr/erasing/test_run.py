@@ -237,8 +237,8 @@ def test_mail_of_customers_is_no_leftover(asked: Erasure, gone: User, house: Org
     with build.as_owner(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO relay_message (id, accepted_at, organisation_id, sender, size, recipients,"
-            " is_notification, tls_version, tls_cipher)"
-            " VALUES (%s, now() - interval '1 minute', %s, %s, 1, 1, false, '', '')",
+            " is_notification, is_sandbox, tls_version, tls_cipher)"
+            " VALUES (%s, now() - interval '1 minute', %s, %s, 1, 1, false, false, '', '')",
             [message, house.pk, gone.email],
         )
     assert run.carry_out(asked.pk, later())
