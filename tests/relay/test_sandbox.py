@@ -11,7 +11,7 @@ import redis
 from django.conf import settings
 
 from accounts.models import Organisation
-from relay import retrying
+from relay import outcomes, retrying
 from relay.models import Credential
 from relay.queue import Leases, Store
 from tests import build
@@ -38,7 +38,7 @@ def _no_old_counts() -> None:
 
 @pytest.fixture
 def firma() -> Organisation:
-    """An organisation without an agreement, with a domain, a route and a credential of each mode."""
+    """An organisation without an agreement, with a domain and a credential of each mode."""
     made = mail.organisation(sending_allowed=False, sending_reason="no_agreement")
     domain(made, "firma.example")
     credential(made, "anna")
@@ -148,6 +148,17 @@ def test_notice_of_a_simulated_refusal_stays_in_the_house(house: Organisation) -
         "SELECT d.recipient, d.state FROM relay_message m JOIN relay_delivery d"
         " ON d.message_id = m.id WHERE m.is_notification"
     ) == [("post@due.example", "sandboxed")]
+
+
+def test_flood_of_simulated_refusals_holds_no_live_notice_up(house: Organisation) -> None:
+    tried = [
+        mail.message(house.id, "ida+bounce@modtager.example", is_sandbox=True)
+        for _ in range(outcomes.NOTICES_A_MINUTE)
+    ]
+    live = mail.message(house.id)
+    script = Script(rcpt={"Erik@modtager.example": "550 5.1.1 no such user"})
+    far_end = carry(script, *tried, live, prepare=to_far_end(house), ready=WAITING)
+    assert [one.recipients for one in far_end.ledger] == [["Post@due.example"]]
 
 
 def test_large_content_is_not_read_for_a_notice(

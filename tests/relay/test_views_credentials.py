@@ -68,6 +68,39 @@ def test_secret_is_shown_once_and_kept_as_a_hash(page: Client, organisation: Org
     assert acts() == ["credential.created"]
 
 
+def test_sandbox_is_offered_before_the_organisation_may_send(
+    page: Client, organisation: Organisation
+) -> None:
+    assert re.search(r'value="live"[^>]* checked', page.get(NEW).text)
+    assert "nobody receives it" not in page.get(LIST).text
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=False)
+    assert "Make one for the sandbox before you may send" in page.get(LIST).text
+    assert re.search(r'value="sandbox"[^>]* checked', page.get(NEW).text)
+
+
+def test_sandbox_credential_says_what_it_does(page: Client) -> None:
+    words = "Sandbox: mail sent with this credential is checked"
+    assert words not in page.post(NEW, WEB_SHOP).text
+    assert words in page.post(NEW, {"name": "Try", "mode": "sandbox"}).text
+    with build.as_owner():
+        row = Credential.objects.get(mode=Credential.Mode.SANDBOX)
+    assert row.name == "Try"
+    text = page.get(f"{LIST}{row.id}/").text
+    assert (words in text, "invented people" in text) == (True, False)
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=False)
+    assert "invented people" in page.get(f"{LIST}{row.id}/").text
+    assert page.get(LIST).text.count('class="state">sandbox<') == 1
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "blocked"}])
+def test_credential_without_a_known_mode_is_not_made(page: Client, mode: dict[str, str]) -> None:
+    assert 'role="alert"' in page.post(NEW, {"name": "Web shop"} | mode).text
+    with build.as_owner():
+        assert not Credential.objects.exists()
+
+
 def test_same_form_twice_makes_one_credential(page: Client) -> None:
     page.post(NEW, WEB_SHOP)
     again = page.post(NEW, WEB_SHOP)
