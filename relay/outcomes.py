@@ -158,19 +158,6 @@ def _tells_delay(work: Work, settlement: Settlement) -> bool:
 
 def notice(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> Accepted:
     """Write the notification; it goes to the sender with the null reverse-path."""
-    assert told.action is not None
-    report = dsn.Report(
-        action=told.action,
-        message_id=work.message_id,
-        sender=work.sender,
-        failures=tuple(map(_failure, told.about)),
-        original=content,
-        accepted_at=work.accepted_at,
-        now=now,
-        expires_at=told.about[0].delivery.expires_at,
-        reporting_host=hostname,
-        envid=work.envid,
-    )
     identifier = uuid7(now)
     return Accepted(
         id=identifier,
@@ -184,9 +171,25 @@ def notice(work: Work, told: Telling, content: bytes, hostname: str, now: dateti
             recipients=(Recipient(work.sender, notify="NEVER"),),
             smtputf8=not work.sender.isascii(),
         ),
-        content=dsn.build(report),
+        content=dsn.build(_report(work, told, content, hostname, now)),
         is_notification=True,
         author_domain=work.domain,
+    )
+
+
+def _report(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> dsn.Report:
+    assert told.action is not None
+    return dsn.Report(
+        action=told.action,
+        message_id=work.message_id,
+        sender=work.sender,
+        failures=tuple(map(_failure, told.about)),
+        original=content,
+        accepted_at=work.accepted_at,
+        now=now,
+        expires_at=told.about[0].delivery.expires_at,
+        reporting_host=hostname,
+        envid=work.envid,
     )
 
 
