@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from django.utils.formats import date_format
 
 from accounts.countries import country_name
-from dpa.texts import Block, Passage, Text
+from dpa.texts import Block, Passage, Text, fill
 
 # Measures that the service enforces, and those that only its operator can vouch for.
-ENFORCED = (
+MEASURES = (
     "transport",
     "sealed",
     "people",
@@ -28,7 +28,7 @@ ENFORCED = (
     "loss",
     "deletion",
 )
-STATED = ("malware", "firewall", "remote", "staff")
+STATED = ("malware", "firewall", "backups", "remote", "staff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,16 @@ class Builder:
             "security": self._security(),
         }
         return tuple(
-            Annex(key, name, self.text.blocks[f"annex.{key}"].title, tuple(sections[key]))
+            Annex(key, name, self.words(f"annex.{key}"), tuple(sections[key]))
             for key, name in self.values["annex"].items()
         )
 
     def label(self, key: str) -> str:
-        return self.text.blocks[f"label.{key}"].title
+        return self.words(f"label.{key}")
+
+    def words(self, key: str) -> str:
+        """Return what the text calls something."""
+        return fill(self.text.block(key).title, self.values)
 
     def _processing(self) -> Iterator[Section]:
         for key in ("subject", "nature", "duration"):
@@ -103,12 +107,28 @@ class Builder:
         yield self._section("processing.organisation")
 
     def _retention(self) -> Table:
-        head = tuple(self.label(key) for key in ("where", "data", "kept"))
+        head = tuple(self.label(key) for key in ("where", "data", "persons", "kept"))
         rows = tuple(
-            ((row["title"],), tuple(row["data"]), (row["kept"],))
+            (
+                (self.words(_key(row)),),
+                tuple(self._fields(row)),
+                tuple(self._persons(row)),
+                (self._kept(row),),
+            )
             for row in self.values["processing"]
         )
         return Table(head, rows)
+
+    def _fields(self, row: Mapping[str, Any]) -> list[str]:
+        return [self.words(f"{_key(row)}.{name}") for name in row["fields"]]
+
+    def _persons(self, row: Mapping[str, Any]) -> list[str]:
+        """Return whose data they are: what the text enumerates, kind by kind."""
+        return self.text.block(_key(row)).passages[0].words.split(", ")
+
+    def _kept(self, row: Mapping[str, Any]) -> str:
+        words = self.text.block(_key(row)).passages[1].words
+        return fill(words, {**self.values, "kept": row["kept"]})
 
     def _subprocessors(self) -> Iterator[Section]:
         rows = self.values["subprocessors"]
@@ -117,20 +137,25 @@ class Builder:
 
     def _subprocessor(self, row: Mapping[str, Any]) -> Card:
         """Say of a sub-processor what EDPB Opinion 22/2024 asks for, and the terms of its work."""
+        tables = [table for table in self.values["processing"] if table["table"] in row["tables"]]
+        persons = dict.fromkeys(kind for table in tables for kind in self._persons(table))
         values = {
             "company_number": row["company_number"] or self.label("not_given"),
             "address": row["address"],
             "country": country_name(row["country"], self.text.language),
             "contact": row["contact"],
-            "subject": ", ".join(row["subject"]),
-            "purpose": ", ".join(row["purpose"]),
+            "subject": self._listed("service", row["services"]),
+            "purpose": self._listed("purpose", row["purposes"]),
             "duration": self._duration(row["duration"]),
-            "data": ", ".join(row["data"]),
-            "persons": ", ".join(row["persons"]),
-            "transfer": row["transfer"],
+            "data": "; ".join(self.words(_key(table)) for table in tables),
+            "persons": "; ".join(persons),
+            "transfer": self.words(f"transfer.{row['transfer']}"),
             "chain": self._chain(row),
         }
         return Card(row["name"], lines=tuple((self.label(key), values[key]) for key in values))
+
+    def _listed(self, kind: str, keys: Iterable[str]) -> str:
+        return "; ".join(self.words(f"{kind}.{key}") for key in keys)
 
     def _duration(self, until: str) -> str:
         return date_format(date.fromisoformat(until)) if until else self.label("lasting")
@@ -152,12 +177,17 @@ class Builder:
     def _section(
         self, key: str, table: Table | None = None, cards: tuple[Card, ...] = ()
     ) -> Section:
-        block = self.text.blocks[key]
+        block = self.text.block(key)
         return Section(block.title, self._filled(block), table, cards)
 
     def _card(self, key: str) -> Card:
-        block = self.text.blocks[key]
+        block = self.text.block(key)
         return Card(block.title, self._filled(block))
 
     def _filled(self, block: Block) -> tuple[Passage, ...]:
         return tuple(passage.filled(self.values) for passage in block.passages)
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    """Return what a text calls a table: lower case, as every key of its pieces."""
+    return f"data.{row['table'].lower()}"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What must hold before an agreement may bind anybody; `check --deploy` asks it."""
+"""What must hold before an agreement may be issued, and what before it may bind anybody.
+
+`check` asks the former, `check --deploy` the latter.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from accounts import clock
+from dpa import processing, texts
+from dpa.offering import LANGUAGE
 from gdpr import recipients
 from gdpr.deadlines import day_of
 
@@ -20,6 +25,21 @@ INVENTED = {
     "OPERATOR_COMPANY_NUMBER": "10000009",
     "PRIVACY_EMAIL": "privacy@brevdue.example",
 }
+
+
+@register()
+def check_words(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse an inventory that the text has no words for: nothing could be issued."""
+    text = texts.load(LANGUAGE)
+    return [
+        Error(
+            f"The agreement's text has no words for {key}.",
+            hint="Add them to inventory.txt; once the text was offered, of a new version.",
+            id="dpa.E003",
+        )
+        for key in dict.fromkeys(processing.keys())
+        if key not in text.blocks
+    ]
 
 
 @register(Tags.security, deploy=True)

@@ -7,7 +7,7 @@ Facts are plain JSON: they are stored with the agreement and enclosed in its PDF
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
@@ -15,26 +15,22 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.utils.formats import date_format, number_format
 from django.utils.translation import override
 
 from accounts import audit, keyfiles, limits, passwords, stepup
-from accounts.models import Membership, Organisation, Role, User
-from accounts.models.organisations import QUEUE_HOURS_MAX
-from dpa import terms
-from dpa.annexes import ENFORCED, STATED
-from dpa.references import annexes, laws, points
+from accounts.models import Membership, Organisation, Role, User, organisations
+from dpa import processing, terms
+from dpa.annexes import MEASURES, STATED
+from dpa.processing import Facts
+from dpa.references import annex_names, laws, points
 from dpa.texts import Text
-from gdpr import breaches, inventory, recipients
+from gdpr import breaches, recipients
 from gdpr.deadlines import day_of
-from gdpr.models.recipients import SERVICES, Recipient
-from gdpr.registry import Entry, Purpose
-from gdpr.registry import Role as ProcessingRole
 from relay import hourkeys
-from relay.models.messages import LOG_DAYS
+from relay.models import messages
 from relay.smtp.tls import MINIMUM_VERSION
-
-Facts = dict[str, Any]
 
 SCHEMA = "agreement-1"
 # What two versions may differ in without the parties having agreed on anything else: which version
@@ -68,26 +64,25 @@ def gather(
 
 def terms_now(organisation: Organisation, text: Text, now: datetime) -> Facts:
     """Return what an agreement issued now would say that two versions can differ in."""
-    with override(text.language):
-        return _plain(
-            {
-                "text": {
-                    "language": text.language,
-                    "version": text.version,
-                    "digest": text.digest,
-                },
-                "controller": _controller(organisation),
-                "processor": _processor(),
-                "court": settings.AGREEMENT_COURT,
-                "periods": _periods(),
-                "rate": {"hour": settings.ASSISTANCE_HOURLY_RATE, "vat": settings.VAT_PERCENT},
-                "figures": _figures(),
-                "processing": _processing(),
-                "subprocessors": _subprocessors(day_of(now)),
-                "measures": list(ENFORCED),
-                "statements": _statements(),
-            }
-        )
+    return _plain(
+        {
+            "text": {
+                "language": text.language,
+                "version": text.version,
+                "digest": text.digest,
+            },
+            "controller": _controller(organisation),
+            "processor": _processor(),
+            "court": settings.AGREEMENT_COURT,
+            "periods": _periods(),
+            "rate": {"hour": settings.ASSISTANCE_HOURLY_RATE, "vat": settings.VAT_PERCENT},
+            "figures": _figures(),
+            "processing": processing.tables(),
+            "subprocessors": processing.subprocessors(day_of(now)),
+            "measures": list(MEASURES),
+            "statements": _statements(),
+        }
+    )
 
 
 def terms_of(facts: Facts) -> Facts:
@@ -112,15 +107,16 @@ def terms_digest(facts: Facts) -> str:
 
 def values(facts: Facts, text: Text) -> Mapping[str, Any]:
     """Return what fills the places of the text."""
-    language = text.language
-    with override(language):
+    with override(text.language):
         return {
             **facts,
-            "law": laws(language),
-            "annex": annexes(language),
-            "ref": points(language, text.points),
+            "law": laws(),
+            "annex": annex_names(),
+            "ref": points(text.points),
             "rate": _rate(facts),
-            "outside_eea": _outside_eea(facts),
+            "main_agreement_on": _written(facts["controller"]["customer_since"]),
+            "transfers": _transfers(facts),
+            "outside_eea": _transfers(facts) or facts["processor"]["country"] not in recipients.EEA,
             "statements": _stated(facts["statements"]),
         }
 
@@ -138,6 +134,7 @@ def _controller(organisation: Organisation) -> Facts:
         "city": _line(organisation.city),
         "country": organisation.country,
         "company_number": _line(organisation.vat_number),
+        "customer_since": day_of(organisation.created_at).isoformat(),
     }
 
 
@@ -174,6 +171,8 @@ def _periods() -> Facts:
     return {
         "breach_hours": breaches.NOTICE_HOURS,
         "objection_days": settings.SUBPROCESSOR_OBJECTION_DAYS,
+        "review_days": recipients.REVIEW_DAYS,
+        "assistance_days": terms.ASSISTANCE_DAYS,
         "amendment_days": terms.AMENDMENT_DAYS,
         "deletion_days": terms.DELETION_DAYS,
         "backup_days": settings.BACKUP_DAYS,
@@ -182,18 +181,23 @@ def _periods() -> Facts:
 
 def _figures() -> Facts:
     tries, seconds = limits.SIGN_IN_PERSON.windows[0]
+    tries_address, seconds_address = limits.SIGN_IN_ADDRESS.windows[0]
     return {
-        "log_days": LOG_DAYS,
-        "queue_hours_longest": QUEUE_HOURS_MAX,
-        "key_hours_longest": QUEUE_HOURS_MAX + hourkeys.HOUR // timedelta(hours=1),
+        "log_days": messages.LOG_DAYS,
+        "queue_hours_longest": organisations.QUEUE_HOURS_MAX,
+        "key_hours_longest": hourkeys.longest_hours(),
         "tls_minimum": MINIMUM_VERSION.name.replace("TLSv", "TLS ").replace("_", "."),
         "key_bits": keyfiles.KEY_OCTETS * 8,
         "password_length": passwords.required_length(),
         "password_digits": passwords.PASSWORD_FLOOR_DIGITS,
+        "password_hash": f"Argon2{Argon2PasswordHasher().params().type.name.lower()}",
         "step_up_minutes": stepup.FRESH // timedelta(minutes=1),
         "sign_in_tries": tries,
         "sign_in_minutes": seconds // limits.MINUTE,
+        "sign_in_tries_address": tries_address,
+        "sign_in_minutes_address": seconds_address // limits.MINUTE,
         "audit_days": audit.AUDIT_DAYS,
+        "submission_encrypted": not settings.RELAY_ALLOW_PLAINTEXT_AUTH,
         "portal_encrypted": settings.SECURE_COOKIES,
     }
 
@@ -205,67 +209,25 @@ def _choices(organisation: Organisation) -> Facts:
     }
 
 
-def _processing() -> list[Facts]:
-    """Return what is processed for customers, as the inventory says it."""
-    entries = inventory.personal_entries()
-    return [
-        {
-            "title": str(entry.title),
-            "data": [str(field.what) for field in entry.personal],
-            "persons": [str(whose.label) for whose in entry.whose],
-            "kept": entry.keep.words if entry.keep else "",
-        }
-        for entry in entries
-        if entry.role == ProcessingRole.PROCESSOR
-    ]
-
-
-def _subprocessors(on: date) -> list[Facts]:
-    """Return the register's sub-processors on a day (EDPB Opinion 22/2024: the whole chain)."""
-    return [_subprocessor(row) for row in recipients.subprocessors(on)]
-
-
-def _subprocessor(row: Recipient) -> Facts:
-    entries = [
-        item for item in recipients.entries_for(row) if item.role is ProcessingRole.PROCESSOR
-    ]
-    fields = dict.fromkeys(str(field.what) for entry in entries for field in entry.personal)
-    persons = dict.fromkeys(str(whose.label) for entry in entries for whose in entry.whose)
-    labels = dict(SERVICES)
-    return {
-        "name": row.name,
-        "company_number": row.company_number,
-        "address": row.address,
-        "country": row.country,
-        "contact": row.contact,
-        "subject": [str(labels[service]) for service in row.services],
-        "purpose": [str(purpose.label) for purpose in _purposes(entries)],
-        "duration": row.ends_on.isoformat() if row.ends_on else "",
-        "data": list(fields),
-        "persons": list(persons),
-        "transfer": str(row.get_transfer_display()),
-        "level": row.level,
-        "engaged_by": row.engaged_by.name if row.engaged_by else "",
-    }
-
-
-def _purposes(entries: Iterable[Entry]) -> list[Purpose]:
-    return list(dict.fromkeys(purpose for entry in entries for purpose in entry.purposes))
-
-
 def _statements() -> Facts:
     by, on = settings.OPERATOR_STATEMENTS_BY, settings.OPERATOR_STATEMENTS_ON
     return {"by": by, "on": on, "measures": list(STATED)} if by and on else {}
 
 
-def _outside_eea(facts: Facts) -> bool:
+def _transfers(facts: Facts) -> bool:
+    """Return whether a sub-processor is outside the EEA (GDPR chapter V)."""
     return any(row["country"] not in recipients.EEA for row in facts["subprocessors"])
 
 
 def _stated(statements: Facts) -> Facts:
     if not statements:
         return {}
-    return statements | {"on": date_format(datetime.fromisoformat(statements["on"]), "DATE_FORMAT")}
+    return statements | {"on": _written(statements["on"])}
+
+
+def _written(day: str) -> str:
+    """Return a day that stands in ISO form, written out in the active language."""
+    return date_format(date.fromisoformat(day), "DATE_FORMAT")
 
 
 def _rate(facts: Facts) -> Facts:

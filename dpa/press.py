@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The PDF of an agreement, with everything in it once more as data for machines."""
+"""The PDF of an agreement, with its facts and its text once more as data for machines."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,10 @@ def enclosure(facts: Facts, reading: Reading) -> dict[str, Any]:
                 "number": clause.number,
                 "title": clause.title,
                 "points": [
-                    {
-                        "number": point.number,
-                        "words": point.passage.words,
-                        "items": list(point.passage.items),
-                    }
-                    for point in clause.points
+                    {"number": point.number} | asdict(point.passage) for point in clause.points
                 ],
             }
             for clause in reading.clauses
         ],
+        "annexes": [asdict(annex) for annex in reading.annexes],
     }

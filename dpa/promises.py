@@ -11,13 +11,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts import clock
 from accounts.models import Organisation
 from accounts.promise import Promise, Result
+from dpa import ending, lineage, texts
 from dpa import facts as facts_of
-from dpa import lineage, texts
 from dpa.models import Agreement, Document, OfferedText
 
 SHOWN = 3
-# Sub-processors change by notice (clause 4.2), the other parts are names and words.
-ENFORCED = ("periods", "rate", "figures", "processing", "measures")
+# Sub-processors change by notice, the other parts are names and words.
+COMPARED = ("periods", "rate", "figures", "processing", "measures")
 
 
 def figures_are_what_is_enforced() -> Result:
@@ -38,6 +38,12 @@ def both_have_signed() -> Result:
     return _result(faults, f"{len(rows)} agreements in force")
 
 
+def what_ended_is_deleted_in_time() -> Result:
+    """Look for customers that closed their organisation and whose data should be gone by now."""
+    ended, late = ending.count(clock.now())
+    return Result(holds=not late, seen=f"{ended} customers ended, {late} past their last day")
+
+
 def texts_stay() -> Result:
     """Compare each text that was offered with the one on disk."""
     rows = list(OfferedText.objects.all())
@@ -54,7 +60,7 @@ def _differences(row: Agreement) -> list[str]:
     text = texts.load(row.text_language)
     now = facts_of.terms_now(row.organisation, text, clock.now())
     changed = facts_of.differences(row.facts, now)
-    return [f"{row.pk}: {name}" for name in changed if name in ENFORCED]
+    return [f"{row.pk}: {name}" for name in changed if name in COMPARED]
 
 
 def _faults(row: Agreement) -> Iterator[str]:
@@ -74,8 +80,11 @@ def _result(faults: list[str], seen: str) -> Result:
 PROMISES: tuple[Promise, ...] = (
     Promise(
         id="D1.1",
-        words=_("The figures of an agreement are the ones that the service goes by."),
-        control="dpa.facts reads every figure where it is enforced",
+        words=_(
+            "What agreements say of the data, their deletion and the measures built in is what the"
+            " service goes by; their time limits and prices are the ones that we offer today."
+        ),
+        control="dpa.facts reads figures where they are enforced; people keep the time limits",
         switched_off_by="shorten relay.models.messages.LOG_DAYS after signing",
         check=figures_are_what_is_enforced,
     ),
@@ -85,6 +94,13 @@ PROMISES: tuple[Promise, ...] = (
         control="dpa.signing",
         switched_off_by="set an agreement's state to in_force without its documents",
         check=both_have_signed,
+    ),
+    Promise(
+        id="D11.1",
+        words=_("What a customer leaves behind is gone within the agreed days."),
+        control="the operator's people; dpa.ending tells how many days are left",
+        switched_off_by="leave an organisation that closed until its last day is over",
+        check=what_ended_is_deleted_in_time,
     ),
     Promise(
         id="D-g",

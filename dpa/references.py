@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What the texts refer to, written as each language writes it: articles, clauses, annexes.
+"""What the texts refer to, written as a Danish text writes it: articles, clauses, annexes.
 
 Numbers of the law stand here and nowhere in the texts, so that a guard can tell a figure that was
 typed from one that was read.
@@ -17,16 +17,15 @@ class Article:
 
     number: int = 0
     paragraph: int = 0
+    letter: str = ""
     chapter: str = ""
 
-    def written(self, language: str) -> str:
-        if language == "da":
-            if self.chapter:
-                return f"kapitel {self.chapter}"
-            return f"artikel {self.number}" + (f", stk. {self.paragraph}" if self.paragraph else "")
+    def __str__(self) -> str:
         if self.chapter:
-            return f"Chapter {self.chapter}"
-        return f"Article {self.number}" + (f"({self.paragraph})" if self.paragraph else "")
+            return f"kapitel {self.chapter}"
+        paragraph = f", stk. {self.paragraph}" if self.paragraph else ""
+        letter = f", litra {self.letter}" if self.letter else ""
+        return f"artikel {self.number}{paragraph}{letter}"
 
 
 ARTICLES = {
@@ -36,6 +35,8 @@ ARTICLES = {
     "criminal": Article(10),
     "rights": Article(chapter="III"),
     "transfers": Article(chapter="V"),
+    "adequacy": Article(45),
+    "standard_clauses": Article(46, 2, "c"),
     "records": Article(30, 2),
     "security": Article(32),
     "breach_authority": Article(33),
@@ -44,33 +45,23 @@ ARTICLES = {
     "consultation": Article(36),
     "compensation": Article(82),
 }
-
 # The GDPR itself, and eIDAS article 3(10): what an electronic signature is.
 ACTS = {
-    "da": {
-        "regulation": "Europa-Parlamentets og Rådets forordning (EU) 2016/679",
-        "signature": "artikel 3, nr. 10, i forordning (EU) nr. 910/2014",
-    },
-    "en": {
-        "regulation": "Regulation (EU) 2016/679 of the European Parliament and of the Council",
-        "signature": "Article 3(10) of Regulation (EU) No 910/2014",
-    },
+    "regulation": "Europa-Parlamentets og Rådets forordning (EU) 2016/679",
+    "signature": "artikel 3, nr. 10, i forordning (EU) nr. 910/2014",
 }
-
 ANNEXES = ("processing", "subprocessors", "security")
-_POINT = {"da": "punkt", "en": "clause"}
-_ANNEX = {"da": "Bilag", "en": "Appendix"}
 
 
-def laws(language: str) -> dict[str, str]:
-    return ACTS[language] | {key: law.written(language) for key, law in ARTICLES.items()}
+def laws() -> dict[str, str]:
+    return ACTS | {key: str(article) for key, article in ARTICLES.items()}
 
 
-def points(language: str, numbers: Mapping[str, str]) -> dict[str, str]:
+def points(numbers: Mapping[str, str]) -> dict[str, str]:
     """Return how each named point is referred to."""
-    return {key: f"{_POINT[language]} {number}" for key, number in numbers.items()}
+    return {key: f"punkt {number}" for key, number in numbers.items()}
 
 
-def annexes(language: str) -> dict[str, str]:
+def annex_names() -> dict[str, str]:
     """Return how each annex is referred to; they are numbered in the order of ANNEXES."""
-    return {key: f"{_ANNEX[language]} {number}" for number, key in enumerate(ANNEXES, start=1)}
+    return {key: f"Bilag {number}" for number, key in enumerate(ANNEXES, start=1)}

@@ -13,7 +13,7 @@ from accounts.refusals import NotAllowed
 from dpa.models import Signatory
 
 # Who may read agreements; a named signatory may, whatever the role.
-READERS = KEEPERS | {Role.PRIVACY}
+AGREEMENT_READERS = KEEPERS | {Role.PRIVACY}
 
 
 def may_sign(membership: Membership) -> bool:
@@ -21,7 +21,7 @@ def may_sign(membership: Membership) -> bool:
 
 
 def may_read(membership: Membership) -> bool:
-    return membership.role in READERS or is_named(membership)
+    return membership.role in AGREEMENT_READERS or is_named(membership)
 
 
 def is_named(membership: Membership) -> bool:

@@ -77,9 +77,15 @@ class Text:
     clauses: tuple[Clause, ...]
     blocks: Mapping[str, Block]
 
+    def block(self, key: str) -> Block:
+        """Return a named piece. Raises TextFaulty when the text has no words for it."""
+        if key not in self.blocks:
+            raise TextFaulty(f"no words for {key} in {self.language}/{self.version}")
+        return self.blocks[key]
+
     @property
     def points(self) -> dict[str, str]:
-        """Return the number of each point and clause that others refer to."""
+        """Return the number of each point that others refer to."""
         named = (point for clause in self.clauses for point in clause.points if point.key)
         return {point.key: point.number for point in named}
 
@@ -94,7 +100,8 @@ def load(language: str, version: str = CURRENT) -> Text:
         digest=digest(language, version),
         definitions=tuple(_definitions((folder / "definitions.txt").read_text())),
         clauses=tuple(_clauses((folder / "clauses.txt").read_text())),
-        blocks=_blocks((folder / "annexes.txt").read_text()),
+        blocks=_blocks((folder / "annexes.txt").read_text())
+        | _blocks((folder / "inventory.txt").read_text()),
     )
 
 

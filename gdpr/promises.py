@@ -58,6 +58,13 @@ def data_stay_in_the_eea() -> Result:
     return Result(holds=settings.EEA_ONLY and outside == 0, seen=seen)
 
 
+def contracts_are_looked_at() -> Result:
+    today = deadlines.day_of(clock.now())
+    late = recipients.unreviewed(today).count()
+    seen = f"{late} of {recipients.in_force(today).count()} not reviewed in time"
+    return Result(holds=not late, seen=seen)
+
+
 def requests_are_answered_in_time() -> Result:
     today = deadlines.day_of(clock.now())
     open_rights = RequestedRight.objects.filter(closed_at=None)
@@ -118,5 +125,12 @@ PROMISES: tuple[Promise, ...] = (
         control="gdpr.recipients, EEA_ONLY",
         switched_off_by="unset EEA_ONLY",
         check=data_stay_in_the_eea,
+    ),
+    Promise(
+        id="D4.2",
+        words=_("Whether a supplier keeps its contract is looked at within the promised days."),
+        control="the operator's people; gdpr.recipients.REVIEW_DAYS",
+        switched_off_by="look at no contract for longer than that",
+        check=contracts_are_looked_at,
     ),
 )

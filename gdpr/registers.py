@@ -71,7 +71,15 @@ class RecipientForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the
         help_texts = {
             "contact": _("A desk's address or telephone, not a named person's."),
             "ends_on": _("An ended recipient stays in the register."),
+            "reviewed_on": _("When somebody last looked whether the contract is kept."),
         }
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        touched = self.instance._state.adding or recipients.SUBSTANCE & set(self.changed_data)
+        if touched and {"services", "starts_on"} <= given.keys():
+            recipients.demand_notice(given["services"], given["starts_on"])
+        return given
 
 
 @admin.register(Recipient, site=site)

@@ -8,9 +8,9 @@ import ssl
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts import vault
+from accounts import clock, vault
 from accounts.promise import Promise, Result
-from relay import routing, upkeep
+from relay import hourkeys, routing, upkeep
 from relay.models import Content, Message, Route
 from relay.smtp.tls import make_contexts
 
@@ -23,6 +23,11 @@ def content_goes_with_the_last_delivery() -> Result:
     waiting = Content.objects.count()
     seen = f"content outlived a message of {oldest:%Y-%m-%d %H:%M}" if oldest else ""
     return Result(holds=oldest is None, seen=seen or f"{waiting} mails wait, each with content")
+
+
+def keys_go_within_the_stated_hours() -> Result:
+    late = hourkeys.count_overdue(clock.now())
+    return Result(holds=not late, seen=f"{late} keys older than {hourkeys.longest_hours()} hours")
 
 
 def the_log_has_no_content() -> Result:
@@ -68,6 +73,13 @@ PROMISES: tuple[Promise, ...] = (
         control="relay.queue, in the commit that writes the last state",
         switched_off_by="leave a content row without a waiting delivery",
         check=content_goes_with_the_last_delivery,
+    ),
+    Promise(
+        id="R4b",
+        words=_("The key that could open a backup's copy of a mail goes within the stated hours."),
+        control="relay.hourkeys, by the delivery process",
+        switched_off_by="let no key be closed for a week",
+        check=keys_go_within_the_stated_hours,
     ),
     Promise(
         id="M2.7d",

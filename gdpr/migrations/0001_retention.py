@@ -86,10 +86,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200, verbose_name="name")),
                 ("address", models.CharField(max_length=300, verbose_name="address")),
                 ("country", models.CharField(max_length=2, verbose_name="country")),
-                (
-                    "company_number",
-                    models.CharField(blank=True, max_length=40, verbose_name="company number"),
-                ),
+                ("company_number", models.CharField(max_length=40, verbose_name="company number")),
                 (
                     "contact",
                     models.CharField(max_length=254, verbose_name="contact for data protection"),
@@ -126,10 +123,7 @@ class Migration(migrations.Migration):
                 ("starts_on", models.DateField(verbose_name="from")),
                 ("ends_on", models.DateField(blank=True, null=True, verbose_name="until")),
                 ("contract_on", models.DateField(verbose_name="data processing agreement of")),
-                (
-                    "reviewed_on",
-                    models.DateField(blank=True, null=True, verbose_name="last reviewed"),
-                ),
+                ("reviewed_on", models.DateField(verbose_name="last reviewed")),
                 (
                     "engaged_by",
                     models.ForeignKey(

@@ -40,8 +40,8 @@ class Recipient(models.Model):
     name = models.CharField(_("name"), max_length=200)
     address = models.CharField(_("address"), max_length=300)
     country = models.CharField(_("country"), max_length=2)
-    company_number = models.CharField(_("company number"), max_length=40, blank=True)
-    # A desk of the supplier's, never a named person.
+    company_number = models.CharField(_("company number"), max_length=40)
+    # A desk of the supplier's, never a named person: it is printed in every agreement.
     contact = models.CharField(_("contact for data protection"), max_length=254)
     services = ArrayField(
         models.CharField(max_length=20, choices=SERVICES), verbose_name=_("services")
@@ -58,7 +58,8 @@ class Recipient(models.Model):
     starts_on = models.DateField(_("from"))
     ends_on = models.DateField(_("until"), null=True, blank=True)
     contract_on = models.DateField(_("data processing agreement of"))
-    reviewed_on = models.DateField(_("last reviewed"), null=True, blank=True)
+    # When somebody last looked whether the contract is kept; at first, when it was made.
+    reviewed_on = models.DateField(_("last reviewed"))
 
     class Meta:
         verbose_name = _("recipient")

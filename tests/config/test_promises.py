@@ -21,11 +21,12 @@ from accounts.promise import Promise, Result
 from accounts.staffsite import StaffSite
 from config import promises
 from config.promises import PROMISES, look, record
-from gdpr import ledger
+from gdpr import ledger, recipients
 from gdpr import promises as duties
+from gdpr.deadlines import day_of
 from gdpr.inventory import ENTRIES
 from gdpr.models import RetentionRun
-from relay.models import Content, Message, QueuedDelivery, Route, messages
+from relay.models import Content, HourKey, Message, QueuedDelivery, Route, messages
 from tests import build
 from tests.dpa.test_promises import OFF as AGREEMENTS_OFF
 
@@ -140,9 +141,23 @@ def erased_person(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> Non
     ledger.enter(uuid4(), somebody.pk, somebody.email, clock.now())
 
 
+def unreviewed_contract(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    longer = timedelta(days=recipients.REVIEW_DAYS + 1)
+    row = build.supplier(reviewed_on=day_of(clock.now()) - longer)
+    with build.as_owner():
+        recipients.enter(row, changed=["name"], by=None)
+
+
+def no_key_closed(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    week_ago = clock.now() - timedelta(days=7)
+    with build.as_owner():
+        HourKey.objects.create(id=f"{week_ago:%Y%m%dT%H}-0")
+
+
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
     "App 3.9": trail,
+    "D4.2": unreviewed_contract,
     "G2a": inventory,
     "G3b": clear_sign_in,
     "G3c": row_security,
@@ -155,6 +170,7 @@ OFF: dict[str, Switch] = {
     "M3.1b": anywhere,
     "R2": clear_passwords,
     "R4": content,
+    "R4b": no_key_closed,
     "S12": hashes,
     "S19": late_request,
 }

@@ -8,12 +8,51 @@ from hashlib import sha256
 
 from accounts.models import Membership
 from dpa import offering, press, signing
+from dpa.annexes import STATED
 from dpa.models import Agreement
 from dpa.signing import Declaration
 from gdpr import seals
 from tests import build
 
 SUBJECT = seals.Subject("Anna Due", "Duehuset ApS", "Direktør")
+
+
+# Two levels of sub-processors, one of them outside the EEA, and the operator's statements.
+ABOVE = {
+    "name": "Værtshuset A/S",
+    "company_number": "20000007",
+    "address": "Serverstræde 1, 2620 Albertslund",
+    "country": "DK",
+    "contact": "gdpr@vaertshuset.example",
+    "services": ["hosting", "backup"],
+    "purposes": ["service"],
+    "tables": [row["table"] for row in build.AGREED["processing"]],
+    "duration": "",
+    "transfer": "none",
+    "level": 1,
+    "engaged_by": "",
+}
+BELOW = ABOVE | {
+    "name": "Overseas Storage Inc.",
+    "company_number": "US-4711",
+    "address": "1 Example Street, Springfield",
+    "country": "US",
+    "contact": "privacy@overseas.example",
+    "services": ["backup"],
+    "duration": "2027-12-31",
+    "transfer": "clauses",
+    "level": 2,
+    "engaged_by": "Værtshuset A/S",
+}
+RICH = build.AGREED | {
+    "subprocessors": [ABOVE, BELOW],
+    "statements": {"by": "Karen Post", "on": "2026-11-01", "measures": list(STATED)},
+}
+
+
+@lru_cache(maxsize=1)
+def rich() -> bytes:
+    return press.make_pdf(RICH)
 
 
 @lru_cache(maxsize=1)

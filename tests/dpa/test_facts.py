@@ -7,16 +7,18 @@ import re
 from typing import Any
 
 import pytest
-from django.utils.translation import override
+from django.utils import translation
 
 from accounts import audit, limits, passwords, stepup
+from accounts.limits import Limit
 from accounts.models import Membership, Organisation
 from accounts.models.organisations import QUEUE_HOURS_MAX
-from dpa import composition, offering, terms
+from dpa import composition, offering, processing, terms, texts
 from dpa import facts as facts_of
 from dpa.composition import Reading
 from dpa.facts import Facts
-from gdpr import breaches, inventory
+from dpa.texts import TextFaulty
+from gdpr import breaches, inventory, recipients
 from gdpr.registry import Role
 from relay import hourkeys
 from relay.models.messages import LOG_DAYS
@@ -59,8 +61,13 @@ def text_of(by: Membership) -> str:
     return words(composition.read(drafted(by)))
 
 
+def build_supplier_in_force() -> None:
+    with build.as_owner():
+        recipients.enter(build.supplier(), changed=["name"], by=None)
+
+
 def line(text: str, start: str) -> str:
-    return next(line for line in text.splitlines() if start in line)
+    return next(line for line in text.splitlines() if line.startswith(start))
 
 
 class TestFigures:
@@ -70,6 +77,12 @@ class TestFigures:
         expected = {
             "6.3 ": [f"senest {breaches.NOTICE_HOURS} timer"],
             "4.2 ": [f"mindst {settings.SUBPROCESSOR_OBJECTION_DAYS} dage"],
+            "4.3 ": [f"med højst {recipients.REVIEW_DAYS} dages mellemrum"],
+            "3.3 ": [f"senest {terms.ASSISTANCE_DAYS} dage efter"],
+            "6.6 ": [f"senest {terms.ASSISTANCE_DAYS} dage efter"],
+            "9.1 ": [f"senest {terms.ASSISTANCE_DAYS} dage efter"],
+            "11.5 ": [f"Senest {terms.ASSISTANCE_DAYS} dage efter sletningen"],
+            "5.2 ": [f"i {audit.AUDIT_DAYS} dage"],
             "10.1 ": [f"med {terms.AMENDMENT_DAYS} dages skriftligt varsel"],
             "11.2 ": [
                 f"senest {terms.DELETION_DAYS} dage efter Hovedaftalens ophør",
@@ -77,17 +90,19 @@ class TestFigures:
             ],
             "3.6 ": [f"{settings.ASSISTANCE_HOURLY_RATE} kr.", "812,50 kr. inkl. 25 pct."],
             "14.2 ": [settings.AGREEMENT_COURT],
-            "Registreringer om afsendelsen": [f"senest {LOG_DAYS} dage"],
+            "Loggen Loggen": [f"senest {LOG_DAYS} dage"],
             "Indholdet af e-mail": [
                 "sendt i 72 timer",
                 f"mere end {QUEUE_HOURS_MAX} timer",
-                f"senest {QUEUE_HOURS_MAX + hourkeys.HOUR.seconds // 3600} timer",
+                f"senest {hourkeys.longest_hours()} timer",
             ],
             "Foranstaltninger i Tjenesten": [
                 f"mindst {passwords.required_length()} tegn",
                 f"og {passwords.PASSWORD_FLOOR_DIGITS} cifre",
                 f"i {stepup.FRESH.seconds // 60} minutter",
-                f"Efter {tries} forsøg på at logge ind inden for {seconds // 60} minutter",
+                f"Efter {tries} forsøg på at logge ind på samme konto",
+                f"inden for {seconds // 60} minutter",
+                "dannet med Argon2id",
                 f"opbevares i {audit.AUDIT_DAYS} dage",
                 "TLS 1.2 eller nyere",
                 "256 bit",
@@ -100,7 +115,7 @@ class TestFigures:
     def test_no_other_figure_stands_in_the_clauses(self, by: Membership) -> None:
         """Whatever number there is, is one of the facts, of a clause or of the law."""
         reading = composition.read(drafted(by))
-        known = {"30", "24", "7", "650", "812,50", "25"}
+        known = {"30", "24", "7", "10", "365", "396", "650", "812,50", "25"}
         for clause in reading.clauses:
             for point in clause.points:
                 passage = " ".join([point.passage.words, *point.passage.items])
@@ -112,18 +127,100 @@ class TestFigures:
         entries = [e for e in inventory.personal_entries() if e.role is Role.PROCESSOR]
         assert len(entries) >= 6
         rows = drafted(by)["processing"]
-        assert [row["title"] for row in rows] == [_danish(entry.title) for entry in entries]
-        assert [row["kept"] for row in rows] == [_danish(entry.keep.words) for entry in entries]  # type: ignore[union-attr]
+        assert [row["table"] for row in rows] == [entry.model for entry in entries]
+        assert [len(row["fields"]) for row in rows] == [len(entry.personal) for entry in entries]
+        table = composition.read(drafted(by)).annexes[0].sections[3].table
+        assert table
+        for entry, row in zip(entries, table.rows, strict=True):
+            assert len(row[1]) == len(entry.personal)
+            if entry.keep and entry.keep.period:
+                assert str(entry.keep.period.figure) in row[3][0]
+
+    def test_limit_of_an_address_is_its_own(
+        self, by: Membership, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "SIGN_IN_ADDRESS", Limit("x", ((17, 9 * 60),)))
+        measures = line(text_of(by), "Foranstaltninger i Tjenesten")
+        assert "eller 17 forsøg fra samme netværksadresse inden for 9 minutter" in measures
+        assert "Efter 10 forsøg på at logge ind på samme konto" in measures
 
 
-def _danish(words: object) -> str:
-    with override("da"):
-        return str(words)
+class TestEncryption:
+    """What is not encrypted is not said to be."""
+
+    def test_submission_in_clear_is_said(self, by: Membership, settings: Any) -> None:
+        settings.RELAY_ALLOW_PLAINTEXT_AUTH = False
+        assert "Tjenesten modtager kun e-mail" in text_of(by)
+        assert "modtager e-mail over en krypteret forbindelse" in text_of(by)
+        settings.RELAY_ALLOW_PLAINTEXT_AUTH = True
+        assert "Tjenesten kan modtage e-mail" in text_of(by)
+        assert "e-mail over en krypteret forbindelse" not in text_of(by)
+
+    def test_portal_in_clear_is_said(self, by: Membership, settings: Any) -> None:
+        settings.SECURE_COOKIES = True
+        assert "Portalen kan kun nås over en krypteret forbindelse" in text_of(by)
+        settings.SECURE_COOKIES = False
+        assert "Portalen kan nås over en forbindelse, der ikke er krypteret" in text_of(by)
+
+
+class TestTransfers:
+    """What the text says of places outside the EEA, and of what a signature approves."""
+
+    def test_inside_nothing_is_approved(self, by: Membership) -> None:
+        text = text_of(by)
+        assert "Ingen af dem ligger uden for EØS" in line(text, "7.1 ")
+        assert "godkender ingen overførsel" in line(text, "7.2 ")
+        assert "fuldmagt til det" not in line(text, "7.3 ")
+
+    def test_outside_the_signature_approves_what_annex_two_says(self) -> None:
+        text = words(composition.read(papers.RICH))
+        assert "Nogle af dem ligger uden for EØS" in line(text, "7.1 ")
+        assert "godkender de overførsler, som Bilag 2 angiver" in line(text, "7.2 ")
+        assert "giver underskriften Databehandleren fuldmagt til det" in line(text, "7.3 ")
+
+    def test_operator_outside_is_a_place_outside(self, by: Membership, settings: Any) -> None:
+        settings.OPERATOR_COUNTRY = "US"
+        assert "Nogle af dem ligger uden for EØS" in line(text_of(by), "7.1 ")
+
+
+class TestWords:
+    """The words are the text's own: no catalogue of another app is part of what was agreed."""
+
+    def test_terms_do_not_follow_the_catalogue(
+        self, by: Membership, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build_supplier_in_force()
+        signed, text = drafted(by), text_of(by)
+        assert len(signed["subprocessors"]) == 1
+        monkeypatch.setattr(translation._trans, "gettext", lambda message: "another word")
+        assert str(inventory.personal_entries()[0].title) == "another word"
+        assert facts_of.differences(signed, drafted(by)) == []
+        assert text_of(by) == text
+
+    def test_text_has_words_for_all_that_is_processed(self) -> None:
+        blocks = texts.load("da").blocks
+        keys = list(processing.keys())
+        assert len(keys) > 30
+        assert set(keys) <= set(blocks)
+        own = {key for key in blocks if key.startswith(("data.", "service.", "transfer."))}
+        assert own <= set(keys)
+
+    def test_without_a_word_nothing_is_issued(self, by: Membership) -> None:
+        facts = drafted(by)
+        facts["processing"][0]["fields"].append("shoe_size")
+        with pytest.raises(TextFaulty, match="shoe_size"):
+            composition.read(facts)
 
 
 CHANGES = {
     "a shorter log": ("relay.models.messages.LOG_DAYS", 14, {"processing", "figures"}),
-    "a longer queue": ("dpa.facts.QUEUE_HOURS_MAX", 96, {"figures"}),
+    "a longer queue": (
+        "accounts.models.organisations.QUEUE_HOURS_MAX",
+        144,
+        {"processing", "figures"},
+    ),
+    "faster help": ("dpa.terms.ASSISTANCE_DAYS", 5, {"periods"}),
+    "more reviews": ("gdpr.recipients.REVIEW_DAYS", 183, {"periods"}),
     "a stricter breach limit": ("gdpr.breaches.NOTICE_HOURS", 12, {"periods"}),
     "a longer amendment notice": ("dpa.terms.AMENDMENT_DAYS", 14, {"periods"}),
     "a stricter password rule": ("accounts.passwords.PASSWORD_FLOOR_DIGITS", 3, {"figures"}),
@@ -146,8 +243,6 @@ class TestChange:
         name, value, parts = CHANGES[change]
         signed, before = drafted(by), text_of(by)
         monkeypatch.setattr(name, value)
-        if name.endswith("LOG_DAYS"):
-            monkeypatch.setattr("dpa.facts.LOG_DAYS", value)
         assert set(facts_of.differences(signed, drafted(by))) == parts
         assert str(value) in text_of(by)
         assert text_of(by) != before

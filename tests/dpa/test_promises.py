@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 
-from accounts.models import Membership
+from accounts import standing
+from accounts.models import AuditEvent, Membership, Organisation
 from accounts.tenancy import organisation_context
-from dpa import promises, signing
+from dpa import promises, signing, terms
 from dpa.models import Document, OfferedText
 from tests import build
 from tests.dpa import papers
@@ -45,8 +47,21 @@ def other_words(_: pytest.MonkeyPatch) -> None:
         assert OfferedText.objects.update(digest="0" * 64)
 
 
+def late_end(patch: pytest.MonkeyPatch) -> None:
+    """Anna closes her organisation; nobody deletes anything until its last day is over."""
+    with build.as_owner():
+        organisation = Organisation.objects.get()
+        standing.change_standing(organisation, Organisation.Standing.CLOSING, by=None)
+        closed_at = AuditEvent.objects.get(action="organisation.closing").at
+    last = closed_at + timedelta(days=terms.DELETION_DAYS)
+    patch.setattr("accounts.clock.now", lambda: last)
+    assert CHECKS["D11.1"]().holds
+    patch.setattr("accounts.clock.now", lambda: last + timedelta(seconds=1))
+
+
 OFF: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "D1.1": shorter_log,
+    "D11.1": late_end,
     "D13.1": no_signature,
     "D-g": other_words,
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.urls import reverse
 from django.utils.translation import override
 from pytest_django.fixtures import Settings
 
+from accounts import clock
 from accounts.models import AuditEvent, User
+from gdpr.deadlines import day_of
 from gdpr.models import Recipient, RetentionGauge, RetentionRun
 from tests import build
 from tests.accounts.test_staffsite import verified
@@ -28,6 +31,7 @@ HOST = {
     "transfer": "none",
     "starts_on": "2026-01-01",
     "contract_on": "2025-12-01",
+    "reviewed_on": "2025-12-01",
 }
 
 
@@ -92,6 +96,29 @@ def test_place_outside_the_eea_is_refused(page: Client, settings: Settings) -> N
     assert "chapter V" in post(page, country="US").text
     assert not Recipient.objects.exists()
     assert post(page, country="US", transfer="clauses").status_code == 302
+
+
+def test_number_and_review_are_asked_for(page: Client) -> None:
+    for name in ("company_number", "reviewed_on"):
+        post(page, **{name: ""})
+        assert not Recipient.objects.exists(), name
+
+
+def test_new_one_starts_when_customers_have_had_their_time(page: Client) -> None:
+    """A day before it ends is refused on the page; what runs already may still be corrected."""
+    post(page)
+    with build.as_owner():
+        build.agreement(build.organisation("Duehuset ApS"), state="in_force")
+    today = day_of(clock.now())
+    days = build.AGREED["periods"]["objection_days"]
+    new = {"name": "Kælderen", "starts_on": str(today + timedelta(days=days - 1))}
+    assert "may object" in post(page, **new).text
+    assert "may object" not in post(page, **new | {"services": ["mail"]}).text
+    assert post(page, **new | {"starts_on": str(today + timedelta(days=days))}).status_code == 302
+    row = Recipient.objects.get(name="Værtshuset A/S")
+    path = address("recipient_change", row.pk)
+    assert page.post(path, HOST | {"contact": "+45 70 10 20 30"}).status_code == 302
+    assert "may object" in page.post(path, HOST | {"services": ["hosting", "support"]}).text
 
 
 def test_recipient_engaged_by_itself_is_refused(page: Client) -> None:
