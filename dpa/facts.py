@@ -23,7 +23,7 @@ from accounts import audit, keyfiles, limits, passwords, stepup
 from accounts.models import Membership, Organisation, Role, User, organisations
 from dpa import processing, terms
 from dpa.annexes import MEASURES, STATED
-from dpa.processing import Facts
+from dpa.processing import Facts as Facts
 from dpa.references import annex_names, laws, points
 from dpa.texts import Text
 from gdpr import breaches, recipients

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from django.utils import translation
 
 from accounts import audit, limits, passwords, stepup
 from accounts.limits import Limit
@@ -192,7 +191,9 @@ class TestWords:
         build_supplier_in_force()
         signed, text = drafted(by), text_of(by)
         assert len(signed["subprocessors"]) == 1
-        monkeypatch.setattr(translation._trans, "gettext", lambda message: "another word")
+        monkeypatch.setattr(
+            "django.utils.translation._trans.gettext", lambda message: "another word"
+        )
         assert str(inventory.personal_entries()[0].title) == "another word"
         assert facts_of.differences(signed, drafted(by)) == []
         assert text_of(by) == text
