@@ -17,7 +17,7 @@ class Reading:
 
     clock: Clock
     days_left: int
-    is_paused: bool
+    stands_still: bool
     may_extend: bool
 
     @property
@@ -26,13 +26,13 @@ class Reading:
 
 
 def read(row: RequestedRight, now: datetime) -> Reading:
-    """Read the clock of a right. Only an open question moves it from one day to the next."""
+    """Read the clock of a right. Only an open question can move it from one day to the next."""
     is_paused = row.state == RequestedRight.State.PAUSED
     clock = requests.clock_of(row, now) if is_paused else Clock(row.promised_on, row.due_on)
     return Reading(
         clock=clock,
         days_left=_days_until(clock.promised_on, now),
-        is_paused=is_paused,
+        stands_still=is_paused and requests.stands_still(row, now),
         may_extend=row.extended_at is None and deadlines.may_extend(clock.due_on, now),
     )
 

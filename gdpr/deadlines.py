@@ -8,7 +8,7 @@ leans on a holiday, and the limit itself (GDPR article 12(3), counted by Regulat
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -76,14 +76,24 @@ def may_extend(due_on: date, now: datetime) -> bool:
 
 def paused_days(received_at: datetime, pauses: Iterable[Pause], now: datetime) -> int:
     """Return the whole days for which the person owed an answer; no day counts twice."""
-    total, latest = 0, day_of(received_at)
+    return sum(days for _, days in _counted(received_at, pauses, now))
+
+
+def stands_still(received_at: datetime, pauses: Iterable[Pause], now: datetime) -> bool:
+    """Say whether a question is open that stops the clock; one asked too late does not."""
+    return any(pause.answered_at is None for pause, _ in _counted(received_at, pauses, now))
+
+
+def _counted(
+    received_at: datetime, pauses: Iterable[Pause], now: datetime
+) -> Iterator[tuple[Pause, int]]:
+    """Yield the questions that were asked without undue delay, and the days that each adds."""
+    latest = day_of(received_at)
     for pause in sorted(pauses, key=lambda pause: pause.asked_at):
         asked, answered = day_of(pause.asked_at), day_of(pause.answered_at or now)
-        if (asked - latest).days > ASKED_WITHOUT_DELAY_DAYS:
-            continue
-        total += max((answered - max(asked, latest)).days, 0)
-        latest = max(answered, latest)
-    return total
+        if (asked - latest).days <= ASKED_WITHOUT_DELAY_DAYS:
+            yield pause, max((answered - max(asked, latest)).days, 0)
+            latest = max(answered, latest)
 
 
 def stage(received_at: datetime, promised_on: date, now: datetime) -> Stage | None:

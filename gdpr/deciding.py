@@ -26,7 +26,7 @@ WORDS: dict[str, str | Promise] = {
     ACCEPT: _("Write what the person wants corrected"),
     REBUILD: _("Put the failed package together once more"),
     State.ASSESS: _("Assess it"),
-    State.PAUSED: _("Ask the person; the clock stands still"),
+    State.PAUSED: _("Ask the person; the clock stands still until the answer"),
     State.ACT: _("Carry it out"),
     State.DONE: _("Done; tell the person"),
     State.PARTLY_DONE: _("Partly done; tell the person why not wholly"),
@@ -34,6 +34,7 @@ WORDS: dict[str, str | Promise] = {
     State.WITHDRAWN: _("The person has withdrawn it"),
     State.NOT_IDENTIFIABLE: _("Not identifiable; tell the person"),
 }
+ASK_LATE = _("Ask the person; it is too late for the clock to stand still")
 # These run by themselves: staff may take them out of the machine's hands, no more.
 AUTOMATIC = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
 # Nobody has to be told of these.
@@ -51,7 +52,9 @@ def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
         (EXTEND, row.is_open and clocks.read(row, now).may_extend),
     ]
     possible = {what for what, holds in more if holds} | allowed
-    return {what: words for what, words in WORDS.items() if what in possible}
+    late = not requests.question_would_stop(row, now)
+    words = WORDS | ({State.PAUSED: ASK_LATE} if late else {})
+    return {what: said for what, said in words.items() if what in possible}
 
 
 def decide(row: RequestedRight, what: str, by: User, now: datetime, *, reason: str = "") -> None:
@@ -77,7 +80,7 @@ def _extend(row: RequestedRight, by: User, now: datetime, reason: str) -> None:
 def _move(row: RequestedRight, to: State, by: User, now: datetime, reason: str) -> None:
     requests.move(row, to, requests.staff(by), now, reason=reason)
     if to == State.PAUSED:
-        emails.question(row, reason)
+        emails.question(row, reason, stands_still=requests.stands_still(row, now))
     elif to not in SILENT:
         for correction in Correction.objects.filter(right=row):
             correction.forget()

@@ -23,9 +23,9 @@ def package_ready(package: Package) -> None:
     _letter("package_ready", package.right, expires_at=package.expires_at)
 
 
-def question(right: RequestedRight, words: str) -> None:
-    """Ask the person for what is missing; until the answer the clock stands still."""
-    _letter("question", right, words=words)
+def question(right: RequestedRight, words: str, *, stands_still: bool) -> None:
+    """Ask the person for what is missing; `stands_still` says whether our time waits for it."""
+    _letter("question", right, words=words, stands_still=stands_still)
 
 
 def extended(right: RequestedRight, words: str) -> None:

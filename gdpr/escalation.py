@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Clocks of open requests are watched: staff are told at half, at four fifths, three days before
-the promise and when it is broken. A clock that stands still is left alone. Role `duty`.
+the promise and when it is broken. A clock that stands still is left alone; a question that was
+asked too late does not stop it (deadlines.stands_still). Role `duty`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from gdpr import deadlines, requests
 from gdpr.deadlines import Stage
 from gdpr.models import RequestedRight, Step
 
-State = RequestedRight.State
 ORDER = ["", *Stage]
 
 
 def escalate(now: datetime) -> int:
     """Raise what has become due and resolve what was answered; return how many were raised."""
-    open_rights = RequestedRight.objects.filter(closed_at=None).exclude(state=State.PAUSED)
-    raised = sum(_watch(row, now) for row in open_rights.select_related("request"))
+    open_rights = RequestedRight.objects.filter(closed_at=None).select_related("request")
+    running = [row for row in open_rights if not requests.stands_still(row, now)]
+    raised = sum(_watch(row, now) for row in running)
     for row in RequestedRight.objects.filter(closed_at__isnull=False).exclude(escalated=""):
         _settle(row)
     return raised

@@ -87,7 +87,7 @@ class RequestedRightAdmin(ReadOnlyAdmin):
         if not row.is_open:
             return ""
         reading = clocks.read(row, clock.now())
-        if reading.is_paused:
+        if reading.stands_still:
             return gettext("stands still")
         if reading.is_late:
             return gettext("too late")

@@ -161,9 +161,20 @@ def pauses(row: RequestedRight) -> list[Pause]:
 
 
 def clock_of(row: RequestedRight, now: datetime) -> Clock:
-    """Return both dates of a right as they stand now; an open question moves them day by day."""
+    """Return both dates of a right as they stand now; while it stands still, days move them."""
     received_at = row.request.received_at
     return deadlines.clock(received_at, now, pauses(row), extended=row.extended_at is not None)
+
+
+def stands_still(row: RequestedRight, now: datetime) -> bool:
+    """Say whether a question to the person, asked in time, has stopped the clock of a right."""
+    return deadlines.stands_still(row.request.received_at, pauses(row), now)
+
+
+def question_would_stop(row: RequestedRight, now: datetime) -> bool:
+    """Say whether a question asked now would stop the clock of a right."""
+    asked = [*pauses(row), Pause(asked_at=now)]
+    return deadlines.stands_still(row.request.received_at, asked, now)
 
 
 def _new_request(user: User, rights: Mapping[Right, str], now: datetime) -> Request:

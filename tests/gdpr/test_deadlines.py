@@ -126,6 +126,21 @@ def test_pauses_count_whole_days_once(pauses: list[Pause], days: int) -> None:
     assert deadlines.paused_days(NOON, pauses[::-1], NOON + 10 * DAY) == days
 
 
+@pytest.mark.parametrize(
+    ("pauses", "still"),
+    [
+        ([], False),
+        ([Pause(NOON + 5 * DAY)], True),
+        ([Pause(NOON + 6 * DAY)], False),
+        ([Pause(NOON + DAY, NOON + 4 * DAY)], False),
+        ([Pause(NOON + DAY, NOON + 4 * DAY), Pause(NOON + 9 * DAY)], True),
+        ([Pause(NOON + 6 * DAY, NOON + 7 * DAY), Pause(NOON + 8 * DAY)], False),
+    ],
+)
+def test_clock_stands_still_for_a_question_in_time(pauses: list[Pause], still: bool) -> None:
+    assert deadlines.stands_still(NOON, pauses, NOON + 10 * DAY) is still
+
+
 def test_extension_is_possible_on_the_last_day_and_not_after_it() -> None:
     due_on = deadlines.clock(NOON, NOON).due_on
     assert due_on == date(2026, 10, 1)

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import Alert, OutgoingMail, User
-from gdpr import escalation, requests
+from gdpr import escalation, promises, requests
 from gdpr.models import RequestedRight, Right, Step
 from tests import build
+from tests.accounts.conftest import Clock
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
@@ -48,12 +49,23 @@ def test_alert_names_the_right_and_nobody(right: RequestedRight, anna: User) -> 
     assert Alert.objects.get().subject == str(right.id)
 
 
-def test_clock_that_stands_still_is_left_alone(right: RequestedRight) -> None:
+def test_clock_that_stands_still_is_left_alone(right: RequestedRight, clock: Clock) -> None:
     requests.move(right, State.PAUSED, requests.SERVICE, build.NOW, reason="Which data?")
     assert escalation.escalate(build.NOW + 40 * DAY) == 0
+    clock.forward(days=40)
+    assert promises.requests_are_answered_in_time().holds
     requests.move(right, State.ASSESS, requests.SERVICE, build.NOW + 40 * DAY)
     assert escalation.escalate(build.NOW + 40 * DAY) == 1
     assert open_kinds() == ["request-clock-half"]
+
+
+def test_question_asked_too_late_stops_nothing(right: RequestedRight, clock: Clock) -> None:
+    requests.move(right, State.PAUSED, requests.SERVICE, build.NOW + 20 * DAY, reason="Which?")
+    assert promises.requests_are_answered_in_time().holds
+    clock.forward(days=31)
+    assert escalation.escalate(clock.now) == 1
+    assert open_kinds() == ["request-clock-overdue"]
+    assert not promises.requests_are_answered_in_time().holds
 
 
 def test_answer_settles_it(right: RequestedRight) -> None:

@@ -101,6 +101,19 @@ def test_question_is_asked_and_stops_the_clock(
     assert fresh(right).promised_on == right.promised_on + timedelta(days=3)
 
 
+def test_question_asked_too_late_stops_nothing(
+    staff: Client, right: RequestedRight, clock: Clock
+) -> None:
+    clock.forward(days=20)
+    assert "too late for the clock to stand still" in staff.get(address("decide", right.id)).text
+    decide(staff, right, State.PAUSED, "Which data do you mean?")
+    assert "løber videre" in letters()[0]["text"]
+    clock.forward(days=3)
+    text = staff.get(address("changelist")).text
+    assert "7 days" in text
+    assert "stands still" not in text
+
+
 def test_extension_is_told_with_reasons(staff: Client, right: RequestedRight) -> None:
     decide(staff, right, "extend", "There are many records to read.")
     row = fresh(right)

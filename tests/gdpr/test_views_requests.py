@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zipfile
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -191,6 +192,19 @@ def test_question_is_answered_on_the_page(here: Client, clock: Clock) -> None:
     with build.as_owner():
         row.refresh_from_db()
         assert (row.state, Step.objects.last().by) == ("assess", "person")  # type: ignore[union-attr]
+
+
+def test_question_asked_too_late_is_not_said_to_stop_the_clock(here: Client, clock: Clock) -> None:
+    ask(here, Right.OBJECTION, details="x")
+    with build.as_owner():
+        row = RequestedRight.objects.get()
+        late = build.NOW + timedelta(days=20)
+        requests.move(row, "paused", requests.SERVICE, late, reason="Which data?")
+    clock.forward(days=23)
+    text = visit(row.request.person).get(at("gdpr:request", asked().id)).text
+    assert "Which data?" in text
+    assert "7 days left" in text
+    assert "stands still" not in text
 
 
 def test_progress_alone_is_asked_for_by_the_page(here: Client) -> None:

@@ -50,7 +50,7 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "operator_alert": lambda *_: emails.operator_alert("beat-silent", "x").save(),
     "gdpr/request_received": lambda user, *_: letters.request_received(_right(user)),
     "gdpr/package_ready": lambda user, *_: letters.package_ready(_package(user)),
-    "gdpr/question": lambda user, *_: letters.question(_right(user), HOSTILE),
+    "gdpr/question": lambda user, *_: letters.question(_right(user), HOSTILE, stands_still=False),
     "gdpr/extended": lambda user, *_: letters.extended(_right(user), HOSTILE),
     "gdpr/answered": lambda user, *_: letters.answered(_right(user)),
     "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
