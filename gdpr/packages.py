@@ -154,11 +154,8 @@ def path_of(package_id: UUID) -> Path:
 def _remove_strays() -> int:
     """Remove files whose row went without them, as with the account of its person."""
     directory = Path(settings.PACKAGES)
-    names = (
-        {path.name.removeprefix(".") for path in directory.glob("*")}
-        if directory.is_dir()
-        else set()
-    )
+    files = directory.iterdir() if directory.is_dir() else ()
+    names = {sealedfiles.name_of(file) for file in files}
     known = {key.hex for key in Package.objects.values_list("id", flat=True)}
     strays = names - known
     for name in strays:

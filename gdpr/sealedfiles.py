@@ -2,12 +2,15 @@
 """A file that is sealed while it is written and opened while it is read, in constant memory.
 
 AES-256-GCM in pieces, each numbered and the last one marked: pieces cannot be cut off, exchanged
-or carried over to another file (the construction known as STREAM). A key is good for one file.
+or carried over to another file (the construction known as STREAM). A file begins with a prefix of
+its own, drawn at random, for all its nonces: several files under one key, as when one is made
+anew, never use the same nonce (NIST SP 800-38D section 8.2).
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from hashlib import sha256
 from io import RawIOBase
@@ -20,6 +23,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PIECE_OCTETS = 256 * 1024
 TAG_OCTETS = 16
+# With it a nonce has its 12 octets: prefix, 4 of the number, and 1 that marks the last piece.
+PREFIX_OCTETS = 7
 
 
 class FileDamaged(Exception):
@@ -34,15 +39,17 @@ class SealingWriter(RawIOBase):
 
     def __init__(self, path: Path, key: bytes) -> None:
         self._path = path
-        self._draft = _draft(path)
         self._cipher = AESGCM(key)
+        self._prefix = secrets.token_bytes(PREFIX_OCTETS)
+        # Each writer has a draft of its own, so that one who comes late spoils nobody's.
+        self._draft = path.with_name(f".{path.name}.{self._prefix.hex()}")
         self._waiting = bytearray()
         self._number = 0
         self.octets = 0
         self.digest = sha256()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._draft.unlink(missing_ok=True)
         self._file: IO[bytes] = open(self._draft, "xb", opener=_private)  # noqa: SIM115
+        self._file.write(self._prefix)
 
     def writable(self) -> bool:
         return True
@@ -77,7 +84,8 @@ class SealingWriter(RawIOBase):
         super().__exit__(kind, error, trace)
 
     def _seal(self, piece: bytes, *, last: bool) -> None:
-        self._file.write(self._cipher.encrypt(_nonce(self._number, last=last), piece, None))
+        nonce = _nonce(self._prefix, self._number, last=last)
+        self._file.write(self._cipher.encrypt(nonce, piece, None))
         self._number += 1
 
 
@@ -85,19 +93,25 @@ def opened(path: Path, key: bytes) -> Iterator[bytes]:
     """Yield the content piece by piece. Raises FileNotFoundError, FileDamaged."""
     cipher = AESGCM(key)
     with open(path, "rb") as file:
+        prefix = file.read(PREFIX_OCTETS)
         number, piece = 0, file.read(PIECE_OCTETS + TAG_OCTETS)
         while piece:
             following = file.read(PIECE_OCTETS + TAG_OCTETS)
-            yield _open(cipher, piece, _nonce(number, last=not following))
+            yield _open(cipher, piece, _nonce(prefix, number, last=not following))
             number, piece = number + 1, following
     if not number:
         raise FileDamaged("empty")
 
 
 def remove(path: Path) -> None:
-    """Remove the file, complete or not; harmless when there is none."""
-    path.unlink(missing_ok=True)
-    _draft(path).unlink(missing_ok=True)
+    """Remove the file and its drafts; harmless when there is none."""
+    for file in (path, *path.parent.glob(f".{path.name}.*")):
+        file.unlink(missing_ok=True)
+
+
+def name_of(file: Path) -> str:
+    """Return the name of the file that this is, or is a draft of."""
+    return file.name.removeprefix(".").partition(".")[0]
 
 
 def _open(cipher: AESGCM, piece: bytes, nonce: bytes) -> bytes:
@@ -107,12 +121,8 @@ def _open(cipher: AESGCM, piece: bytes, nonce: bytes) -> bytes:
         raise FileDamaged("a piece cannot be opened") from None
 
 
-def _nonce(number: int, *, last: bool) -> bytes:
-    return number.to_bytes(11, "big") + bytes([last])
-
-
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}")
+def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
+    return prefix + number.to_bytes(4, "big") + bytes([last])
 
 
 def _private(path: str, flags: int) -> int:

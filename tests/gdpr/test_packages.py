@@ -79,7 +79,7 @@ def test_expired_package_goes_with_file_and_key(package: Package, clock: Clock) 
 
 def test_files_that_no_row_knows_go(package: Package, clock: Clock, anna: User) -> None:
     packing.pack_due(clock.now)
-    draft = Path(settings.PACKAGES) / f".{'0' * 32}"
+    draft = Path(settings.PACKAGES) / f".{'0' * 32}.0badc0de"
     draft.write_bytes(b"left by a crash")
     Package.objects.all().delete()
     assert packages.destroy_due(clock.now) == 2
