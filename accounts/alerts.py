@@ -6,6 +6,7 @@ Roles `relay` and `duty` raise them. Kind and subject are names, never an addres
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -50,6 +51,13 @@ def resolve_alert(kind: str, subject: str = "") -> None:
     """Close the alert; harmless when none is open."""
     with connection.cursor() as cursor:
         cursor.execute(RESOLVE, _values(kind, subject))
+
+
+def resolve_others(kind: str, subjects: Collection[str]) -> None:
+    """Close the open alerts of a kind but those about `subjects`, which still stand."""
+    Alert.objects.filter(kind=kind, resolved_at=None).exclude(subject__in=subjects).update(
+        resolved_at=clock.now()
+    )
 
 
 async def raise_alert_on(

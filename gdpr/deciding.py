@@ -10,8 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from gdpr import clocks, emails, packages, requests
-from gdpr.models import Correction, Package, RequestedRight, Right
+from accounts.refusals import Refused
+from gdpr import clocks, closing, emails, packages, requests
+from gdpr.courses import AUTOMATIC
+from gdpr.models import Correction, Package, RequestedRight
 from gdpr.rights import rectification
 
 State = RequestedRight.State
@@ -35,10 +37,12 @@ WORDS: dict[str, str | Promise] = {
     State.NOT_IDENTIFIABLE: _("Not identifiable; tell the person"),
 }
 ASK_LATE = _("Ask the person; it is too late for the clock to stand still")
-# These run by themselves: staff may take them out of the machine's hands, no more.
-AUTOMATIC = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
 # Nobody has to be told of these.
 SILENT = frozenset({State.IDENTITY, State.ASSESS, State.ACT})
+
+
+class OwnRequest(Refused):
+    text: Promise = _("You cannot decide your own request; a colleague must.")
 
 
 def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
@@ -58,7 +62,9 @@ def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
 
 
 def decide(row: RequestedRight, what: str, by: User, now: datetime, *, reason: str = "") -> None:
-    """Do one of `moves`. Raises IllegalMove, ReasonMissing, TooLate, ValueTaken."""
+    """Do one of `moves`. Raises OwnRequest, IllegalMove, ReasonMissing, TooLate, ValueTaken."""
+    if row.request.person_id == by.pk:
+        raise OwnRequest
     if what not in moves(row, now):
         raise requests.IllegalMove
     with transaction.atomic():
@@ -82,6 +88,5 @@ def _move(row: RequestedRight, to: State, by: User, now: datetime, reason: str) 
     if to == State.PAUSED:
         emails.question(row, reason, stands_still=requests.stands_still(row, now))
     elif to not in SILENT:
-        for correction in Correction.objects.filter(right=row):
-            correction.forget()
+        closing.clear(row)
         emails.answered(row)

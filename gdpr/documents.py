@@ -19,6 +19,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from gdpr import deadlines
 from gdpr.bounded import BoundedError, run
 
 __all__ = ["Attachment", "BoundedError", "render", "render_card"]
@@ -61,7 +62,8 @@ def render(
         "author": settings.OPERATOR_NAME,
         "producer": PRODUCER,
     }
-    document = {**description, "issued_at": issued_at, "operator": settings.OPERATOR_NAME}
+    issued_on = deadlines.day_of(issued_at)
+    document = {**description, "issued_on": issued_on, "operator": settings.OPERATOR_NAME}
     html = _fill(template, {**context, "document": document}, language)
     return _set(html, description, attachments)
 

@@ -5,6 +5,7 @@ reasons, the authority, the courts (GDPR article 12(3) and (4)).
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,11 @@ def package_ready(package: Package) -> None:
 def question(right: RequestedRight, words: str, *, stands_still: bool) -> None:
     """Ask the person for what is missing; `stands_still` says whether our time waits for it."""
     _letter("question", right, words=words, stands_still=stands_still)
+
+
+def question_reminder(right: RequestedRight, words: str, decided_on: date) -> None:
+    """Remind of a question; `decided_on` is the day on which the answer is waited for no more."""
+    _letter("question_reminder", right, words=words, decided_on=decided_on)
 
 
 def extended(right: RequestedRight, words: str) -> None:

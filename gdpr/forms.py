@@ -17,15 +17,12 @@ from gdpr.rights.rectification import Wish, fields
 DETAILS_LENGTH = 4000
 OTHER = "other"
 
-# What the portal offers here, and what comes of it.
+# What the portal offers here, and what comes of it. Restriction and objection are asked for by
+# letter or mail, as the page says: nothing in the program carries them out.
 OFFERED: dict[Right, Any] = {
     Right.ACCESS: _("Access – a copy of everything that is kept about you, with what it is for"),
     Right.PORTABILITY: _("Portability – what you have provided, for another service to read"),
-    Right.RESTRICTION: _("Restriction – your data are kept, but not used, while something is open"),
-    Right.OBJECTION: _("Objection – you do not want your data used for a certain purpose"),
 }
-# People read these, and must know what they are about.
-EXPLAINED = frozenset({Right.RESTRICTION, Right.OBJECTION})
 
 
 def correction_choices() -> list[tuple[str, str | Promise]]:
@@ -99,22 +96,7 @@ class RequestForm(forms.Form):
         choices=list(OFFERED.items()),
         widget=forms.CheckboxSelectMultiple,
     )
-    details = forms.CharField(
-        label=_("What is it about?"),
-        help_text=_("Needed for restriction and objection: which data, and why."),
-        max_length=DETAILS_LENGTH,
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off"}),
-    )
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        if EXPLAINED & set(data.get("rights", ())) and not data.get("details"):
-            self.add_error("details", _("Say what it is about, so that it can be assessed."))
-        return data
 
     def asked(self) -> dict[Right, str]:
-        """Return the chosen rights, each with what was written about it."""
-        rights = map(Right, self.cleaned_data["rights"])
-        details: str = self.cleaned_data["details"]
-        return {right: details if right in EXPLAINED else "" for right in rights}
+        """Return the chosen rights; nothing need be written about them."""
+        return dict.fromkeys(map(Right, self.cleaned_data["rights"]), "")

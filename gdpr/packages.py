@@ -29,9 +29,13 @@ from gdpr.sealedfiles import SealingWriter
 
 State = Package.State
 KEY_OCTETS = 32
-# Longer than any one part takes; a worker renews it with every part.
+# Longer than most parts take; a worker renews it with every part. One who comes later than that
+# finds the package taken, and what it has made is nothing.
 LEASE = timedelta(minutes=3)
 TRIES = 3
+# So long before its period is over a package ends: the task that destroys it, which comes every
+# five minutes, may be late once and nothing lives for longer than the period.
+DESTROYED_WITHIN = timedelta(minutes=10)
 PUT_BACK = timedelta(minutes=5)
 
 
@@ -69,14 +73,15 @@ def end_now(package: Package, now: datetime) -> None:
 
 
 def cancel(right: RequestedRight) -> None:
-    """Take back the order of a package that is not ready. Role `web`."""
+    """Take back the order of a package that is not ready. Roles `web` and `staff`."""
     Package.objects.filter(right=right).exclude(state=State.READY).delete()
 
 
 def lease_next(now: datetime) -> Package | None:
     """Return the oldest package to be made, out of other workers' reach. Role `duty`."""
     free = Q(leased_until=None) | Q(leased_until__lte=now)
-    to_do = Package.objects.filter(free, state__in=[State.WAITING, State.BUILDING])
+    unmade = Package.objects.filter(state__in=[State.WAITING, State.BUILDING], attempts__lt=TRIES)
+    to_do = unmade.filter(free)
     # What staff have taken into their own hands waits for them.
     to_do = to_do.filter(right__state=RequestedRight.State.ACT)
     with transaction.atomic():
@@ -101,8 +106,8 @@ def tell_progress(package: Package, done: int, total: int, now: datetime) -> Non
 
 
 def make_ready(package: Package, octets: int, digest: str, now: datetime) -> None:
-    """Open a package to its person for PACKAGE_DAYS. Raises PackageGone. Role `duty`."""
-    ends_at = now + timedelta(days=PACKAGE_DAYS)
+    """Open a package to its person for almost PACKAGE_DAYS. Raises PackageGone. Role `duty`."""
+    ends_at = now + timedelta(days=PACKAGE_DAYS) - DESTROYED_WITHIN
     _change(package, state=State.READY, leased_until=None, size=octets, sha256=digest,
             made_at=now, expires_at=ends_at)  # fmt: skip
     requests.note(package.right, Step.Kind.PREPARED, requests.SERVICE, now, reason=digest)
@@ -112,16 +117,38 @@ def put_back(package: Package, now: datetime) -> bool:
     """Have another try later, or none after TRIES; return whether there is one. Role `duty`."""
     again = package.attempts < TRIES
     state = State.WAITING if again else State.FAILED
-    Package.objects.filter(pk=package.pk).update(state=state, leased_until=now + PUT_BACK)
-    return again
+    # Who no longer has the package does not decide what becomes of it.
+    return not _is_changed(package, state=state, leased_until=now + PUT_BACK) or again
+
+
+def give_up(now: datetime) -> list[Package]:
+    """Fail, and return, the packages whose workers have died TRIES times. Role `duty`."""
+    ended = Package.objects.filter(state=State.BUILDING, attempts__gte=TRIES, leased_until__lte=now)
+    return [package for package in ended if _is_changed(package, state=State.FAILED)]
+
+
+def failed() -> set[UUID]:
+    """Return the packages that wait for staff. Role `duty`."""
+    return set(Package.objects.filter(state=State.FAILED).values_list("id", flat=True))
 
 
 def _change(package: Package, **values: object) -> None:
-    """Write to the row of a package that its person may have taken back meanwhile."""
-    if not Package.objects.filter(pk=package.pk).update(**values):
+    if not _is_changed(package, **values):
         raise PackageGone
+
+
+def _is_changed(package: Package, **values: object) -> bool:
+    """Write to a package, unless its person has taken it back or another worker has it by now."""
+    mine = Package.objects.filter(
+        pk=package.pk,
+        state=State.BUILDING,
+        attempts=package.attempts,
+        leased_until=package.leased_until,
+    )
+    changed = mine.update(**values)
     for name, value in values.items():
         setattr(package, name, value)
+    return bool(changed)
 
 
 def try_again(package: Package) -> None:

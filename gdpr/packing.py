@@ -8,12 +8,11 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
-from accounts import alerts, audit, clock, vault
+from accounts import alerts, audit, clock
 from accounts.refusals import Refused
 from gdpr import emails, packages, requests
-from gdpr.documents import BoundedError
 from gdpr.models import Package, RequestedRight, Right
 from gdpr.rights import access, portability
 from gdpr.sealedfiles import SealingWriter
@@ -25,26 +24,34 @@ COMPOSERS: dict[str, Compose] = {
     Right.ACCESS: access.compose,
     Right.PORTABILITY: portability.compose,
 }
-# What can fail in a package without being the fault of all others behind it.
-FAULTS = (OSError, DatabaseError, vault.VaultError, BoundedError, ValueError, LookupError)
 ALERT = "package-failed"
 
 
-def pack_due(now: datetime) -> int:
+def pack_due() -> int:
     """Put together what is due; return how many packages became ready. Role `duty`."""
+    _tell_of_dead_workers()
     ready = 0
-    while (package := packages.lease_next(now)) is not None:
+    # A package can take minutes, so that each lease counts from its own beginning.
+    while (package := packages.lease_next(clock.now())) is not None:
         ready += _pack(package)
     return ready
+
+
+def _tell_of_dead_workers() -> None:
+    for package in packages.give_up(clock.now()):
+        logger.warning("package %s not made: its workers died", package.id)
+        alerts.raise_alert(ALERT, str(package.id))
+    # Of what was taken back, or is made after all, nobody need be told any more.
+    alerts.resolve_others(ALERT, [str(package_id) for package_id in packages.failed()])
 
 
 def _pack(package: Package) -> bool:
     try:
         _compose(package)
     except Refused:
-        # The person has withdrawn the request meanwhile.
+        # The person has withdrawn the request meanwhile, or another worker has it.
         return False
-    except FAULTS as error:
+    except Exception as error:  # noqa: BLE001 - those behind it do not wait for a fault of one
         # The text of these exceptions can hold what was being written: only their kind is kept.
         logger.warning("package %s not made: %s", package.id, type(error).__name__)
         if not packages.put_back(package, clock.now()):
@@ -57,20 +64,21 @@ def _compose(package: Package) -> None:
     compose = COMPOSERS[package.right.right]
     with packages.writer(package) as out:
         compose(package, out, partial(_tell, package), clock.now())
-        out.finish()
-    _answer(package, out.octets, out.digest.hexdigest())
+        _answer(package, out)
 
 
 def _tell(package: Package, done: int, total: int) -> None:
     packages.tell_progress(package, done, total, clock.now())
 
 
-def _answer(package: Package, octets: int, digest: str) -> None:
+def _answer(package: Package, out: SealingWriter) -> None:
     """Open the package, close the right and tell the person, all at once."""
     now = clock.now()
     with transaction.atomic():
-        packages.make_ready(package, octets, digest, now)
+        requests.hold(package.right)
+        packages.make_ready(package, out.octets, out.digest.hexdigest(), now)
         requests.move(package.right, RequestedRight.State.DONE, requests.SERVICE, now)
         emails.package_ready(package)
-        alerts.resolve_alert(ALERT, str(package.id))
         audit.record_installation(None, "package.made", package)
+        # Last, when it is certain that the package is this worker's: the file gets its name.
+        out.finish()

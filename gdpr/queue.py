@@ -136,6 +136,8 @@ class RequestedRightAdmin(ReadOnlyAdmin):
         if form.is_valid() and self._decided(request, row, form):
             messages.success(request, gettext("Decided."))
             return redirect(CHANGE, right_id)
+        # The page shows what the person has written, so it is a look like the other.
+        audit.record_installation(current_person(request), "request.viewed", row)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Decide"),

@@ -21,6 +21,7 @@ from accounts import audit
 from accounts.models import User
 from accounts.refusals import Refused
 from gdpr import deadlines
+from gdpr.courses import AUTOMATIC
 from gdpr.deadlines import Clock, Pause
 from gdpr.models import Request, RequestedRight, Right, Step
 
@@ -36,10 +37,6 @@ MOVES: dict[State, set[State]] = {
 }
 # Steps whose reason the person reads: without one they must not be taken (article 12(3) and (4)).
 NEED_REASONS = RequestedRight.EXPLAINED | {State.PAUSED}
-# These run by themselves once it is proven who asks; the others are assessed by people.
-SELF_SERVICE = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
-# Two of the same at once would only run twice.
-ONE_AT_A_TIME = frozenset({Right.ACCESS, Right.PORTABILITY, Right.ERASURE})
 
 
 class IllegalMove(Refused):
@@ -84,7 +81,7 @@ def staff(user: User) -> Actor:
 def open_by_person(user: User, rights: Mapping[Right, str], now: datetime) -> Request:
     """Open a request of a person who has just proved who they are; rights and what they wrote.
 
-    Self-service rights are in state ACT afterwards, the others in ASSESS.
+    Automatic rights are in state ACT afterwards, the others in ASSESS.
     Raises NothingAsked, AlreadyOpen.
     """
     with transaction.atomic():
@@ -93,7 +90,7 @@ def open_by_person(user: User, rights: Mapping[Right, str], now: datetime) -> Re
             row = _new_right(request, right, details, now)
             for state in (State.IDENTITY, State.ASSESS):
                 _enter(row, state, person(user), now)
-            if right in SELF_SERVICE:
+            if right in AUTOMATIC:
                 _enter(row, State.ACT, SERVICE, now)
         audit.record_installation(user, "request.opened", request, sorted(rights))
     return request
@@ -106,7 +103,7 @@ def move(row: RequestedRight, to: str, by: Actor, now: datetime, *, reason: str 
     """
     state = State(to)
     with transaction.atomic():
-        _lock(row)
+        hold(row)
         if state not in MOVES.get(State(row.state), frozenset()):
             raise IllegalMove
         if state in NEED_REASONS and not reason.strip():
@@ -121,12 +118,12 @@ def extend(row: RequestedRight, by: Actor, now: datetime, *, reason: str) -> Non
     Raises IllegalMove, TooLate, ReasonMissing.
     """
     with transaction.atomic():
-        _lock(row)
+        hold(row)
         if not row.is_open or row.extended_at is not None:
             raise IllegalMove
         if not reason.strip():
             raise ReasonMissing
-        if not deadlines.may_extend(row.due_on, now):
+        if not deadlines.may_extend(clock_of(row, now).due_on, now):
             raise TooLate
         row.extended_at = now
         note(row, Step.Kind.EXTENDED, by, now, reason=reason)
@@ -182,7 +179,7 @@ def _new_request(user: User, rights: Mapping[Right, str], now: datetime) -> Requ
         raise NothingAsked
     # The person's own row is the lock: two browsers do not open the same request at once.
     User.objects.select_for_update().get(pk=user.pk)
-    if open_rights(user.id).filter(right__in=ONE_AT_A_TIME & rights.keys()).exists():
+    if open_rights(user.id).filter(right__in=AUTOMATIC & rights.keys()).exists():
         raise AlreadyOpen
     return Request.objects.create(
         person=user, channel=Request.Channel.PORTAL, language=user.language, received_at=now
@@ -202,8 +199,10 @@ def _new_right(request: Request, right: Right, details: str, now: datetime) -> R
     return row
 
 
-def _lock(row: RequestedRight) -> None:
-    """Read the row again, held until the end of the transaction."""
+def hold(row: RequestedRight) -> None:
+    """Read a right again; nobody else moves it, or another of its request, in this transaction."""
+    # The request first: of two rights that end at once, the second one sees that the first has.
+    Request.objects.select_for_update().get(pk=row.request_id)
     row.refresh_from_db(from_queryset=RequestedRight.objects.select_for_update())
 
 

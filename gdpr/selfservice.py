@@ -9,14 +9,11 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import User
-from gdpr import emails, packages, requests
+from gdpr import closing, emails, packages, requests
+from gdpr.courses import PACKED, WITHDRAWN
 from gdpr.models import Request, RequestedRight, Right
 
 State = RequestedRight.State
-
-PACKED = frozenset({Right.ACCESS, Right.PORTABILITY})
-# An erasure under way has its own way back (its time to think), so it is not withdrawn here.
-WITHDRAWN_HERE = frozenset(Right) - {Right.ERASURE}
 
 
 def ask(person: User, rights: Mapping[Right, str], now: datetime) -> Request:
@@ -42,9 +39,9 @@ def answer(row: RequestedRight, person: User, words: str, now: datetime) -> None
 
 
 def withdraw(row: RequestedRight, person: User, now: datetime) -> None:
-    """Take a request back; a package that waits for it is not made. Raises IllegalMove."""
-    if row.right not in WITHDRAWN_HERE:
+    """Take a request back; nothing that was ordered or written for it stays. Raises IllegalMove."""
+    if row.right not in WITHDRAWN:
         raise requests.IllegalMove
     with transaction.atomic():
         requests.move(row, State.WITHDRAWN, requests.person(person), now)
-        packages.cancel(row)
+        closing.clear(row)

@@ -28,7 +28,7 @@ def forget_nightly() -> None:
 
 @shared_task(name="gdpr.pack")
 def pack() -> None:
-    packing.pack_due(clock.now())
+    packing.pack_due()
 
 
 @shared_task(name="gdpr.destroy_packages")
@@ -38,7 +38,9 @@ def destroy_packages() -> None:
 
 @shared_task(name="gdpr.escalate")
 def escalate() -> None:
-    escalation.escalate(clock.now())
+    now = clock.now()
+    escalation.escalate(now)
+    escalation.remind(now)
 
 
 @shared_task(name="gdpr.try_seal")

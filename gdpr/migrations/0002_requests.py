@@ -193,6 +193,7 @@ class Migration(migrations.Migration):
                             ("not_identifiable", "not identifiable"),
                             ("extended", "time extended"),
                             ("escalated", "clock watched"),
+                            ("reminded", "the person was reminded"),
                             ("prepared", "package ready"),
                             ("downloaded", "package downloaded"),
                             ("destroyed", "package destroyed"),
@@ -404,7 +405,7 @@ class Migration(migrations.Migration):
             "gdpr_package",
             web_rows=OWN_REQUEST,
             web=ALL,
-            staff="SELECT, UPDATE",
+            staff="SELECT, UPDATE, DELETE",
             duty=ALL,
         ),
         Protect(

@@ -174,6 +174,7 @@ class Step(models.Model):
         NOT_IDENTIFIABLE = "not_identifiable", _("not identifiable")
         EXTENDED = "extended", _("time extended")
         ESCALATED = "escalated", _("clock watched")
+        REMINDED = "reminded", _("the person was reminded")
         PREPARED = "prepared", _("package ready")
         DOWNLOADED = "downloaded", _("package downloaded")
         DESTROYED = "destroyed", _("package destroyed")

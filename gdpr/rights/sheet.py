@@ -35,6 +35,7 @@ def render(person: User, request: Request, tables: Sequence[Table], now: datetim
     context = {
         "person": person,
         "request": request,
+        "received_on": deadlines.day_of(request.received_at),
         "kept": kept,
         "empty": [table for table in tables if not table.rows],
         "audiences": _audiences(kept, now),

@@ -25,12 +25,14 @@ from accounts.views.answers import form_page, refusal, step_up_required
 from gdpr import clocks, packages, selfservice, tasks
 from gdpr import requests as acts
 from gdpr.clocks import Reading
+from gdpr.courses import WITHDRAWN
 from gdpr.forms import AnswerForm, CorrectionForm, RequestForm
 from gdpr.models import Package, Request, RequestedRight, Step
 from gdpr.rights import rectification
 
 PAGE_LENGTH = 20
 NEW = "gdpr/request_new.html"
+UNMADE = (Package.State.WAITING, Package.State.BUILDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class Standing:
     question: str
     answer: AnswerForm
 
+    @property
+    def is_packing(self) -> bool:
+        """Whether the worker makes a package, so that the page looks again by itself."""
+        unmade = self.package is not None and self.package.state in UNMADE
+        return unmade and self.row.state == RequestedRight.State.ACT
+
 
 @require_safe
 @while_restricted
@@ -54,7 +62,7 @@ class Standing:
 def requests(request: HttpRequest) -> HttpResponse:
     rows = Request.objects.filter(person=current_person(request)).prefetch_related("rights")
     page = Paginator(rows.order_by("-received_at"), PAGE_LENGTH).get_page(request.GET.get("page"))
-    return render(request, "gdpr/requests.html", {"page": page})
+    return render(request, "gdpr/requests.html", {"page": page, "operator": settings})
 
 
 @form_page
@@ -102,7 +110,7 @@ def _wake_worker() -> None:
 def request(request: HttpRequest, request_id: UUID) -> HttpResponse:
     row = _own(request, request_id)
     standings = [_standing(right) for right in row.rights.order_by("right")]
-    busy = any(one.package and not one.fetchable for one in standings)
+    busy = any(one.is_packing for one in standings)
     context = {
         "asked": row,
         "standings": standings,
@@ -135,6 +143,7 @@ def request_answer(request: HttpRequest, request_id: UUID, right: str) -> HttpRe
 
 
 @require_POST
+@while_restricted
 @person_required
 def request_withdraw(request: HttpRequest, request_id: UUID, right: str) -> HttpResponse:
     row = _right(request, request_id, right)
@@ -209,7 +218,7 @@ def _standing(row: RequestedRight) -> Standing:
         steps=steps,
         package=made,
         fetchable=made is not None and packages.may_be_fetched(made, now),
-        withdrawable=row.is_open and row.right in selfservice.WITHDRAWN_HERE,
+        withdrawable=row.is_open and row.right in WITHDRAWN,
         question=_question(row, steps),
         # Several rights can each have a question on one page.
         answer=AnswerForm(auto_id=f"{row.right}-%s"),

@@ -37,7 +37,7 @@ def ordered(user: User, right: Right = Right.ACCESS) -> Package:
 
 def made(user: User, right: Right = Right.ACCESS) -> zipfile.ZipFile:
     package = ordered(user, right)
-    assert packing.pack_due(build.NOW) == 1
+    assert packing.pack_due() == 1
     package.refresh_from_db()
     content = b"".join(packages.read(package, build.NOW))
     assert (len(content), sha256(content).hexdigest()) == (package.size, package.sha256)

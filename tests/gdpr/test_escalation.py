@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 
+from accounts import vault
 from accounts.models import Alert, OutgoingMail, User
 from gdpr import escalation, promises, requests
 from gdpr.models import RequestedRight, Right, Step
@@ -66,6 +68,43 @@ def test_question_asked_too_late_stops_nothing(right: RequestedRight, clock: Clo
     assert escalation.escalate(clock.now) == 1
     assert open_kinds() == ["request-clock-overdue"]
     assert not promises.requests_are_answered_in_time().holds
+
+
+class TestUnanswered:
+    @pytest.fixture
+    def asked(self, right: RequestedRight) -> RequestedRight:
+        requests.move(right, State.PAUSED, requests.SERVICE, build.NOW, reason="Which data?")
+        return right
+
+    def test_person_is_reminded_once_and_then_staff_are_told(self, asked: RequestedRight) -> None:
+        told = []
+        for day in range(40):
+            escalation.remind(build.NOW + day * DAY)
+            told.append((asked.steps.filter(kind="reminded").count(), open_kinds()))
+        assert told[6] == (0, [])
+        assert told[7] == told[20] == (1, [])
+        assert told[21] == told[39] == (1, ["request-unanswered"])
+        assert Alert.objects.get().subject == str(asked.id)
+        (mail,) = OutgoingMail.objects.filter(kind="gdpr/question_reminder")
+        letter = json.loads(vault.unseal(f"outgoing-mail|{mail.id}", mail.sealed))
+        assert letter["to"] == "anna@due.example"
+        assert "Which data?" in letter["text"]
+        assert "11. december 2026" in letter["text"]
+
+    def test_answer_ends_it(self, asked: RequestedRight) -> None:
+        escalation.remind(build.NOW + 21 * DAY)
+        assert open_kinds() == ["request-unanswered"]
+        requests.move(asked, State.ASSESS, requests.SERVICE, build.NOW + 21 * DAY)
+        escalation.remind(build.NOW + 21 * DAY)
+        assert open_kinds() == []
+
+    def test_second_question_has_a_reminder_of_its_own(self, asked: RequestedRight) -> None:
+        later = build.NOW + 9 * DAY
+        assert escalation.remind(later) == 1
+        requests.move(asked, State.ASSESS, requests.SERVICE, later)
+        requests.move(asked, State.PAUSED, requests.SERVICE, later, reason="And since when?")
+        assert escalation.remind(later + 6 * DAY) == 0
+        assert escalation.remind(later + 7 * DAY) == 1
 
 
 def test_answer_settles_it(right: RequestedRight) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from django.conf import settings
 
 from accounts.models import Alert, User
-from gdpr import packages, packing, requests
+from config.celery import app
+from gdpr import packages, packing, requests, retention
 from gdpr.models import Package, RequestedRight, Right, Step
 from gdpr.models.packages import PACKAGE_DAYS
 from gdpr.sealedfiles import FileDamaged
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
 State = RequestedRight.State
 SECOND = timedelta(seconds=1)
+END = build.NOW + timedelta(days=PACKAGE_DAYS) - packages.DESTROYED_WITHIN
 
 
 @pytest.fixture
@@ -48,9 +51,9 @@ def composing(monkeypatch: pytest.MonkeyPatch, act: Callable[..., None]) -> None
 
 
 def test_ready_package_is_fetched_until_its_last_second(package: Package, clock: Clock) -> None:
-    assert packing.pack_due(clock.now) == 1
+    assert packing.pack_due() == 1
     ready = fresh(package)
-    end = build.NOW + timedelta(days=PACKAGE_DAYS)
+    end = END
     assert (ready.state, ready.expires_at) == ("ready", end)
     assert ready.parts_done == ready.parts_total > 5
     assert b"".join(packages.read(ready, end - SECOND)).startswith(b"PK")
@@ -59,7 +62,7 @@ def test_ready_package_is_fetched_until_its_last_second(package: Package, clock:
 
 
 def test_file_holds_nothing_in_clear(package: Package, clock: Clock, anna: User) -> None:
-    packing.pack_due(clock.now)
+    packing.pack_due()
     (file,) = Path(settings.PACKAGES).iterdir()
     content = file.read_bytes()
     assert not content.startswith(b"PK")
@@ -67,8 +70,8 @@ def test_file_holds_nothing_in_clear(package: Package, clock: Clock, anna: User)
 
 
 def test_expired_package_goes_with_file_and_key(package: Package, clock: Clock) -> None:
-    packing.pack_due(clock.now)
-    end = build.NOW + timedelta(days=PACKAGE_DAYS)
+    packing.pack_due()
+    end = END
     assert packages.destroy_due(end - SECOND) == 0
     assert files() == [package.id.hex]
     assert packages.destroy_due(end) == 1
@@ -77,8 +80,20 @@ def test_expired_package_goes_with_file_and_key(package: Package, clock: Clock) 
     assert Step.objects.filter(kind=Step.Kind.DESTROYED).count() == 1
 
 
+def test_no_package_outlives_its_period_by_waiting_for_the_task(
+    package: Package, clock: Clock
+) -> None:
+    """It ends just after a round; the next one may even be left out."""
+    packing.pack_due()
+    clock.now = END - SECOND
+    assert packages.destroy_due(clock.now) == 0
+    clock.forward(seconds=2 * app.conf.beat_schedule["packages-end"]["schedule"])
+    assert "gdpr.Package" not in retention.overdue(clock.now)
+    assert packages.destroy_due(clock.now) == 1
+
+
 def test_files_that_no_row_knows_go(package: Package, clock: Clock, anna: User) -> None:
-    packing.pack_due(clock.now)
+    packing.pack_due()
     draft = Path(settings.PACKAGES) / f".{'0' * 32}.0badc0de"
     draft.write_bytes(b"left by a crash")
     Package.objects.all().delete()
@@ -87,7 +102,7 @@ def test_files_that_no_row_knows_go(package: Package, clock: Clock, anna: User) 
 
 
 def test_person_may_end_it_at_once(package: Package, clock: Clock) -> None:
-    packing.pack_due(clock.now)
+    packing.pack_due()
     packages.end_now(fresh(package), clock.now)
     with pytest.raises(packages.PackageGone):
         packages.read(fresh(package), clock.now)
@@ -98,7 +113,7 @@ def test_another_packages_file_does_not_open(package: Package, clock: Clock, car
     asked = build.request_of(carl, Right.PORTABILITY)
     asked.rights.update(state=State.ACT)
     other = build.package_of(asked)
-    assert packing.pack_due(clock.now) == 2
+    assert packing.pack_due() == 2
     packages.path_of(other.id).replace(packages.path_of(package.id))
     with pytest.raises(FileDamaged):
         list(packages.read(fresh(package), clock.now))
@@ -120,14 +135,114 @@ def test_fault_is_tried_again_and_then_told(
 
     composing(monkeypatch, fail)
     for expected in ("waiting", "waiting", "failed"):
-        assert packing.pack_due(clock.now) == 0
+        assert packing.pack_due() == 0
         assert fresh(package).state == expected
         assert files() == []
         clock.forward(minutes=5)
     assert Alert.objects.get().subject == str(package.id)
     monkeypatch.undo()
     packages.try_again(package)
-    assert packing.pack_due(clock.now) == 1
+    assert packing.pack_due() == 1
+
+
+@pytest.mark.parametrize("fault", [TypeError, RuntimeError, MemoryError])
+def test_fault_of_any_kind_does_not_keep_the_next_one_waiting(
+    package: Package, clock: Clock, carl: User, fault: type[Exception], monkeypatch: Any
+) -> None:
+    compose = packing.COMPOSERS[Right.PORTABILITY]
+
+    def fail_for_the_first(made: Package, *more: Any) -> None:
+        if made.pk == package.pk:
+            raise fault("anna@due.example")
+        compose(made, *more)
+
+    composing(monkeypatch, fail_for_the_first)
+    asked = build.request_of(carl, Right.PORTABILITY)
+    asked.rights.update(state=State.ACT)
+    other = build.package_of(asked)
+    assert packing.pack_due() == 1
+    assert (fresh(package).state, fresh(other).state) == ("waiting", "ready")
+
+
+def test_package_that_kills_its_workers_is_given_up(package: Package, clock: Clock) -> None:
+    for _ in range(packages.TRIES):
+        assert packages.lease_next(clock.now) is not None
+        clock.now += packages.LEASE
+    assert packing.pack_due() == 0
+    assert (fresh(package).state, fresh(package).attempts) == ("failed", packages.TRIES)
+    assert Alert.objects.get(resolved_at=None).subject == str(package.id)
+    packages.try_again(package)
+    assert packing.pack_due() == 1
+    packing.pack_due()
+    assert not Alert.objects.filter(resolved_at=None).exists()
+
+
+class TestLateWorker:
+    """The first worker stands still for longer than its lease; a second one takes the package."""
+
+    @pytest.fixture
+    def second(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        compose, done = packing.COMPOSERS[Right.PORTABILITY], []
+
+        def stall(made: Package, *more: Any) -> None:
+            compose(made, *more)
+            clock.now += packages.LEASE
+            composing(monkeypatch, compose)
+            done.append(packing.pack_due())
+
+        composing(monkeypatch, stall)
+        return done
+
+    def test_what_the_second_has_made_stays(
+        self, package: Package, clock: Clock, second: list[int]
+    ) -> None:
+        assert packing.pack_due() == 0
+        assert second == [1]
+        ready = fresh(package)
+        content = b"".join(packages.read(ready, clock.now))
+        assert (ready.state, ready.attempts) == ("ready", 2)
+        assert (len(content), sha256(content).hexdigest()) == (ready.size, ready.sha256)
+        assert files() == [package.id.hex]
+        assert [step.kind for step in ready.right.steps.all()] == ["received", "prepared", "done"]
+
+    def test_its_fault_does_not_put_back_what_is_ready(
+        self, package: Package, clock: Clock, second: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stall = packing.COMPOSERS[Right.PORTABILITY]
+
+        def fail_late(*everything: Any) -> None:
+            stall(*everything)
+            raise OSError
+
+        composing(monkeypatch, fail_late)
+        assert packing.pack_due() == 0
+        assert fresh(package).state == "ready"
+
+    def test_it_shows_no_progress(self, package: Package, clock: Clock) -> None:
+        first = packages.lease_next(clock.now)
+        clock.now += packages.LEASE
+        assert first is not None
+        assert packages.lease_next(clock.now) is not None
+        with pytest.raises(packages.PackageGone):
+            packages.tell_progress(first, 1, 2, clock.now)
+
+
+def test_each_lease_counts_from_its_own_beginning(
+    package: Package, clock: Clock, carl: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = build.request_of(carl, Right.PORTABILITY)
+    asked.rights.update(state=State.ACT)
+    build.package_of(asked)
+    left = []
+
+    def slow(made: Package, *_: Any) -> None:
+        assert made.leased_until is not None
+        left.append(made.leased_until - clock.now)
+        clock.forward(minutes=2)
+
+    composing(monkeypatch, slow)
+    assert packing.pack_due() == 2
+    assert left == [packages.LEASE] * 2
 
 
 def test_withdrawn_while_it_is_put_together(
@@ -139,7 +254,7 @@ def test_withdrawn_while_it_is_put_together(
         told(1, 2)
 
     composing(monkeypatch, withdraw)
-    assert packing.pack_due(clock.now) == 0
+    assert packing.pack_due() == 0
     assert files() == []
     assert RequestedRight.objects.get().state == State.WITHDRAWN
     assert not Alert.objects.exists()

@@ -26,7 +26,7 @@ def book(clock: Clock, everything: None, anna: User) -> zipfile.ZipFile:
     asked = build.request_of(anna, Right.PORTABILITY)
     asked.rights.update(state=RequestedRight.State.ACT)
     package = build.package_of(asked)
-    packing.pack_due(clock.now)
+    packing.pack_due()
     ready = Package.objects.get(pk=package.pk)
     return zipfile.ZipFile(io.BytesIO(b"".join(packages.read(ready, clock.now))))
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from django.utils.translation import override
 
 from accounts import vault
 from accounts.models import AuditEvent, OutgoingMail, User
-from gdpr.models import Correction, Package, RequestedRight, Right
+from gdpr import deadlines, requests
+from gdpr.models import Correction, Package, Request, RequestedRight, Right
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.test_staffsite import verified
@@ -77,6 +78,13 @@ def test_each_look_at_one_is_recorded(staff: Client, right: RequestedRight) -> N
     assert event.target_id == str(right.id)
 
 
+def test_page_on_which_it_is_decided_is_a_look_too(staff: Client, right: RequestedRight) -> None:
+    assert staff.get(address("decide", right.id)).status_code == 200
+    with build.as_owner():
+        event = AuditEvent.objects.get(action="request.viewed")
+    assert event.target_id == str(right.id)
+
+
 def test_refusal_has_reasons_authority_and_courts(staff: Client, right: RequestedRight) -> None:
     assert "Give the reasons" in decide(staff, right, State.REFUSED).text
     assert fresh(right).state == State.ASSESS
@@ -123,6 +131,35 @@ def test_extension_is_told_with_reasons(staff: Client, right: RequestedRight) ->
     assert 'value="extend"' not in staff.get(address("decide", right.id)).text
 
 
+def test_extension_promises_its_own_day_and_not_the_holidays_after_it(
+    right: RequestedRight, clock: Clock, dorte: User
+) -> None:
+    """Three months from 26 December end on Good Friday; the limit moves on to Tuesday."""
+    with build.as_owner():
+        received_at = datetime(2026, 12, 26, 12, tzinfo=UTC)
+        Request.objects.filter(pk=right.request_id).update(received_at=received_at)
+        usual = deadlines.clock(received_at, received_at)
+        dates = {"promised_on": usual.promised_on, "due_on": usual.due_on}
+        RequestedRight.objects.filter(pk=right.pk).update(**dates)
+    clock.now = received_at
+    decide(verified(dorte), right, "extend", "There are many records to read.")
+    assert str(fresh(right).due_on) == "2027-03-30"
+    assert "26. marts 2027" in letters()[0]["text"]
+
+
+def test_extension_is_open_as_long_as_the_page_says_so(
+    right: RequestedRight, clock: Clock, dorte: User
+) -> None:
+    """While a question is open the limit moves on, for the page and for the act."""
+    with build.as_owner():
+        requests.move(right, State.PAUSED, requests.SERVICE, build.NOW, reason="Which data?")
+    clock.forward(days=35)
+    staff = verified(dorte)
+    assert 'value="extend"' in staff.get(address("decide", right.id)).text
+    decide(staff, right, "extend", "There are many records to read.")
+    assert fresh(right).extended_at is not None
+
+
 def test_what_the_state_does_not_allow_is_not_offered(staff: Client, right: RequestedRight) -> None:
     text = staff.get(address("decide", right.id)).text
     assert 'value="refused"' in text
@@ -138,6 +175,25 @@ def test_what_runs_by_itself_can_only_be_taken_over(staff: Client, anna: User) -
     text = staff.get(address("decide", right.id)).text
     assert 'value="assess"' in text
     assert 'value="done"' not in text
+
+
+@pytest.mark.parametrize("state", [Package.State.WAITING, Package.State.FAILED])
+def test_package_goes_with_a_right_that_staff_close(staff: Client, anna: User, state: str) -> None:
+    with build.as_owner():
+        asked = build.request_of(anna, Right.ACCESS)
+        build.package_of(asked, state=state)
+        right = asked.rights.get()
+    decide(staff, right, State.REFUSED, REASON)
+    assert fresh(right).state == State.REFUSED
+    with build.as_owner():
+        assert not Package.objects.exists()
+
+
+def test_nobody_decides_their_own_request(staff: Client, dorte: User) -> None:
+    with build.as_owner():
+        own = build.request_of(dorte, Right.OBJECTION).rights.get()
+    assert "You cannot decide your own request" in decide(staff, own, State.ACT).text
+    assert fresh(own).state == State.ASSESS
 
 
 def test_failed_package_is_put_together_once_more(staff: Client, anna: User) -> None:

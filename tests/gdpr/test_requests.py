@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from accounts.models import AuditEvent, User
 from accounts.tenancy import person_context
@@ -137,6 +138,32 @@ class TestMoving:
         walk(row, State.PAUSED, at=NOW + 4 * DAY)
         walk(row, State.ASSESS, at=NOW + 5 * DAY)
         assert row.promised_on == date(2026, 12, 25)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.as_role("duty")
+def test_two_rights_that_end_at_once_close_their_request(anna: User) -> None:
+    """The second one ends while the first is not committed, as with two workers."""
+    made = build.request_of(anna, Right.ACCESS, Right.PORTABILITY)
+    made.rights.update(state=State.ACT)
+    first, second = made.rights.order_by("right")
+
+    def end_the_second() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET ROLE duty")
+            requests.move(second, State.DONE, requests.SERVICE, NOW)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as worker, transaction.atomic():
+        requests.move(first, State.DONE, requests.SERVICE, NOW)
+        ending = worker.submit(end_the_second)
+        with pytest.raises(TimeoutError):
+            ending.result(timeout=1)
+    assert ending.result() is None
+    made.refresh_from_db()
+    assert made.closed_at == NOW
 
 
 @pytest.mark.usefixtures("own")

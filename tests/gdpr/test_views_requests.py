@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 
@@ -44,8 +45,15 @@ def proven(user: User) -> Client:
     return client
 
 
-def ask(client: Client, *rights: Right, details: str = "") -> Any:
-    return client.post(at(NEW), {"rights": list(rights), "details": details})
+def ask(client: Client, *rights: Right) -> Any:
+    return client.post(at(NEW), {"rights": list(rights), "csrfmiddlewaretoken": "of a browser"})
+
+
+def wish(client: Client) -> RequestedRight:
+    """Ask for something that people assess."""
+    client.post(at("gdpr:correction"), {"field": "other", "value": "Anne", "evidence": "A letter"})
+    with build.as_owner():
+        return RequestedRight.objects.get()
 
 
 def asked() -> Request:
@@ -57,7 +65,7 @@ def work() -> None:
     """A round of the worker, in its role."""
     with connection.cursor() as cursor:
         cursor.execute("SET ROLE duty")
-    assert packing.pack_due(build.NOW) == 1
+    assert packing.pack_due() == 1
     with connection.cursor() as cursor:
         cursor.execute("SET ROLE web")
 
@@ -84,8 +92,9 @@ def test_asking_needs_a_step_up(organisation: Organisation, anna: User) -> None:
 
 
 def test_request_shows_clocks_steps_and_progress(here: Client, clock: Clock) -> None:
-    answer = ask(here, Right.ACCESS, Right.OBJECTION, details="My phone number.")
-    assert leads_to(answer, "gdpr:request", asked().id)
+    assert leads_to(ask(here, Right.ACCESS), "gdpr:request", asked().id)
+    with build.as_owner():
+        RequestedRight.objects.update(details="My phone number.")
     text = here.get(at("gdpr:request", asked().id)).text
     assert "20 December 2026" in text
     assert "21 December 2026" in text
@@ -94,11 +103,26 @@ def test_request_shows_clocks_steps_and_progress(here: Client, clock: Clock) -> 
     assert "<progress" in text
     assert 'hx-trigger="every 2s"' in text
     assert "Datatilsynet" in text
-    assert "being assessed" in text
+    assert "being carried out" in text
 
 
-def test_every_right_that_people_answer_needs_words(here: Client) -> None:
-    assert "Say what it is about" in ask(here, Right.OBJECTION).text
+@pytest.mark.parametrize("right", [Right.RESTRICTION, Right.OBJECTION])
+def test_what_nothing_carries_out_is_asked_for_by_letter(here: Client, right: Right) -> None:
+    """The right is there all the same: the page says where to write to."""
+    page = here.get(at(NEW)).text
+    assert f'value="{right}"' not in page
+    assert 'value="access"' in page
+    assert "Select a valid choice" in ask(here, right).text
+    with build.as_owner():
+        assert not Request.objects.exists()
+    text = here.get(at("gdpr:requests")).text
+    assert f"mailto:{settings.PRIVACY_EMAIL}" in text
+    assert settings.OPERATOR_ADDRESS in text
+    assert "article 18" in text
+    assert "article 21" in text
+
+
+def test_nothing_asked_is_explained(here: Client) -> None:
     assert "Look at the marked fields" in ask(here).text
     with build.as_owner():
         assert not Request.objects.exists()
@@ -110,7 +134,7 @@ def test_same_right_twice_is_refused_with_a_sentence(here: Client) -> None:
 
 
 def test_received_is_confirmed_by_mail_where_people_answer(here: Client) -> None:
-    ask(here, Right.OBJECTION, details="x")
+    wish(here)
     with build.as_owner():
         assert OutgoingMail.objects.get().kind == "gdpr/request_received"
 
@@ -172,15 +196,48 @@ def test_withdrawn_request_is_not_carried_out(here: Client, clock: Clock) -> Non
     assert "not in a state" in here.post(withdraw, follow=True).text
 
 
+def test_withdrawn_correction_is_forgotten_even_by_who_is_restricted(
+    here: Client, clock: Clock, anna: User
+) -> None:
+    row = wish(here)
+    with build.as_owner():
+        User.objects.filter(pk=anna.pk).update(restricted_at=build.NOW)
+    withdraw = at("gdpr:request-withdraw", row.request_id, row.right)
+    assert leads_to(here.post(withdraw), "gdpr:request", row.request_id)
+    with build.as_owner():
+        row.refresh_from_db()
+        kept = Correction.objects.get()
+    assert row.state == "withdrawn"
+    assert (kept.value, kept.evidence) == ("", "")
+
+
+@pytest.mark.parametrize("state", ["failed", "ready"])
+def test_page_looks_again_only_while_a_package_is_made(
+    here: Client, clock: Clock, anna: User, state: str
+) -> None:
+    """Not when it has failed or had its time, and not when people look at the request first."""
+    with build.as_owner():
+        made = build.request_of(anna, Right.ACCESS)
+        build.package_of(made, state=state, made_at=build.NOW, expires_at=build.NOW)
+        made.rights.update(state="act")
+    page = at("gdpr:request", made.id)
+    assert 'hx-trigger="every 2s"' not in here.get(page).text
+    with build.as_owner():
+        Package.objects.update(state="waiting")
+    assert 'hx-trigger="every 2s"' in here.get(page).text
+    with build.as_owner():
+        made.rights.update(state="assess")
+    text = here.get(page).text
+    assert 'hx-trigger="every 2s"' not in text
+    assert "We look at the request" in text
+
+
 def test_question_is_answered_on_the_page(here: Client, clock: Clock) -> None:
-    ask(here, Right.OBJECTION, details="x")
-    page, answer = (
-        at("gdpr:request", asked().id),
-        at("gdpr:request-answer", asked().id, "objection"),
-    )
+    row = wish(here)
+    page = at("gdpr:request", row.request_id)
+    answer = at("gdpr:request-answer", row.request_id, row.right)
     assert "not in a state" in here.post(answer, {"answer": "x"}, follow=True).text
     with build.as_owner():
-        row = RequestedRight.objects.get()
         requests.move(row, "paused", requests.SERVICE, build.NOW, reason="Which data?")
     clock.forward(minutes=1)
     assert "Which data?" in here.get(page).text
@@ -194,14 +251,15 @@ def test_question_is_answered_on_the_page(here: Client, clock: Clock) -> None:
         assert (row.state, Step.objects.last().by) == ("assess", "person")  # type: ignore[union-attr]
 
 
-def test_question_asked_too_late_is_not_said_to_stop_the_clock(here: Client, clock: Clock) -> None:
-    ask(here, Right.OBJECTION, details="x")
+def test_question_asked_too_late_is_not_said_to_stop_the_clock(
+    here: Client, clock: Clock, anna: User
+) -> None:
+    row = wish(here)
     with build.as_owner():
-        row = RequestedRight.objects.get()
         late = build.NOW + timedelta(days=20)
         requests.move(row, "paused", requests.SERVICE, late, reason="Which data?")
     clock.forward(days=23)
-    text = visit(row.request.person).get(at("gdpr:request", asked().id)).text
+    text = visit(anna).get(at("gdpr:request", row.request_id)).text
     assert "Which data?" in text
     assert "7 days left" in text
     assert "stands still" not in text

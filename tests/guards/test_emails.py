@@ -51,6 +51,9 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "gdpr/request_received": lambda user, *_: letters.request_received(_right(user)),
     "gdpr/package_ready": lambda user, *_: letters.package_ready(_package(user)),
     "gdpr/question": lambda user, *_: letters.question(_right(user), HOSTILE, stands_still=False),
+    "gdpr/question_reminder": lambda user, *_: letters.question_reminder(
+        _right(user), HOSTILE, build.NOW.date()
+    ),
     "gdpr/extended": lambda user, *_: letters.extended(_right(user), HOSTILE),
     "gdpr/answered": lambda user, *_: letters.answered(_right(user)),
     "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),

@@ -38,6 +38,7 @@ NO_COPY = {
     ("relay/hourkeys.py", "hours", 2): "how long a key may lack its row",
     ("config/stack/tls.py", "days", 30): "when a certificate is renewed",
     ("gdpr/sealkeys.py", "days", 30): "when a certificate is renewed",
+    ("gdpr/escalation.py", "days", 7): "when a person is reminded of a question",
 }
 
 
