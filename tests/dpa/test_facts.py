@@ -12,6 +12,7 @@ from accounts import audit, limits, passwords, stepup
 from accounts.limits import Limit
 from accounts.models import Membership, Organisation
 from accounts.models.organisations import QUEUE_HOURS_MAX
+from config.settings import BASE_DIR
 from dpa import composition, offering, processing, terms, texts
 from dpa import facts as facts_of
 from dpa.composition import Reading
@@ -142,6 +143,23 @@ class TestFigures:
         measures = line(text_of(by), "Foranstaltninger i Tjenesten")
         assert "eller 17 forsøg fra samme netværksadresse inden for 9 minutter" in measures
         assert "Efter 10 forsøg på at logge ind på samme konto" in measures
+
+
+class TestPeriods:
+    def test_each_is_told_to_the_people_who_keep_it(self, by: Membership) -> None:
+        """A period that no code holds to is kept by whoever reads that it is theirs."""
+        owners = {
+            "breach_hours": "gdpr.breaches.NOTICE_HOURS",
+            "objection_days": "SUBPROCESSOR_OBJECTION_DAYS",
+            "review_days": "gdpr.recipients.REVIEW_DAYS",
+            "assistance_days": "dpa.terms.ASSISTANCE_DAYS",
+            "amendment_days": "dpa.terms.AMENDMENT_DAYS",
+            "deletion_days": "dpa.terms.DELETION_DAYS",
+            "backup_days": "BACKUP_DAYS",
+        }
+        assert owners.keys() == drafted(by)["periods"].keys()
+        page = (BASE_DIR / "docs" / "agreement.md").read_text()
+        assert [name for name in owners.values() if f"`{name}`" not in page] == []
 
 
 class TestEncryption:
