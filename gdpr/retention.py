@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 import pkgutil
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.apps import apps
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Max, Model, QuerySet
+from django.db import transaction
+from django.db.models import Max, Min, Model, QuerySet
 
 from accounts import alerts, clock
+from accounts.models import User
+from accounts.turns import turn
 from gdpr.inventory import timed_entries
 from gdpr.models import RetentionGauge, RetentionRun
 from gdpr.registry import Cadence, Entry, Forgetting, Keep, Period
@@ -32,7 +31,7 @@ BATCH = 1000
 PATIENCE = timedelta(hours=1)
 FAILED = "retention-failed"
 OVERDUE = "retention-overdue"
-LOCK_SPACE = zlib.crc32(b"gdpr.retention") & 0x7FFFFFFF
+LOCK = "gdpr.retention:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +72,11 @@ def plan(now: datetime, cadence: Cadence | None = None) -> tuple[Step, ...]:
 def execute(steps: tuple[Step, ...], now: datetime) -> list[Done]:
     """Carry a plan out; return what came of each step that nobody else was at. Role `duty`.
 
-    A step that the database refuses is told and does not keep the others waiting.
+    A step that fails, whatever the fault, is told and does not keep the others waiting.
     """
     done = []
     for step in steps:
-        with _alone(step.what) as ours:
+        with turn(f"{LOCK}{step.what}") as ours:
             if ours and (result := _tried(step, now)):
                 done.append(result)
     return done
@@ -107,12 +106,18 @@ def overdue(now: datetime) -> list[str]:
 
 
 def silent(now: datetime) -> list[str]:
-    """Return the tables that were not looked through in time, of those that ever were."""
+    """Return the tables that were not looked through in time, those that never were included.
+
+    Before its first run a table's time counts from the first account: without one there is nothing
+    to forget.
+    """
+    began = User.objects.aggregate(first=Min("created_at"))["first"]
     late = []
     for entries in _groups():
         what, cadence = entries[0].model, _keep(entries[0]).cadence
         finished = RetentionRun.objects.filter(what=what).aggregate(last=Max("finished_at"))["last"]
-        if finished is not None and now - finished > cadence.value + PATIENCE:
+        since = finished or began
+        if since is not None and now - since > cadence.value + PATIENCE:
             late.append(what)
     return late
 
@@ -165,7 +170,7 @@ def _model(entry: Entry) -> type[Model]:
 def _tried(step: Step, now: datetime) -> Done | None:
     try:
         return _carried_out(step, now)
-    except DatabaseError as error:
+    except Exception as error:  # noqa: BLE001 - acts of other apps fail in any way
         logger.error("retention: %s failed: %s", step.what, type(error).__name__)
         alerts.raise_alert(FAILED, step.what)
         return None
@@ -234,18 +239,3 @@ def _oldest(entry: Entry) -> datetime | None:
         return found
     rows = _model(entry)._default_manager.exclude(**{keep.clock: None})
     return rows.order_by(keep.clock).values_list(keep.clock, flat=True).first()
-
-
-@contextmanager
-def _alone(what: str) -> Iterator[bool]:
-    """Whether this process alone is at a table; the lock is the connection's own."""
-    key = [LOCK_SPACE, zlib.crc32(what.encode()) & 0x7FFFFFFF]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
-        (ours,) = cursor.fetchone()
-    try:
-        yield bool(ours)
-    finally:
-        if ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_init, worker_ready
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
 
 from accounts import clock, database
 from gdpr import escalation, ledger, packages, packing, retention, sealwatch
@@ -48,6 +51,21 @@ def try_seal() -> None:
     sealwatch.watch(clock.now())
 
 
+@worker_init.connect
+def refuse_older_database(**kwargs: Any) -> None:
+    """End the worker before it takes work: erasures are repeated before a backup is used."""
+    if settings.DATABASE_ROLE != database.DUTY:
+        return
+    now = clock.now()
+    # A database that is down says nothing about itself: the process starts and waits for it.
+    with suppress(OperationalError):
+        try:
+            repeat.refuse_older_database(now)
+        except ImproperlyConfigured as error:
+            raise SystemExit(str(error)) from error
+        ledger.attest(now)
+
+
 @worker_ready.connect
 def try_seal_at_start(**kwargs: Any) -> None:
     """Whoever starts the worker hears at once when nothing can be signed; mail goes on without."""
@@ -75,3 +93,4 @@ def probe_erasures() -> None:
     now = clock.now()
     repeat.probe(now)
     ledger.forget(now)
+    ledger.attest(now)

@@ -315,7 +315,6 @@ def _gdpr_rows(user: User) -> None:
     LedgerEntry.objects.create(
         erasure_id=made.id,
         person_digest=b"x",
-        address_digest=b"x",
         entered_at=NOW,
         until_on=NOW.date(),
     )

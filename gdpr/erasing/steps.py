@@ -73,7 +73,7 @@ def take(work: Work) -> None:
 def _enter_ledger(work: Work) -> None:
     carried = work.carried.subject
     assert carried.person_id is not None
-    ledger.enter(work.erasure.pk, carried.person_id, carried.address, work.now)
+    ledger.enter(work.erasure.pk, carried.person_id, work.now)
 
 
 def _survey(work: Work) -> None:

@@ -312,11 +312,6 @@ LEDGER_ENTRY = Entry(
             what=_("a keyed hash of the account's number"),
             access=Access.NAMED,
         ),
-        Personal(
-            name="address_digest",
-            what=_("a keyed hash of the e-mail address"),
-            access=Access.NAMED,
-        ),
         Personal(name="entered_at", what=_("when the erasure began")),
         Personal(name="until_on", what=_("until when it is kept")),
         NotPersonal(("erasure_id",), "a random number of the erasure"),

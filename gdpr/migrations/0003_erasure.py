@@ -103,7 +103,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("erasure_id", models.UUIDField(primary_key=True, serialize=False)),
                 ("person_digest", models.BinaryField()),
-                ("address_digest", models.BinaryField()),
                 ("entered_at", models.DateTimeField()),
                 ("until_on", models.DateField()),
             ],

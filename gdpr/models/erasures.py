@@ -103,11 +103,10 @@ class ErasureStep(models.Model):
 
 
 class LedgerEntry(models.Model):
-    """That somebody was erased, as keyed hashes; see gdpr/ledger.py."""
+    """That somebody was erased, as a keyed hash; see gdpr/ledger.py. One of nobody has none."""
 
     erasure_id = models.UUIDField(primary_key=True)
     person_digest = models.BinaryField()
-    address_digest = models.BinaryField()
     entered_at = models.DateTimeField()
     until_on = models.DateField()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -21,11 +22,11 @@ from accounts.promise import Promise, Result
 from accounts.staffsite import StaffSite
 from config import promises
 from config.promises import PROMISES, look, record
-from gdpr import ledger, recipients
+from gdpr import ledger, recipients, retention
 from gdpr import promises as duties
 from gdpr.deadlines import day_of
 from gdpr.inventory import ENTRIES
-from gdpr.models import RetentionRun
+from gdpr.models import RequestedRight, RetentionRun
 from relay.models import Content, HourKey, Message, QueuedDelivery, Route, messages
 from tests import build
 from tests.dpa.test_promises import OFF as AGREEMENTS_OFF
@@ -52,6 +53,9 @@ def service(
     settings.RELAY_ALLOW_PLAINTEXT_AUTH = False
     build.mail_of(organisation)
     audit.record(None, "organisation.noticed", organisation)
+    ledger.attest(clock.now())
+    for step in retention.plan(clock.now()):
+        RetentionRun.objects.create(what=step.what, started_at=clock.now(), finished_at=clock.now())
     return organisation
 
 
@@ -116,9 +120,11 @@ def old_row(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
 
 def no_run(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
     two_days_ago = clock.now() - timedelta(days=2)
-    RetentionRun.objects.create(
-        what="accounts.Session", started_at=two_days_ago, finished_at=two_days_ago
-    )
+    RetentionRun.objects.filter(what="accounts.Session").update(finished_at=two_days_ago)
+
+
+def never_run(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    RetentionRun.objects.filter(what="accounts.Session").delete()
 
 
 def anywhere(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
@@ -132,13 +138,28 @@ def late_request(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch
         build.request_of(person).rights.update(promised_on=late, due_on=late)
 
 
+def late_answer(organisation: Organisation, settings: Settings, patch: pytest.MonkeyPatch) -> None:
+    late_request(organisation, settings, patch)
+    with build.as_owner():
+        RequestedRight.objects.update(state=RequestedRight.State.DONE, closed_at=clock.now())
+
+
 Switch = Callable[[Organisation, Settings, pytest.MonkeyPatch], None]
 
 
 def erased_person(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
-    somebody = User.objects.only("id", "email").first()
+    somebody = User.objects.only("id").first()
     assert somebody is not None
-    ledger.enter(uuid4(), somebody.pk, somebody.email, clock.now())
+    ledger.enter(uuid4(), somebody.pk, clock.now())
+
+
+def lost_journal(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(settings.ERASURE_JOURNAL)
+
+
+def altered_journal(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
+    (file,) = Path(settings.ERASURE_JOURNAL).iterdir()
+    file.write_text(file.read_text().replace("until", "since"))
 
 
 def unreviewed_contract(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
@@ -174,20 +195,32 @@ OFF: dict[str, Switch] = {
     "S12": hashes,
     "S19": late_request,
 }
+OTHER_WAYS: list[tuple[str, Switch]] = [
+    ("G4a", never_run),
+    ("G4b", lost_journal),
+    ("G4b", altered_journal),
+    ("S19", late_answer),
+]
 
 
 def test_every_promise_is_switched_off_here() -> None:
     assert {promise.id for promise in PROMISES} == set(OFF) | set(AGREEMENTS_OFF)
 
 
-@pytest.mark.parametrize("number", OFF)
+@pytest.mark.parametrize(("number", "switch"), [*OFF.items(), *OTHER_WAYS])
 def test_promise_holds_until_it_is_switched_off(
-    number: str, service: Organisation, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    number: str,
+    switch: Switch,
+    service: Organisation,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = found(number)
     assert before.holds, before.seen
-    OFF[number](service, settings, monkeypatch)
-    assert not found(number).holds
+    switch(service, settings, monkeypatch)
+    after = found(number)
+    assert not after.holds
+    assert "check failed" not in after.seen
 
 
 def _raises() -> Result:

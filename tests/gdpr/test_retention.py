@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.db import DatabaseError, connection
 
-from accounts import alerts, audit, expiry
+from accounts import alerts, audit, expiry, turns
 from accounts.audit import events
 from accounts.models import (
     Alert,
@@ -22,6 +22,7 @@ from accounts.models import (
     Session,
 )
 from accounts.models import organisations as customers
+from accounts.vault import VaultError
 from gdpr import retention, tasks
 from gdpr.inventory import entry, timed_entries
 from gdpr.models import Erasure, Request, RetentionGauge, RetentionRun
@@ -218,23 +219,24 @@ class _elsewhere:
 
     def __enter__(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(retention, "connection", self.other)
-            self.lock = retention._alone(self.what)
+            patch.setattr(turns, "connection", self.other)
+            self.lock = turns.turn(f"{retention.LOCK}{self.what}")
             assert self.lock.__enter__()
 
     def __exit__(self, *_: object) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(retention, "connection", self.other)
+            patch.setattr(turns, "connection", self.other)
             self.lock.__exit__(None, None, None)
         self.other.close()
 
 
-def test_step_that_fails_is_told_and_the_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [DatabaseError, VaultError, OSError])
+def test_step_that_fails_is_told_and_the_others_run(fault: type[Exception]) -> None:
     real = retention._batches
 
     def fails(step: retention.Step, *rest: Any) -> int:
         if step.what == "accounts.Session":
-            raise DatabaseError
+            raise fault
         return real(step, *rest)
 
     an_alert(NOW - timedelta(days=999))

@@ -16,7 +16,7 @@ from accounts import audit, models, vault
 from accounts.models import Organisation, Role, User
 from dpa.models import AgreementEvent, Signatory
 from gdpr import inventory, packages, subjects
-from gdpr.ledger import address_digest, person_digest
+from gdpr.ledger import person_digest
 from gdpr.models import Correction, Erasure, ErasureSubject, LedgerEntry, Right, Step
 from gdpr.registry import Whose
 from gdpr.rights import erasure
@@ -135,7 +135,6 @@ def _requests(person: User) -> None:
     LedgerEntry.objects.create(
         erasure_id=earlier.pk,
         person_digest=person_digest(person.pk),
-        address_digest=address_digest(person.email),
         entered_at=build.NOW,
         until_on=build.NOW.date(),
     )
