@@ -199,8 +199,7 @@ def _read_again(*memberships: Membership) -> None:
     So two owners cannot remove each other at the same moment. Raises NotAllowed for one that is
     gone meanwhile.
     """
-    locked = _members(memberships[0].organisation_id).order_by("pk").select_for_update()
-    rows = {row.pk: row for row in locked}
+    rows = hold(memberships[0].organisation_id)
     for membership in memberships:
         if membership.pk not in rows:
             raise NotAllowed
@@ -217,6 +216,16 @@ def _demand_another_owner(membership: Membership) -> None:
 def _end_access(membership: Membership) -> None:
     signin.end_sessions(membership.user_id)
     _invitations(membership.organisation_id).filter(invited_by_id=membership.user_id).delete()
+
+
+def hold(organisation_id: UUID) -> dict[UUID, Membership]:
+    """Let nobody else change who belongs to an organisation until the transaction ends.
+
+    Return the memberships as they are in the database, by their ids.
+    """
+    with organisation_context(organisation_id):
+        locked = _members(organisation_id).order_by("pk").select_for_update()
+        return {row.pk: row for row in locked}
 
 
 def _members(organisation_id: UUID) -> QuerySet[Membership]:

@@ -50,6 +50,8 @@ def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
     allowed = requests.MOVES.get(State(row.state), set())
     if row.right in AUTOMATIC and row.state == State.ACT:
         allowed = allowed & {State.ASSESS}
+    if rectification.needs_proof(row):
+        allowed = allowed - {State.ACT, State.DONE, State.PARTLY_DONE}
     more = [
         (ACCEPT, row.state == State.ASSESS and Correction.objects.filter(right=row).exists()),
         (REBUILD, Package.objects.filter(right=row, state=Package.State.FAILED).exists()),

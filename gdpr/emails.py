@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.emails import Link, to_person
+from accounts.emails import Link, to_address, to_person
 from gdpr.models import Package, RequestedRight
 
 
@@ -42,6 +42,17 @@ def extended(right: RequestedRight, words: str) -> None:
 def answered(right: RequestedRight) -> None:
     """Give the answer: done, or not or not wholly, with the reasons (article 12(4))."""
     _letter("answered", right)
+
+
+def address_proof(right: RequestedRight, address: str, token: str, days: int) -> None:
+    """Ask, at the new address, whether it is the person's; `days` is how long the link is good."""
+    link = Link("gdpr:address-confirm", token)
+    to_address("gdpr/address_proof", address, right.request.language, {"link": link, "days": days})
+
+
+def address_change(right: RequestedRight) -> None:
+    """Tell the old address what was accepted, while it can still be stopped."""
+    _letter("address_change", right)
 
 
 def _letter(kind: str, right: RequestedRight, **more: Any) -> None:

@@ -38,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="package-end",
     ),
     path("privacy/correction/", requests.correction, name="correction"),
+    path("privacy/correction/<str:token>/", requests.correction_confirm, name="address-confirm"),
     path("privacy/portability.schema.json", schema.portability_schema, name="portability-schema"),
     # Erasure of the own account; the links of its mails carry their own proof.
     path("privacy/erasure/", erasure.erasure, name="erasure"),

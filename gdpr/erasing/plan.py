@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts import team
 from accounts.models import Membership, Organisation, Role
@@ -107,11 +108,19 @@ def owned_alone(person_id: UUID) -> list[Organisation]:
 
     One that is closing or closed needs no owner any more.
     """
-    own = Membership.objects.filter(
-        user_id=person_id, role=Role.OWNER, approved_at__isnull=False
-    ).select_related("organisation")
+    own = _ownerships(person_id).select_related("organisation")
     alive = own.exclude(organisation__standing__in=Organisation.ENDING)
     return [row.organisation for row in alive if not _has_another_owner(row)]
+
+
+def owned_by(person_id: UUID) -> list[UUID]:
+    """Return the ids of the organisations that the person can act as owner of, in their order."""
+    rows = _ownerships(person_id).order_by("organisation_id")
+    return list(rows.values_list("organisation_id", flat=True))
+
+
+def _ownerships(person_id: UUID) -> QuerySet[Membership]:
+    return Membership.objects.filter(user_id=person_id, role=Role.OWNER, approved_at__isnull=False)
 
 
 def _has_another_owner(row: Membership) -> bool:

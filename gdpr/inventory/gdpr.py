@@ -128,7 +128,7 @@ CORRECTION = Entry(
     purposes=(Purpose.RIGHTS,),
     basis=LegalBasis.DUTY,
     source=Source.SUBJECT,
-    keep=Keep(event=_("value and evidence until the decision, the rest as long as the request")),
+    keep=Keep(event=_("value and evidence until the answer, the rest as long as the request")),
     paths=(
         SubjectPath(
             whose=Whose.PERSON,

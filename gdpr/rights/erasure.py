@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, links, signin
+from accounts import audit, links, recovery, signin, team
 from accounts.models import Organisation, User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
@@ -73,7 +73,9 @@ def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
     """
     with transaction.atomic():
         request = requests.open_by_person(person, {Right.ERASURE: ""}, now)
-        # The person's row is locked by now; whoever else could be owner is asked after that.
+        # Two owners who ask at once must see each other: the second waits here for the first.
+        for organisation_id in plan.owned_by(person.pk):
+            team.hold(organisation_id)
         if obstacles(person):
             raise OwnedAlone
         erasure = Erasure.objects.create(
@@ -89,10 +91,19 @@ def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
     return erasure
 
 
-def cancel(person: User, now: datetime) -> None:
-    """Take it all back; the account is as it was. Raises NothingToCancel. Role `web`."""
+def cancel(person: User, now: datetime, *, session_key: str | None) -> None:
+    """Take it all back; the account is as it was, and its other sessions end.
+
+    Raises NothingToCancel. Role `web`.
+    """
     with transaction.atomic():
-        rows = Erasure.objects.select_for_update(of=("self",))
+        _take_back(person, now)
+        signin.end_sessions(person.pk, keep=session_key)
+
+
+def _take_back(person: User, now: datetime, **which: UUID) -> None:
+    with transaction.atomic():
+        rows = Erasure.objects.select_for_update(of=("self",)).filter(**which)
         mine = rows.filter(right__request__person=person, state=Erasure.State.WAITING)
         erasure = mine.select_related("right").first()
         if erasure is None or erasure.right is None:
@@ -107,29 +118,34 @@ def cancel(person: User, now: datetime) -> None:
 
 
 def cancel_by_link(token: str, now: datetime) -> None:
-    """Cancel with the link of the mail, signed in or not.
+    """Cancel the erasure that the link is about, signed in or not.
 
-    Raises links.LinkInvalid, links.LinkExpired, NothingToCancel.
+    Whoever asked in the person's name may know the password: it opens nothing afterwards, and
+    every session ends. Raises links.LinkInvalid, links.LinkExpired, NothingToCancel.
     """
-    person_id = _person_of(token)
+    person_id, erasure_id = _read(token)
     with person_context(person_id):
         person = User.objects.filter(pk=person_id).first()
         if person is None:
             raise NothingToCancel
-        cancel(person, now)
+        _take_back(person, now, pk=erasure_id)
+        recovery.void_password(person)
 
 
 def check_link(token: str) -> None:
     """Raises links.LinkInvalid, links.LinkExpired."""
-    _person_of(token)
+    _read(token)
 
 
-def _person_of(token: str) -> UUID:
-    return UUID(links.read(LINK_PURPOSE, token)["person"])
+def _read(token: str) -> tuple[UUID, UUID]:
+    """Return the ids of the person and of the one erasure that the link cancels."""
+    values = links.read(LINK_PURPOSE, token)
+    return UUID(values["person"]), UUID(values["erasure"])
 
 
 def _token(erasure: Erasure, person: User) -> str:
-    return links.make(LINK_PURPOSE, {"person": str(person.pk)}, erasure.due_at)
+    values = {"person": str(person.pk), "erasure": str(erasure.pk)}
+    return links.make(LINK_PURPOSE, values, erasure.due_at)
 
 
 def _restrict(person: User, since: datetime | None) -> None:

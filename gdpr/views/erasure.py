@@ -75,7 +75,8 @@ def erasure_ask(request: HttpRequest) -> HttpResponse:
 @person_required
 @refusals_to(PAGE)
 def erasure_cancel(request: HttpRequest) -> HttpResponse:
-    acts.cancel(current_person(request), clock.now())
+    key = request.session.session_key
+    acts.cancel(current_person(request), clock.now(), session_key=key)
     messages.success(request, _("Cancelled. Your account is as it was."))
     return redirect(PAGE)
 
@@ -88,8 +89,8 @@ def erasure_cancel_link(request: HttpRequest, token: str) -> HttpResponse:
     try:
         if request.method == "POST":
             acts.cancel_by_link(token, clock.now())
-            messages.success(request, _("Cancelled. Your account is as it was."))
-            return redirect("accounts:sign-in")
+            messages.success(request, _("Cancelled. Choose a new password: we mail you a link."))
+            return redirect("accounts:password-reset")
         acts.check_link(token)
     except Refused as refused:
         return dead_link(request, refused)

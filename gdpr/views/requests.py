@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from accounts import audit, clock
 from accounts.access import current_person, is_fragment, person_required, while_restricted
 from accounts.refusals import Refused
-from accounts.views.answers import form_page, refusal, step_up_required
+from accounts.views.answers import dead_link, form_page, refusal, step_up_required
 from gdpr import clocks, packages, selfservice, tasks
 from gdpr import requests as acts
 from gdpr.clocks import Reading
@@ -95,6 +95,22 @@ def correction(request: HttpRequest) -> HttpResponse:
     made = rectification.ask(current_person(request), form.wish(), clock.now())
     messages.success(request, _("Received. Here you see how far it has come."))
     return redirect("gdpr:request", made.id)
+
+
+@form_page
+@while_restricted
+@never_cache
+def correction_confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """Prove a corrected address, signed in or not; reading changes nothing."""
+    try:
+        if request.method == "POST":
+            rectification.confirm(token, clock.now())
+            messages.success(request, _("Your address is changed. Sign in with it."))
+            return redirect("accounts:sign-in")
+        rectification.check_link(token)
+    except Refused as refused:
+        return dead_link(request, refused)
+    return render(request, "gdpr/address_confirm.html")
 
 
 def _wake_worker() -> None:

@@ -220,17 +220,40 @@ class TestCorrection:
     def test_accepted_value_is_written_and_forgotten_here(
         self, staff: Client, wish: RequestedRight, anna: User
     ) -> None:
+        with build.as_owner():
+            Correction.objects.update(field="accounts.User.title", value="Direktør")
         decide(staff, wish, "accept")
         with build.as_owner():
             anna.refresh_from_db()
             kept = Correction.objects.get(right=wish)
             event = AuditEvent.objects.get(action="person.rectified")
-        assert anna.email == "anne@due.example"
+        assert anna.title == "Direktør"
         assert (kept.value, kept.evidence) == ("", "")
-        assert event.fields == ["email"]
+        assert event.fields == ["title"]
         assert fresh(wish).state == State.DONE
-        # Whoever did not ask for it hears of it where they still read mail.
         assert [letter["to"] for letter in letters()] == ["anna@due.example"]
+
+    def test_accepted_address_is_not_written_before_it_is_proven(
+        self, staff: Client, wish: RequestedRight, anna: User
+    ) -> None:
+        decide(staff, wish, "accept")
+        with build.as_owner():
+            anna.refresh_from_db()
+        assert anna.email == "anna@due.example"
+        assert fresh(wish).state == State.ACT
+        # Whoever did not ask for it hears of it where they still read mail.
+        to = {letter["to"] for letter in letters()}
+        assert to == {"anne@due.example", "anna@due.example"}
+
+    def test_no_decision_brings_an_address_to_its_end_without_the_link(
+        self, staff: Client, wish: RequestedRight
+    ) -> None:
+        assert 'value="act"' not in staff.get(address("decide", wish.id)).text
+        decide(staff, wish, "accept")
+        text = staff.get(address("decide", wish.id)).text
+        assert 'value="done"' not in text
+        assert 'value="partly_done"' not in text
+        assert 'value="refused"' in text
 
     def test_address_of_another_account_is_refused(
         self, staff: Client, wish: RequestedRight, anna: User

@@ -47,6 +47,7 @@ PUBLIC = frozenset(
         "dpa:schema",
         "gdpr:portability-schema",
         "gdpr:erasure-cancel-link",
+        "gdpr:address-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
     }

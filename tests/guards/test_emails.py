@@ -56,9 +56,15 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     ),
     "gdpr/extended": lambda user, *_: letters.extended(_right(user), HOSTILE),
     "gdpr/answered": lambda user, *_: letters.answered(_right(user)),
+    "gdpr/address_proof": lambda user, *_: letters.address_proof(
+        _right(user), "anne@due.example", TOKEN, 3
+    ),
+    "gdpr/address_change": lambda user, *_: letters.address_change(_right(user)),
     "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
     "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
-    "gdpr/erased": lambda user, _, code: farewells.erased(_carried(user), code, TOKEN, build.NOW),
+    "gdpr/erased": lambda user, _, code: farewells.erased(
+        _carried(user), code, TOKEN, build.NOW, HOSTILE
+    ),
 }
 
 

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from django.conf import settings as configured
+from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from accounts import limits, vault
 from accounts.models import AuditEvent, Organisation, OutgoingMail, Role, Session, User
+from accounts.tenancy import person_context
 from gdpr.erasing import run
 from gdpr.models import Erasure, RequestedRight
 from gdpr.rights import erasure
@@ -161,13 +165,33 @@ def test_link_of_the_mail_cancels_without_signing_in(browser: Client, bo: User) 
     link, stranger = _link("cancel"), Client()
     assert stranger.get(link).status_code == 200
     assert _fresh_row(bo).restricted_at is not None
-    assert leads_to_sign_in(stranger.post(link))
+    old = _fresh_row(bo).password
+    answer = stranger.post(link)
+    assert "/password/forgotten/" in answer.headers["Location"]
     assert _fresh_row(bo).restricted_at is None
     assert stranger.post(link).status_code == 404
+    # Whoever asked in his name has neither a session nor a password that opens anything.
+    assert _fresh_row(bo).password != old
+    with build.as_owner():
+        assert not Session.objects.filter(user_id=bo.pk).exists()
 
 
-def leads_to_sign_in(answer: object) -> bool:
-    return "/sign-in/" in answer.headers["Location"]  # type: ignore[attr-defined]
+def test_cancelling_ends_other_sessions(browser: Client, bo: User) -> None:
+    browser.post(at("gdpr:erasure-ask"))
+    build.session(bo)
+    browser.post(at("gdpr:erasure-cancel"))
+    with build.as_owner():
+        assert Session.objects.filter(user_id=bo.pk).count() == 1
+    assert browser.get(at("home")).status_code == 200
+
+
+def test_link_cancels_no_other_erasure_than_its_own(browser: Client, bo: User) -> None:
+    browser.post(at("gdpr:erasure-ask"))
+    link = _link("cancel")
+    browser.post(at("gdpr:erasure-cancel"))
+    browser.post(at("gdpr:erasure-ask"))
+    assert Client().post(link).status_code == 404
+    assert _fresh_row(bo).restricted_at is not None
 
 
 def test_link_of_the_mail_ends_with_the_time_to_think(browser: Client, clock: Clock) -> None:
@@ -196,6 +220,31 @@ def test_of_two_owners_only_one_is_let_go(anna: User, bo: User, organisation: Or
         client = visit(person, organisation)
         prove(client)
         assert answer in client.post(at("gdpr:erasure-ask"), follow=True).text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_owners_who_ask_at_once_only_one_is_let_go(
+    anna: User, bo: User, organisation: Organisation
+) -> None:
+    with build.as_owner():
+        bo.memberships.update(role=Role.OWNER)
+    both = Barrier(2)
+
+    def ask(person: User) -> bool:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET ROLE web")
+            both.wait()
+            with person_context(person.pk):
+                erasure.ask(person, build.NOW, session_key=None)
+        except erasure.OwnedAlone:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(ask, [anna, bo])) == [False, True]
 
 
 def test_closed_organisation_needs_no_owner(anna: User, organisation: Organisation) -> None:
