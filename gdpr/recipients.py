@@ -37,15 +37,20 @@ Rows: TypeAlias = QuerySet[Recipient]
 
 def in_force(on: date) -> Rows:
     """Return who gets data on a day, the operator's own suppliers first."""
-    rows = Recipient.objects.filter(Q(ends_on=None) | Q(ends_on__gt=on), starts_on__lte=on)
-    return rows.select_related("engaged_by").order_by(
-        F("engaged_by__name").asc(nulls_first=True), "name"
+    return (
+        _between(on, on)
+        .select_related("engaged_by")
+        .order_by(F("engaged_by__name").asc(nulls_first=True), "name")
     )
 
 
-def of(audience: Audience, on: date) -> Rows:
-    """Return the actual recipients of a category on a day (GDPR article 15(1)(c))."""
-    return in_force(on).filter(services__contains=[audience.value])
+def of(audience: Audience, since: date, on: date) -> Rows:
+    """Return the actual recipients of a category from one day to another.
+
+    Data have been disclosed to those whose contract ended meanwhile (GDPR article 15(1)(c)).
+    """
+    rows = _between(since, on).filter(services__contains=[audience.value])
+    return rows.order_by(F("ends_on").desc(nulls_first=True), "name")
 
 
 def subprocessors(on: date) -> Rows:
@@ -87,6 +92,11 @@ def entries_for(row: Recipient) -> tuple[Entry, ...]:
 def outside_eea(on: date) -> Rows:
     """Return the recipients whose place is a transfer to a third country."""
     return in_force(on).exclude(country__in=EEA)
+
+
+def _between(since: date, on: date) -> Rows:
+    """Return who got data on any day from `since` to `on`."""
+    return Recipient.objects.filter(Q(ends_on=None) | Q(ends_on__gt=since), starts_on__lte=on)
 
 
 def _processing() -> frozenset[Audience]:

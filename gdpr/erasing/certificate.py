@@ -80,7 +80,7 @@ def issue(erasure: Erasure, now: datetime) -> bytes:
 
 
 def reasons(plan: Plan, language: str) -> str:
-    """Return why something stays, one line for each table (article 12(4))."""
+    """Return why something stays, one line for each table; "" when nothing does (art. 12(4))."""
     with translation.override(language):
         lines = [kept for hold in plan.kept if hold.is_lasting for kept in [_kept(hold)]]
         return "\n".join(f"{kept.title}: {kept.ground} ({kept.until})" for kept in lines)

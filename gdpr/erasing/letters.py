@@ -23,12 +23,17 @@ def erasure_cancelled(person: User) -> None:
     to_person("gdpr/erasure_cancelled", person, {"link": Link("accounts:security")})
 
 
-def erased(carried: Carried, language: str, token: str, until: datetime) -> None:
-    """Bring the link to the certificate; `until` is when it ends."""
+def erased(carried: Carried, language: str, token: str, until: datetime, reasons: str) -> None:
+    """Bring the link to the certificate; `until` is when it ends.
+
+    `reasons` is why something stays, in the letter itself (article 12(4)): the link ends, and the
+    page of the request went with the account. Empty when nothing does.
+    """
     gone = User(email=carried.address, first_name=carried.name, language=language)
     context = {
         "link": Link("gdpr:certificate", token),
         "until": until,
+        "reasons": reasons,
         "authority": settings.AUTHORITY_NAME,
         "authority_url": settings.AUTHORITY_URL,
         "contact": settings.PRIVACY_EMAIL,

@@ -134,7 +134,7 @@ def _say_farewell(work: Work) -> None:
     erasure, token = work.erasure, certificate.token_of(work.erasure.pk)
     if not erasure.is_repeat:
         until = certificate.link_ends_at(work.now)
-        letters.erased(work.carried, erasure.language, token, until)
+        letters.erased(work.carried, erasure.language, token, until, _reasons(erasure))
     erasure.token_hash = certificate.token_hash(token)
     erasure.state, erasure.ended_at = Erasure.State.DONE, work.now
     erasure.fault = Erasure.Fault.NONE
@@ -148,8 +148,12 @@ def _say_farewell(work: Work) -> None:
 def _close(erasure: Erasure, right: RequestedRight, now: datetime) -> None:
     made = plan.Plan.from_json(erasure.report["plan"])
     state = RequestedRight.State.PARTLY_DONE if made.is_partial else RequestedRight.State.DONE
-    reason = certificate.reasons(made, erasure.language) if made.is_partial else ""
-    requests.move(right, state, requests.SERVICE, now, reason=reason)
+    requests.move(right, state, requests.SERVICE, now, reason=_reasons(erasure))
+
+
+def _reasons(erasure: Erasure) -> str:
+    made = plan.Plan.from_json(erasure.report["plan"])
+    return certificate.reasons(made, erasure.language)
 
 
 ACTS: dict[str, Callable[[Work], None]] = {

@@ -79,8 +79,9 @@ class Recipient(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if self.engaged_by_id == self.pk:
-            raise ValidationError({"engaged_by": _("A supplier cannot be engaged by itself.")})
+        if self._engages_itself():
+            refusal = _("A supplier cannot be engaged by itself, nor by one that it engages.")
+            raise ValidationError({"engaged_by": refusal})
         if self.country in eea.COUNTRIES:
             return
         if settings.EEA_ONLY:
@@ -89,6 +90,12 @@ class Recipient(models.Model):
         if self.transfer == self.Transfer.NONE:
             refusal = _("Outside the EEA, data may only go on stated grounds (GDPR chapter V).")
             raise ValidationError({"transfer": refusal})
+
+    def _engages_itself(self) -> bool:
+        above = self.engaged_by
+        while above is not None and above.pk != self.pk:
+            above = above.engaged_by
+        return above is not None
 
     @property
     def service_labels(self) -> list[str]:

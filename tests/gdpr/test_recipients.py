@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.translation import override
 from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEvent
 from gdpr import eea, recipients
 from gdpr.models import Recipient
 from gdpr.registry import Audience, Role
+from gdpr.rights import sheet
 from tests import build
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("staff")]
@@ -43,9 +45,36 @@ def test_in_force_from_the_first_day_to_the_last() -> None:
 def test_categories_have_their_own_recipients() -> None:
     supplier("Værtshuset", services=["hosting", "support"])
     supplier("Postbuddet", services=["mail"])
-    assert names(recipients.of(Audience.HOSTING, DAY)) == ["Værtshuset"]
-    assert names(recipients.of(Audience.MAIL, DAY)) == ["Postbuddet"]
-    assert names(recipients.of(Audience.BACKUP, DAY)) == []
+    assert names(recipients.of(Audience.HOSTING, DAY, DAY)) == ["Værtshuset"]
+    assert names(recipients.of(Audience.MAIL, DAY, DAY)) == ["Postbuddet"]
+    assert names(recipients.of(Audience.BACKUP, DAY, DAY)) == []
+
+
+def test_who_got_data_since_a_day_is_named_after_the_end() -> None:
+    supplier("Værtshuset", starts_on=DAY + timedelta(days=10))
+    supplier("Kælderen", ends_on=DAY + timedelta(days=10))
+    since = [
+        names(recipients.of(Audience.HOSTING, DAY + timedelta(days=days), DAY + timedelta(days=20)))
+        for days in (9, 10)
+    ]
+    assert since == [["Værtshuset", "Kælderen"], ["Værtshuset"]]
+
+
+def test_sheet_marks_who_no_longer_gets_data() -> None:
+    supplier("Værtshuset")
+    supplier("Kælderen", ends_on=build.NOW.date() + timedelta(days=1))
+    after = build.NOW + timedelta(days=5)
+    with override("en"):
+        names = sheet._names(Audience.HOSTING, build.NOW.date(), after.date())
+    assert names == ["Værtshuset, DK", "Kælderen, DK, until 21 November 2026"]
+
+
+def test_nobody_is_engaged_by_somebody_they_engage() -> None:
+    host = supplier("Værtshuset")
+    below = supplier("Kælderen", engaged_by=supplier("Loftet", engaged_by=host))
+    host.engaged_by = below
+    with pytest.raises(ValidationError, match="engaged by itself"):
+        host.full_clean()
 
 
 def test_who_carries_only_our_own_mails_is_no_subprocessor_of_customers() -> None:

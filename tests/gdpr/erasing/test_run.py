@@ -19,7 +19,7 @@ from redis import Redis
 from accounts import audit, vault
 from accounts.models import Alert, AuditActor, Organisation, OutgoingMail, Role, User
 from gdpr import ledger, packages, seals
-from gdpr.erasing import certificate, run, steps
+from gdpr.erasing import certificate, plan, run, steps
 from gdpr.erasing.steps import Work
 from gdpr.models import Erasure, ErasureStep, ErasureSubject, Package, RequestedRight
 from tests import build
@@ -277,6 +277,15 @@ class TestCertificate:
         for mark in (gone.email, gone.last_name, gone.phone, str(gone.pk)):
             assert mark not in text
         assert asked.certificate_digest == hashlib.sha256(pdf).hexdigest()
+
+    def test_last_mail_says_itself_what_is_kept_and_why(self, pdf: bytes, asked: Erasure) -> None:
+        asked.refresh_from_db()
+        made = plan.Plan.from_json(asked.report["plan"])
+        reasons = certificate.reasons(made, asked.language)
+        assert made.is_partial
+        assert reasons
+        (last,) = [letter for letter in _letters() if "/certificate/" in letter["text"]]
+        assert reasons in last["text"]
 
     def test_is_reached_by_the_link_of_the_last_mail_alone(self, pdf: bytes, gone: User) -> None:
         (last,) = [letter for letter in _letters() if "/certificate/" in letter["text"]]
