@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
+from asn1crypto import pem
+from asn1crypto.x509 import Certificate
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -85,6 +87,12 @@ class Identity:
     def open_key(self) -> bytes:
         """Return the key as PKCS #8 in DER, for the memory of this process only."""
         return self.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def loaded(content: bytes) -> Certificate:
+    """Return a certificate in PEM as pyHanko takes it. Raises ValueError."""
+    _, _, octets = pem.unarmor(content)
+    return Certificate.load(octets)
 
 
 def make_authority(operator: str, now: datetime) -> Identity:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -113,17 +113,6 @@ def stage(received_at: datetime, promised_on: date, now: datetime) -> Stage | No
 def day_of(instant: datetime) -> date:
     """Return the day in Copenhagen on which an instant falls."""
     return instant.astimezone(COPENHAGEN).date()
-
-
-def end_of(day: date) -> datetime:
-    """Return the instant (UTC) at which a day in Copenhagen has ended."""
-    midnight = datetime.combine(day + timedelta(days=1), time(), COPENHAGEN)
-    return midnight.astimezone(UTC)
-
-
-def hours_after(instant: datetime, hours: int) -> datetime:
-    """Return the end of a period in hours: no weekend, holiday or change of clocks moves it."""
-    return instant.astimezone(UTC) + timedelta(hours=hours)
 
 
 def add_months(day: date, months: int) -> date:

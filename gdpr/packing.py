@@ -13,13 +13,14 @@ from django.db import transaction
 from accounts import alerts, audit, clock
 from accounts.refusals import Refused
 from gdpr import emails, packages, requests
+from gdpr.archives import Told
 from gdpr.models import Package, RequestedRight, Right
 from gdpr.rights import access, portability
 from gdpr.sealedfiles import SealingWriter
 
 logger = logging.getLogger(__name__)
 
-Compose = Callable[[Package, SealingWriter, access.Told, datetime], None]
+Compose = Callable[[Package, SealingWriter, Told, datetime], None]
 COMPOSERS: dict[str, Compose] = {
     Right.ACCESS: access.compose,
     Right.PORTABILITY: portability.compose,

@@ -19,14 +19,13 @@ from pathlib import Path
 
 from asn1crypto import pem
 from asn1crypto.keys import PrivateKeyInfo
-from asn1crypto.x509 import Certificate
 from django.conf import settings
 from pyhanko.sign.signers import SimpleSigner
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from accounts import vault
 from accounts.keyfiles import directory_of
-from gdpr.certificates import SEAL_LIFE, Identity, Subject, certify, make_authority
+from gdpr.certificates import SEAL_LIFE, Identity, Subject, certify, loaded, make_authority
 
 AUTHORITY = "authority"
 SEAL = "seal"
@@ -132,17 +131,12 @@ def _renew_seal(directory: Path, authority: Identity, now: datetime) -> Identity
 
 def _signer(identity: Identity, authority: Identity) -> SimpleSigner:
     above = SimpleCertificateStore()
-    above.register(_plain(authority))
+    above.register(loaded(authority.pem()))
     return SimpleSigner(
-        signing_cert=_plain(identity),
+        signing_cert=loaded(identity.pem()),
         signing_key=PrivateKeyInfo.load(identity.open_key()),
         cert_registry=above,
     )
-
-
-def _plain(identity: Identity) -> Certificate:
-    _, _, octets = pem.unarmor(identity.pem())
-    return Certificate.load(octets)
 
 
 def _operators_seal() -> SimpleSigner:

@@ -9,8 +9,6 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any
 
-from asn1crypto import pem
-from asn1crypto.x509 import Certificate
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from pyhanko.pdf_utils.generic import StreamObject
 from pyhanko.pdf_utils.writer import PageObject, PdfFileWriter
@@ -20,7 +18,7 @@ from pyhanko.sign.fields import SigFieldSpec, append_signature_field
 from accounts import alerts, clock
 from accounts.vault import VaultError
 from gdpr import sealkeys
-from gdpr.certificates import Subject
+from gdpr.certificates import Subject, loaded
 from gdpr.sealkeys import RENEW_BEFORE, SealKeysError
 from gdpr.seals import embed
 from gdpr.verifying.reading import Order, examine
@@ -36,7 +34,7 @@ def probe(now: datetime) -> None:
         "a person's key": sealkeys.signer_for_person(Subject("Probe", "Probe"), now),
         "the seal": sealkeys.signer_for_seal(now),
     }
-    roots = tuple(_plain(root) for root in sealkeys.trust_roots(now))
+    roots = tuple(loaded(root) for root in sealkeys.trust_roots(now))
     for name, signer in signers.items():
         found = examine(Order(_signed_page(signer, now), roots, now))
         if not found.sound:
@@ -82,11 +80,6 @@ def _faults(now: datetime) -> Iterator[CheckMessage]:
             hint="Put a new file in the place of SEAL_PKCS12, or run `manage.py make_seal`.",
             id="gdpr.W101",
         )
-
-
-def _plain(root: bytes) -> Certificate:
-    _, _, octets = pem.unarmor(root)
-    return Certificate.load(octets)
 
 
 def _signed_page(signer: SimpleSigner, now: datetime) -> bytes:

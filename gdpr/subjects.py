@@ -11,32 +11,21 @@ from uuid import UUID
 from django.apps import apps
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
-from accounts.addresses import normalised
 from accounts.models import User
 from gdpr.registry import Entry, Key, SubjectPath, Whose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A person with an account, or whoever an address in customers' mail belongs to.
-
-    `organisation_id` narrows a correspondent to the mail of one customer, their controller.
-    """
+    """A person with an account, or whoever an address in customers' mail belongs to."""
 
     whose: Whose
     address: str = field(repr=False)
     person_id: UUID | None = None
-    organisation_id: UUID | None = None
 
 
 def person(user: User) -> Subject:
     return Subject(whose=Whose.PERSON, address=user.email, person_id=user.pk)
-
-
-def correspondent(address: str, *, organisation_id: UUID | None = None) -> Subject:
-    return Subject(
-        whose=Whose.CORRESPONDENT, address=normalised(address), organisation_id=organisation_id
-    )
 
 
 def rows(entry: Entry, subject: Subject) -> QuerySet[Any]:
@@ -48,13 +37,13 @@ def rows(entry: Entry, subject: Subject) -> QuerySet[Any]:
     found = Q()
     for one in conditions:
         found |= one
-    return _of_customer(model._default_manager.filter(found), subject)
+    return model._default_manager.filter(found)
 
 
 def rows_by(entry: Entry, path: SubjectPath, subject: Subject) -> QuerySet[Any]:
     """Return the rows that lead to the subject by this path alone."""
     model = model_of(entry)
-    return _of_customer(model._default_manager.filter(condition(entry, path, subject)), subject)
+    return model._default_manager.filter(condition(entry, path, subject))
 
 
 def condition(entry: Entry, path: SubjectPath, subject: Subject) -> Q:
@@ -73,10 +62,3 @@ def condition(entry: Entry, path: SubjectPath, subject: Subject) -> Q:
 
 def model_of(entry: Entry) -> type[Model]:
     return apps.get_model(entry.model)
-
-
-def _of_customer(found: QuerySet[Any], subject: Subject) -> QuerySet[Any]:
-    if subject.organisation_id is None:
-        return found
-    # Models of other apps and frameworks among them: not all have `for_organisation`.
-    return found.filter(Q(organisation_id=subject.organisation_id))

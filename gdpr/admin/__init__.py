@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from gdpr.queue import RequestedRightAdmin
-from gdpr.registers import RecipientAdmin, RetentionRunAdmin
+from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
+from gdpr.admin.requests import RequestedRightAdmin
 
 __all__ = ["RecipientAdmin", "RequestedRightAdmin", "RetentionRunAdmin"]

@@ -197,7 +197,6 @@ class Migration(migrations.Migration):
                             ("prepared", "package ready"),
                             ("downloaded", "package downloaded"),
                             ("destroyed", "package destroyed"),
-                            ("noted", "note"),
                         ],
                         max_length=20,
                         verbose_name="step",

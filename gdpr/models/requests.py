@@ -178,7 +178,6 @@ class Step(models.Model):
         PREPARED = "prepared", _("package ready")
         DOWNLOADED = "downloaded", _("package downloaded")
         DESTROYED = "destroyed", _("package destroyed")
-        NOTED = "noted", _("note")
 
     class By(models.TextChoices):
         PERSON = "person", _("the person")

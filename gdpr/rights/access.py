@@ -3,23 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.utils import translation
 
 from gdpr import archives, subjects
-from gdpr.archives import Archive
+from gdpr.archives import Archive, Told
 from gdpr.extracts import Extract, Row
 from gdpr.models import Package
 from gdpr.registry import Entry
 from gdpr.rights import reading, sheet
 from gdpr.rights.reading import Table
 from gdpr.sealedfiles import SealingWriter
-
-# Called with the parts that are done and how many there are.
-Told = Callable[[int, int], None]
 
 
 def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
@@ -81,5 +77,4 @@ def _manifest(
             for table in tables
             for item in table.withheld
         ],
-        "truncated": [],
     }

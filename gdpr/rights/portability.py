@@ -7,7 +7,6 @@ JSON in parts with a published schema; not a copy of everything, which is articl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from django.urls import reverse
 from django.utils.translation import override
 
 from gdpr import archives, inventory, subjects
-from gdpr.archives import Archive
+from gdpr.archives import Archive, Told
 from gdpr.extracts import Extract
 from gdpr.models import Package
 from gdpr.registry import Entry, Personal, Whose
@@ -40,8 +39,6 @@ TYPES: tuple[tuple[type[models.Field[Any, Any]], dict[str, Any]], ...] = (
     (models.EmailField, TEXT | {"format": "email"}),
     (ArrayField, {"type": "array", "items": TEXT}),
 )
-
-Told = Callable[[int, int], None]
 
 
 def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
@@ -77,7 +74,6 @@ def _manifest(
         "made_at": now.isoformat(),
         "tables": tables,
         "redactions": extract.pseudonyms.told(),
-        "truncated": [],
     }
 
 

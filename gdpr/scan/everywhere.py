@@ -26,7 +26,7 @@ class Scan:
 
 
 def scan(sought: Sought, now: datetime) -> Scan:
-    """Search the database, Redis, and the files of FILE_PLACES. Raises ScanIncomplete."""
+    """Search the database, Redis, and the files of `_file_places`. Raises ScanIncomplete."""
     forms = needles(sought)
     in_tables = tables.search(forms)
     in_keys = keys.search(forms)

@@ -94,11 +94,6 @@ class Verification:
         """Whether there are signatures and every one holds."""
         return bool(self.signatures) and all(found.sound for found in self.signatures)
 
-    @property
-    def changed_since(self) -> bool:
-        """Whether anything was appended after the last signature."""
-        return all(found.coverage is not Coverage.WHOLE_FILE for found in self.signatures)
-
     def facts(self) -> dict[str, Any]:
         """Return it as JSON knows it; `read` is the way back."""
         facts = asdict(self)

@@ -11,7 +11,6 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, Self
 
-from asn1crypto import pem
 from asn1crypto.x509 import Certificate
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.ades.report import AdESIndeterminate
@@ -28,6 +27,7 @@ from pyhanko.sign.validation import (
 from pyhanko.sign.validation.errors import SignatureValidationError
 from pyhanko_certvalidator import ValidationContext
 
+from gdpr.certificates import loaded
 from gdpr.verifying.findings import Changes, Coverage, Signature, Timestamp, Trust, Verification
 
 Status = PdfSignatureStatus | DocumentTimestampStatus
@@ -54,7 +54,7 @@ class Order:
     @classmethod
     def read(cls, facts: dict[str, Any]) -> Self:
         """Return the order that `gdpr.seals` has written as JSON."""
-        roots = tuple(_certificate(root.encode()) for root in facts["roots"])
+        roots = tuple(loaded(root.encode()) for root in facts["roots"])
         return cls(base64.b64decode(facts["pdf"]), roots, datetime.fromisoformat(facts["now"]))
 
 
@@ -70,11 +70,6 @@ def examine(order: Order) -> Verification:
     except Exception:  # noqa: BLE001  a file of a stranger can break a parser in any way
         return Verification(digest, readable=False)
     return Verification(digest, readable=True, signatures=found, awaiting=awaiting)
-
-
-def _certificate(root: bytes) -> Certificate:
-    _, _, octets = pem.unarmor(root)
-    return Certificate.load(octets)
 
 
 def _awaiting(reader: PdfFileReader) -> Iterator[str]:

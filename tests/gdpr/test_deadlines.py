@@ -148,21 +148,6 @@ def test_extension_is_possible_on_the_last_day_and_not_after_it() -> None:
     assert not deadlines.may_extend(due_on, datetime(2026, 10, 1, 22, 0, tzinfo=UTC))
 
 
-def test_day_ends_at_midnight_in_copenhagen() -> None:
-    assert deadlines.end_of(date(2026, 1, 15)) == datetime(2026, 1, 15, 23, tzinfo=UTC)
-    assert deadlines.end_of(date(2026, 7, 15)) == datetime(2026, 7, 15, 22, tzinfo=UTC)
-    # The day on which summer time begins has 23 hours.
-    assert deadlines.end_of(date(2026, 3, 29)) == datetime(2026, 3, 29, 22, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("hours", [24, 72])
-def test_hours_run_through_weekends_and_changes_of_the_clocks(hours: int) -> None:
-    for start in ("2026-03-28T12:00+01:00", "2026-10-24T12:00+02:00", "2026-12-24T12:00+01:00"):
-        begun = datetime.fromisoformat(start).astimezone(deadlines.COPENHAGEN)
-        end = deadlines.hours_after(begun, hours)
-        assert end.timestamp() - begun.timestamp() == hours * 3600
-
-
 @pytest.mark.parametrize(
     ("days", "stage"),
     [

@@ -211,7 +211,7 @@ class TestDatabase:
         with build.as_owner():
             right = theirs.rights.get()
         with person_context(carl.id), pytest.raises(DatabaseError), transaction.atomic():
-            Step.objects.create(right=right, kind=Step.Kind.NOTED, by=Step.By.PERSON, at=NOW)
+            Step.objects.create(right=right, kind=Step.Kind.ASSESS, by=Step.By.PERSON, at=NOW)
 
     @pytest.mark.parametrize("role", ["web", "staff", "duty", "owner"])
     def test_nobody_changes_a_step(self, anna: User, role: str) -> None:

@@ -27,6 +27,7 @@ from gdpr import inventory, subjects
 from gdpr.inventory.accounts import USER
 from gdpr.models import Request, RequestedRight, Step
 from gdpr.registry import Entry, SubjectPath, Whose
+from gdpr.subjects import Subject
 from relay.models import Attempt, Content, Delivery, Message, QueuedDelivery, Route, SendingDomain
 from tests import build
 
@@ -125,6 +126,10 @@ def _keys(rows: Any) -> list[Any]:
     return list(rows.values_list("pk", flat=True))
 
 
+def correspondent(address: str) -> Subject:
+    return Subject(whose=Whose.CORRESPONDENT, address=address)
+
+
 class TestCorrespondents:
     @pytest.fixture(autouse=True)
     def _mail(self, organisation: Organisation, other_organisation: Organisation) -> None:
@@ -159,14 +164,12 @@ class TestCorrespondents:
     @pytest.mark.parametrize(
         "model", ["Message", "Delivery", "Attempt", "Content", "QueuedDelivery"]
     )
-    @pytest.mark.parametrize("address", ["Erik@Modtager.example", "shop@due.example"])
-    def test_rows_of_an_address(self, model: str, address: str, organisation: Organisation) -> None:
+    @pytest.mark.parametrize("address", ["erik@modtager.example", "shop@due.example"])
+    def test_rows_of_an_address(self, model: str, address: str) -> None:
         entry = inventory.entry(f"relay.{model}")
         with build.as_owner():
-            assert len(subjects.rows(entry, subjects.correspondent(address))) == 2
-            mine = subjects.correspondent(address, organisation_id=organisation.id)
-            assert len(subjects.rows(entry, mine)) == 1
-            stranger = subjects.correspondent("nobody@modtager.example")
+            assert len(subjects.rows(entry, correspondent(address))) == 2
+            stranger = correspondent("nobody@modtager.example")
             assert len(subjects.rows(entry, stranger)) == 0
 
     def test_user_name_of_a_route(self, organisation: Organisation) -> None:
@@ -179,12 +182,12 @@ class TestCorrespondents:
                 created_at=build.NOW,
             )
             found = subjects.rows(
-                inventory.entry("relay.Route"), subjects.correspondent("erik@modtager.example")
+                inventory.entry("relay.Route"), correspondent("erik@modtager.example")
             )
             assert len(found) == 1
 
     def test_correspondent_is_no_person_with_an_account(self) -> None:
-        stranger = subjects.correspondent("erik@modtager.example")
+        stranger = correspondent("erik@modtager.example")
         with build.as_owner():
             assert not subjects.rows(USER, stranger).exists()
 

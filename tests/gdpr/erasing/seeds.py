@@ -113,7 +113,7 @@ def _requests(person: User) -> None:
     right.details = f"Jeg hedder ikke {person.get_full_name()}"
     right.save()
     Step.objects.create(
-        right=right, kind=Step.Kind.NOTED, by=Step.By.STAFF, at=build.NOW,
+        right=right, kind=Step.Kind.ASSESS, by=Step.By.STAFF, at=build.NOW,
         actor_id=audit.actor_id(None, person),
     )  # fmt: skip
     Correction.objects.create(
