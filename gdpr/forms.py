@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
+from accounts.forms import EMAIL_LENGTH
 from gdpr.models import Right
 from gdpr.rights.rectification import Wish, fields
 
@@ -28,10 +28,6 @@ OFFERED: dict[Right, Any] = {
 
 def correction_choices() -> list[tuple[str, str | Promise]]:
     return [*fields().items(), (OTHER, _("something else"))]
-
-
-def _address() -> forms.EmailField:
-    return forms.EmailField(max_length=User._meta.get_field(User.EMAIL_FIELD).max_length)
 
 
 class CorrectionForm(forms.Form):
@@ -55,7 +51,7 @@ class CorrectionForm(forms.Form):
         data = super().clean() or self.cleaned_data
         if data.get("field", "").endswith(".email") and "value" in data:
             try:
-                data["value"] = _address().clean(data["value"])
+                data["value"] = forms.EmailField(max_length=EMAIL_LENGTH).clean(data["value"])
             except ValidationError as error:
                 self.add_error("value", error)
         return data

@@ -73,7 +73,7 @@ def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
     """
     with transaction.atomic():
         request = requests.open_by_person(person, {Right.ERASURE: ""}, now)
-        # Two owners who ask at once must see each other: the second waits here for the first.
+        # Another owner who leaves or asks at this moment waits, and sees the restriction.
         for organisation_id in plan.owned_by(person.pk):
             team.hold(organisation_id)
         if obstacles(person):

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 from django.apps import apps
 from django.urls import reverse
 from django.utils.translation import override
 
+from accounts import clock, links
 from accounts.models import Organisation, User
+from gdpr.rights import rectification
 from tests import build
 from tests.guards import places
 
@@ -53,6 +56,12 @@ def _of_anna(make: Callable[[Organisation], UUID]) -> Callable[[], UUID]:
             return make(Organisation.objects.get())
 
     return row
+
+
+def _address_link() -> str:
+    """What the link to a corrected address carries; no row is asked for before it is posted."""
+    values = {"person": str(uuid4()), "right": str(uuid4()), "address": "anne@due.example"}
+    return links.make(rectification.LINK_PURPOSE, values, clock.now() + timedelta(days=1))
 
 
 def _staff_page(model: str, page: str = "changelist") -> Page:
@@ -100,6 +109,7 @@ PAGES = (
     Page("sign-up-sent", "accounts:sign-up-sent"),
     Page("password-reset", "accounts:password-reset"),
     Page("password-reset-sent", "accounts:password-reset-sent"),
+    Page("address-confirm", "gdpr:address-confirm", row=_address_link),
     Page("dead-link", "/sign-up/confirm/no-such-link/", status=404),
     Page("dashboard", "home", "anna"),
     Page("profile", "accounts:profile", "anna"),

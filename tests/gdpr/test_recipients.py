@@ -73,7 +73,7 @@ def test_nobody_is_engaged_by_somebody_they_engage() -> None:
     host = supplier("Værtshuset")
     below = supplier("Kælderen", engaged_by=supplier("Loftet", engaged_by=host))
     host.engaged_by = below
-    with pytest.raises(ValidationError, match="engaged by itself"):
+    with pytest.raises(ValidationError, match="engaged_by"):
         host.full_clean()
 
 

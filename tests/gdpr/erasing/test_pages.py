@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Event
+from typing import Any
 
 import pytest
 from django.conf import settings as configured
@@ -15,10 +17,11 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from accounts import limits, vault
+from accounts import limits, team, vault
 from accounts.models import AuditEvent, Organisation, OutgoingMail, Role, Session, User
+from accounts.refusals import Refused
 from accounts.tenancy import person_context
-from gdpr.erasing import run
+from gdpr.erasing import letters, run
 from gdpr.models import Erasure, RequestedRight
 from gdpr.rights import erasure
 from tests import build
@@ -223,28 +226,45 @@ def test_of_two_owners_only_one_is_let_go(anna: User, bo: User, organisation: Or
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_owners_who_ask_at_once_only_one_is_let_go(
-    anna: User, bo: User, organisation: Organisation
+def test_owner_cannot_leave_while_the_only_other_one_asks(
+    anna: User, bo: User, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with build.as_owner():
         bo.memberships.update(role=Role.OWNER)
-    both = Barrier(2)
+        leaving = bo.memberships.get()
+    asking, left, real = Event(), Event(), letters.erasure_asked
 
-    def ask(person: User) -> bool:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SET ROLE web")
-            both.wait()
-            with person_context(person.pk):
-                erasure.ask(person, build.NOW, session_key=None)
-        except erasure.OwnedAlone:
-            return False
-        finally:
-            connection.close()
+    def slowly(*arguments: Any) -> None:
+        asking.set()
+        # Whoever is kept waiting does not leave before this transaction has ended.
+        left.wait(timeout=2)
+        real(*arguments)
+
+    def ask() -> bool:
+        with person_context(anna.pk):
+            erasure.ask(anna, build.NOW, session_key=None)
         return True
 
+    def leave() -> bool:
+        asking.wait()
+        team.remove(leaving, by=leaving)
+        left.set()
+        return True
+
+    monkeypatch.setattr(letters, "erasure_asked", slowly)
     with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(ask, [anna, bo])) == [False, True]
+        assert list(pool.map(_as_web, [ask, leave])) == [True, False]
+
+
+def _as_web(act: Callable[[], bool]) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET ROLE web")
+        return act()
+    except Refused:
+        return False
+    finally:
+        connection.close()
 
 
 def test_closed_organisation_needs_no_owner(anna: User, organisation: Organisation) -> None:
