@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from dpa.checking import Judgement, OnFile
 from dpa.models import Document
 from dpa.press import CONTROLLER, PROCESSOR, TIME_STAMP
+from gdpr.erasing import certificate
 from gdpr.seals import Changes, Coverage, Signature, Trust
 
 # The parts of an agreement that two versions can differ in.
@@ -32,6 +33,7 @@ FIELDS: dict[str, Promise] = {
     CONTROLLER: gettext_lazy("Signature of the data controller"),
     PROCESSOR: gettext_lazy("Seal of the data processor"),
     TIME_STAMP: gettext_lazy("Time stamp"),
+    certificate.FIELD: gettext_lazy("Seal of the operator"),
 }
 
 
@@ -75,6 +77,15 @@ def verdict(judgement: Judgement) -> Verdict:
             "error",
             _("This file cannot be read as a PDF."),
             _("It may be damaged. It is not a document on file."),
+        )
+    if judgement.verification.sound:
+        return Verdict(
+            "success",
+            _("Every signature in it holds, and nothing was changed since."),
+            _(
+                "It is not among the agreements on file; a certificate of erasure never is. Who"
+                " sealed it stands below."
+            ),
         )
     return Verdict(
         "error",
