@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.access import PortalRequest, unmet_step
 from accounts.models import Membership
+from accounts.models.users import DISPLAY_ZONE
 from accounts.tenancy import organisation_context, person_context, staff_context
 
 # In the session: the organisation that was chosen, and the path a person was going to.
@@ -35,7 +36,8 @@ class TenancyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         cast(PortalRequest, request).membership = None
-        return self.get_response(request)
+        with timezone.override(ZoneInfo(DISPLAY_ZONE)):
+            return self.get_response(request)
 
     def process_view(
         self,

@@ -162,10 +162,12 @@ class Period:
         return timedelta(**{self.unit.value: self.figure})
 
     def __str__(self) -> str:
-        """Return the figure with its unit in the active language, whole hours and days as such."""
+        """Return the figure with its unit in the active language; whole years as such."""
         figure, unit = self.figure, self.unit
         if unit is Unit.SECONDS:
             figure, unit = _whole(figure)
+        if unit is Unit.DAYS and (years := _years(figure)):
+            return ngettext("%(count)d year", "%(count)d years", years) % {"count": years}
         return _AMOUNTS[unit](figure) % {"count": figure}
 
 
@@ -178,6 +180,12 @@ def _whole(count: int) -> tuple[int, Unit]:
     if count % MINUTE_SECONDS == 0:
         return count // MINUTE_SECONDS, Unit.MINUTES
     return count, Unit.SECONDS
+
+
+def _years(count: int) -> int:
+    """Return how many years so many days are with their least leap days, 0 for no whole number."""
+    years = count // 365
+    return years if count == years * 365 + years // 4 else 0
 
 
 def _seconds(count: int) -> str:

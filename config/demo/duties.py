@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
-import time
 import zipfile
 from pathlib import Path
 
-from django.urls import reverse
-from django.utils.translation import override
-from django_otp.oath import TOTP
-
 from accounts import clock
-from config.demo.portal import Page, Portal, has_form
+from config.demo.portal import Portal, has_form, path_of, signed_in
 from config.demo.steps import Journey, StepFailed, wait
 from dpa.models import Agreement
 from gdpr import seals
@@ -26,20 +20,19 @@ from gdpr.models.requests import RequestedRight
 AGREEMENT_PDF = "var/demo/databehandleraftale.pdf"
 TRUST_ROOT = "var/demo/ca.pem"
 ACCESS_ZIP = "var/demo/access.zip"
-TOTP_SECONDS = 30
 
 
 def agree(journey: Journey) -> None:
     """The owner signs the agreement in the portal, the service seals it, the PDF is checked."""
-    portal = signed_in(journey)
-    page = portal.get(_path("dpa:agreements"))
-    if has_form(page, _path("dpa:issue")):
-        page = portal.send(page, _path("dpa:issue"))
+    portal = _owners_portal(journey)
+    page = portal.get(path_of("dpa:agreements"))
+    if has_form(page, path_of("dpa:issue")):
+        page = portal.send(page, path_of("dpa:issue"))
         page = portal.send(page, page.path, authority="on", terms="on")
     row = wait(lambda: _in_force(journey))
     if row is None:
         raise StepFailed(f"no agreement came into force; the portal shows {page.path}")
-    pdf = portal.get(_path("dpa:document", row.pk)).content
+    pdf = portal.get(path_of("dpa:document", row.pk)).content
     found = seals.verify(pdf, now=clock.now())
     if not found.sound or len(found.signatures) != 2:
         raise StepFailed("the agreement does not have two sound signatures")
@@ -49,39 +42,23 @@ def agree(journey: Journey) -> None:
 
 def disclose(journey: Journey) -> None:
     """The owner asks for a copy of her data, and gets it as a package that is whole."""
-    portal = signed_in(journey)
+    portal = _owners_portal(journey)
     if not _open_rights(journey):
-        page = portal.get(_path("gdpr:request-new"))
+        page = portal.get(path_of("gdpr:request-new"))
         portal.send(page, page.path, rights=[Right.ACCESS])
     package = wait(lambda: _newest_package(journey))
     if package is None:
         raise StepFailed("no package was made of the owner's data")
-    content = portal.get(_path("gdpr:package", package.right.request_id, package.pk)).content
+    content = portal.get(path_of("gdpr:package", package.right.request_id, package.pk)).content
     _demand_whole(content, journey.facts["owner"]["email"])
     _keep(journey, "access_zip", ACCESS_ZIP, content)
 
 
-def signed_in(journey: Journey) -> Portal:
-    """Return the portal with the owner signed in, second factor included."""
-    owner = journey.facts["owner"]
+def _owners_portal(journey: Journey) -> Portal:
+    """Return the portal with the owner signed in, the same for every step."""
     if journey.portal is None:
-        portal = Portal(journey.facts["web"])
-        page = portal.get(_path("accounts:sign-in"))
-        page = portal.send(page, page.path, email=owner["email"], password=owner["password"])
-        _give_token(portal, page, base64.b32decode(owner["totp_secret"]))
-        journey.portal = portal
+        journey.portal = signed_in(journey.facts["web"], journey.facts["owner"])
     return journey.portal
-
-
-def _give_token(portal: Portal, page: Page, key: bytes) -> None:
-    """A value is good for one use: what an earlier sign-in took is waited out."""
-    path = _path("accounts:second-factor")
-    for _ in range(2):
-        page = portal.send(page, path, token=f"{TOTP(key).token():06d}")
-        if page.path != path:
-            return
-        time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
-    raise StepFailed("the portal does not take the owner's second factor")
 
 
 def _in_force(journey: Journey) -> Agreement | None:
@@ -128,8 +105,3 @@ def _keep(journey: Journey, fact: str, name: str, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_bytes(content)
     journey.facts[fact] = name
-
-
-def _path(name: str, *arguments: object) -> str:
-    with override("da"):
-        return reverse(name, args=arguments)

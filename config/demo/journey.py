@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 
 from config.demo.duties import agree, disclose
 from config.demo.mail import arrive, forget, submit
-from config.demo.portal import FormMissing
+from config.demo.portal import FormMissing, SignInFailed
+from config.demo.register import fill_register
 from config.demo.steps import Journey, Step, StepFailed
 
 STEPS = (
     Step("A message goes in over SMTP with STARTTLS and AUTH", submit),
     Step("It arrives in the mailbox, byte for byte", arrive),
     Step("Its content is destroyed", forget),
+    Step("Staff enter who processes data for the service", fill_register),
     Step("An agreement is signed by the customer and sealed by the service", agree),
     Step("The owner gets a copy of her data", disclose),
 )
@@ -27,7 +29,7 @@ def travel(journey: Journey, say: Callable[[str], None], steps: Sequence[Step] =
         begun = time.monotonic()
         try:
             step.act(journey)
-        except (StepFailed, FormMissing, smtplib.SMTPException, OSError) as problem:
+        except (StepFailed, FormMissing, SignInFailed, smtplib.SMTPException, OSError) as problem:
             say(f"  {number}. {step.words}: FAILED, {problem}")
             return False
         say(f"  {number}. {step.words}: {time.monotonic() - begun:.2f} s")

@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
+import base64
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import HTTPCookieProcessor, build_opener
 
+from django.urls import reverse
+from django.utils.translation import override
+from django_otp.oath import TOTP
+
 PATIENCE = 30.0  # seconds for one page
+TOTP_SECONDS = 30
 
 
 class FormMissing(Exception):
     """The page has no form of this address."""
+
+
+class SignInFailed(Exception):
+    """The portal does not let a person of the demo in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ class Portal:
     def get(self, path: str) -> Page:
         return self._ask(urljoin(self._web, path))
 
-    def send(self, page: Page, path: str, **values: str | list[str]) -> Page:
+    def send(self, page: Page, path: str, **values: str | Sequence[str]) -> Page:
         """Fill in the page's form that goes to `path` and send it. Raises FormMissing."""
         for form in _forms(page):
             target = urljoin(page.url, form.action)
@@ -73,6 +85,35 @@ class Portal:
     def _ask(self, url: str, data: bytes | None = None) -> Page:
         with self._browser.open(url, data, timeout=PATIENCE) as answer:
             return Page(answer.geturl(), answer.read())
+
+
+def signed_in(web: str, person: Mapping[str, str]) -> Portal:
+    """Return a portal with a person of the demo signed in, second factor included.
+
+    Raises SignInFailed, FormMissing.
+    """
+    portal = Portal(web)
+    page = portal.get(path_of("accounts:sign-in"))
+    page = portal.send(page, page.path, email=person["email"], password=person["password"])
+    _give_token(portal, page, base64.b32decode(person["totp_secret"]))
+    return portal
+
+
+def _give_token(portal: Portal, page: Page, key: bytes) -> None:
+    """A value is good for one use: what an earlier sign-in took is waited out."""
+    path = path_of("accounts:second-factor")
+    for _ in range(2):
+        page = portal.send(page, path, token=f"{TOTP(key).token():06d}")
+        if page.path != path:
+            return
+        time.sleep(TOTP_SECONDS - time.time() % TOTP_SECONDS)
+    raise SignInFailed("the portal does not take the second factor")
+
+
+def path_of(name: str, *arguments: object) -> str:
+    """Return the path of a page in Danish, which has no prefix."""
+    with override("da"):
+        return reverse(name, args=arguments)
 
 
 def has_form(page: Page, path: str) -> bool:

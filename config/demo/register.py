@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The demo's step of the operator: the register of recipients, as staff fill it in.
+
+Agreements, the privacy notice and access answers name whoever stands in it; all are invented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from config.demo.portal import path_of, signed_in
+from config.demo.steps import Journey, StepFailed
+from gdpr.models import Recipient
+from gdpr.registry import Audience
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """A company with the fields that the form asks for; dates as ISO 8601."""
+
+    name: str
+    address: str
+    country: str
+    company_number: str
+    contact: str
+    services: tuple[str, ...]
+    starts_on: str
+    contract_on: str
+    transfer: str = Recipient.Transfer.NONE
+
+
+SUPPLIERS = (
+    Supplier(
+        name="Nordlys Serverhus A/S",
+        address="Kabelvej 12, 2620 Albertslund",
+        country="DK",
+        company_number="30000004",
+        contact="databeskyttelse@nordlys-serverhus.example",
+        services=(Audience.HOSTING, Audience.SUPPORT),
+        starts_on="2026-01-01",
+        contract_on="2025-12-01",
+    ),
+    Supplier(
+        name="Bergvalv Säkerhetskopior AB",
+        address="Tunnelgatan 4, 211 20 Malmö",
+        country="SE",
+        company_number="SE999999999901",
+        contact="dataskydd@bergvalv.example",
+        services=(Audience.BACKUP,),
+        starts_on="2026-01-01",
+        contract_on="2025-12-15",
+    ),
+    Supplier(
+        name="Postduen Mail ApS",
+        address="Brevgade 3, 5000 Odense C",
+        country="DK",
+        company_number="30000012",
+        contact="gdpr@postduen.example",
+        services=(Audience.MAIL,),
+        starts_on="2026-03-01",
+        contract_on="2026-02-20",
+    ),
+)
+
+
+def fill_register(journey: Journey) -> None:
+    """Staff enter every supplier that the register does not have yet."""
+    known = set(Recipient.objects.values_list("name", flat=True))
+    missing = [supplier for supplier in SUPPLIERS if supplier.name not in known]
+    if not missing:
+        return
+    path = path_of("admin:gdpr_recipient_add")
+    portal = signed_in(journey.facts["web"], journey.facts["staff"])
+    for supplier in missing:
+        page = portal.send(portal.get(path), path, **asdict(supplier))
+        if page.path == path:
+            raise StepFailed(f"the register of recipients does not take {supplier.name}")
