@@ -13,7 +13,7 @@ from dpa.checking import Judgement, OnFile
 from dpa.models import Document
 from dpa.press import CONTROLLER, PROCESSOR, TIME_STAMP
 from gdpr.erasing import certificate
-from gdpr.seals import Changes, Coverage, Signature, Trust
+from gdpr.seals import Changes, Coverage, Signature, Trust, Verification
 
 # The parts of an agreement that two versions can differ in.
 PARTS: dict[str, Promise] = {
@@ -66,6 +66,11 @@ def verdict(judgement: Judgement) -> Verdict:
         )
     if judgement.on_file:
         return _verdict_on_file(judgement.on_file, judgement)
+    return _verdict_elsewhere(judgement)
+
+
+def _verdict_elsewhere(judgement: Judgement) -> Verdict:
+    """Return the answer about a file that is not on file as it is."""
     if judgement.begins_with:
         return Verdict(
             "error",
@@ -78,20 +83,23 @@ def verdict(judgement: Judgement) -> Verdict:
             _("This file cannot be read as a PDF."),
             _("It may be damaged. It is not a document on file."),
         )
-    if judgement.verification.sound:
+    if _is_certificate(judgement.verification):
         return Verdict(
             "success",
-            _("Every signature in it holds, and nothing was changed since."),
-            _(
-                "It is not among the agreements on file; a certificate of erasure never is. Who"
-                " sealed it stands below."
-            ),
+            _("Its seal holds, and nothing was changed since."),
+            _("It is no agreement, and no copy of it is kept here. Who sealed it stands below."),
         )
     return Verdict(
         "error",
         _("This is not a document on file."),
         _("It was changed, or it was never ours. What its signatures say stands below."),
     )
+
+
+def _is_certificate(verification: Verification) -> bool:
+    """Whether it is sealed as certificates are: one seal that holds, in their field alone."""
+    fields = [signature.field for signature in verification.signatures]
+    return verification.sound and fields == [certificate.FIELD]
 
 
 def _verdict_on_file(on_file: OnFile, judgement: Judgement) -> Verdict:

@@ -47,7 +47,7 @@ ARRIVED = ("leveret", "delivered")
 DESTROYED = ("Destrueret", "Destroyed")
 CANCEL = ("Indtil da kan du fortryde", "Until then you can cancel")
 REFUSED = ("forkert", "is wrong")
-SEALED = ("Alle underskrifter i den holder", "Every signature in it holds")
+SEALED = ("Filens segl holder", "Its seal holds")
 
 
 @dataclass

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -18,10 +19,11 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from accounts.limits import Limit
 from accounts.models import Organisation
 from dpa import checking
-from dpa.checking import judge
+from dpa.checking import Judgement, judge
 from dpa.models import Agreement, Document
 from dpa.words import verdict
 from gdpr import seals
+from gdpr.erasing import certificate
 from tests import build
 from tests.accounts.visiting import at
 from tests.dpa import papers
@@ -136,6 +138,8 @@ class TestJudgement:
         assert found.verification.sound
         assert found.on_file is None
         assert not found.genuine
+        assert verdict(found).tone == "error"
+        _judge_as_certificate(found)
 
     def test_file_that_never_was_ours(self) -> None:
         found = judge(b"%PDF-1.7\n%nothing\n%%EOF\n", build.NOW)
@@ -155,6 +159,15 @@ class TestJudgement:
     ) -> None:
         with pytest.raises(refusal):
             judge(content, build.NOW)
+
+
+def _judge_as_certificate(found: Judgement) -> None:
+    """A sound seal in the field of certificates is good news; beside another it is none."""
+    (signature,) = found.verification.signatures
+    seal = replace(signature, field=certificate.FIELD)
+    for signatures, tone in (((seal,), "success"), ((seal, signature), "error")):
+        verification = replace(found.verification, signatures=signatures)
+        assert verdict(Judgement(verification, None, None)).tone == tone
 
 
 def upload(content: bytes) -> str:
