@@ -29,12 +29,13 @@ class Supplier:
     transfer: str = Recipient.Transfer.NONE
 
 
+# No company can have these numbers: they fail the check that a number of its country must pass.
 SUPPLIERS = (
     Supplier(
         name="Nordlys Serverhus A/S",
         address="Kabelvej 12, 2620 Albertslund",
         country="DK",
-        company_number="30000004",
+        company_number="99000001",
         contact="databeskyttelse@nordlys-serverhus.example",
         services=(Audience.HOSTING, Audience.SUPPORT),
         starts_on="2026-01-01",
@@ -44,7 +45,7 @@ SUPPLIERS = (
         name="Bergvalv Säkerhetskopior AB",
         address="Tunnelgatan 4, 211 20 Malmö",
         country="SE",
-        company_number="SE999999999901",
+        company_number="SE999999000001",
         contact="dataskydd@bergvalv.example",
         services=(Audience.BACKUP,),
         starts_on="2026-01-01",
@@ -54,7 +55,7 @@ SUPPLIERS = (
         name="Postduen Mail ApS",
         address="Brevgade 3, 5000 Odense C",
         country="DK",
-        company_number="30000012",
+        company_number="99000003",
         contact="gdpr@postduen.example",
         services=(Audience.MAIL,),
         starts_on="2026-03-01",
