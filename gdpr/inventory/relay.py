@@ -244,7 +244,9 @@ SENDING_DOMAIN = Entry(
     purposes=(Purpose.SERVICE,),
     basis=LegalBasis.CONTRACT,
     source=Source.ORGANISATION,
-    keep=Keep(event=_("until the domain is removed or the customer's account is closed")),
+    keep=Keep(
+        event=_("until the domain is removed, or the customer's account is closed and erased")
+    ),
     paths=(
         SubjectPath(
             whose=Whose.PERSON,
@@ -274,7 +276,9 @@ ROUTE = Entry(
     purposes=(Purpose.SERVICE,),
     basis=LegalBasis.INSTRUCTION,
     source=Source.ORGANISATION,
-    keep=Keep(event=_("until the route is removed or the customer's account is closed")),
+    keep=Keep(
+        event=_("until the route is removed, or the customer's account is closed and erased")
+    ),
     paths=(_correspondent("username__iexact", Eraser.ORGANISATION),),
     audiences=ON_THE_WAY,
     fields=(
