@@ -76,3 +76,12 @@ def test_empty_register_and_missing_statements_are_warned_of(named: Settings) ->
     named.OPERATOR_STATEMENTS_ON = ""
     assert ids() == ["dpa.W001", "dpa.W002"]
     assert not any(message.is_serious() for message in found())
+
+
+def test_what_the_text_has_no_words_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without --deploy: nothing could be issued."""
+    assert ids(deploy=False) == []
+    monkeypatch.setattr("dpa.processing.keys", lambda: iter(["data.relay.message", "data.shoe"]))
+    (message,) = found(deploy=False)
+    assert (message.id, message.is_serious()) == ("dpa.E003", True)
+    assert "data.shoe" in str(message.msg)

@@ -14,10 +14,12 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEvent
 from gdpr import eea, recipients
+from gdpr.deadlines import day_of
 from gdpr.models import Recipient
 from gdpr.registry import Audience, Role
 from gdpr.rights import sheet
 from tests import build
+from tests.accounts.conftest import Clock
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("staff")]
 
@@ -107,6 +109,20 @@ def test_outside_the_eea_only_on_grounds_and_where_the_operator_allows_it(
     supplier("Overseas", country="US", transfer="clauses")
     supplier("Nordhuset", country="NO")
     assert names(recipients.outside_eea(DAY)) == ["Overseas"]
+
+
+def test_subprocessor_starts_no_earlier_than_customers_were_promised(clock: Clock) -> None:
+    """The agreements in force decide, whatever new ones would say; who has agreed to none waits."""
+    supplier("Værtshuset", starts_on=DAY)
+    with build.as_owner():
+        agreed = build.agreement(build.organisation("Duehuset ApS"), state="in_force")
+        agreed.facts = agreed.facts | {"periods": agreed.facts["periods"] | {"objection_days": 45}}
+        agreed.save()
+    today = day_of(clock.now)
+    with pytest.raises(ValidationError, match="indsigelse"):
+        supplier("Kælderen", starts_on=today + timedelta(days=44))
+    supplier("Kælderen", starts_on=today + timedelta(days=45))
+    supplier("Postbuddet", services=["mail"], starts_on=today)
 
 
 def test_entering_is_in_the_audit_trail_without_values() -> None:
