@@ -22,7 +22,7 @@ from dpa.facts import Facts
 from dpa.models import Agreement, AgreementEvent, Document, OfferedText
 from dpa.texts import Text, load
 
-# The language that decides; other languages are courtesy translations of it.
+# The one language that there is a text in, and the one that decides.
 LANGUAGE = "da"
 # Without these a party is not named well enough to be bound.
 NEEDED = ("name", "address", "postcode", "city")

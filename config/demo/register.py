@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from accounts import clock
 from config.demo.portal import path_of, signed_in
 from config.demo.steps import Journey, StepFailed
+from gdpr.deadlines import day_of
 from gdpr.models import Recipient
 from gdpr.registry import Audience
 
@@ -65,14 +67,15 @@ SUPPLIERS = (
 
 
 def fill_register(journey: Journey) -> None:
-    """Staff enter every supplier that the register does not have yet."""
+    """Staff enter every supplier that the register does not have yet, reviewed today."""
     known = set(Recipient.objects.values_list("name", flat=True))
     missing = [supplier for supplier in SUPPLIERS if supplier.name not in known]
     if not missing:
         return
     path = path_of("admin:gdpr_recipient_add")
     portal = signed_in(journey.facts["web"], journey.facts["staff"])
+    reviewed_on = day_of(clock.now()).isoformat()
     for supplier in missing:
-        page = portal.send(portal.get(path), path, **asdict(supplier))
+        page = portal.send(portal.get(path), path, **asdict(supplier), reviewed_on=reviewed_on)
         if page.path == path:
             raise StepFailed(f"the register of recipients does not take {supplier.name}")
