@@ -14,7 +14,7 @@ from accounts.refusals import Refused
 from gdpr import clocks, closing, emails, packages, requests
 from gdpr.courses import AUTOMATIC
 from gdpr.models import Correction, Package, RequestedRight
-from gdpr.rights import rectification
+from gdpr.rights import erasure, rectification
 
 State = RequestedRight.State
 
@@ -49,7 +49,7 @@ def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
     """Return what staff can do about a right now, in words."""
     allowed = requests.MOVES.get(State(row.state), set())
     if row.right in AUTOMATIC and row.state == State.ACT:
-        allowed = allowed & {State.ASSESS}
+        allowed = set() if erasure.is_running(row) else allowed & {State.ASSESS}
     if rectification.needs_proof(row):
         allowed = allowed - {State.ACT, State.DONE, State.PARTLY_DONE}
     more = [
@@ -86,6 +86,7 @@ def _extend(row: RequestedRight, by: User, now: datetime, reason: str) -> None:
 
 
 def _move(row: RequestedRight, to: State, by: User, now: datetime, reason: str) -> None:
+    erasure.leave_to_staff(row, to, by, now)
     requests.move(row, to, requests.staff(by), now, reason=reason)
     if to == State.PAUSED:
         emails.question(row, reason, stands_still=requests.stands_still(row, now))

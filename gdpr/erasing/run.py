@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts import alerts, audit
 from gdpr.erasing import plan, steps, subject
 from gdpr.erasing.steps import Leftover, Work
-from gdpr.models import Erasure
+from gdpr.models import Erasure, RequestedRight
 from gdpr.scan import ScanIncomplete
 from gdpr.subjects import person as subject_of
 
@@ -25,14 +25,19 @@ PAUSE = timedelta(hours=1)
 
 def due(now: datetime) -> list[UUID]:
     """Return the erasures to carry out now, the oldest first."""
-    rows = Erasure.objects.filter(state__in=[State.WAITING, State.RUNNING], due_at__lte=now)
-    return list(rows.order_by("due_at").values_list("id", flat=True))
+    rows = _unended().filter(due_at__lte=now).order_by("due_at")
+    return list(rows.values_list("id", flat=True))
+
+
+def _unended() -> QuerySet[Erasure]:
+    """Return the erasures that are not at their end, without those that staff are assessing."""
+    waiting = Q(state=State.WAITING, right__state=RequestedRight.State.ACT)
+    return Erasure.objects.filter(waiting | Q(state=State.RUNNING))
 
 
 def late(now: datetime) -> int:
     """Return how many erasures should have ended an hour ago, or wait for people."""
-    unended = Erasure.objects.filter(state__in=[State.WAITING, State.RUNNING])
-    return unended.filter(Q(due_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE)).count()
+    return _unended().filter(Q(due_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE)).count()
 
 
 def draw_up_plans(now: datetime) -> int:
@@ -76,13 +81,22 @@ def _begin(erasure_id: UUID, now: datetime) -> bool:
             return False
         if erasure.state == State.RUNNING:
             return True
-        person = erasure.right.request.person if erasure.right else None
+        right = _right_to_act_on(erasure)
+        if right is None:
+            return False
+        person = right.request.person
         assert person is not None, "whom an erasure is about goes in its own last steps"
         if not plan.owned_alone(person.pk):
             subject.carry(erasure, person)
             start(erasure, now)
             return True
     return _pause(erasure_id, Fault.LAST_OWNER, "", now)
+
+
+def _right_to_act_on(erasure: Erasure) -> RequestedRight | None:
+    """Return the right behind an erasure, held; None when staff have taken it over meanwhile."""
+    rows = RequestedRight.objects.select_for_update(of=("self",)).select_related("request")
+    return rows.filter(pk=erasure.right_id, state=RequestedRight.State.ACT).first()
 
 
 def start(erasure: Erasure, now: datetime) -> None:

@@ -141,8 +141,17 @@ def _say_farewell(work: Work) -> None:
     erasure.save()
     subject.let_go(erasure)
     if erasure.right is not None and erasure.right.is_open:
+        if erasure.right.state != RequestedRight.State.ACT:
+            _back_to_act(erasure.right, work.now)
         _close(erasure, erasure.right, work.now)
     audit.record_installation(None, "erasure.done", erasure)
+
+
+def _back_to_act(right: RequestedRight, now: datetime) -> None:
+    """Let go of a right that staff were assessing when the backup was made that was restored."""
+    for state in (RequestedRight.State.ASSESS, RequestedRight.State.ACT):
+        if state in requests.MOVES[RequestedRight.State(right.state)]:
+            requests.move(right, state, requests.SERVICE, now)
 
 
 def _close(erasure: Erasure, right: RequestedRight, now: datetime) -> None:

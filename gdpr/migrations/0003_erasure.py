@@ -171,7 +171,7 @@ class Migration(migrations.Migration):
             "gdpr_erasure",
             web_rows=OWN_ERASURE,
             web="SELECT, INSERT, UPDATE",
-            staff="SELECT",
+            staff="SELECT, UPDATE (state, ended_at)",
             duty=ALL,
         ),
         Protect("gdpr_erasurestep", staff="SELECT", duty=ALL),

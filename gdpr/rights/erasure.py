@@ -108,9 +108,7 @@ def _take_back(person: User, now: datetime, **which: UUID) -> None:
         erasure = mine.select_related("right").first()
         if erasure is None or erasure.right is None:
             raise NothingToCancel
-        erasure.state, erasure.ended_at = Erasure.State.CANCELLED, now
-        erasure.save()
-        _restrict(person, None)
+        _end(erasure, person, now)
         letters.erasure_cancelled(person)
         withdrawn = RequestedRight.State.WITHDRAWN
         requests.move(erasure.right, withdrawn, requests.person(person), now)
@@ -132,6 +130,37 @@ def cancel_by_link(token: str, now: datetime) -> None:
         recovery.void_password(person)
 
 
+def is_running(right: RequestedRight) -> bool:
+    """Say whether the person's data are going already: then nobody can decide otherwise."""
+    return Erasure.objects.filter(right=right, state=Erasure.State.RUNNING).exists()
+
+
+def is_assessed(erasure: Erasure) -> bool:
+    """Say whether staff have taken it over, so that it does not run by itself."""
+    if erasure.state != Erasure.State.WAITING or erasure.right is None:
+        return False
+    return erasure.right.state != RequestedRight.State.ACT
+
+
+def leave_to_staff(
+    right: RequestedRight, to: RequestedRight.State, by: User, now: datetime
+) -> None:
+    """Have the erasure follow what staff decide about its right, before that is written down.
+
+    While they assess it, it waits; with an answer it ends and the account can be used again.
+    Raises requests.IllegalMove when it runs already. Role `staff`.
+    """
+    rows = Erasure.objects.select_for_update(of=("self",)).filter(right=right, ended_at=None)
+    erasure = rows.first()
+    if erasure is None:
+        return
+    if erasure.state == Erasure.State.RUNNING:
+        raise requests.IllegalMove
+    if to in RequestedRight.FINAL:
+        _end(erasure, right.request.person, now)
+        audit.record_installation(by, "erasure.cancelled", erasure)
+
+
 def check_link(token: str) -> None:
     """Raises links.LinkInvalid, links.LinkExpired."""
     _read(token)
@@ -146,6 +175,13 @@ def _read(token: str) -> tuple[UUID, UUID]:
 def _token(erasure: Erasure, person: User) -> str:
     values = {"person": str(person.pk), "erasure": str(erasure.pk)}
     return links.make(LINK_PURPOSE, values, erasure.due_at)
+
+
+def _end(erasure: Erasure, person: User | None, now: datetime) -> None:
+    erasure.state, erasure.ended_at = Erasure.State.CANCELLED, now
+    erasure.save(update_fields=["state", "ended_at"])
+    if person is not None:
+        _restrict(person, None)
 
 
 def _restrict(person: User, since: datetime | None) -> None:

@@ -47,6 +47,7 @@ def _waiting(running: Erasure) -> dict[str, object]:
     return {
         "erasure": running,
         "cancellable": running.state == Erasure.State.WAITING,
+        "assessed": acts.is_assessed(running),
         "plan": drawn,
         "deleted": certificate.counted(drawn.deleted) if drawn else [],
         "anonymised": certificate.counted(drawn.anonymised) if drawn else [],
