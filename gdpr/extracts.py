@@ -143,7 +143,28 @@ class _Table:
         raw = item.value_from_object(row)
         if item.name in self._words:
             return self._words[item.name].get(raw)
-        return self._clean(plain(raw), f"{self._entry.model}.{item.name}")
+        value, path = plain(raw), f"{self._entry.model}.{item.name}"
+        personal = inventory.personal(self._entry.model, item.name)
+        for inside, reference in personal.of if personal else ():
+            if getattr(row, f"{reference}_id") != self._extract.subject.person_id:
+                value = self._without(value, inside.split(".") if inside else [], path)
+        return self._clean(value, path)
+
+    def _without(self, value: Value, inside: list[str], path: str) -> Value:
+        """Return a value with pseudonyms for what stands at a place of it about another person."""
+        if not inside:
+            return self._pseudonymous(value, path)
+        if not isinstance(value, dict) or inside[0] not in value:
+            return value
+        return value | {inside[0]: self._without(value[inside[0]], inside[1:], path)}
+
+    def _pseudonymous(self, value: Value, path: str) -> Value:
+        # Who is named in two places refers to the second with nothing, but has their address there.
+        if isinstance(value, dict) and self._extract.subject.address not in value.values():
+            return {name: self._pseudonymous(item, path) for name, item in value.items()}
+        return (
+            self._extract.pseudonyms.of(value, path) if value and isinstance(value, str) else value
+        )
 
     def _clean(self, value: Value, path: str) -> Value:
         if isinstance(value, list):

@@ -55,9 +55,12 @@ def ground_of(entry: Entry, eraser: Eraser) -> Ground | None:
 
 
 def end_of(entry: Entry, rows: QuerySet[Any]) -> date | None:
-    """Return when the youngest row has had its period, None where an event ends it."""
+    """Return when the youngest row has had its period, None where an event ends it.
+
+    A row whose clock has not begun, as of an agreement in force, awaits an event as well.
+    """
     keep = entry.keep
-    if keep is None or keep.period is None:
+    if keep is None or keep.period is None or rows.filter(**{keep.clock: None}).exists():
         return None
     newest: datetime | date | None = rows.aggregate(newest=Max(keep.clock))["newest"]
     if newest is None:

@@ -288,7 +288,11 @@ class SubjectPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Personal:
-    """A field with personal data; `what` in words that a subject understands."""
+    """A field with personal data; `what` in words that a subject understands.
+
+    Where a row names several people, `of` says who stands where: pairs of a place inside the value
+    (names joined by dots, "" for the whole) and the field that refers to that person.
+    """
 
     name: str
     what: Text
@@ -296,6 +300,7 @@ class Personal:
     # Provided by the subject or observed of them, on consent or contract (GDPR article 20).
     portable: bool = False
     corrected_by: Corrector = Corrector.NOBODY
+    of: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

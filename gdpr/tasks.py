@@ -15,7 +15,7 @@ from django.db import OperationalError
 
 from accounts import clock, database
 from gdpr import escalation, ledger, packages, packing, retention, sealwatch
-from gdpr.erasing import repeat, run
+from gdpr.erasing import certificate, repeat, run
 from gdpr.registry import Cadence
 
 
@@ -94,3 +94,4 @@ def probe_erasures() -> None:
     repeat.probe(now)
     ledger.forget(now)
     ledger.attest(now)
+    certificate.close_links(now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from django.db import connection
 from django.utils import translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 
 from accounts import vault
 from gdpr import documents, inventory, seals
@@ -26,12 +27,22 @@ from gdpr.documents import Attachment
 from gdpr.erasing.plan import Line, Plan
 from gdpr.holds import Hold
 from gdpr.models import Erasure
+from gdpr.models.erasures import ROWS
+from gdpr.registry import Entry, Eraser, Whose
+from gdpr.scan import Kind
 
 # How long the link of the last mail leads to the certificate; staff find it later by its number.
 LINK_DAYS = 90
 TEMPLATE = "gdpr/documents/erasure_certificate.html"
 FIELD = "operator"
 SCHEMA = 1
+# Where the scan looks for files, by its own names.
+FILE_PLACES = {
+    "logs": lazy("log files"),
+    "packages": lazy("packages that are encrypted, by their names"),
+    "erasure journal": lazy("journal of erasures"),
+    "audit anchors": lazy("heads of the audit trail"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,12 @@ def found(token: str, now: datetime) -> Issued | None:
     return Issued(row[0], row[1], bytes(row[2]))
 
 
+def close_links(now: datetime) -> int:
+    """Forget the tokens of links whose time is over, so that nothing leads there any more."""
+    ended = Erasure.objects.filter(ended_at__lte=now - timedelta(days=LINK_DAYS))
+    return ended.exclude(token_hash=None).update(token_hash=None)
+
+
 def counted(lines: Iterable[Line]) -> list[tuple[str, int]]:
     """Return titles and counts, in the active language."""
     return [(_title(line.model), line.rows) for line in lines]
@@ -132,13 +149,16 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
     return {
         "erasure": erasure,
         "ended_at": now,
-        "deleted": list(_counted(erasure, "removed")),
-        "anonymised": list(_counted(erasure, "changed")) + _unlinked(plan),
+        "deleted": counted(_counted(erasure, "removed")),
+        "anonymised": _anonymised(erasure, plan),
         "kept": kept_lines(plan),
         "is_partial": plan.is_partial,
         "backups_until": plan.backups_until,
         "scan": found,
-        "mentions": sum(count for _place, kind, count in found["findings"] if kind == "name"),
+        "files": sum(found["files"].values()),
+        "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
+        "has_logs": "logs" in found["files"],
+        "mentions": sum(count for _place, kind, count in found["findings"] if _is_weak(kind)),
         "authority": settings.AUTHORITY_NAME,
         "authority_address": settings.AUTHORITY_ADDRESS,
         "contact": settings.PRIVACY_EMAIL,
@@ -146,21 +166,26 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
     }
 
 
-def _counted(erasure: Erasure, what: str) -> Iterator[tuple[str, int]]:
-    """Yield title and count of what the steps did, as they wrote it down."""
-    for step in erasure.steps.filter(name__startswith="rows:"):
-        if count := getattr(step, what):
-            yield _title(step.name.removeprefix("rows:")), count
+def _is_weak(kind: str) -> bool:
+    return not Kind(kind).is_conclusive
 
 
-def _unlinked(plan: Plan) -> list[tuple[str, int]]:
-    """Return what another row's going made anonymous; the plan counted it before that."""
-    blanked = {entry.model for entry in inventory.ENTRIES if _is_blanked(entry)}
-    return counted(line for line in plan.anonymised if line.model not in blanked)
+def _counted(erasure: Erasure, what: str) -> list[Line]:
+    """Return what the steps did, as they wrote it down."""
+    steps = erasure.steps.filter(name__startswith=ROWS)
+    lines = [Line(step.name.removeprefix(ROWS), getattr(step, what)) for step in steps]
+    return [line for line in lines if line.rows]
 
 
-def _is_blanked(entry: Any) -> bool:
-    return any(path.fields and path.eraser == "blank" for path in entry.paths)
+def _anonymised(erasure: Erasure, plan: Plan) -> list[tuple[str, int]]:
+    """Return what was emptied; where another row's going did it, the plan counted it before."""
+    by_another = {entry.model for entry in inventory.ENTRIES if _is_unlinked(entry)}
+    emptied = [line for line in _counted(erasure, "changed") if line.model not in by_another]
+    return counted(emptied + [line for line in plan.anonymised if line.model in by_another])
+
+
+def _is_unlinked(entry: Entry) -> bool:
+    return any(path.eraser is Eraser.UNLINK for path in entry.for_subject(Whose.PERSON))
 
 
 def _kept(hold: Hold) -> Kept:
@@ -187,7 +212,7 @@ def _attachment(erasure: Erasure, now: datetime) -> Attachment:
             [step.name, step.removed, step.changed]
             for step in erasure.steps.filter(done_at__isnull=False)
         ],
-        **erasure.report,
+        **{part: erasure.report[part] for part in ("plan", "scan")},
     }
     content = json.dumps(values, indent=1, sort_keys=True).encode()
     return Attachment("erasure.json", content, "The certificate as data")

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.emails import Link, to_person
-from accounts.models import User
+from accounts.models import Membership, User
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure
 
@@ -21,6 +21,12 @@ def erasure_asked(person: User, erasure: Erasure, token: str) -> None:
 
 def erasure_cancelled(person: User) -> None:
     to_person("gdpr/erasure_cancelled", person, {"link": Link("accounts:security")})
+
+
+def member_erased(owner: Membership) -> None:
+    """Tell an owner that a member is gone. It does not name them: nothing is kept of who it was."""
+    context = {"organisation": owner.organisation, "link": Link("accounts:team")}
+    to_person("gdpr/member_erased", owner.user, context, owner.organisation_id)
 
 
 def erased(carried: Carried, language: str, token: str, until: datetime, reasons: str) -> None:

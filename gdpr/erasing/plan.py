@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from graphlib import TopologicalSorter
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 
-from accounts import team
+from accounts import emails, team
 from accounts.models import Membership, Organisation, Role
 from accounts.tenancy import organisation_context
-from gdpr import subjects
+from gdpr import inventory, subjects
 from gdpr.holds import Ground, Hold, end_of, ground_of
 from gdpr.inventory import ENTRIES, entries_about
 from gdpr.registry import Entry, Eraser, SubjectPath, Whose
@@ -24,6 +26,8 @@ from gdpr.subjects import Subject
 
 # Of the erasure itself: it names the person until its last step, and not after.
 OWN = "gdpr.ErasureSubject"
+# The last of these is written when all else is done.
+MAIL = "accounts.OutgoingMail"
 DELETING = frozenset({Eraser.ROW})
 ANONYMISING = frozenset({Eraser.BLANK, Eraser.UNLINK})
 
@@ -85,8 +89,25 @@ def plan(subject: Subject, now: datetime) -> Plan:
         deleted=tuple(_lines(subject, DELETING)),
         anonymised=tuple(_lines(subject, ANONYMISING)),
         kept=tuple(_holds(subject)),
-        backups_until=now.date() + timedelta(days=settings.BACKUP_DAYS),
+        backups_until=_backups_until(now),
     )
+
+
+def at_the_end(made: Plan, subject: Subject, letters: int, now: datetime) -> Plan:
+    """Return the plan with what only the end of the erasure shows; `letters` go out after it.
+
+    The last backup that has the person may be one from just before the last of them was deleted.
+    """
+    rows = subjects.rows(inventory.entry(MAIL), subject).count() + letters
+    until_on = (now + timedelta(hours=emails.KEPT_HOURS)).date()
+    mails = Hold(model=MAIL, rows=rows, ground=Ground.SHORT, until_on=until_on)
+    others = tuple(hold for hold in made.kept if hold.model != MAIL)
+    kept = (*others, mails) if rows else others
+    return replace(made, kept=kept, backups_until=_backups_until(now))
+
+
+def _backups_until(now: datetime) -> date:
+    return now.date() + timedelta(days=settings.BACKUP_DAYS)
 
 
 def erased_entries() -> list[Entry]:
@@ -160,8 +181,22 @@ def _leads_through(entry: Entry) -> set[str]:
     """Return the tables whose rows must still be there when this one's are looked for."""
     model = subjects.model_of(entry)
     named = {path.through.model for path in _paths(entry) if path.through}
+    for path in _paths(entry):
+        looked_in = apps.get_model(path.through.model) if path.through else model
+        named.update(_hops(looked_in, path.lookup))
     for field in model._meta.get_fields():
         related = field.related_model
         if field.concrete and isinstance(related, type):
             named.add(related._meta.label)
     return named & {known.model for known in ENTRIES}
+
+
+def _hops(model: type[Model], lookup: str) -> Iterator[str]:
+    """Yield the tables that a lookup goes through, up to the one that it compares."""
+    for name in lookup.split(LOOKUP_SEP):
+        names = {field.name: field for field in model._meta.get_fields()}
+        related = names[name].related_model if name in names else None
+        if not isinstance(related, type):
+            return
+        yield related._meta.label
+        model = related

@@ -10,10 +10,11 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from accounts import alerts, audit
+from accounts.turns import turn
 from gdpr.erasing import plan, steps, subject
 from gdpr.erasing.steps import Leftover, Work
-from gdpr.models import Erasure, RequestedRight
-from gdpr.scan import ScanIncomplete
+from gdpr.models import Erasure, ErasureStep, RequestedRight
+from gdpr.scan import Scan, ScanIncomplete
 from gdpr.subjects import person as subject_of
 
 State = Erasure.State
@@ -66,12 +67,14 @@ def carry_out(erasure_id: UUID, now: datetime) -> bool:
         return _pause(erasure_id, Fault.LEFTOVER, str(left), now)
     except ScanIncomplete as incomplete:
         return _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)
-    alerts.resolve_alert(ALERT, str(erasure_id))
     return _is_done(erasure_id)
 
 
 def _is_done(erasure_id: UUID) -> bool:
-    return Erasure.objects.filter(pk=erasure_id, state=State.DONE).exists()
+    done = Erasure.objects.filter(pk=erasure_id, state=State.DONE).exists()
+    if done:
+        alerts.resolve_alert(ALERT, str(erasure_id))
+    return done
 
 
 def _begin(erasure_id: UUID, now: datetime) -> bool:
@@ -96,7 +99,7 @@ def _begin(erasure_id: UUID, now: datetime) -> bool:
 def _right_to_act_on(erasure: Erasure) -> RequestedRight | None:
     """Return the right behind an erasure, held; None when staff have taken it over meanwhile."""
     rows = RequestedRight.objects.select_for_update(of=("self",)).select_related("request")
-    return rows.filter(pk=erasure.right_id, state=RequestedRight.State.ACT).first()
+    return rows.filter(erasure=erasure, state=RequestedRight.State.ACT).first()
 
 
 def start(erasure: Erasure, now: datetime) -> None:
@@ -108,13 +111,32 @@ def start(erasure: Erasure, now: datetime) -> None:
 
 
 def _take_next(erasure_id: UUID, now: datetime) -> bool:
-    """Take the first step that is not done; return whether there was one."""
+    """Take the first step that is not done; return whether one was taken."""
+    step = _next_step(erasure_id)
+    if step is None:
+        return False
+    if step.name != steps.SCAN:
+        return _take(erasure_id, step, now)
+    # Not in a transaction: it takes long, and would hold back upkeep of every table that it reads.
+    with turn("erasure-scan") as mine:
+        if not mine:
+            return False
+        made = steps.search(step.erasure, now)
+    return _take(erasure_id, step, now, made)
+
+
+def _next_step(erasure_id: UUID) -> ErasureStep | None:
+    rows = ErasureStep.objects.filter(erasure=erasure_id, erasure__state=State.RUNNING)
+    return rows.filter(done_at=None).select_related("erasure").first()
+
+
+def _take(erasure_id: UUID, step: ErasureStep, now: datetime, made: Scan | None = None) -> bool:
     with transaction.atomic():
         erasure = _locked(erasure_id, State.RUNNING)
-        step = erasure.steps.filter(done_at=None).first() if erasure else None
-        if erasure is None or step is None:
+        # Another worker may have taken it meanwhile.
+        if erasure is None or not erasure.steps.filter(pk=step.pk, done_at=None).exists():
             return False
-        steps.take(Work(erasure, step, now))
+        steps.take(Work(erasure, step, now, made))
     return True
 
 
@@ -129,7 +151,7 @@ def _pause(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> bool:
     with transaction.atomic():
         erasure = Erasure.objects.select_for_update().get(pk=erasure_id)
         erasure.fault, erasure.due_at = fault, now + PAUSE
-        erasure.report = {**erasure.report, "stuck": where}
+        erasure.report = {**erasure.report, steps.STUCK: where}
         erasure.save()
         alerts.raise_alert(ALERT, str(erasure_id))
     return False

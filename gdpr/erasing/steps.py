@@ -8,23 +8,29 @@ with the first step that has no mark. What happens outside the database may happ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from django.apps import apps
 
-from accounts import audit
+from accounts import audit, team
+from accounts.models import Membership
 from gdpr import inventory, ledger, packages, requests, scan, sealedfiles, subjects
 from gdpr.erasing import certificate, erasers, letters, plan, subject
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
+from gdpr.models.erasures import ROWS
 from gdpr.registry import Entry, Eraser
 from gdpr.registry import Role as Decides
 from gdpr.scan import Finding, Scan
+from gdpr.subjects import Subject
 
-ROWS = "rows:"
+SCAN = "scan"
+# Where in the report the fault of the last try stands.
+STUCK = "stuck"
 
 
 class Leftover(Exception):
@@ -33,11 +39,12 @@ class Leftover(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A step that is being taken; both rows are locked."""
+    """A step that is being taken; the erasure is locked. `made` is what the step SCAN is about."""
 
     erasure: Erasure
     step: ErasureStep
     now: datetime
+    made: Scan | None = None
 
     @property
     def carried(self) -> Carried:
@@ -52,7 +59,7 @@ def lay_out(erasure: Erasure) -> None:
     """Write down the steps, in their order, before the first is taken."""
     names = ["ledger", "survey"]
     names += [f"{ROWS}{entry.model}" for entry in plan.erased_entries()]
-    names += ["scan", "certificate", "farewell"]
+    names += [SCAN, "certificate", "farewell"]
     ErasureStep.objects.bulk_create(
         ErasureStep(erasure=erasure, position=position, name=name)
         for position, name in enumerate(names)
@@ -60,7 +67,7 @@ def lay_out(erasure: Erasure) -> None:
 
 
 def take(work: Work) -> None:
-    """Take one step and mark it done. Raises Leftover, scan.ScanIncomplete, and what fails."""
+    """Take one step and mark it done. Raises Leftover, and what fails."""
     name = work.step.name
     if name.startswith(ROWS):
         _erase_rows(work, inventory.entry(name.removeprefix(ROWS)))
@@ -86,30 +93,55 @@ def _erase_rows(work: Work, entry: Entry) -> None:
         # Files first: no row leads to them afterwards.
         for package in subjects.rows(entry, work.carried.subject):
             sealedfiles.remove(packages.path_of(package.pk))
+    if entry.model == Membership._meta.label:
+        _tell_organisations(work.carried.subject)
     done = erasers.erase(entry, work.carried.subject)
     work.step.removed, work.step.changed = done.removed, done.changed
 
 
-def _scan(work: Work) -> None:
-    made = scan.scan(work.carried.sought, work.now)
-    left = [finding for finding in made.findings if _is_leftover(finding)]
+def _tell_organisations(subject: Subject) -> None:
+    """Say in each organisation's own trail, and to its owners, that a member is gone."""
+    own = Membership.objects.filter(user_id=subject.person_id, approved_at__isnull=False)
+    # In one order, so that two erasures do not wait for each other's trail.
+    for row in own.select_related("organisation").order_by("organisation_id"):
+        for owner in team.owners(row.organisation_id).exclude(user_id=subject.person_id):
+            letters.member_erased(owner)
+        audit.record(None, "membership.ended", row)
+
+
+def search(erasure: Erasure, now: datetime) -> Scan:
+    """Look everywhere for whom an erasure is about. Raises scan.ScanIncomplete."""
+    return scan.scan(subject.carried(erasure).sought, now)
+
+
+def _judge_scan(work: Work) -> None:
+    made = work.made
+    assert made is not None, "the search comes before the step that judges it"
+    kept: Counter[str] = Counter()
+    for hold in _plan_of(work.erasure).kept:
+        kept[hold.model] += hold.rows
+    left = [finding for finding in made.findings if _is_leftover(finding, kept)]
     if left:
         raise Leftover(", ".join(sorted({finding.place for finding in left})))
     work.report(scan=_as_json(made))
 
 
-def _is_leftover(finding: Finding) -> bool:
-    """Say whether something was found that the inventory does not keep."""
+def _is_leftover(finding: Finding, kept: Mapping[str, int]) -> bool:
+    """Say whether it was found where neither the plan kept so many rows nor customers decide."""
     if not finding.kind.is_conclusive:
         return False
     entry = _ENTRY_OF_TABLE.get(finding.place.partition(".")[0])
-    return entry is None or not _may_stay(entry)
+    return entry is None or not (_is_customers(entry) or finding.count <= kept[entry.model])
 
 
-def _may_stay(entry: Entry) -> bool:
-    # Mail of customers is theirs to decide on (article 28(3)(a)), whoever wrote it.
-    kept = (Eraser.EXPIRY, Eraser.ORGANISATION, Eraser.HOLD)
-    return entry.role is Decides.PROCESSOR or any(path.eraser in kept for path in entry.paths)
+def _is_customers(entry: Entry) -> bool:
+    # Mail, and what a customer wrote down, is theirs to decide on (article 28(3)(a)).
+    by_customer = any(path.eraser is Eraser.ORGANISATION for path in entry.paths)
+    return entry.role is Decides.PROCESSOR or by_customer
+
+
+def _plan_of(erasure: Erasure) -> plan.Plan:
+    return plan.Plan.from_json(erasure.report["plan"])
 
 
 _ENTRY_OF_TABLE = {apps.get_model(entry.model)._meta.db_table: entry for entry in inventory.ENTRIES}
@@ -123,6 +155,10 @@ def _as_json(made: Scan) -> dict[str, Any]:
 
 
 def _certify(work: Work) -> None:
+    letters_left = 0 if work.erasure.is_repeat else 1
+    made = _plan_of(work.erasure)
+    made = plan.at_the_end(made, work.carried.subject, letters_left, work.now)
+    work.report(plan=made.as_json())
     pdf = certificate.issue(work.erasure, work.now)
     work.erasure.certificate = pdf
     work.erasure.certificate_digest = hashlib.sha256(pdf).hexdigest()
@@ -138,6 +174,7 @@ def _say_farewell(work: Work) -> None:
     erasure.token_hash = certificate.token_hash(token)
     erasure.state, erasure.ended_at = Erasure.State.DONE, work.now
     erasure.fault = Erasure.Fault.NONE
+    erasure.report = {name: part for name, part in erasure.report.items() if name != STUCK}
     erasure.save()
     subject.let_go(erasure)
     if erasure.right is not None and erasure.right.is_open:
@@ -155,7 +192,7 @@ def _back_to_act(right: RequestedRight, now: datetime) -> None:
 
 
 def _close(erasure: Erasure, right: RequestedRight, now: datetime) -> None:
-    made = plan.Plan.from_json(erasure.report["plan"])
+    made = _plan_of(erasure)
     state = RequestedRight.State.PARTLY_DONE if made.is_partial else RequestedRight.State.DONE
     requests.move(right, state, requests.SERVICE, now, reason=_reasons(erasure))
 
@@ -168,7 +205,7 @@ def _reasons(erasure: Erasure) -> str:
 ACTS: dict[str, Callable[[Work], None]] = {
     "ledger": _enter_ledger,
     "survey": _survey,
-    "scan": _scan,
+    SCAN: _judge_scan,
     "certificate": _certify,
     "farewell": _say_farewell,
 }

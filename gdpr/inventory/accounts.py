@@ -251,6 +251,23 @@ MEMBERSHIP = Entry(
     ),
 )
 
+
+def _sent(*, taken_up: bool, eraser: Eraser) -> SubjectPath:
+    """An invitation that the person sent."""
+    return SubjectPath(
+        whose=Whose.PERSON,
+        key=Key.ID,
+        lookup="invited_by",
+        eraser=eraser,
+        fields=("invited_by",),
+        through=Through(
+            model="accounts.Invitation",
+            on=(("id", "id"),),
+            where={"accepted_at__isnull": not taken_up},
+        ),
+    )
+
+
 INVITATION = Entry(
     model="accounts.Invitation",
     title=_("Invitations to an organisation"),
@@ -269,7 +286,9 @@ INVITATION = Entry(
     ),
     paths=(
         SubjectPath(whose=Whose.PERSON, key=Key.ADDRESS, lookup="email", eraser=Eraser.ROW),
-        _mention("invited_by"),
+        # Nobody can take up what somebody sent who is gone, as with any other end of a membership.
+        _sent(taken_up=False, eraser=Eraser.ROW),
+        _sent(taken_up=True, eraser=Eraser.BLANK),
     ),
     audiences=(*AUDIENCES, Audience.ORGANISATION, Audience.MAIL),
     fields=(

@@ -68,7 +68,7 @@ REQUESTED_RIGHT = Entry(
             key=Key.ID,
             lookup="request__person",
             eraser=Eraser.BLANK,
-            fields=("details",),
+            fields=("details", "resolution"),
         ),
     ),
     audiences=AUDIENCES,
@@ -97,7 +97,11 @@ STEP = Entry(
     keep=WITH_REQUEST,
     paths=(
         SubjectPath(
-            whose=Whose.PERSON, key=Key.ID, lookup="right__request__person", eraser=Eraser.UNLINK
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="right__request__person",
+            eraser=Eraser.BLANK,
+            fields=("reason",),
         ),
         # Staff, by the steps that they have taken.
         SubjectPath(

@@ -302,6 +302,8 @@ ROUTE = Entry(
 CREDENTIAL = Entry(
     model="relay.Credential",
     title=_("Sign-ins of customers' programs"),
+    # Should a customer write somebody into a name, that is the customer's to decide on.
+    role=Role.PROCESSOR,
     fields=(
         NotPersonal(("id", "organisation", "username", "secret_hash"), "made by the service"),
         NotPersonal(("name",), "the customer's name for a program; the form asks for one"),

@@ -23,15 +23,20 @@ OWN_OF_RIGHT = (
 )
 
 # Evidence (article 5(2)): no role may change a step, and none goes before its request is closed.
+# Its words may be emptied, and no more: they can name the person, who may be erased (article 17).
 STEPS = """
 CREATE FUNCTION gdpr_step_stands() RETURNS trigger
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' OR EXISTS (SELECT FROM gdpr_requestedright t
-                                   WHERE t.id = OLD.right_id AND t.closed_at IS NULL) THEN
-        RAISE EXCEPTION 'a step of a request is not changed, and not removed before the end';
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.reason = '' AND to_jsonb(NEW) - 'reason' = to_jsonb(OLD) - 'reason' THEN
+            RETURN NEW;
+        END IF;
+    ELSIF NOT EXISTS (SELECT FROM gdpr_requestedright t
+                      WHERE t.id = OLD.right_id AND t.closed_at IS NULL) THEN
+        RETURN OLD;
     END IF;
-    RETURN OLD;
+    RAISE EXCEPTION 'a step of a request is not changed, and not removed before the end';
 END
 $$;
 CREATE TRIGGER step_stands BEFORE UPDATE OR DELETE ON gdpr_step
@@ -152,7 +157,10 @@ class Migration(migrations.Migration):
                         verbose_name="escalated",
                     ),
                 ),
-                ("resolution", models.TextField(blank=True, verbose_name="resolution")),
+                (
+                    "resolution",
+                    models.TextField(blank=True, default="", null=True, verbose_name="resolution"),
+                ),
                 ("closed_at", models.DateTimeField(blank=True, null=True, verbose_name="closed")),
                 (
                     "request",
@@ -398,7 +406,7 @@ class Migration(migrations.Migration):
             web_rows=OWN_OF_RIGHT,
             web="SELECT, INSERT",
             staff="SELECT, INSERT",
-            duty="SELECT, INSERT, DELETE",
+            duty="SELECT, INSERT, UPDATE (reason), DELETE",
         ),
         Protect(
             "gdpr_package",

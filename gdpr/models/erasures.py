@@ -8,6 +8,9 @@ from uuid import uuid4
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+# The names of steps that erase a table's rows begin so, and end with its model.
+ROWS = "rows:"
+
 
 class Erasure(models.Model):
     """One person's erasure. It names nobody once it is done: the certificate is for who has it."""

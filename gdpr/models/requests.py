@@ -104,7 +104,10 @@ class RequestedRight(models.Model):
     extended_at = models.DateTimeField(_("extended"), null=True, blank=True)
     # The last stage of the clock that staff have been told of.
     escalated = models.CharField(_("escalated"), max_length=10, choices=STAGES, blank=True)
-    resolution = models.TextField(_("resolution"), blank=True)
+    # NULL where the person was erased, words that may name them included.
+    resolution = models.TextField(  # noqa: DJ001 - an answer that was given is never empty
+        _("resolution"), blank=True, default="", null=True
+    )
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
 
     class Meta:
@@ -155,7 +158,8 @@ class RequestedRight(models.Model):
 
 
 class Step(models.Model):
-    """Something that happened to a right. Rows are added and never changed (a trigger sees to it).
+    """Something that happened to a right. Rows are added and never changed (a trigger sees to it),
+    but for `reason`, which is emptied when the person is erased.
 
     `actor_id` is the person's id in the installation's audit trail (accounts.AuditActor): erasing
     that row makes the step anonymous. `by` says what kind of actor it was.

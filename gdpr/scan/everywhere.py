@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from gdpr.scan import files, keys, tables
+from gdpr.scan.files import Place
 from gdpr.scan.needles import Finding, Sought, needles
 
 
@@ -21,12 +22,13 @@ class Scan:
     tables: int
     columns: int
     keys: int
-    files: int
+    # How many in each place; without "logs" where no directory of logs is named to the service.
+    files: dict[str, int]
     findings: tuple[Finding, ...]
 
 
 def scan(sought: Sought, now: datetime) -> Scan:
-    """Search the database, Redis, and the files of `_file_places`. Raises ScanIncomplete."""
+    """Search the database, Redis, and every place with files. Raises ScanIncomplete."""
     forms = needles(sought)
     in_tables = tables.search(forms)
     in_keys = keys.search(forms)
@@ -41,10 +43,16 @@ def scan(sought: Sought, now: datetime) -> Scan:
     )
 
 
-def _file_places() -> dict[str, list[Path]]:
-    return {
-        "logs": [Path(path) for path in settings.LOG_DIRECTORIES],
-        "packages": [Path(settings.PACKAGES)],
-        "erasure journal": [Path(settings.ERASURE_JOURNAL)],
-        "audit anchors": [Path(settings.AUDIT_ANCHORS)],
-    }
+def _file_places() -> list[Place]:
+    logs = tuple(map(Path, settings.LOG_DIRECTORIES))
+    return ([Place("logs", logs)] if logs else []) + [
+        Place("packages", _there(settings.PACKAGES), sealed=True),
+        Place("erasure journal", _there(settings.ERASURE_JOURNAL)),
+        Place("audit anchors", _there(settings.AUDIT_ANCHORS)),
+    ]
+
+
+def _there(directory: str) -> tuple[Path, ...]:
+    """Return a directory of the service's own, which it makes when it first writes to it."""
+    path = Path(directory)
+    return (path,) if path.exists() else ()

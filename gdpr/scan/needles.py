@@ -6,13 +6,22 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import quote
 from uuid import UUID
 
 # Fewer digits are in too many other numbers.
 SHORTEST_PHONE = 6
+# A longer address or number that only has this one in it is somebody else's. What stands before a
+# hit may be the end of an escape, as in JSON (RFC 8259, section 7), in a URL (RFC 3986, section
+# 2.1) or in PostgreSQL's form of octets, and then says nothing. Valid for `re` and PostgreSQL.
+_ESCAPED_BEFORE = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=%[0-9a-f]{2})"
+BEFORE_ADDRESS = rf"(?:(?<![0-9a-z._-])|{_ESCAPED_BEFORE})"
+AFTER_ADDRESS = r"(?![0-9a-z]|[.-][0-9a-z])"
+BEFORE_NUMBER = rf"(?:(?<![0-9a-z])|{_ESCAPED_BEFORE})"
+AFTER_NUMBER = r"(?![0-9a-z])"
 # What can be told apart in base64 from chance: as many characters of a needle's middle.
 SHORTEST_ENCODED = 8
 
@@ -22,7 +31,7 @@ class ScanIncomplete(Exception):
 
 
 class Kind(Enum):
-    """What was found. A name proves nothing: two people may have the same."""
+    """What was found. Name and number prove nothing: two people may share one."""
 
     PERSON = "person"
     ADDRESS = "address"
@@ -31,7 +40,7 @@ class Kind(Enum):
 
     @property
     def is_conclusive(self) -> bool:
-        return self is not Kind.NAME
+        return self in (Kind.PERSON, Kind.ADDRESS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +64,23 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """`folded` is compared with lower-cased text, `exact` with text as it is."""
+    """`folded` is compared with lower-cased text, `exact` with text as it is.
+
+    `before` and `after` are what must hold around a folded form: regular expressions.
+    """
 
     kind: Kind
     folded: tuple[str, ...]
     exact: tuple[str, ...] = ()
     octets: tuple[bytes, ...] = ()
+    before: str = ""
+    after: str = ""
 
     def is_in(self, data: bytes) -> bool:
         """Say whether it is in these octets. Lower-casing octets changes ASCII letters alone."""
-        lowered = data.lower()
-        if any(form.encode() in lowered for form in self.folded):
+        lowered, forms = data.lower(), [form.encode() for form in self.folded]
+        # The search for a fixed text is many times faster than the expression.
+        if any(form in lowered for form in forms) and self._expression.search(lowered):
             return True
         return any(form in data for form in self.forms_as_octets)
 
@@ -73,10 +88,18 @@ class Needle:
     def forms_as_octets(self) -> tuple[bytes, ...]:
         return tuple(form.encode() for form in self.exact) + self.octets
 
+    def pattern(self, forms: Iterable[str]) -> str:
+        """Return the regular expression of `forms` (the folded ones, as a place writes them)."""
+        return f"{self.before}(?:{'|'.join(map(re.escape, forms))}){self.after}"
+
+    @property
+    def _expression(self) -> re.Pattern[bytes]:
+        return re.compile(self.pattern(self.folded).encode())
+
 
 def needles(sought: Sought) -> list[Needle]:
     """Return what to look for; an identifier that is empty or too short is left out."""
-    found = [_of_id(sought.person_id), _of_text(Kind.ADDRESS, sought.address)]
+    found = [_of_id(sought.person_id), _of_address(sought.address)]
     if len(re.sub(r"\D", "", sought.phone)) >= SHORTEST_PHONE:
         found.append(_of_phone(sought.phone))
     if " " in sought.name:
@@ -91,6 +114,11 @@ def _of_id(person_id: UUID) -> Needle:
         exact=_in_base64(str(person_id).encode()),
         octets=(person_id.bytes,),
     )
+
+
+def _of_address(address: str) -> Needle:
+    found = _of_text(Kind.ADDRESS, address)
+    return replace(found, before=BEFORE_ADDRESS, after=AFTER_ADDRESS)
 
 
 def _of_text(kind: Kind, text: str) -> Needle:
@@ -113,7 +141,8 @@ def _folded(text: str) -> str:
 def _of_phone(phone: str) -> Needle:
     text = _of_text(Kind.PHONE, phone)
     digits = re.sub(r"\D", "", phone)
-    return Needle(Kind.PHONE, folded=(*text.folded, digits), exact=text.exact)
+    forms = (*text.folded, digits)
+    return replace(text, folded=forms, before=BEFORE_NUMBER, after=AFTER_NUMBER)
 
 
 def _in_base64(octets: bytes) -> tuple[str, ...]:

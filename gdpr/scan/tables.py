@@ -112,15 +112,17 @@ def _condition(column: Column) -> str:
     text = column.as_text
     return (
         f"EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos(lower({text}), f) > 0)"  # noqa: S608
+        f" AND lower({text}) ~ %s"
         f" OR EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos({text}, f) > 0)"
     )
 
 
-def _values(column: Column, needle: Needle) -> tuple[list[str], list[str]]:
-    if not column.is_octets:
-        return list(needle.folded), list(needle.exact)
-    escaped = [_escaped(form.encode()) for form in needle.folded]
-    return escaped, [_escaped(form) for form in needle.forms_as_octets]
+def _values(column: Column, needle: Needle) -> tuple[list[str], str, list[str]]:
+    folded, exact = list(needle.folded), list(needle.exact)
+    if column.is_octets:
+        folded = [_escaped(form.encode()) for form in needle.folded]
+        exact = [_escaped(form) for form in needle.forms_as_octets]
+    return folded, needle.pattern(folded), exact
 
 
 def _escaped(octets: bytes) -> str:

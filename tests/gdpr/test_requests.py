@@ -224,6 +224,23 @@ class TestDatabase:
             assert _denied("UPDATE gdpr_step SET reason = 'x'")
             assert _denied("DELETE FROM gdpr_step")
 
+    @pytest.mark.parametrize(("role", "may"), [("web", 0), ("staff", 0), ("duty", 1)])
+    def test_words_of_a_step_are_emptied_by_erasing_alone(
+        self, anna: User, role: str, may: int
+    ) -> None:
+        with build.as_owner():
+            right = build.request_of(anna).rights.get()
+            spoken = Step.objects.create(
+                right=right, kind=Step.Kind.ASSESS, by=Step.By.PERSON, at=NOW, reason="Anna"
+            )
+        with person_context(anna.id), build.as_role(role):
+            assert _denied("UPDATE gdpr_step SET reason = '', kind = 'done'")
+            assert _denied("UPDATE gdpr_step SET reason = '' WHERE reason <> ''") is not bool(may)
+            assert _denied("UPDATE gdpr_step SET reason = 'Bo'")
+        with build.as_owner():
+            spoken.refresh_from_db()
+        assert spoken.reason == ("" if may else "Anna")
+
     @pytest.mark.as_role("duty")
     def test_steps_go_with_a_request_that_is_closed(self, anna: User) -> None:
         made = build.request_of(anna)

@@ -62,6 +62,7 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "gdpr/address_change": lambda user, *_: letters.address_change(_right(user)),
     "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
     "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
+    "gdpr/member_erased": lambda _, membership, __: farewells.member_erased(membership),
     "gdpr/erased": lambda user, _, code: farewells.erased(
         _carried(user), code, TOKEN, build.NOW, HOSTILE
     ),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from uuid import uuid4
+from zlib import crc32
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission
@@ -26,7 +27,7 @@ from tests import build
 
 def somebody(first_name: str, last_name: str, organisation: Organisation) -> User:
     """A person with a row behind every path of the inventory, in an organisation with others."""
-    person = build.person(first_name, last_name, phone=f"+45 {abs(hash(last_name)) % 10**8:08d}")
+    person = build.person(first_name, last_name, phone=_phone(last_name))
     with build.as_owner():
         _own(person, organisation)
         _mentions(person, organisation)
@@ -35,6 +36,11 @@ def somebody(first_name: str, last_name: str, organisation: Organisation) -> Use
         _doings(person, organisation)
         _requests(person)
     return person
+
+
+def _phone(name: str) -> str:
+    """A number of eight digits, the same in every run and another for every name."""
+    return f"+45 {crc32(name.encode()) % 10**8:08d}"
 
 
 def _own(person: User, organisation: Organisation) -> None:
@@ -51,7 +57,9 @@ def _own(person: User, organisation: Organisation) -> None:
 def _mentions(person: User, organisation: Organisation) -> None:
     other = build.person("Kollega", f"Nr{uuid4().hex}")
     build.member(organisation, other, Role.VIEWER, approved_by=person)
-    for email, by in [(person.email, None), (other.email, person)]:
+    third = f"tredje@{uuid4().hex}.example"
+    sent = [(person.email, None, None), (other.email, person, None), (third, person, build.NOW)]
+    for email, by, taken_up in sent:
         models.Invitation.objects.create(
             organisation=organisation,
             email=email,
@@ -60,6 +68,7 @@ def _mentions(person: User, organisation: Organisation) -> None:
             token_hash=uuid4().bytes,
             created_at=build.NOW,
             expires_at=build.NOW + timedelta(days=7),
+            accepted_at=taken_up,
         )
     mail = models.OutgoingMail(kind="test", created_at=build.NOW, due_at=build.NOW)
     letter = json.dumps({"to": person.email}).encode()
@@ -110,11 +119,14 @@ def _requests(person: User) -> None:
     request = build.request_of(person, Right.RECTIFICATION, Right.ACCESS)
     right = request.rights.first()
     assert right is not None
-    right.details = f"Jeg hedder ikke {person.get_full_name()}"
+    words = f"{person.get_full_name()} har nu {person.phone} og skriver fra {person.email}"
+    right.details = words
+    right.state, right.closed_at = right.State.REFUSED, build.NOW
+    right.resolution = words
     right.save()
     Step.objects.create(
         right=right, kind=Step.Kind.ASSESS, by=Step.By.STAFF, at=build.NOW,
-        actor_id=audit.actor_id(None, person),
+        actor_id=audit.actor_id(None, person), reason=words,
     )  # fmt: skip
     Correction.objects.create(
         right=right, field="accounts.User.email", value="gerda@nyt.example", evidence="Pas"

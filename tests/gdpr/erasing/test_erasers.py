@@ -99,6 +99,14 @@ def test_tables_are_erased_before_those_their_rows_lead_through() -> None:
     assert order.index("gdpr.RequestedRight") < order.index("accounts.User")
 
 
+@pytest.mark.parametrize("model", ["gdpr.RequestedRight", "gdpr.Step", "gdpr.Correction"])
+def test_every_hop_of_a_path_is_erased_later(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, so that no third table puts the two in order by luck."""
+    pair = (ABOUT["accounts.User"], ABOUT[model])
+    monkeypatch.setattr(plan, "entries_about", lambda whose: pair)
+    assert [entry.model for entry in plan.erased_entries()] == [model, "accounts.User"]
+
+
 def test_every_table_is_erased_or_kept_on_a_ground(gone: User) -> None:
     made = plan.plan(subjects.person(gone), build.NOW)
     told = [line.model for line in (*made.deleted, *made.anonymised)]

@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -18,9 +19,12 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import User
+from accounts.turns import LOCK_CLASS
 from config.stack.binaries import postgresql_programs
 from gdpr.erasing import run, steps
 from gdpr.models import Erasure
+from gdpr.scan import tables
+from gdpr.scan.needles import Needle
 from tests import build
 from tests.gdpr.erasing import seeds
 from tests.gdpr.erasing.conftest import later
@@ -79,6 +83,30 @@ def test_worker_killed_at_every_step_leaves_a_whole_erasure(
     after = seeds.contents()
     stayed = before["accounts_user"] - hers["accounts_user"]
     assert stayed <= after["accounts_user"]
+
+
+def test_search_holds_no_transaction_and_there_is_one_at_a_time(
+    asked: Erasure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, search = [], tables.search
+
+    def look(needles: Sequence[Needle]) -> tables.Searched:
+        seen.append(connection.in_atomic_block)
+        return search(needles)
+
+    monkeypatch.setattr(tables, "search", look)
+    with psycopg.connect(_at("duty", _here()), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s, %s)", _lock("erasure-scan"))
+        assert not run.carry_out(asked.pk, later())
+    assert seen == []
+    asked.refresh_from_db()
+    assert asked.fault == Erasure.Fault.NONE
+    assert run.carry_out(asked.pk, later())
+    assert seen == [False]
+
+
+def _lock(act: str) -> list[int]:
+    return [LOCK_CLASS, crc32(act.encode()) & 0x7FFFFFFF]
 
 
 def _names(asked: Erasure) -> list[str]:

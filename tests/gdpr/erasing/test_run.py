@@ -8,20 +8,33 @@ import json
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as configured
 from django.db import connection
+from pikepdf import Pdf
 from pytest_django.fixtures import Settings
 from redis import Redis
 
 from accounts import audit, vault
-from accounts.models import Alert, AuditActor, Organisation, OutgoingMail, Role, User
+from accounts.models import (
+    Alert,
+    AuditActor,
+    AuditEvent,
+    Invitation,
+    Organisation,
+    OutgoingMail,
+    Role,
+    User,
+)
 from gdpr import ledger, packages, seals
 from gdpr.erasing import certificate, plan, run, steps
 from gdpr.erasing.steps import Work
-from gdpr.models import Erasure, ErasureStep, ErasureSubject, Package, RequestedRight
+from gdpr.models import Erasure, ErasureStep, ErasureSubject, Package, RequestedRight, Step
+from relay.models import Credential
 from tests import build
 from tests.gdpr.erasing import seeds
 from tests.gdpr.erasing.conftest import ASKED_AT, OVER, later
@@ -80,8 +93,8 @@ def test_person_is_gone_and_everybody_else_is_as_before(
     assert run.carry_out(asked.pk, later())
     after = seeds.contents()
     changed = {table: lost for table in before if (lost := before[table] - after[table])}
-    # The head of the installation's audit chain moves with every event.
-    assert len(changed.pop("accounts_auditchain")) == 1
+    # The heads of the audit chains, the installation's and the house's, move with every event.
+    assert len(changed.pop("accounts_auditchain")) == 2
     assert {
         table: lost - hers.get(table, set()) for table, lost in changed.items()
     } == dict.fromkeys(changed, set())
@@ -115,7 +128,7 @@ def test_what_is_kept_makes_it_partly_done_with_reasons(asked: Erasure) -> None:
     assert run.carry_out(asked.pk, later())
     right = RequestedRight.objects.get(erasure=asked)
     assert right.state == RequestedRight.State.PARTLY_DONE
-    assert "artikel 17" in right.resolution
+    assert "artikel 17" in (right.resolution or "")
 
 
 def test_person_without_a_business_is_done_wholly(house: Organisation) -> None:
@@ -246,6 +259,52 @@ def test_mail_of_customers_is_no_leftover(asked: Erasure, gone: User, house: Org
     assert ["relay_message.sender", "address", 1] in asked.report["scan"]["findings"]
 
 
+def test_what_is_others_or_customers_is_no_leftover(
+    asked: Erasure, gone: User, house: Organisation
+) -> None:
+    """A longer address, the same number, and a customer's own words."""
+    longer = build.person("Kgerda", gone.last_name, phone=gone.phone)
+    assert gone.email in longer.email
+    with build.as_owner():
+        Credential.objects.create(
+            organisation=house,
+            name=f"{gone.email} printer",
+            username="x",
+            secret_hash=b"x",
+            created_at=build.NOW,
+        )
+    assert run.carry_out(asked.pk, later())
+    asked.refresh_from_db()
+    found = asked.report["scan"]["findings"]
+    assert ["accounts_user.phone", "phone", 1] in found
+    assert ["accounts_user.email", "address", 1] not in found
+    assert ["relay_credential.name", "address", 1] in found
+
+
+def test_words_of_earlier_requests_are_gone(asked: Erasure, gone: User) -> None:
+    steps_of = Step.objects.filter(right__request__person=gone).exclude(reason="")
+    spoken = list(steps_of.values_list("pk", flat=True))
+    assert spoken
+    assert run.carry_out(asked.pk, later())
+    assert set(Step.objects.filter(pk__in=spoken).values_list("reason", flat=True)) == {""}
+    assert not RequestedRight.objects.filter(resolution__contains=gone.phone).exists()
+
+
+def test_membership_ends_for_the_organisation_too(
+    asked: Erasure, gone: User, house: Organisation
+) -> None:
+    owner = build.person("Anna", "Ejer")
+    build.member(house, owner, Role.OWNER)
+    (open_one,) = Invitation.objects.filter(invited_by=gone, accepted_at=None)
+    assert run.carry_out(asked.pk, later())
+    assert not Invitation.objects.filter(pk=open_one.pk).exists()
+    (event,) = AuditEvent.objects.filter(organisation=house, action="membership.ended")
+    assert event.actor_id is None
+    (told,) = [letter for letter in _letters() if letter["to"] == owner.email]
+    assert house.name in told["subject"]
+    assert not [mark for mark in (gone.email, gone.last_name) if mark in told["text"]]
+
+
 def test_last_owner_by_then_is_not_erased(asked: Erasure, gone: User, stays: User) -> None:
     left = build.organisation("Efterladt ApS")
     build.member(left, gone, Role.OWNER)
@@ -254,6 +313,43 @@ def test_last_owner_by_then_is_not_erased(asked: Erasure, gone: User, stays: Use
     assert (asked.state, asked.fault) == (State.WAITING, Erasure.Fault.LAST_OWNER)
     build.member(left, stays, Role.OWNER)
     assert run.carry_out(asked.pk, later(hours=1))
+
+
+def test_fault_on_the_way_is_not_on_the_certificate(asked: Erasure, gone: User) -> None:
+    """And what it says of backups and mails is so at the end, not when the plan was made."""
+    with Redis.from_url(configured.REDIS_URL) as redis:
+        redis.set("stray", gone.email)
+        assert not run.carry_out(asked.pk, later())
+        redis.delete("stray")
+    OutgoingMail.objects.all().delete()
+    assert run.carry_out(asked.pk, later(days=9))
+    asked.refresh_from_db()
+    assert "stuck" not in asked.report
+    plan = asked.report["plan"]
+    assert plan["backups_until"] == str(later(days=9 + configured.BACKUP_DAYS).date())
+    (mails,) = [line for line in plan["kept"] if line[0] == "accounts.OutgoingMail"]
+    assert mails[1] == len(_letters()) == 1
+    attached = _attached(bytes(asked.certificate or b""))
+    assert set(attached) >= {"plan", "scan", "steps"}
+    assert "stuck" not in attached
+    assert attached["plan"] == plan
+
+
+def _attached(pdf: bytes) -> dict[str, Any]:
+    with Pdf.open(BytesIO(pdf)) as opened:
+        values: dict[str, Any] = json.loads(
+            opened.attachments["erasure.json"].get_file().read_bytes()
+        )
+    return values
+
+
+def test_link_ends_in_the_database_too(asked: Erasure) -> None:
+    assert run.carry_out(asked.pk, later())
+    assert certificate.close_links(later(days=certificate.LINK_DAYS - 1)) == 0
+    assert certificate.close_links(later(days=certificate.LINK_DAYS)) == 1
+    asked.refresh_from_db()
+    assert asked.token_hash is None
+    assert asked.certificate is not None
 
 
 class TestCertificate:

@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Alert, AuditEvent, User
 from accounts.tenancy import person_context
 from gdpr import deciding, requests
-from gdpr.erasing import run
+from gdpr.erasing import run, subject
 from gdpr.models import Erasure, RequestedRight
 from gdpr.rights import erasure
 from tests import build
@@ -94,7 +94,7 @@ def test_right_of_an_older_backup_is_closed_all_the_same(asked: Erasure, dorte: 
     """As the repetition after a restore begins it, whatever state the right had in the backup."""
     decide(asked, dorte, State.ASSESS, State.PAUSED)
     person = asked.right.request.person  # type: ignore[union-attr]
-    run.subject.carry(asked, person)
+    subject.carry(asked, person)
     run.start(asked, later())
     assert run.carry_out(asked.pk, later())
     assert RequestedRight.objects.get(erasure=asked).state == State.PARTLY_DONE
