@@ -77,6 +77,7 @@ def try_seal_at_start(**kwargs: Any) -> None:
 def start_erasures() -> None:
     """Every minute: the dry run of new erasures, and a task for each whose time has come."""
     now = clock.now()
+    run.resolve_alerts()
     run.draw_up_plans(now)
     for erasure_id in run.due(now):
         erase.apply_async(kwargs={"erasure_id": str(erasure_id)}, expires=60)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from gdpr.erasing.steps import Leftover, Work
 from gdpr.models import Erasure, ErasureStep, RequestedRight
 from gdpr.scan import Scan, ScanIncomplete
 from gdpr.subjects import person as subject_of
+
+logger = logging.getLogger(__name__)
 
 State = Erasure.State
 Fault = Erasure.Fault
@@ -42,9 +45,24 @@ def late(now: datetime) -> int:
 
 
 def draw_up_plans(now: datetime) -> int:
-    """Write the dry run of every new erasure, for its page; return how many."""
+    """Write the dry run of every new erasure, for its page; return how many.
+
+    One that fails is told and holds up no other.
+    """
     rows = Erasure.objects.filter(state=State.WAITING, report={}).select_related("right__request")
-    return sum(_draw_up_plan(erasure, now) for erasure in rows)
+    return sum(_try_to_draw_up(erasure, now) for erasure in rows)
+
+
+def _try_to_draw_up(erasure: Erasure, now: datetime) -> int:
+    try:
+        with transaction.atomic():
+            drawn = _draw_up_plan(erasure, now)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next erasure is none the worse
+        logger.error("plan of erasure %s: %s", erasure.pk, type(error).__name__)
+        alerts.raise_alert(ALERT, str(erasure.pk))
+        return 0
+    alerts.resolve_alert(ALERT, str(erasure.pk))
+    return drawn
 
 
 def _draw_up_plan(erasure: Erasure, now: datetime) -> int:
@@ -67,6 +85,9 @@ def carry_out(erasure_id: UUID, now: datetime) -> bool:
         return _pause(erasure_id, Fault.LEFTOVER, str(left), now)
     except ScanIncomplete as incomplete:
         return _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)
+    except Exception as error:  # noqa: BLE001 - whatever it is, people must hear of it
+        # Its text can hold what a step worked on: only its kind is kept.
+        return _pause(erasure_id, Fault.ERROR, type(error).__name__, now)
     return _is_done(erasure_id)
 
 
@@ -147,11 +168,23 @@ def _locked(erasure_id: UUID, *states: State) -> Erasure | None:
 
 
 def _pause(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> bool:
-    """Alert people and look again later. The places of a scan are names of columns and stores."""
+    """Alert people and look again later. `where` names columns, stores, or the kind of an error."""
+    logger.error("erasure %s: %s %s", erasure_id, fault, where)
     with transaction.atomic():
-        erasure = Erasure.objects.select_for_update().get(pk=erasure_id)
-        erasure.fault, erasure.due_at = fault, now + PAUSE
-        erasure.report = {**erasure.report, steps.STUCK: where}
-        erasure.save()
-        alerts.raise_alert(ALERT, str(erasure_id))
+        rows = Erasure.objects.select_for_update().filter(pk=erasure_id, ended_at=None)
+        erasure = rows.first()
+        # Its person may have cancelled it meanwhile.
+        if erasure is not None:
+            erasure.fault, erasure.due_at = fault, now + PAUSE
+            erasure.report = {**erasure.report, steps.STUCK: where}
+            erasure.save()
+            alerts.raise_alert(ALERT, str(erasure_id))
     return False
+
+
+def resolve_alerts() -> None:
+    """Close the alerts of erasures that are at their end, or cancelled while they were stuck."""
+    told = alerts.open_alerts().filter(kind=ALERT).values_list("subject", flat=True)
+    unended = Erasure.objects.filter(pk__in=list(told), ended_at=None)
+    for subject_id in set(told) - {str(key) for key in unended.values_list("pk", flat=True)}:
+        alerts.resolve_alert(ALERT, subject_id)

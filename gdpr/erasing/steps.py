@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 
@@ -26,7 +27,6 @@ from gdpr.models.erasures import ROWS
 from gdpr.registry import Entry, Eraser
 from gdpr.registry import Role as Decides
 from gdpr.scan import Finding, Scan
-from gdpr.subjects import Subject
 
 SCAN = "scan"
 # Where in the report the fault of the last try stands.
@@ -94,17 +94,17 @@ def _erase_rows(work: Work, entry: Entry) -> None:
         for package in subjects.rows(entry, work.carried.subject):
             sealedfiles.remove(packages.path_of(package.pk))
     if entry.model == Membership._meta.label:
-        _tell_organisations(work.carried.subject)
+        _tell_organisations(UUID(work.carried.person_id))
     done = erasers.erase(entry, work.carried.subject)
     work.step.removed, work.step.changed = done.removed, done.changed
 
 
-def _tell_organisations(subject: Subject) -> None:
+def _tell_organisations(person_id: UUID) -> None:
     """Say in each organisation's own trail, and to its owners, that a member is gone."""
-    own = Membership.objects.filter(user_id=subject.person_id, approved_at__isnull=False)
+    own = Membership.objects.filter(user_id=person_id, approved_at__isnull=False)
     # In one order, so that two erasures do not wait for each other's trail.
     for row in own.select_related("organisation").order_by("organisation_id"):
-        for owner in team.owners(row.organisation_id).exclude(user_id=subject.person_id):
+        for owner in team.owners(row.organisation_id).exclude(user_id=person_id):
             letters.member_erased(owner)
         audit.record(None, "membership.ended", row)
 

@@ -69,6 +69,7 @@ class Migration(migrations.Migration):
                             ("last_owner", "an organisation would be left without an owner"),
                             ("leftover", "the scan found something left"),
                             ("unsearched", "a place could not be searched"),
+                            ("error", "a step ended in an error"),
                         ],
                         default="",
                         max_length=20,

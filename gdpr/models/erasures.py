@@ -28,6 +28,7 @@ class Erasure(models.Model):
         LAST_OWNER = "last_owner", _("an organisation would be left without an owner")
         LEFTOVER = "leftover", _("the scan found something left")
         UNSEARCHED = "unsearched", _("a place could not be searched")
+        ERROR = "error", _("a step ended in an error")
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     # Empty when a backup was restored that is older than the request.

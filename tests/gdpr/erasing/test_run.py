@@ -7,10 +7,11 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.conf import settings as configured
@@ -32,8 +33,11 @@ from accounts.models import (
 )
 from gdpr import ledger, packages, seals
 from gdpr.erasing import certificate, plan, run, steps
+from gdpr.erasing.plan import Plan
 from gdpr.erasing.steps import Work
 from gdpr.models import Erasure, ErasureStep, ErasureSubject, Package, RequestedRight, Step
+from gdpr.rights import erasure
+from gdpr.subjects import Subject
 from relay.models import Credential
 from tests import build
 from tests.gdpr.erasing import seeds
@@ -44,8 +48,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 State = Erasure.State
 
 
-class Crash(Exception):
-    pass
+class Crash(BaseException):
+    """The end of the process: nothing in it can catch that."""
 
 
 def _done(erasure: Erasure) -> list[str]:
@@ -305,6 +309,74 @@ def test_membership_ends_for_the_organisation_too(
     assert not [mark for mark in (gone.email, gone.last_name) if mark in told["text"]]
 
 
+def test_any_error_is_told_by_its_kind_alone(
+    asked: Erasure, gone: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(work: Work) -> None:
+        raise RuntimeError(gone.email)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.ACTS, "certificate", fail)
+        assert not run.carry_out(asked.pk, later())
+    asked.refresh_from_db()
+    assert (asked.fault, asked.report["stuck"]) == (Erasure.Fault.ERROR, "RuntimeError")
+    assert Alert.objects.get(resolved_at=None).subject == str(asked.pk)
+    assert gone.email not in caplog.text
+    assert run.carry_out(asked.pk, later(hours=1))
+
+
+def test_plan_that_fails_holds_up_no_other(
+    asked: Erasure, house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = build.person("Ida", "Alene")
+    build.member(house, person, Role.VIEWER)
+    with build.as_owner():
+        other = seeds.ask(person)
+    made = plan.plan
+
+    def fail_for_one(subject: Subject, now: datetime) -> Plan:
+        if subject.person_id != person.pk:
+            raise LookupError
+        return made(subject, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "plan", fail_for_one)
+        assert run.draw_up_plans(ASKED_AT) == 1
+    other.refresh_from_db()
+    asked.refresh_from_db()
+    assert ("plan" in other.report, asked.report) == (True, {})
+    assert (asked.fault, asked.due_at) == (Erasure.Fault.NONE, OVER)
+    assert Alert.objects.get(resolved_at=None).subject == str(asked.pk)
+    assert run.draw_up_plans(ASKED_AT) == 1
+    assert not Alert.objects.filter(resolved_at=None).exists()
+
+
+def test_cancelled_while_it_was_looked_at_is_not_stuck(
+    asked: Erasure, gone: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel_meanwhile(person_id: UUID) -> list[Organisation]:
+        with build.as_owner():
+            erasure.cancel(gone, OVER)
+        return [Organisation()]
+
+    monkeypatch.setattr(plan, "owned_alone", cancel_meanwhile)
+    assert not run.carry_out(asked.pk, later())
+    asked.refresh_from_db()
+    assert (asked.state, asked.fault) == (State.CANCELLED, Erasure.Fault.NONE)
+    assert not Alert.objects.exists()
+
+
+def test_alert_of_a_cancelled_erasure_is_closed(asked: Erasure, gone: User) -> None:
+    build.member(build.organisation("Efterladt ApS"), gone, Role.OWNER)
+    assert not run.carry_out(asked.pk, later())
+    run.resolve_alerts()
+    assert Alert.objects.filter(resolved_at=None).exists()
+    with build.as_owner():
+        erasure.cancel(gone, later())
+    run.resolve_alerts()
+    assert not Alert.objects.filter(resolved_at=None).exists()
+
+
 def test_last_owner_by_then_is_not_erased(asked: Erasure, gone: User, stays: User) -> None:
     left = build.organisation("Efterladt ApS")
     build.member(left, gone, Role.OWNER)
@@ -325,14 +397,14 @@ def test_fault_on_the_way_is_not_on_the_certificate(asked: Erasure, gone: User) 
     assert run.carry_out(asked.pk, later(days=9))
     asked.refresh_from_db()
     assert "stuck" not in asked.report
-    plan = asked.report["plan"]
-    assert plan["backups_until"] == str(later(days=9 + configured.BACKUP_DAYS).date())
-    (mails,) = [line for line in plan["kept"] if line[0] == "accounts.OutgoingMail"]
+    told = asked.report["plan"]
+    assert told["backups_until"] == str(later(days=9 + configured.BACKUP_DAYS).date())
+    (mails,) = [line for line in told["kept"] if line[0] == "accounts.OutgoingMail"]
     assert mails[1] == len(_letters()) == 1
     attached = _attached(bytes(asked.certificate or b""))
     assert set(attached) >= {"plan", "scan", "steps"}
     assert "stuck" not in attached
-    assert attached["plan"] == plan
+    assert attached["plan"] == told
 
 
 def _attached(pdf: bytes) -> dict[str, Any]:

@@ -90,11 +90,12 @@ def test_running_erasure_is_nobodys_to_decide_on(
         erasure.leave_to_staff(row, State.ASSESS, dorte, ASKED_AT)
 
 
-def test_right_of_an_older_backup_is_closed_all_the_same(asked: Erasure, dorte: User) -> None:
+def test_right_of_an_older_backup_is_closed_all_the_same(
+    asked: Erasure, gone: User, dorte: User
+) -> None:
     """As the repetition after a restore begins it, whatever state the right had in the backup."""
     decide(asked, dorte, State.ASSESS, State.PAUSED)
-    person = asked.right.request.person  # type: ignore[union-attr]
-    subject.carry(asked, person)
+    subject.carry(asked, gone)
     run.start(asked, later())
     assert run.carry_out(asked.pk, later())
     assert RequestedRight.objects.get(erasure=asked).state == State.PARTLY_DONE
