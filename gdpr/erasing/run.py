@@ -82,6 +82,7 @@ def carry_out(erasure_id: UUID, now: datetime) -> bool:
         while _take_next(erasure_id, now):
             pass
     except Leftover as left:
+        steps.take_again(erasure_id, left.findings)
         return _pause(erasure_id, Fault.LEFTOVER, str(left), now)
     except ScanIncomplete as incomplete:
         return _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,11 @@ STUCK = "stuck"
 
 
 class Leftover(Exception):
-    """The scan found the person somewhere; names the places."""
+    """The scan found the person somewhere; as text it names the places."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(", ".join(sorted({finding.place for finding in findings})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,9 @@ def _erase_rows(work: Work, entry: Entry) -> None:
     if entry.model == Membership._meta.label:
         _tell_organisations(UUID(work.carried.person_id))
     done = erasers.erase(entry, work.carried.subject)
-    work.step.removed, work.step.changed = done.removed, done.changed
+    # Not the first time where the scan has found what came after that.
+    work.step.removed += done.removed
+    work.step.changed += done.changed
 
 
 def _tell_organisations(person_id: UUID) -> None:
@@ -122,15 +128,22 @@ def _judge_scan(work: Work) -> None:
         kept[hold.model] += hold.rows
     left = [finding for finding in made.findings if _is_leftover(finding, kept)]
     if left:
-        raise Leftover(", ".join(sorted({finding.place for finding in left})))
+        raise Leftover(left)
     work.report(scan=_as_json(made))
+
+
+def take_again(erasure_id: UUID, findings: Iterable[Finding]) -> None:
+    """Have the tables in which something was found erased once more: it may have come late."""
+    found = [_entry_of(finding) for finding in findings]
+    names = [f"{ROWS}{entry.model}" for entry in found if entry is not None]
+    ErasureStep.objects.filter(erasure=erasure_id, name__in=names).update(done_at=None)
 
 
 def _is_leftover(finding: Finding, kept: Mapping[str, int]) -> bool:
     """Say whether it was found where neither the plan kept so many rows nor customers decide."""
     if not finding.kind.is_conclusive:
         return False
-    entry = _ENTRY_OF_TABLE.get(finding.place.partition(".")[0])
+    entry = _entry_of(finding)
     return entry is None or not (_is_customers(entry) or finding.count <= kept[entry.model])
 
 
@@ -142,6 +155,10 @@ def _is_customers(entry: Entry) -> bool:
 
 def _plan_of(erasure: Erasure) -> plan.Plan:
     return plan.Plan.from_json(erasure.report["plan"])
+
+
+def _entry_of(finding: Finding) -> Entry | None:
+    return _ENTRY_OF_TABLE.get(finding.place.partition(".")[0])
 
 
 _ENTRY_OF_TABLE = {apps.get_model(entry.model)._meta.db_table: entry for entry in inventory.ENTRIES}
