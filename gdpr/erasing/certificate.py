@@ -24,6 +24,7 @@ from django.utils.translation import gettext_lazy as lazy
 from accounts import vault
 from gdpr import documents, inventory, seals
 from gdpr.documents import Attachment
+from gdpr.erasing import findings
 from gdpr.erasing.plan import Line, Plan
 from gdpr.holds import Hold
 from gdpr.models import Erasure
@@ -159,6 +160,7 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
         "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
         "has_logs": "logs" in found["files"],
         "mentions": sum(count for _place, kind, count in found["findings"] if _is_weak(kind)),
+        "accepted": findings.accepted(erasure),
         "authority": settings.AUTHORITY_NAME,
         "authority_address": settings.AUTHORITY_ADDRESS,
         "contact": settings.PRIVACY_EMAIL,
@@ -213,6 +215,7 @@ def _attachment(erasure: Erasure, now: datetime) -> Attachment:
             for step in erasure.steps.filter(done_at__isnull=False)
         ],
         **{part: erasure.report[part] for part in ("plan", "scan")},
+        findings.ACCEPTED: erasure.report.get(findings.ACCEPTED, []),
     }
     content = json.dumps(values, indent=1, sort_keys=True).encode()
     return Attachment("erasure.json", content, "The certificate as data")

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 
 from accounts import alerts, audit
 from accounts.turns import turn
-from gdpr.erasing import plan, steps, subject
+from gdpr.erasing import findings, plan, steps, subject
 from gdpr.erasing.steps import Leftover, Work
 from gdpr.models import Erasure, ErasureStep, RequestedRight
 from gdpr.scan import Scan, ScanIncomplete
@@ -83,6 +83,7 @@ def carry_out(erasure_id: UUID, now: datetime) -> bool:
             pass
     except Leftover as left:
         steps.take_again(erasure_id, left.findings)
+        findings.tell(erasure_id, left.findings)
         return _pause(erasure_id, Fault.LEFTOVER, str(left), now)
     except ScanIncomplete as incomplete:
         return _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)

@@ -20,7 +20,7 @@ from django.apps import apps
 from accounts import audit, team
 from accounts.models import Membership
 from gdpr import inventory, ledger, packages, requests, scan, sealedfiles, subjects
-from gdpr.erasing import certificate, erasers, letters, plan, subject
+from gdpr.erasing import certificate, erasers, findings, letters, plan, subject
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
 from gdpr.models.erasures import ROWS
@@ -36,9 +36,9 @@ STUCK = "stuck"
 class Leftover(Exception):
     """The scan found the person somewhere; as text it names the places."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(findings)
-        super().__init__(", ".join(sorted({finding.place for finding in findings})))
+    def __init__(self, left: Sequence[Finding]) -> None:
+        self.findings = tuple(left)
+        super().__init__(", ".join(sorted({finding.place for finding in left})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +126,20 @@ def _judge_scan(work: Work) -> None:
     kept: Counter[str] = Counter()
     for hold in _plan_of(work.erasure).kept:
         kept[hold.model] += hold.rows
-    left = [finding for finding in made.findings if _is_leftover(finding, kept)]
+    known = findings.accepted(work.erasure)
+    left = [
+        finding
+        for finding in made.findings
+        if _is_leftover(finding, kept) and not findings.are_accepted(finding, known)
+    ]
     if left:
         raise Leftover(left)
     work.report(scan=_as_json(made))
 
 
-def take_again(erasure_id: UUID, findings: Iterable[Finding]) -> None:
+def take_again(erasure_id: UUID, left: Iterable[Finding]) -> None:
     """Have the tables in which something was found erased once more: it may have come late."""
-    found = [_entry_of(finding) for finding in findings]
+    found = [_entry_of(finding) for finding in left]
     names = [f"{ROWS}{entry.model}" for entry in found if entry is not None]
     ErasureStep.objects.filter(erasure=erasure_id, name__in=names).update(done_at=None)
 
@@ -191,7 +196,8 @@ def _say_farewell(work: Work) -> None:
     erasure.token_hash = certificate.token_hash(token)
     erasure.state, erasure.ended_at = Erasure.State.DONE, work.now
     erasure.fault = Erasure.Fault.NONE
-    erasure.report = {name: part for name, part in erasure.report.items() if name != STUCK}
+    faults = {STUCK, findings.FOUND}
+    erasure.report = {name: part for name, part in erasure.report.items() if name not in faults}
     erasure.save()
     subject.let_go(erasure)
     if erasure.right is not None and erasure.right.is_open:

@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
             "gdpr_erasure",
             web_rows=OWN_ERASURE,
             web="SELECT, INSERT, UPDATE",
-            staff="SELECT, UPDATE (state, ended_at)",
+            staff="SELECT, UPDATE (state, ended_at, due_at, report)",
             duty=ALL,
         ),
         Protect("gdpr_erasurestep", staff="SELECT", duty=ALL),
