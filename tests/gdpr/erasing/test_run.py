@@ -383,7 +383,7 @@ def test_cancelled_while_it_was_looked_at_is_not_stuck(
 ) -> None:
     def cancel_meanwhile(person_id: UUID) -> list[Organisation]:
         with build.as_owner():
-            erasure.cancel(gone, OVER)
+            erasure.cancel(gone, OVER, session_key=None)
         return [Organisation()]
 
     monkeypatch.setattr(plan, "owned_alone", cancel_meanwhile)
@@ -399,7 +399,7 @@ def test_alert_of_a_cancelled_erasure_is_closed(asked: Erasure, gone: User) -> N
     run.resolve_alerts()
     assert Alert.objects.filter(resolved_at=None).exists()
     with build.as_owner():
-        erasure.cancel(gone, later())
+        erasure.cancel(gone, later(), session_key=None)
     run.resolve_alerts()
     assert not Alert.objects.filter(resolved_at=None).exists()
 
