@@ -78,7 +78,7 @@ def _field_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
         yield _error("E004", f"{entry.model}.{name} is not classified.")
     for name in sorted(named.keys() - there):
         yield _error("E005", f"{entry.model} has no field {name}.")
-    references = [name for item in entry.personal for _, name in item.of]
+    references = [name for item in entry.personal for _, name in item.of if name]
     yield from _missing(entry, model, references)
     for name, times in named.items():
         if times > 1:

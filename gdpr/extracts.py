@@ -146,7 +146,7 @@ class _Table:
         value, path = plain(raw), f"{self._entry.model}.{item.name}"
         personal = inventory.personal(self._entry.model, item.name)
         for inside, reference in personal.of if personal else ():
-            if getattr(row, f"{reference}_id") != self._extract.subject.person_id:
+            if not reference or getattr(row, f"{reference}_id") != self._extract.subject.person_id:
                 value = self._without(value, inside.split(".") if inside else [], path)
         return self._clean(value, path)
 
@@ -159,7 +159,7 @@ class _Table:
         return value | {inside[0]: self._without(value[inside[0]], inside[1:], path)}
 
     def _pseudonymous(self, value: Value, path: str) -> Value:
-        # Who is named in two places refers to the second with nothing, but has their address there.
+        # Whoever has their address there is the person.
         if isinstance(value, dict) and self._extract.subject.address not in value.values():
             return {name: self._pseudonymous(item, path) for name, item in value.items()}
         return (

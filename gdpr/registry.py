@@ -291,7 +291,8 @@ class Personal:
     """A field with personal data; `what` in words that a subject understands.
 
     Where a row names several people, `of` says who stands where: pairs of a place inside the value
-    (names joined by dots, "" for the whole) and the field that refers to that person.
+    (names joined by dots, "" for the whole) and the field that refers to that person, "" where
+    nothing but an address inside says who it is.
     """
 
     name: str

@@ -59,9 +59,15 @@ AGREEMENT = Entry(
     audiences=AUDIENCES,
     fields=(
         Personal(name="signatory", what=_("the person who signs for the organisation")),
-        Personal(name="signatory_name", what=_("name of the signatory")),
-        Personal(name="signatory_title", what=_("position of the signatory")),
-        Personal(name="facts", what=_("what the agreement is filled with, contacts included")),
+        Personal(name="signatory_name", what=_("name of the signatory"), of=(("", "signatory"),)),
+        Personal(
+            name="signatory_title", what=_("position of the signatory"), of=(("", "signatory"),)
+        ),
+        Personal(
+            name="facts",
+            what=_("what the agreement is filled with, contacts included"),
+            of=(("signatory", "signatory"), ("contacts.controller", "")),
+        ),
         Personal(name="offered_at", what=_("when it was issued")),
         Personal(name="signed_at", what=_("when it was signed")),
         Personal(name="organisation", what=_("the organisation that signs")),

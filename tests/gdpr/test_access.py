@@ -228,6 +228,29 @@ class TestOthers:
         assert str(row["details"]).startswith("Anna@due.example, see person-")
         assert "modtager" not in str(row["details"])
 
+    def test_agreement_names_nobody_but_the_person(
+        self, extract: Extract, organisation: Organisation, bo: User, anna: User
+    ) -> None:
+        with build.as_owner():
+            build.agreement(organisation, signatory=bo, signatory_name=bo.get_full_name())
+            build.agreement(organisation, signatory=anna)
+        (his,) = self.rows(Extract(subjects.person(bo)), "dpa.Agreement")
+        assert his["signatory_name"] == bo.get_full_name()
+        assert anna.last_name not in json.dumps(his["facts"]["contacts"])  # type: ignore[index,call-overload]
+        (hers,) = self.rows(extract, "dpa.Agreement")
+        assert hers["facts"]["contacts"]["controller"] == build.AGREED["contacts"]["controller"]  # type: ignore[index,call-overload]
+
+    def test_what_another_signed_is_given_without_their_name(
+        self, extract: Extract, organisation: Organisation, bo: User, anna: User
+    ) -> None:
+        """As whoever an agreement names beside the one who signs gets it."""
+        with build.as_owner():
+            row = build.agreement(organisation, signatory=bo, signatory_name=bo.get_full_name())
+        entry = inventory.entry("dpa.Agreement")
+        (given,) = extract._values(entry, [row], ["signatory_name", "facts"])
+        assert str(given["signatory_name"]).startswith("person-")
+        assert given["facts"]["signatory"]["name"].startswith("person-")  # type: ignore[index,call-overload,union-attr]
+
     def test_pages_have_a_thousand_rows_at_most(
         self, extract: Extract, anna: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
