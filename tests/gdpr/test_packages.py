@@ -168,6 +168,7 @@ def test_package_that_kills_its_workers_is_given_up(package: Package, clock: Clo
     for _ in range(packages.TRIES):
         assert packages.lease_next(clock.now) is not None
         clock.now += packages.LEASE
+    assert packages.lease_next(clock.now) is None
     assert packing.pack_due() == 0
     assert (fresh(package).state, fresh(package).attempts) == ("failed", packages.TRIES)
     assert Alert.objects.get(resolved_at=None).subject == str(package.id)
