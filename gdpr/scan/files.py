@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete
+from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete, listed
 
 CHUNK = 1 << 20
 # Longer than any form of any needle, so that none falls between two chunks.
@@ -75,8 +75,7 @@ def search(places: Sequence[Place], needles: Sequence[Needle]) -> Searched:
                 found.update((place.name, kind) for kind in _kinds_in(place, path, needles))
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             raise ScanIncomplete(f"{place.name}: {type(error).__name__}") from None
-    findings = [Finding(place=p, kind=k, count=n) for (p, k), n in sorted(found.items(), key=str)]
-    return Searched(findings, files)
+    return Searched(listed(found), files)
 
 
 def _files(place: Place) -> Iterator[Path]:

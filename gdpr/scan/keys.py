@@ -12,7 +12,7 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete
+from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete, listed
 
 PATIENCE_SECONDS = 10.0
 BATCH = 1000
@@ -35,8 +35,7 @@ def search(needles: Sequence[Needle]) -> Searched:
                 found.update(_found_in(redis, key, needles))
     except RedisError as error:
         raise ScanIncomplete(f"Redis: {type(error).__name__}") from None
-    findings = [Finding(place=p, kind=k, count=n) for (p, k), n in sorted(found.items(), key=str)]
-    return Searched(findings, keys)
+    return Searched(listed(found), keys)
 
 
 def _redis() -> Redis:

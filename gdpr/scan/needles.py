@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -95,6 +96,11 @@ class Needle:
     @property
     def _expression(self) -> re.Pattern[bytes]:
         return re.compile(self.pattern(self.folded).encode())
+
+
+def listed(found: Counter[tuple[str, Kind]]) -> list[Finding]:
+    """Return what was counted by place and kind, in an order that is always the same."""
+    return [Finding(place=p, kind=k, count=n) for (p, k), n in sorted(found.items(), key=str)]
 
 
 def needles(sought: Sought) -> list[Needle]:
