@@ -7,13 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings as django_settings
-from pytest_django.fixtures import Settings
 
 from accounts import limits
-from accounts.keyfiles import directory_of
 from accounts.models import Membership, Organisation, Role, User
 from accounts.tenancy import organisation_context
-from gdpr import sealkeys
 from tests import build
 from tests.accounts.conftest import Clock
 
@@ -32,19 +29,6 @@ def _fresh_limits() -> Iterator[None]:
     limits._redis(django_settings.REDIS_URL).flushdb()
     yield
     limits._without_redis.clear()
-
-
-@pytest.fixture(scope="session")
-def seal_keys(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tmp_path_factory.mktemp("seal").as_uri()
-
-
-@pytest.fixture(autouse=True)
-def _old_seal(seal_keys: str, settings: Settings) -> None:
-    """Keys of an authority older than every signature, whichever clock a test goes by."""
-    settings.SEAL_KEYS_URL = seal_keys
-    if not any(directory_of(seal_keys).glob("*.pem")):
-        sealkeys.make_keys(build.NOW)
 
 
 @pytest.fixture
