@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 
 import environ
 from django.utils.translation import gettext_lazy as _
+
+
+def _day(text: str) -> str:
+    """Return a day as it was written. Raises ValueError when it is none (ISO 8601)."""
+    return date.fromisoformat(text).isoformat()
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -41,7 +48,8 @@ AUTHORITY_ADDRESS = env.str("AUTHORITY_ADDRESS", default="Carl Jacobsens Vej 35,
 AUTHORITY_PHONE = env.str("AUTHORITY_PHONE", default="+45 33 19 32 00")
 AUTHORITY_URL = env.str("AUTHORITY_URL", default="https://www.datatilsynet.dk")
 OPERATOR_STATEMENTS_BY = env.str("OPERATOR_STATEMENTS_BY", default="")
-OPERATOR_STATEMENTS_ON = env.str("OPERATOR_STATEMENTS_ON", default="")
+# A day such as 2026-11-01, or empty: it is printed in every agreement.
+OPERATOR_STATEMENTS_ON = env("OPERATOR_STATEMENTS_ON", cast=_day, default="")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
 # Personal data go to recipients inside the European Economic Area alone.
 EEA_ONLY = env.bool("EEA_ONLY", default=True)

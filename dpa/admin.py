@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What staff see of agreements, and the one thing they may do: let the seal be set."""
+"""What staff see of agreements, and what they may do: let the seal be set, or refuse it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit, clock
 from accounts.access import current_person
 from accounts.staffsite import ReadOnlyAdmin, site
-from dpa import signing
+from dpa import sealing
 from dpa.models import Agreement
 
 
@@ -35,19 +35,32 @@ class AgreementAdmin(ReadOnlyAdmin):
         "offered_at",
         "signed_at",
         "released_at",
+        "refused_at",
         "in_force_at",
         "closed_at",
     )
-    actions = ("countersign",)
+    actions = ("countersign", "refuse")
 
     @admin.action(description=_("Let our seal be set"), permissions=["act"])
     def countersign(self, request: HttpRequest, rows: QuerySet[Agreement]) -> None:
         row = self.one(request, rows)
         if row is None:
             return
-        if not signing.awaits_release(row):
+        if not sealing.awaits_release(row):
             messages.error(request, gettext("This agreement does not wait for anybody here."))
             return
-        signing.release(row, clock.now())
+        sealing.release(row, clock.now())
         audit.record(current_person(request), "agreement.released", row, ["released_at"])
-        messages.success(request, gettext("The seal is set within a minute."))
+        messages.success(request, gettext("The worker sets the seal next; the state shows it."))
+
+    @admin.action(description=_("Refuse to set our seal"), permissions=["act"])
+    def refuse(self, request: HttpRequest, rows: QuerySet[Agreement]) -> None:
+        row = self.one(request, rows)
+        if row is None:
+            return
+        if not sealing.may_refuse(row):
+            messages.error(request, gettext("This agreement does not wait for our seal."))
+            return
+        sealing.refuse(row, clock.now())
+        audit.record(current_person(request), "agreement.refused", row, ["refused_at"])
+        messages.success(request, gettext("The worker closes the version and tells the customer."))

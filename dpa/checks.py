@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from accounts import clock
-from dpa import processing, texts
+from dpa import processing, sealing, texts
 from dpa.offering import LANGUAGE
 from gdpr import recipients
 from gdpr.deadlines import day_of
@@ -25,6 +25,15 @@ INVENTED = {
     "OPERATOR_COMPANY_NUMBER": "10000009",
     "PRIVACY_EMAIL": "privacy@brevdue.example",
 }
+
+
+# What an agreement prints and the service goes by: name, least, most.
+BOUNDS = (
+    ("SUBPROCESSOR_OBJECTION_DAYS", 1, 365),
+    ("BACKUP_DAYS", 1, 3650),
+    ("ASSISTANCE_HOURLY_RATE", 0, 1_000_000),
+    ("VAT_PERCENT", 0, 100),
+)
 
 
 @register()
@@ -42,6 +51,12 @@ def check_words(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register()
+def check_figures(**kwargs: Any) -> list[CheckMessage]:
+    """Refuse figures that no agreement can mean, and a way of countersigning that is none."""
+    return [*_out_of_bounds(), *_no_countersigning()]
+
+
 @register(Tags.security, deploy=True)
 def check_processor(**kwargs: Any) -> list[CheckMessage]:
     """Refuse a processor that does not exist, or that the text is not written for."""
@@ -52,6 +67,26 @@ def check_processor(**kwargs: Any) -> list[CheckMessage]:
 def check_annexes(**kwargs: Any) -> list[CheckMessage]:
     """Warn of annexes that say nothing; it may be true, and is seldom meant."""
     return [*_no_subprocessor(), *_no_statements()]
+
+
+def _out_of_bounds() -> Iterator[CheckMessage]:
+    for name, least, most in BOUNDS:
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            yield Error(
+                f"{name} is {value}: agreements would print it.",
+                hint=f"Give it a value from {least} to {most}; see .env.example.",
+                id="dpa.E004",
+            )
+
+
+def _no_countersigning() -> Iterator[CheckMessage]:
+    if settings.AGREEMENT_COUNTERSIGNING not in sealing.COUNTERSIGNING:
+        yield Error(
+            f"AGREEMENT_COUNTERSIGNING is none of {', '.join(sealing.COUNTERSIGNING)}.",
+            hint="Without one of these words nobody knows who sets the seal.",
+            id="dpa.E005",
+        )
 
 
 def _invented() -> Iterator[CheckMessage]:

@@ -45,18 +45,19 @@ def gather(
     signatory: User,
     text: Text,
     *,
+    contact: User,
     number: int,
     identifier: UUID,
     now: datetime,
 ) -> Facts:
-    """Return the facts of a version that this person is to sign. Runs in the tenant's context."""
+    """Return the facts of a version that this person is to sign, and `contact` is written to."""
     of_the_version = {
         "schema": SCHEMA,
         "id": str(identifier),
         "number": number,
         "issued_at": now.isoformat(timespec="seconds"),
         "signatory": {"name": _line(signatory.get_full_name()), "title": _line(signatory.title)},
-        "contacts": {"controller": _owner(organisation), "processor": _privacy_desk()},
+        "contacts": {"controller": _person(contact), "processor": _privacy_desk()},
         "choices": _choices(organisation),
     }
     return _plain(of_the_version) | terms_now(organisation, text, now)
@@ -99,6 +100,11 @@ def differences(signed: Facts, now: Facts) -> list[str]:
 def canonical(facts: Facts) -> bytes:
     """Return facts as the octets that are hashed and enclosed."""
     return json.dumps(facts, ensure_ascii=False, sort_keys=True, indent=1).encode()
+
+
+def digest(facts: Facts) -> str:
+    """Return the SHA-256 (hex) of facts as they are enclosed."""
+    return sha256(canonical(facts)).hexdigest()
 
 
 def terms_digest(facts: Facts) -> str:
@@ -149,14 +155,18 @@ def _processor() -> Facts:
     }
 
 
-def _owner(organisation: Organisation) -> Facts:
+def contact_of(organisation: Organisation) -> User:
     """Return the person responsible: who has owned the organisation longest."""
     owners = Membership.objects.for_organisation(organisation.id).filter(
         role=Role.OWNER, approved_at__isnull=False
     )
     row = owners.select_related("user").order_by("created_at").first()
-    assert row is not None, "an organisation always has an owner"
-    return {"name": _line(row.user.get_full_name()), "email": row.user.email, "phone": ""}
+    assert row is not None, "an organisation that is not leaving has an owner"
+    return row.user
+
+
+def _person(user: User) -> Facts:
+    return {"name": _line(user.get_full_name()), "email": user.email, "phone": ""}
 
 
 def _privacy_desk() -> Facts:

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from django import forms
 from django.template.defaultfilters import filesizeformat
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _text
 from django.utils.translation import gettext_lazy as _
 
@@ -15,22 +14,20 @@ from accounts.models import Membership
 from dpa import checking, texts
 from dpa.signatories import nameable
 
-SHA256_HEX = r"[0-9a-f]{64}"
+SHA256_HEX = r"^[0-9a-f]{64}\Z"
 
 
 class SignForm(forms.Form):
-    """What a signatory declares; `document` comes back as the page showed it."""
+    """What a signatory declares; `document` and `declared` come back as the page showed them."""
 
     authority = forms.BooleanField()
     terms = forms.BooleanField()
     document = forms.RegexField(SHA256_HEX, widget=forms.HiddenInput)
-    language = forms.ChoiceField(
-        choices=[("da", "da"), ("en", "en")], widget=forms.HiddenInput, required=True
-    )
+    declared = forms.CharField(max_length=80, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, language: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, block in texts.signing_terms(get_language() or "da").items():
+        for name, block in texts.signing_terms(language).items():
             self.fields[name].label = block.title
             self.fields[name].help_text = " ".join(part.words for part in block.passages)
 

@@ -33,10 +33,15 @@ def note(
     event.save(force_insert=True)
 
 
+def document(content: bytes) -> str:
+    """Return the evidence that these very bytes were made."""
+    return f"document:{sha256(content).hexdigest()}"
+
+
 def faults(agreement: Agreement) -> Iterator[str]:
     """Yield what is wrong with an agreement's events; nothing when all are as they were written."""
     expected, previous = 1, b""
-    for event in agreement.events.order_by("sequence"):
+    for event in sorted(agreement.events.all(), key=lambda event: event.sequence):
         if event.sequence != expected or bytes(event.previous_digest) != previous:
             yield f"event {event.sequence} does not follow the one before"
         if bytes(event.digest) != _digest(event):

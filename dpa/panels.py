@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from accounts.models import Membership
-from dpa import offering, signatories
+from dpa import offering, sealing, signatories
 from relay.panels import Panel
 
 
@@ -17,6 +17,7 @@ def agreement(membership: Membership, now: datetime) -> Panel | None:
         return None
     data = {
         "waiting": offering.open_version(organisation_id),
+        "by_staff": sealing.is_held(),
         "may_sign": signatories.may_sign(membership),
         "sending_allowed": membership.organisation.sending_allowed,
     }

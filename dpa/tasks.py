@@ -6,9 +6,9 @@ from __future__ import annotations
 from celery import shared_task
 
 from accounts import clock
-from dpa import signing
+from dpa import sealing
 
 
 @shared_task(name="dpa.countersign")
 def countersign() -> None:
-    signing.countersign(clock.now())
+    sealing.countersign(clock.now())

@@ -13,5 +13,7 @@ DELETION_DAYS = 30
 # An agreement is evidence while claims can be made from it: three years (Danish Limitation Act,
 # section 3(1)), five for what is punishable (Data Protection Act, section 41); the longer counts.
 KEPT_DAYS = 1826
-# A version that nobody signed proves nothing.
+# A version that waits for a signature so long gets none: neither the customer's nor the seal.
+UNSEALED_DAYS = 30
+# A version that not both have signed binds nobody.
 UNSIGNED_KEPT_DAYS = 30

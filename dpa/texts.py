@@ -124,6 +124,11 @@ def signing_digest(language: str, version: str = SIGNING_TERMS) -> str:
     return sha256(_signing_file(language, version).read_bytes()).hexdigest()
 
 
+def signing_reference(language: str, version: str = SIGNING_TERMS) -> str:
+    """Return which declarations these are, with their checksum: what is shown, posted and kept."""
+    return f"{language}/{version}/{signing_digest(language, version)}"
+
+
 def _signing_file(language: str, version: str) -> Path:
     return ROOT / language / "signing" / f"{version}.txt"
 

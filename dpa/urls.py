@@ -15,6 +15,7 @@ urlpatterns = [
     path("agreements/issue/", signing.issue, name="issue"),
     path("agreements/<uuid:agreement_id>/", agreements.agreement, name="agreement"),
     path("agreements/<uuid:agreement_id>/sign/", signing.sign, name="sign"),
+    path("agreements/<uuid:agreement_id>/withdraw/", signing.withdraw, name="withdraw"),
     path("agreements/<uuid:agreement_id>/pdf/", agreements.document, name="document"),
     path("agreements/signatories/", signatories.signatories, name="signatories"),
     path(

@@ -10,8 +10,10 @@ import zipfile
 from pathlib import Path
 
 from accounts import clock
-from config.demo.portal import Portal, has_form, path_of, signed_in
+from accounts.models import Organisation
+from config.demo.portal import Page, Portal, has_form, path_of, signed_in
 from config.demo.steps import Journey, StepFailed, wait
+from dpa import checking
 from dpa.models import Agreement
 from gdpr import seals
 from gdpr.models import Package, Right
@@ -21,21 +23,21 @@ AGREEMENT_PDF = "var/demo/databehandleraftale.pdf"
 TRUST_ROOT = "var/demo/ca.pem"
 ACCESS_ZIP = "var/demo/access.zip"
 
+State = Agreement.State
+
 
 def agree(journey: Journey) -> None:
     """The owner signs the agreement in the portal, the service seals it, the PDF is checked."""
     portal = _owners_portal(journey)
-    page = portal.get(path_of("dpa:agreements"))
-    if has_form(page, path_of("dpa:issue")):
-        page = portal.send(page, path_of("dpa:issue"))
-        page = portal.send(page, page.path, authority="on", terms="on")
-    row = wait(lambda: _in_force(journey))
-    if row is None:
-        raise StepFailed(f"no agreement came into force; the portal shows {page.path}")
+    page = _signed(journey, portal)
+    row = _newest(journey)
+    if row is None or not wait(lambda: _is_in_force(row)):
+        raise StepFailed(f"the agreement did not come into force; the portal shows {page.path}")
     pdf = portal.get(path_of("dpa:document", row.pk)).content
-    found = seals.verify(pdf, now=clock.now())
-    if not found.sound or len(found.signatures) != 2:
-        raise StepFailed("the agreement does not have two sound signatures")
+    judgement = checking.judge(pdf, clock.now())
+    if not judgement.genuine or len(judgement.verification.signatures) != 2:
+        raise StepFailed("the PDF is not the one on file, soundly signed by both")
+    _demand_sending(row)
     _keep(journey, "agreement_pdf", AGREEMENT_PDF, pdf)
     _keep(journey, "trust_root", TRUST_ROOT, seals.trust_root(clock.now()))
 
@@ -61,9 +63,35 @@ def _owners_portal(journey: Journey) -> Portal:
     return journey.portal
 
 
-def _in_force(journey: Journey) -> Agreement | None:
+def _signed(journey: Journey, portal: Portal) -> Page:
+    """Issue and sign what the portal asks for; an earlier run may have stopped half-way."""
+    page, row = portal.get(path_of("dpa:agreements")), _newest(journey)
+    if has_form(page, path_of("dpa:issue")):
+        page = portal.send(page, path_of("dpa:issue"))
+    elif row is not None and row.state == State.OFFERED:
+        page = portal.get(path_of("dpa:sign", row.pk))
+    else:
+        return page
+    return portal.send(page, page.path, authority="on", terms="on")
+
+
+def _newest(journey: Journey) -> Agreement | None:
     mine = Agreement.objects.filter(signatory__email=journey.facts["owner"]["email"])
-    return mine.filter(state=Agreement.State.IN_FORCE).first()
+    alive = mine.filter(state__in=(*Agreement.OPEN, State.IN_FORCE))
+    return alive.select_related("organisation").order_by("-number").first()
+
+
+def _is_in_force(row: Agreement) -> bool:
+    row.refresh_from_db()
+    return row.state == State.IN_FORCE
+
+
+def _demand_sending(row: Agreement) -> None:
+    """Whatever let the organisation send before, now it is the agreement."""
+    organisation = Organisation.objects.get(pk=row.organisation_id)
+    by_agreement = organisation.sending_reason == Organisation.SendingReason.AGREEMENT
+    if not (organisation.sending_allowed and by_agreement):
+        raise StepFailed("the agreement did not open for live mail")
 
 
 def _open_rights(journey: Journey) -> bool:

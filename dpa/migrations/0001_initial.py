@@ -36,7 +36,8 @@ class Migration(migrations.Migration):
                             ("signed", "signed by the customer"),
                             ("in_force", "in force"),
                             ("superseded", "replaced by a later version"),
-                            ("withdrawn", "never signed"),
+                            ("withdrawn", "withdrawn"),
+                            ("ended", "ended"),
                         ],
                         default="offered",
                         max_length=12,
@@ -63,6 +64,10 @@ class Migration(migrations.Migration):
                     "released_at",
                     models.DateTimeField(null=True, verbose_name="let through by staff"),
                 ),
+                (
+                    "refused_at",
+                    models.DateTimeField(null=True, verbose_name="refused by staff"),
+                ),
                 ("in_force_at", models.DateTimeField(null=True, verbose_name="in force since")),
                 ("closed_at", models.DateTimeField(null=True, verbose_name="closed")),
                 (
@@ -71,6 +76,15 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="accounts.organisation",
+                    ),
+                ),
+                (
+                    "contact",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 (
@@ -107,7 +121,9 @@ class Migration(migrations.Migration):
                             ("signed", "signed by the customer"),
                             ("sealed", "sealed by the service"),
                             ("superseded", "replaced by a later version"),
-                            ("withdrawn", "withdrawn before anybody signed"),
+                            ("withdrawn", "withdrawn before both had signed"),
+                            ("refused", "not sealed by the service"),
+                            ("ended", "ended with the organisation's account"),
                         ],
                         max_length=12,
                     ),

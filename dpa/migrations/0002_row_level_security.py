@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Who may see what. Nobody may change bytes or events; `duty` may delete them when their time is up."""
+"""Who may see what. Nobody may change bytes, events or what a version is filled with.
+
+`duty` may delete them when their time is up, and forget which account a person had.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ class Migration(migrations.Migration):
         Grant("dpa_offeredtext", web="SELECT, INSERT", staff="SELECT", duty="SELECT, INSERT"),
         Protect(
             "dpa_agreement",
-            web="SELECT, INSERT, UPDATE",
-            staff="SELECT, UPDATE (released_at)",
-            duty="SELECT, INSERT, UPDATE, DELETE",
+            web="SELECT, INSERT, UPDATE (state, signed_at, closed_at)",
+            staff="SELECT, UPDATE (released_at, refused_at)",
+            duty="SELECT, UPDATE (state, in_force_at, closed_at, signatory_id, contact_id), DELETE",
         ),
         Protect("dpa_document", **KEPT),
         Protect("dpa_agreementevent", **KEPT),

@@ -44,7 +44,8 @@ class Agreement(TenantModel):
         SIGNED = "signed", _("signed by the customer")
         IN_FORCE = "in_force", _("in force")
         SUPERSEDED = "superseded", _("replaced by a later version")
-        WITHDRAWN = "withdrawn", _("never signed")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        ENDED = "ended", _("ended")
 
     OPEN = (State.OFFERED, State.SIGNED)
 
@@ -61,10 +62,16 @@ class Agreement(TenantModel):
     )
     signatory_name = models.CharField(_("signatory"), max_length=201)
     signatory_title = models.CharField(_("position"), max_length=100, blank=True)
+    # The owner whom the document says to write to, where that is not who signs.
+    contact = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     offered_at = models.DateTimeField(_("issued"))
     signed_at = models.DateTimeField(_("signed by the customer"), null=True)
     # Set by staff where AGREEMENT_COUNTERSIGNING leaves the seal to them.
     released_at = models.DateTimeField(_("let through by staff"), null=True)
+    # Set by staff; the worker then closes the version.
+    refused_at = models.DateTimeField(_("refused by staff"), null=True)
     in_force_at = models.DateTimeField(_("in force since"), null=True)
     # When it was replaced, withdrawn or ended; how long it is kept counts from here.
     closed_at = models.DateTimeField(_("closed"), null=True)
@@ -129,7 +136,9 @@ class AgreementEvent(TenantModel):
         SIGNED = "signed", _("signed by the customer")
         SEALED = "sealed", _("sealed by the service")
         SUPERSEDED = "superseded", _("replaced by a later version")
-        WITHDRAWN = "withdrawn", _("withdrawn before anybody signed")
+        WITHDRAWN = "withdrawn", _("withdrawn before both had signed")
+        REFUSED = "refused", _("not sealed by the service")
+        ENDED = "ended", _("ended with the organisation's account")
 
     agreement = models.ForeignKey(Agreement, on_delete=models.CASCADE, related_name="events")
     sequence = models.PositiveIntegerField()

@@ -12,8 +12,9 @@ from django.views.decorators.http import require_safe
 
 from accounts import clock
 from accounts.access import current_membership, get_for_organisation
-from dpa import composition, lineage, offering, signatories, signing
-from dpa import facts as facts_of
+from accounts.models import Membership
+from accounts.views.answers import refusals_to
+from dpa import composition, integrity, offering, sealing, signatories
 from dpa.models import Agreement
 from dpa.views.guards import readers
 from dpa.words import PARTS
@@ -29,29 +30,39 @@ def agreements(request: HttpRequest) -> HttpResponse:
         offering.in_force(by.organisation_id),
         offering.open_version(by.organisation_id),
     )
+    ending = by.organisation.standing in by.organisation.ENDING
     context = {
         "rows": rows,
         "in_force": in_force,
         "waiting": waiting,
-        "held": waiting is not None and signing.awaits_release(waiting),
-        "changed": _changed(request, in_force),
+        "held": waiting is not None and sealing.awaits_release(waiting),
+        "by_staff": sealing.is_held(),
+        "outdated": not ending and waiting is not None and _outdated(by, waiting),
+        "changed": _changed(by, in_force),
         "may_sign": signatories.may_sign(by),
         "missing": offering.missing(by.organisation),
-        "ending": by.organisation.standing in by.organisation.ENDING,
+        "ending": ending,
     }
     return render(request, "dpa/agreements.html", context)
 
 
-def _changed(request: HttpRequest, in_force: Agreement | None) -> list[str]:
+def _changed(by: Membership, in_force: Agreement | None) -> list[str]:
     """Return the names of the parts that the service does not do any more as was agreed."""
     if in_force is None:
         return []
-    now = offering.draft(current_membership(request), clock.now()).facts
-    return [str(PARTS[name]) for name in facts_of.differences(in_force.facts, now)]
+    names = offering.changes(in_force, by.organisation, clock.now())
+    return [str(PARTS[name]) for name in names]
+
+
+def _outdated(by: Membership, waiting: Agreement) -> bool:
+    """Return whether a version that waits for this person would say something else now."""
+    mine = waiting.state == Agreement.State.OFFERED and waiting.signatory_id == by.user_id
+    return mine and offering.reusable(by, offering.draft(by, clock.now())) is None
 
 
 @require_safe
 @readers
+@refusals_to("dpa:agreements")
 def draft(request: HttpRequest) -> HttpResponse:
     """Show the agreement as it would be issued now."""
     by = current_membership(request)
@@ -60,7 +71,7 @@ def draft(request: HttpRequest) -> HttpResponse:
         "reading": composition.read(made.facts),
         "may_sign": signatories.may_sign(by),
         "missing": offering.missing(by.organisation),
-        "changed": _changed(request, offering.in_force(by.organisation_id)),
+        "changed": _changed(by, offering.in_force(by.organisation_id)),
     }
     return render(request, "dpa/draft.html", context)
 
@@ -74,7 +85,7 @@ def agreement(request: HttpRequest, agreement_id: UUID) -> HttpResponse:
         "agreement": row,
         "reading": composition.read(row.facts),
         "events": row.events.order_by("sequence"),
-        "faults": list(lineage.faults(row)),
+        "faults": list(integrity.faults(row)),
         "document": row.latest_document(),
     }
     return render(request, "dpa/agreement.html", context)

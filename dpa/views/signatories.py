@@ -36,6 +36,7 @@ def signatories(request: HttpRequest) -> HttpResponse:
 
 @form_page
 @member_required(Role.OWNER)
+@step_up_required
 def signatory_withdraw(request: HttpRequest, signatory_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Signatory, signatory_id)
     name = row.membership.user.get_full_name()

@@ -30,8 +30,30 @@ AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.ORGANISATION)
 WITH_AGREEMENT = Keep(event=_("as long as the agreement that it belongs to"))
 
 
-def _signatory(lookup: str, eraser: Eraser) -> tuple[SubjectPath, ...]:
-    return (SubjectPath(whose=Whose.PERSON, key=Key.ID, lookup=lookup, eraser=eraser),)
+# Who signs, and whom the document names as the one to write to.
+NAMED = ("signatory", "contact")
+
+
+def _named(own: str) -> tuple[SubjectPath, ...]:
+    """Return the paths from rows to who is named in their agreement; `own` leads to its id.
+
+    One that was in force is evidence; one that not both have signed binds nobody and goes.
+    """
+    return tuple(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup=lookup,
+            eraser=eraser,
+            through=Through(
+                model="dpa.Agreement",
+                on=((own, "id"),),
+                where={"in_force_at__isnull": eraser is Eraser.ROW},
+            ),
+        )
+        for lookup in NAMED
+        for eraser in (Eraser.HOLD, Eraser.ROW)
+    )
 
 
 AGREEMENT = Entry(
@@ -55,7 +77,7 @@ AGREEMENT = Entry(
         act="dpa.expiry:forget",
         due="dpa.expiry:count_due",
     ),
-    paths=_signatory("signatory", Eraser.HOLD),
+    paths=_named("id"),
     audiences=AUDIENCES,
     fields=(
         Personal(name="signatory", what=_("the person who signs for the organisation")),
@@ -63,6 +85,7 @@ AGREEMENT = Entry(
         Personal(
             name="signatory_title", what=_("position of the signatory"), of=(("", "signatory"),)
         ),
+        Personal(name="contact", what=_("the owner whom the agreement says to write to")),
         Personal(
             name="facts",
             what=_("what the agreement is filled with, contacts included"),
@@ -72,7 +95,8 @@ AGREEMENT = Entry(
         Personal(name="signed_at", what=_("when it was signed")),
         Personal(name="organisation", what=_("the organisation that signs")),
         NotPersonal(("id", "number", "text_language", "text_version"), "which version it is"),
-        NotPersonal(("state", "released_at", "in_force_at", "closed_at"), "how it stands"),
+        NotPersonal(("state", "released_at", "refused_at"), "how it stands"),
+        NotPersonal(("in_force_at", "closed_at"), "from when to when it was in force"),
     ),
 )
 
@@ -85,7 +109,7 @@ DOCUMENT = Entry(
     interest=AGREEMENT.interest,
     source=Source.SERVICE,
     keep=WITH_AGREEMENT,
-    paths=_signatory("agreement__signatory", Eraser.HOLD),
+    paths=_named("agreement_id"),
     audiences=AUDIENCES,
     fields=(
         Personal(
@@ -107,7 +131,7 @@ EVENT = Entry(
     interest=AGREEMENT.interest,
     source=Source.SERVICE,
     keep=WITH_AGREEMENT,
-    paths=_signatory("agreement__signatory", Eraser.HOLD),
+    paths=_named("agreement_id"),
     audiences=AUDIENCES,
     fields=(
         Personal(name="act", what=_("what was done")),

@@ -140,6 +140,7 @@ PAGES = (
     Page("agreements", "dpa:agreements", "anna"),
     Page("agreement-draft", "dpa:draft", "anna"),
     Page("agreement", "dpa:agreement", "anna", row=_of_anna(places.a_agreement)),
+    Page("agreement-withdraw", "dpa:withdraw", "anna", row=_of_anna(places.a_agreement)),
     Page("signatories", "dpa:signatories", "anna"),
     Page("signatory-withdraw", "dpa:signatory-withdraw", "anna", row=_of_anna(places.a_signatory)),
     Page("verify", "dpa:verify"),

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from accounts import clock
 from accounts.models import Organisation, User
-from dpa import signing
+from dpa import sealing
 from dpa.models import Agreement
 from tests import build
 from tests.browser.window import Look, Window
@@ -55,7 +55,7 @@ def _countersign() -> None:
 def _as_duty() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET ROLE duty")
-        signing.countersign(clock.now())
+        sealing.countersign(clock.now())
     connection.close()
 
 

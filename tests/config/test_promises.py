@@ -52,6 +52,7 @@ def service(
     settings.ERASURE_JOURNAL = str(tmp_path / "erasures")
     settings.RELAY_ALLOW_PLAINTEXT_AUTH = False
     build.mail_of(organisation)
+    organisation.allow_sending(Organisation.SendingReason.DEMONSTRATION, build.NOW)
     audit.record(None, "organisation.noticed", organisation)
     ledger.attest(clock.now())
     for step in retention.plan(clock.now()):

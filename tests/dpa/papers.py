@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from accounts.models import Membership
-from dpa import offering, press, signing
+from dpa import offering, press, signing, texts
 from dpa.annexes import STATED
 from dpa.models import Agreement
 from dpa.signing import Declaration
@@ -78,8 +78,12 @@ def complete() -> bytes:
 
 
 def declaration(content: bytes, **fields: str) -> Declaration:
-    values = {"document": sha256(content).hexdigest(), "language": "da"}
-    return Declaration(**values | {"authenticated": "password"} | fields)
+    values = {
+        "document": sha256(content).hexdigest(),
+        "terms": texts.signing_reference("da"),
+        "means": "password",
+    }
+    return Declaration(**values | fields, proved_at=build.NOW)
 
 
 def offer(by: Membership, content: bytes | None = None) -> Agreement:

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.conf import settings as configured
 from django.core.checks import CheckMessage, registry
@@ -68,6 +72,38 @@ def test_development_stack_may_invent_its_operator() -> None:
 def test_operator_outside_the_area_is_refused(named: Settings) -> None:
     named.OPERATOR_COUNTRY = "US"
     assert ids() == ["dpa.E002"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUBPROCESSOR_OBJECTION_DAYS", 0),
+        ("BACKUP_DAYS", -1),
+        ("ASSISTANCE_HOURLY_RATE", -650),
+        ("VAT_PERCENT", 101),
+    ],
+)
+def test_figure_that_no_agreement_can_mean_is_refused_in_development_too(
+    settings: Settings, name: str, value: int
+) -> None:
+    setattr(settings, name, value)
+    (message,) = found(deploy=False)
+    assert (message.id, message.is_serious()) == ("dpa.E004", True)
+    assert str(message.msg).startswith(f"{name} is {value}")
+
+
+def test_way_of_countersigning_that_is_none_is_refused(settings: Settings) -> None:
+    settings.AGREEMENT_COUNTERSIGNING = "Automatic"
+    assert ids(deploy=False) == ["dpa.E005"]
+
+
+@pytest.mark.parametrize(("written", "starts"), [("2026-11-01", True), ("1/11 2026", False)])
+def test_service_does_not_start_with_a_day_that_is_none(written: str, starts: bool) -> None:
+    """It would be frozen in the facts of agreements, and break every page that reads one."""
+    command = [sys.executable, "-c", "import config.settings"]
+    given = {**os.environ, "OPERATOR_STATEMENTS_ON": written}
+    done = subprocess.run(command, cwd=configured.BASE_DIR, env=given, capture_output=True)
+    assert (done.returncode == 0) == starts, done.stderr
 
 
 def test_empty_register_and_missing_statements_are_warned_of(named: Settings) -> None:

@@ -12,9 +12,11 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from accounts import stepup
+from accounts.limits import Limit
 from accounts.models import AuditEvent, Membership, Organisation, User
 from accounts.tenancy import organisation_context
-from dpa import press, signatories, signing
+from dpa import offering, press, sealing, signatories, texts
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
 from gdpr.documents import BoundedError
 from tests import build
@@ -60,7 +62,8 @@ def signed(browser: Client) -> Agreement:
 def declared(row: Agreement, **fields: str) -> dict[str, str]:
     with build.as_owner():
         digest = bytes(row.documents.get(kind="offered").sha256).hex()
-    return {"document": digest, "language": "en", "authority": "on", "terms": "on"} | fields
+    shown = {"document": digest, "declared": texts.signing_reference("en")}
+    return shown | {"authority": "on", "terms": "on"} | fields
 
 
 def state(row: Agreement) -> str:
@@ -76,7 +79,7 @@ def worker() -> Callable[[], int]:
     def countersign() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SET ROLE duty")
-            done = signing.countersign(build.NOW)
+            done = sealing.countersign(build.NOW)
             cursor.execute("SET ROLE web")
         return done
 
@@ -118,14 +121,14 @@ class TestSigning:
         monkeypatch.setattr(press, "make_pdf", lambda facts: papers.issued() + _mark(facts))
         row = issued(browser)
         monkeypatch.setattr("gdpr.seals.sign_as_person", stand)
-        answer = browser.post(at("dpa:sign", row.id), declared(row))
+        answer = browser.post(at("dpa:sign", row.id), declared(row), follow=True)
         assert "could not be made just now" in answer.text
         assert state(row) == State.OFFERED
 
     def test_same_version_is_issued_once(self, browser: Client) -> None:
         assert issued(browser) == issued(browser)
 
-    @pytest.mark.parametrize("missing", ["authority", "terms", "document"])
+    @pytest.mark.parametrize("missing", ["authority", "terms", "document", "declared"])
     def test_nothing_is_signed_without_every_declaration(
         self, browser: Client, missing: str
     ) -> None:
@@ -137,7 +140,7 @@ class TestSigning:
 
     def test_hash_of_another_document_signs_nothing(self, browser: Client) -> None:
         row = issued(browser)
-        answer = browser.post(at("dpa:sign", row.id), declared(row, document="0" * 64))
+        answer = browser.post(at("dpa:sign", row.id), declared(row, document="0" * 64), follow=True)
         assert "not the document that you saw" in answer.text
         assert state(row) == State.OFFERED
 
@@ -156,12 +159,13 @@ class TestSigning:
     ) -> None:
         build.second_factor(anna)
         client = visit(anna)
-        prove(client)
+        prove(client, stepup.SECOND_FACTOR)
         row = signed(client)
         with build.as_owner():
             event = AgreementEvent.objects.get(agreement=row, act="signed")
         assert "authenticated:second-factor" in event.evidence
-        assert any(word.startswith("terms:en/1/") for word in event.evidence)
+        assert f"terms:{texts.signing_reference('en')}" in event.evidence
+        assert any(word.startswith("proved:") for word in event.evidence)
 
     def test_version_of_somebody_else_says_so(
         self, browser: Client, organisation: Organisation
@@ -203,8 +207,102 @@ class TestSigning:
         for words in ("Agreement: issued", "Agreement: signed", "Agreement: in force"):
             assert words in page
 
+    def test_version_that_is_out_of_date_is_issued_anew_and_signed(
+        self, browser: Client, anna: User
+    ) -> None:
+        first = issued(browser)
+        assert at("dpa:issue") not in browser.get(at("dpa:agreements")).text
+        with build.as_owner():
+            User.objects.filter(pk=anna.pk).update(title="Direktør")
+        assert "Issue it anew" in browser.get(at("dpa:agreements")).text
+        for answer in (
+            browser.get(at("dpa:sign", first.id)),
+            browser.post(at("dpa:sign", first.id), declared(first)),
+        ):
+            assert "Something in the agreement has changed" in answer.text
+            assert at("dpa:issue") in answer.text
+        second = signed(browser)
+        assert (state(first), state(second)) == (State.WITHDRAWN, State.SIGNED)
+        assert second.signatory_title == "Direktør"
+
+    def test_declarations_that_were_not_shown_sign_nothing(self, browser: Client) -> None:
+        row = issued(browser)
+        other = declared(row, declared=texts.signing_reference("da"))
+        answer = browser.post(at("dpa:sign", row.id), other, follow=True)
+        assert "declarations are not the ones that you saw" in answer.text
+        assert texts.signing_reference("en") in answer.text
+        assert state(row) == State.OFFERED
+
+    @pytest.mark.parametrize("name", ["document", "declared"])
+    @pytest.mark.parametrize("value", ["0" * 65, "é", "0" * 64 + "\n"])
+    def test_whatever_a_browser_posts_is_answered(
+        self, browser: Client, name: str, value: str
+    ) -> None:
+        row = issued(browser)
+        answer = browser.post(at("dpa:sign", row.id), declared(row, **{name: value}), follow=True)
+        assert answer.status_code == 200
+        assert state(row) == State.OFFERED
+
+    def test_signed_version_is_taken_back_and_another_made(self, browser: Client) -> None:
+        row = signed(browser)
+        answer = browser.post(at("dpa:issue"), follow=True)
+        assert "awaits our seal" in answer.text
+        assert at("dpa:withdraw", row.id) in answer.text
+        assert "Take version 1 back?" in browser.get(at("dpa:withdraw", row.id)).text
+        answer = browser.post(at("dpa:withdraw", row.id), follow=True)
+        assert "Version 1 is taken back." in answer.text
+        assert state(row) == State.WITHDRAWN
+        assert "cannot be signed any more" in browser.get(at("dpa:sign", row.id)).text
+        assert issued(browser).number == 2
+
+    def test_how_long_the_seal_takes_is_said_as_it_is(self, browser: Client, settings: Any) -> None:
+        settings.AGREEMENT_COUNTERSIGNING = "staff"
+        assert "our seal follows by itself" not in browser.get(at("dpa:agreements")).text
+        row = issued(browser)
+        answer = browser.post(at("dpa:sign", row.id), declared(row), follow=True)
+        assert "Signed. A person at our end sets our seal" in answer.text
+        assert "follows by itself" not in answer.text
+        assert "follows by itself" not in browser.get(at("home")).text
+
+    def test_so_many_versions_are_issued_in_an_hour(
+        self, browser: Client, anna: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(offering, "ISSUES", Limit("agreement-issues", ((1, 3600),)))
+        issued(browser)
+        with build.as_owner():
+            User.objects.filter(pk=anna.pk).update(title="Direktør")
+        assert "Too many tries" in browser.post(at("dpa:issue"), follow=True).text
+        with build.as_owner():
+            assert Agreement.objects.count() == 1
+
 
 class TestReading:
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"facts": {**build.AGREED, "court": "Retten i Andeby"}}, "what fills the text"),
+            ({"signatory_name": "Andrea And"}, "the signatory is not"),
+        ],
+    )
+    def test_version_that_says_something_else_than_was_issued_is_told(
+        self, browser: Client, change: dict[str, Any], words: str
+    ) -> None:
+        row = issued(browser)
+        assert "does not add up" not in browser.get(at("dpa:agreement", row.id)).text
+        with build.as_owner():
+            Agreement.objects.update(**change)
+        page = browser.get(at("dpa:agreement", row.id)).text
+        assert "does not add up" in page
+        assert words in page
+
+    def test_version_whose_text_was_changed_is_told(
+        self, browser: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        row = issued(browser)
+        monkeypatch.setattr("dpa.texts.digest", lambda *_: "0" * 64)
+        page = browser.get(at("dpa:agreement", row.id)).text
+        assert "the text is not the one that was issued" in page
+
     def test_page_and_pdf_have_the_same_words(self, browser: Client) -> None:
         page = browser.get(at("dpa:draft")).text
         assert "Duehuset ApS" in page
@@ -260,6 +358,22 @@ class TestDownload:
         assert answer.headers["Content-Type"] == "application/pdf"
         assert answer.headers["Content-Disposition"].startswith("attachment")
 
+    @pytest.mark.parametrize("standing", ["closing", "closed"])
+    def test_is_reached_when_the_last_owner_of_a_closing_organisation_has_left(
+        self, browser: Client, worker: Any, organisation: Organisation, standing: str
+    ) -> None:
+        row = signed(browser)
+        worker()
+        admin = build.person("Sara", "Bestyrer")
+        build.member(organisation, admin, "admin")  # type: ignore[arg-type]
+        with build.as_owner():
+            Organisation.objects.update(standing=standing)
+            Membership.objects.filter(role="owner").delete()
+        client = visit(admin)
+        assert at("dpa:document", row.id) in client.get(at("dpa:agreements")).text
+        answer = client.get(at("dpa:draft"), follow=True)
+        assert "nothing more to agree on" in answer.text
+
     def test_owner_of_another_organisation_finds_nothing(self, browser: Client, carl: User) -> None:
         row = signed(browser)
         client = visit(carl)
@@ -277,6 +391,16 @@ class TestSignatories:
         assert visit(bo).get(at("dpa:agreements")).status_code == 200
         browser.post(at("dpa:signatory-withdraw", row))
         assert visit(bo).get(at("dpa:agreements")).status_code == 403
+
+    def test_step_up_comes_before_a_right_is_taken_away(
+        self, by: Membership, anna: User, bo: User
+    ) -> None:
+        with organisation_context(by.organisation_id, person_id=by.user_id):
+            signatories.name(membership(bo), by=by)
+        row = _only_signatory()
+        answer = visit(anna).post(at("dpa:signatory-withdraw", row))
+        assert leads_to(answer, "accounts:step-up")
+        assert _only_signatory() == row
 
     def test_member_of_another_organisation_cannot_be_named(
         self, browser: Client, carl: User

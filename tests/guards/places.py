@@ -184,6 +184,7 @@ MEMBER = {
     "dpa:agreement": Place(KEEPERS | {Role.PRIVACY}, a_agreement),
     "dpa:document": Place(KEEPERS | {Role.PRIVACY}, a_agreement),
     "dpa:sign": Place(frozenset({Role.OWNER}), a_agreement),
+    "dpa:withdraw": Place(frozenset({Role.OWNER}), a_agreement),
     "dpa:signatories": Place(frozenset({Role.OWNER})),
     "dpa:signatory-withdraw": Place(frozenset({Role.OWNER}), a_signatory),
     "relay:log": Place(READERS),

@@ -152,15 +152,29 @@ def test_run_refuses_to_start_twice_and_starts_a_killed_engine_again(checkout):
 
 
 FAULTS = {
-    "content left": ("mail", "if Content.objects", "if not Content.objects"),
-    "bytes altered": ("mail", ".endswith(sent)", '.endswith(sent + b"x")'),
-    "a signature missing": ("duties", "signatures) != 2", "signatures) != 3"),
-    "another's data": ("duties", 'facts["owner"]["email"])\n    _keep', '"nobody")\n    _keep'),
+    "content left": ("config/demo/mail", "if Content.objects", "if not Content.objects"),
+    "bytes altered": ("config/demo/mail", ".endswith(sent)", '.endswith(sent + b"x")'),
+    "the customer's signature again": (
+        "dpa/sealing",
+        "_bring_into_force(pk, sealed, now)",
+        "_bring_into_force(pk, bytes(row.documents.get(kind=Kind.SIGNED).content), now)",
+    ),
+    "sending not opened": ("dpa/sealing", "        _allow_sending(row.organisation)\n", ""),
+    "other octets handed out": (
+        "dpa/views/agreements",
+        "bytes(row.latest_document().content)",
+        'bytes(row.latest_document().content) + b"x"',
+    ),
+    "another's data": (
+        "config/demo/duties",
+        'facts["owner"]["email"])\n    _keep',
+        '"nobody")\n    _keep',
+    ),
 }
 
 
 def _plant(checkout, module, before, after):
-    path = checkout.root / "config" / "demo" / f"{module}.py"
+    path = checkout.root / f"{module}.py"
     source = path.read_text()
     assert before in source
     path.write_text(source.replace(before, after))
@@ -170,7 +184,7 @@ def _plant(checkout, module, before, after):
 def test_demo_holds_and_fails_when_a_step_does_not(checkout, fault):
     if fault:
         _plant(checkout, *FAULTS[fault])
-        _plant(checkout, "steps", "PATIENCE = 60.0", "PATIENCE = 5.0")
+        _plant(checkout, "config/demo/steps", "PATIENCE = 60.0", "PATIENCE = 5.0")
     with checkout.launch("demo") as launcher:
         told, _ = launcher.communicate(timeout=240)
     assert (launcher.returncode == 0) == (not fault), told

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 from zlib import crc32
 
@@ -85,7 +86,19 @@ def _business(person: User) -> None:
 
 
 def _signing(person: User, organisation: Organisation) -> None:
-    made = build.agreement(organisation, signatory=person, signatory_name=person.get_full_name())
+    signs = {"signatory": person, "signatory_name": person.get_full_name()}
+    for named in (signs, {"contact": person}):
+        for in_force_at in (build.NOW, None):
+            _agreement(organisation, in_force_at, named)
+    membership = person.memberships.get(organisation=organisation)
+    Signatory.objects.create(organisation=organisation, membership=membership, named_at=build.NOW)
+
+
+def _agreement(
+    organisation: Organisation, in_force_at: datetime | None, named: dict[str, Any]
+) -> None:
+    """One that was in force and is evidence, or one that not both have signed."""
+    made = build.agreement(organisation, in_force_at=in_force_at, **named)
     AgreementEvent.objects.create(
         organisation=organisation,
         agreement=made,
@@ -96,8 +109,6 @@ def _signing(person: User, organisation: Organisation) -> None:
         previous_digest=b"",
         digest=b"x",
     )
-    membership = person.memberships.get(organisation=organisation)
-    Signatory.objects.create(organisation=organisation, membership=membership, named_at=build.NOW)
 
 
 def _doings(person: User, organisation: Organisation) -> None:
