@@ -102,6 +102,11 @@ def judge(pdf: bytes, now: datetime) -> Judgement:
             verification = seals.verify(pdf, now=now)
         except BoundedError:
             raise TooHard from None
+    return judged(pdf, verification)
+
+
+def judged(pdf: bytes, verification: Verification) -> Judgement:
+    """Return what the signatures say together with what is on file."""
     on_file = _look_up(sha256(pdf).digest())
     return Judgement(verification, on_file, None if on_file else _longest_start(pdf))
 

@@ -19,7 +19,8 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.utils.formats import date_format, number_format
 from django.utils.translation import override
 
-from accounts import audit, keyfiles, limits, passwords, stepup
+from accounts import keyfiles, limits, passwords, stepup
+from accounts.audit import events
 from accounts.models import Membership, Organisation, Role, User, organisations
 from dpa import processing, terms
 from dpa.annexes import MEASURES, STATED
@@ -206,7 +207,7 @@ def _figures() -> Facts:
         "sign_in_minutes": seconds // limits.MINUTE,
         "sign_in_tries_address": tries_address,
         "sign_in_minutes_address": seconds_address // limits.MINUTE,
-        "audit_days": audit.AUDIT_DAYS,
+        "audit_days": events.AUDIT_DAYS,
         "submission_encrypted": not settings.RELAY_ALLOW_PLAINTEXT_AUTH,
         "portal_encrypted": settings.SECURE_COOKIES,
     }

@@ -111,7 +111,7 @@ def _lookup_faults(entry: Entry, path: SubjectPath, model: type[Model]) -> Itera
             yield _error("E011", f"{entry.model}: {path.through.model} does not exist.")
             return
         looked_in = apps.get_model(path.through.model)
-        here += [name for name, _ in path.through.on]
+        here += [name for name, _ in path.through.on] + list(path.through.here)
         yield from _missing(entry, looked_in, [name for _, name in path.through.on])
     yield from _missing(entry, model, here)
     yield from _missing(entry, looked_in, [path.lookup])

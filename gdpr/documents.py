@@ -52,7 +52,8 @@ def render(
 
     `identifier` names this document and version for good; `issued_at` is its only date. An
     attachment's name ends in the ending of its kind (.json). Raises BoundedError when it takes
-    more than 20 s or 512 MiB, or when something that the template names is not bundled.
+    more than 20 s of processor time or 512 MiB, when it stands still, or when something that the
+    template names is not bundled.
     """
     description = {
         "title": title,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Packages from order to destruction; what is in one is composed in gdpr/rights.
 
-The order is a row. The worker takes rows by lease, writes a sealed file and turns the row to
+The order is a row. A worker takes a row by turn and lease, writes a sealed file and makes the row
 ready; file and key are destroyed together when the time is over.
 """
 
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -30,7 +30,8 @@ from gdpr.sealedfiles import SealingWriter
 State = Package.State
 KEY_OCTETS = 32
 # Longer than most parts take; a worker renews it with every part. One who comes later than that
-# finds the package taken, and what it has made is nothing.
+# finds the package taken, and what it has made is nothing. It counts when a worker's host is gone:
+# a worker that alone has died gives back its turn, and so the package, at once.
 LEASE = timedelta(minutes=3)
 TRIES = 3
 # So long before its period is over a package ends: the task that destroys it, which comes every
@@ -77,22 +78,34 @@ def cancel(right: RequestedRight) -> None:
     Package.objects.filter(right=right).exclude(state=State.READY).delete()
 
 
-def lease_next(now: datetime) -> Package | None:
-    """Return the oldest package to be made, out of other workers' reach. Role `duty`."""
+def to_do(now: datetime) -> list[UUID]:
+    """Return the packages that wait or are being made, the oldest first. Role `duty`."""
+    rows = _unmade().exclude(state=State.WAITING, leased_until__gt=now)
+    return list(rows.order_by("created_at").values_list("id", flat=True))
+
+
+def lease(package_id: UUID, now: datetime, *, alone: bool) -> Package | None:
+    """Take a package that is to be made, unless another worker has it. Role `duty`.
+
+    `alone` says that nobody is at it for certain: a lease that has not ended is a dead worker's.
+    """
     free = Q(leased_until=None) | Q(leased_until__lte=now)
-    unmade = Package.objects.filter(state__in=[State.WAITING, State.BUILDING], attempts__lt=TRIES)
-    to_do = unmade.filter(free)
-    # What staff have taken into their own hands waits for them.
-    to_do = to_do.filter(right__state=RequestedRight.State.ACT)
+    free |= Q(state=State.BUILDING) if alone else Q(pk__in=[])
     with transaction.atomic():
-        rows = to_do.select_for_update(skip_locked=True, of=("self",))
-        first = rows.order_by("created_at").first()
-        if first is not None:
-            first.state, first.leased_until = State.BUILDING, now + LEASE
-            first.attempts += 1
-            first.parts_done = 0
-            first.save()
-    return first
+        rows = _unmade().filter(free, pk=package_id)
+        package = rows.select_for_update(skip_locked=True, of=("self",)).first()
+        if package is not None:
+            package.state, package.leased_until = State.BUILDING, now + LEASE
+            package.attempts += 1
+            package.parts_done = 0
+            package.save()
+    return package
+
+
+def _unmade() -> QuerySet[Package]:
+    rows = Package.objects.filter(state__in=[State.WAITING, State.BUILDING], attempts__lt=TRIES)
+    # What staff have taken into their own hands waits for them.
+    return rows.filter(right__state=RequestedRight.State.ACT)
 
 
 def writer(package: Package) -> SealingWriter:

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from accounts import alerts, audit, clock
 from accounts.refusals import Refused
+from accounts.turns import turn
 from gdpr import emails, packages, requests
 from gdpr.archives import Told
 from gdpr.models import Package, RequestedRight, Right
@@ -32,9 +33,11 @@ def pack_due() -> int:
     """Put together what is due; return how many packages became ready. Role `duty`."""
     _tell_of_dead_workers()
     ready = 0
-    # A package can take minutes, so that each lease counts from its own beginning.
-    while (package := packages.lease_next(clock.now())) is not None:
-        ready += _pack(package)
+    for package_id in packages.to_do(clock.now()):
+        with turn(f"package {package_id}") as mine:
+            # A package can take minutes, so that each lease counts from its own beginning.
+            package = packages.lease(package_id, clock.now(), alone=mine)
+            ready += package is not None and _pack(package)
     return ready
 
 

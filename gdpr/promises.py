@@ -57,7 +57,7 @@ def erasures_happen_and_last() -> Result:
     except LinesAltered:
         return Result(holds=False, seen="the journal of erasures was altered")
     counts = {
-        "late": run.late(now),
+        "late": run.stuck(now).count(),
         "people back": len(found.back),
         "erasures the database knows nothing of": len(found.missing),
         "lines lost from the journal": len(found.unwritten),

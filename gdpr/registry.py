@@ -259,12 +259,16 @@ class Keep:
 class Through:
     """Rows are found by other rows: of `model`, where each pair (field here, field there) agrees.
 
-    Only those rows of `model` count that match `where`.
+    Only those rows of `model` count that match `where`, and only those here that match `here`.
+    Where the rows of `model` are few, `listed` reads the values of the only pair first: several
+    such paths can then use an index each, and a number may stand in a column of text.
     """
 
     model: str
     on: tuple[tuple[str, str], ...]
     where: Mapping[str, Any] = field(default_factory=dict)
+    here: Mapping[str, Any] = field(default_factory=dict)
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

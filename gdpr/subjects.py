@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from accounts.models import User
-from gdpr.registry import Entry, Key, SubjectPath, Whose
+from gdpr.registry import Entry, Key, SubjectPath, Through, Whose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +30,15 @@ def person(user: User) -> Subject:
 
 def rows(entry: Entry, subject: Subject) -> QuerySet[Any]:
     """Return the rows of a table that lead to the subject by any path."""
-    conditions = [condition(entry, path, subject) for path in entry.for_subject(subject.whose)]
-    model = model_of(entry)
-    if not conditions:
-        return model._default_manager.none()
-    found = Q()
-    for one in conditions:
-        found |= one
-    return model._default_manager.filter(found)
+    return rows_by(entry, subject, *entry.for_subject(subject.whose))
 
 
-def rows_by(entry: Entry, path: SubjectPath, subject: Subject) -> QuerySet[Any]:
-    """Return the rows that lead to the subject by this path alone."""
-    model = model_of(entry)
-    return model._default_manager.filter(condition(entry, path, subject))
+def rows_by(entry: Entry, subject: Subject, *paths: SubjectPath) -> QuerySet[Any]:
+    """Return the rows that lead to the subject by these paths, each row once."""
+    found = Q(pk__in=[])
+    for path in paths:
+        found |= condition(entry, path, subject)
+    return model_of(entry)._default_manager.filter(found)
 
 
 def condition(entry: Entry, path: SubjectPath, subject: Subject) -> Q:
@@ -55,9 +50,16 @@ def condition(entry: Entry, path: SubjectPath, subject: Subject) -> Q:
         return Q(pk__in=pkgutil.resolve_name(path.finder)(value))
     if path.through is None:
         return Q(**{path.lookup: value})
-    there = apps.get_model(path.through.model)._default_manager
-    joined = {name: OuterRef(here) for here, name in path.through.on}
-    return Q(Exists(there.filter(**joined, **path.through.where, **{path.lookup: value})))
+    return _found_through(path.through, {path.lookup: value})
+
+
+def _found_through(through: Through, sought: dict[str, Any]) -> Q:
+    there = apps.get_model(through.model)._default_manager.filter(**through.where, **sought)
+    if through.listed:
+        ((here, name),) = through.on
+        return Q(**through.here, **{f"{here}__in": list(there.values_list(name, flat=True))})
+    joined = {name: OuterRef(here) for here, name in through.on}
+    return Q(Exists(there.filter(**joined)), **through.here)
 
 
 def model_of(entry: Entry) -> type[Model]:

@@ -18,6 +18,9 @@ from gdpr import escalation, ledger, packages, packing, retention, sealwatch
 from gdpr.erasing import certificate, repeat, run
 from gdpr.registry import Cadence
 
+# Seconds until an order to carry an erasure on is void: beat gives the next one by then.
+EXPIRES = 60
+
 
 @shared_task(name="gdpr.forget_hourly")
 def forget_hourly() -> None:
@@ -80,7 +83,7 @@ def start_erasures() -> None:
     run.resolve_alerts()
     run.draw_up_plans(now)
     for erasure_id in run.due(now):
-        erase.apply_async(kwargs={"erasure_id": str(erasure_id)}, expires=60)
+        erase.apply_async(kwargs={"erasure_id": str(erasure_id)}, expires=EXPIRES)
 
 
 @shared_task(name="gdpr.erase")

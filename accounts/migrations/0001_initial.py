@@ -629,6 +629,14 @@ class Migration(migrations.Migration):
             model_name="auditevent",
             index=models.Index(fields=["organisation", "-at"], name="auditevent_newest"),
         ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["actor_id"], name="auditevent_by_actor"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["target_type", "target_id"], name="auditevent_by_target"),
+        ),
         migrations.AddConstraint(
             model_name="auditevent",
             constraint=models.UniqueConstraint(

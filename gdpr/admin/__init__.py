@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
+from gdpr.admin.erasures import ErasureAdmin
 from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
 from gdpr.admin.requests import RequestedRightAdmin
 
-__all__ = ["RecipientAdmin", "RequestedRightAdmin", "RetentionRunAdmin"]
+__all__ = ["ErasureAdmin", "RecipientAdmin", "RequestedRightAdmin", "RetentionRunAdmin"]

@@ -31,14 +31,14 @@ def erase(entry: Entry, subject: Subject) -> Done:
 
 
 def _delete(entry: Entry, path: SubjectPath, subject: Subject) -> int:
-    _, by_model = subjects.rows_by(entry, path, subject).delete()
+    _, by_model = subjects.rows_by(entry, subject, path).delete()
     return by_model.get(entry.model, 0)
 
 
 def _blank(entry: Entry, path: SubjectPath, subject: Subject) -> int:
     meta = subjects.model_of(entry)._meta
     empty = {name: _empty(meta.get_field(name)) for name in path.fields}
-    return subjects.rows_by(entry, path, subject).update(**empty)
+    return subjects.rows_by(entry, subject, path).update(**empty)
 
 
 def _empty(field: Any) -> str | bytes | None:

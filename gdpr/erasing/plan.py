@@ -156,12 +156,8 @@ def _paths(entry: Entry) -> tuple[SubjectPath, ...]:
 
 def _lines(subject: Subject, erasers: frozenset[Eraser]) -> Iterator[Line]:
     for entry in entries_about(Whose.PERSON):
-        count = sum(
-            subjects.rows_by(entry, path, subject).count()
-            for path in _paths(entry)
-            if path.eraser in erasers
-        )
-        if count:
+        paths = [path for path in _paths(entry) if path.eraser in erasers]
+        if count := subjects.rows_by(entry, subject, *paths).count():
             yield Line(entry.model, count)
 
 
@@ -171,7 +167,7 @@ def _holds(subject: Subject) -> Iterator[Hold]:
             ground = ground_of(entry, path.eraser) if path.eraser else None
             if ground is None or entry.model == OWN:
                 continue
-            rows = subjects.rows_by(entry, path, subject)
+            rows = subjects.rows_by(entry, subject, path)
             if count := rows.count():
                 until_on = end_of(entry, rows)
                 yield Hold(model=entry.model, rows=count, ground=ground, until_on=until_on)

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Least
 
 from accounts import alerts, audit
+from accounts.models import User
 from accounts.turns import turn
 from gdpr.erasing import findings, plan, steps, subject
 from gdpr.erasing.steps import Leftover, Work
@@ -39,9 +41,18 @@ def _unended() -> QuerySet[Erasure]:
     return Erasure.objects.filter(waiting | Q(state=State.RUNNING))
 
 
-def late(now: datetime) -> int:
-    """Return how many erasures should have ended an hour ago, or wait for people."""
-    return _unended().filter(Q(due_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE)).count()
+def stuck(now: datetime) -> QuerySet[Erasure]:
+    """Return the erasures that should have ended an hour ago, or that a fault has stopped."""
+    return _unended().filter(Q(due_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE))
+
+
+def resume(erasure: Erasure, by: User, now: datetime) -> bool:
+    """Make a stuck erasure due at once; return whether it was one. Role `staff`."""
+    with transaction.atomic():
+        found = stuck(now).filter(pk=erasure.pk).update(due_at=Least("due_at", now))
+        if found:
+            audit.record_installation(by, "erasure.resumed", erasure)
+    return bool(found)
 
 
 def draw_up_plans(now: datetime) -> int:

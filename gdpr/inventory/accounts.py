@@ -54,6 +54,19 @@ def _mention(name: str) -> SubjectPath:
     )
 
 
+def _event(here: str, model: str, lookup: str, *, to: str = "") -> SubjectPath:
+    """An audit event with the number of a row of the person in a field; `to` a kind of target."""
+    return SubjectPath(
+        whose=Whose.PERSON,
+        key=Key.ADDRESS if lookup == "email" else Key.ID,
+        lookup=lookup,
+        eraser=Eraser.UNLINK,
+        through=Through(
+            model=model, on=((here, "id"),), here={"target_type": to} if to else {}, listed=True
+        ),
+    )
+
+
 USER = Entry(
     model="accounts.User",
     title=_("Account of a person"),
@@ -405,13 +418,15 @@ AUDIT_EVENT = Entry(
     ),
     paths=(
         # An act by the person; without the actor's row the number means nobody.
-        SubjectPath(
-            whose=Whose.PERSON,
-            key=Key.ID,
-            lookup="user",
-            eraser=Eraser.UNLINK,
-            through=Through(model="accounts.AuditActor", on=(("actor_id", "id"),)),
-        ),
+        _event("actor_id", "accounts.AuditActor", "user"),
+        # What others, or the service, did to the person: named by the same number.
+        _event("target_id", "accounts.AuditActor", "user", to="accounts.User"),
+        # And to what leads to nobody else. Its row goes with the person, or is emptied of them.
+        _event("target_id", "accounts.Membership", "user", to="accounts.Membership"),
+        _event("target_id", "accounts.Invitation", "email", to="accounts.Invitation"),
+        _event("target_id", "dpa.Signatory", "membership__user", to="dpa.Signatory"),
+        _event("target_id", "gdpr.RequestedRight", "request__person", to="gdpr.RequestedRight"),
+        _event("target_id", "gdpr.Package", "person", to="gdpr.Package"),
     ),
     audiences=(*AUDIENCES, Audience.ORGANISATION),
     fields=(

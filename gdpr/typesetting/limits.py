@@ -7,8 +7,9 @@ import resource
 import sys
 
 SECONDS = 20
-# How long the parent waits: the work is all computing, and a busy machine may take its time for it.
-PATIENCE = 3 * SECONDS
+# How long the parent waits for a child that stands still, which SECONDS do not end. The work is all
+# computing, and may take its time on a busy machine; the lease of a package lasts longer.
+PATIENCE = 7 * SECONDS
 MEBIBYTES = 512
 
 

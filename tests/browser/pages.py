@@ -82,6 +82,7 @@ STAFF_PAGES = (
     _staff_page("relay_credential"),
     _staff_page("relay_route", "change"),
     _staff_page("relay_queueddelivery"),
+    _staff_page("gdpr_erasure"),
 )
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from accounts import vault
 from accounts.models import AuditActor, AuditEvent, Membership, Organisation, OutgoingMail, User
@@ -202,7 +204,7 @@ class TestOthers:
         (other,) = self.rows(Extract(subjects.person(anna)), "accounts.Membership")
         assert first["approved_by"] == again["approved_by"] != other["approved_by"]
 
-    def test_audit_shows_own_acts_and_nobody_they_were_about(
+    def test_audit_shows_own_acts_and_acts_on_oneself_and_nobody_else(
         self, extract: Extract, organisation: Organisation, bo: User, anna: User
     ) -> None:
         with build.as_owner():
@@ -216,10 +218,44 @@ class TestOthers:
                     actor_id=actors[actor].id, action="person.viewed", previous_digest=b"",
                     target_type="accounts.User", target_id=str(actors[target].id), fields=[],
                 )  # fmt: skip
-        (by_me,) = self.rows(extract, "accounts.AuditEvent")
-        assert by_me["actor_id"] == str(actors[anna].id)
+        by_me, to_me = self.rows(extract, "accounts.AuditEvent")
+        assert by_me["actor_id"] == to_me["target_id"] == str(actors[anna].id)
         assert str(by_me["target_id"]).startswith("person-")
+        assert by_me["target_id"] == to_me["actor_id"]
         assert by_me["organisation"] == "Duehuset ApS"
+        theirs = self.rows(Extract(subjects.person(bo)), "accounts.AuditEvent")
+        assert len(theirs) == 3
+        assert str(actors[anna].id) not in json.dumps(theirs)
+
+    def test_both_of_two_get_what_was_done_to_them_by_others(
+        self, organisation: Organisation
+    ) -> None:
+        """Named as person, member, signatory, guest, or by what they asked for."""
+        people = [seeds.somebody(*names, organisation) for names in (("Gry", "A"), ("Bente", "B"))]
+        numbers = [self._numbers(user) for user in people]
+        assert not numbers[0] & numbers[1]
+        for user, own in zip(people, numbers, strict=True):
+            events = self.rows(Extract(subjects.person(user)), "accounts.AuditEvent")
+            to_me = [event for event in events if event["actor_id"] not in own]
+            assert {event["action"] for event in to_me} >= {
+                "membership.role-changed", "signatory.named", "invitation.sent", "person.viewed",
+                "request.viewed", "package.made",
+            }  # fmt: skip
+            assert all(str(event["actor_id"] or "person-").startswith("person-") for event in to_me)
+
+    def _numbers(self, user: User) -> set[str]:
+        rows = AuditActor.objects.filter(user=user)
+        return {str(key) for key in rows.values_list("pk", flat=True)}
+
+    def test_audit_events_are_found_by_indexes(self, extract: Extract, anna: User) -> None:
+        found = subjects.rows(inventory.entry("accounts.AuditEvent"), extract.subject)
+        assert found.exists() is False
+        AuditActor.objects.create(user=anna)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = subjects.rows(inventory.entry("accounts.AuditEvent"), extract.subject).explain()
+        assert "Seq Scan" not in plan
+        assert {"auditevent_by_actor", "auditevent_by_target"} <= set(re.findall(r"\w+", plan))
 
     def test_addresses_in_texts_become_words(self, extract: Extract, anna: User) -> None:
         asked = build.request_of(anna)

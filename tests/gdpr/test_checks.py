@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 from django.apps import apps
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from gdpr import checks
 from gdpr.inventory import ENTRIES, STORES, entry
@@ -78,6 +80,25 @@ def test_field_that_nobody_has_classified(name: str) -> None:
 )
 def test_fault_is_found(number: str, fault: Callable[[], Entry]) -> None:
     assert f"gdpr.{number}" in found(fault())
+
+
+@pytest.mark.parametrize(
+    ("number", "changed"),
+    [
+        ("E004", replace(USER, fields=USER.fields[1:])),
+        ("E008", replace(USER, paths=())),
+        ("E009", replace(USER, paths=(replace(USER_PATH, eraser=None),))),
+    ],
+    ids=["unclassified field", "no path to the subject", "no eraser"],
+)
+def test_manage_py_check_fails(
+    number: str, changed: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("check")
+    entries = [changed if item is USER else item for item in ENTRIES]
+    monkeypatch.setattr(checks, "ENTRIES", entries)
+    with pytest.raises(SystemCheckError, match=f"gdpr.{number}"):
+        call_command("check")
 
 
 @pytest.mark.parametrize(

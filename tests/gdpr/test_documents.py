@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ import pytest
 from pikepdf import Pdf
 
 from gdpr.bounded import BoundedError, run
+from gdpr.typesetting.assets import ASSETS
 from tests.gdpr.paper import FACTS, NOW, sample, signed
 
 HOSTILE = (
@@ -126,6 +128,14 @@ def test_nothing_but_bundled_assets_is_fetched():
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("name", ["document.css", "card.css"])
+def test_no_column_has_to_be_measured(name):
+    """WeasyPrint looks for the least width of one that names none by every break of every word."""
+    words = (ASSETS / name).read_text()
+    assert re.findall(r"\dfr", words) == re.findall(r"(?<=minmax\(0, )\dfr", words)
+    assert name == "card.css" or "fr)" in words
+
+
 def test_hostile_document_is_ended_by_the_limits_of_its_process():
     cells = "<td>x</td>" * 60
     html = f"{HEAD}<table>{f'<tr>{cells}</tr>' * 4000}</table>"

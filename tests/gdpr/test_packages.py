@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
+from accounts import turns
 from accounts.models import Alert, User
 from config.celery import app
 from gdpr import packages, packing, requests, retention
@@ -120,11 +124,44 @@ def test_another_packages_file_does_not_open(package: Package, clock: Clock, car
 
 
 def test_two_workers_do_not_take_the_same(package: Package, clock: Clock) -> None:
-    assert packages.lease_next(clock.now) is not None
-    assert packages.lease_next(clock.now + packages.LEASE - SECOND) is None
-    again = packages.lease_next(clock.now + packages.LEASE)
+    ends_at = clock.now + packages.LEASE
+    assert packages.lease(package.id, clock.now, alone=False) is not None
+    assert packages.lease(package.id, ends_at - SECOND, alone=False) is None
+    again = packages.lease(package.id, ends_at, alone=False)
     assert again is not None
     assert again.attempts == 2
+
+
+def test_package_of_a_worker_that_died_is_made_at_once(package: Package, clock: Clock) -> None:
+    """Its lease has not ended; its turn ended with its connection."""
+    assert packages.lease(package.id, clock.now, alone=True) is not None
+    with _elsewhere(package):
+        assert packing.pack_due() == 0
+    assert packing.pack_due() == 1
+
+
+@contextmanager
+def _elsewhere(package: Package) -> Iterator[None]:
+    """Have another worker, with a connection of its own, be at the package."""
+    other = connection.copy()
+    lock = [turns.LOCK_CLASS, crc32(f"package {package.id}".encode()) & 0x7FFFFFFF]
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", lock)
+        assert cursor.fetchone() == (True,)
+    yield
+    # As when the worker is killed: nothing is given back but the connection.
+    other.close()
+
+
+def test_what_was_put_back_waits_though_nobody_is_at_it(
+    package: Package, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = packages.lease(package.id, clock.now, alone=True)
+    assert taken is not None
+    packages.put_back(taken, clock.now)
+    assert packages.to_do(clock.now + packages.PUT_BACK - SECOND) == []
+    assert packages.lease(package.id, clock.now, alone=True) is None
+    assert packages.to_do(clock.now + packages.PUT_BACK) == [package.id]
 
 
 def test_fault_is_tried_again_and_then_told(
@@ -166,9 +203,9 @@ def test_fault_of_any_kind_does_not_keep_the_next_one_waiting(
 
 def test_package_that_kills_its_workers_is_given_up(package: Package, clock: Clock) -> None:
     for _ in range(packages.TRIES):
-        assert packages.lease_next(clock.now) is not None
+        assert packages.lease(package.id, clock.now, alone=False) is not None
         clock.now += packages.LEASE
-    assert packages.lease_next(clock.now) is None
+    assert packages.to_do(clock.now) == []
     assert packing.pack_due() == 0
     assert (fresh(package).state, fresh(package).attempts) == ("failed", packages.TRIES)
     assert Alert.objects.get(resolved_at=None).subject == str(package.id)
@@ -220,10 +257,10 @@ class TestLateWorker:
         assert fresh(package).state == "ready"
 
     def test_it_shows_no_progress(self, package: Package, clock: Clock) -> None:
-        first = packages.lease_next(clock.now)
+        first = packages.lease(package.id, clock.now, alone=False)
         clock.now += packages.LEASE
         assert first is not None
-        assert packages.lease_next(clock.now) is not None
+        assert packages.lease(package.id, clock.now, alone=False) is not None
         with pytest.raises(packages.PackageGone):
             packages.tell_progress(first, 1, 2, clock.now)
 

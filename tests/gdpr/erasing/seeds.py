@@ -19,7 +19,7 @@ from accounts.models import Organisation, Role, User
 from dpa.models import AgreementEvent, Signatory
 from gdpr import inventory, packages, subjects
 from gdpr.ledger import person_digest
-from gdpr.models import Correction, Erasure, ErasureSubject, LedgerEntry, Right, Step
+from gdpr.models import Correction, Erasure, ErasureSubject, LedgerEntry, Package, Right, Step
 from gdpr.registry import Whose
 from gdpr.rights import erasure
 from relay.models import SendingDomain
@@ -36,6 +36,7 @@ def somebody(first_name: str, last_name: str, organisation: Organisation) -> Use
         _signing(person, organisation)
         _doings(person, organisation)
         _requests(person)
+        _acts_of_others(person, organisation)
     return person
 
 
@@ -161,6 +162,19 @@ def _requests(person: User) -> None:
         entered_at=build.NOW,
         until_on=build.NOW.date(),
     )
+
+
+def _acts_of_others(person: User, organisation: Organisation) -> None:
+    """What the audit trail has of others who did something to the person."""
+    by = build.person("Sigurd", f"Stab{uuid4().hex}", is_staff=True)
+    membership = person.memberships.get(organisation=organisation)
+    audit.record(by, "membership.role-changed", membership, ["role"])
+    audit.record(by, "signatory.named", Signatory.objects.get(membership=membership))
+    audit.record(by, "invitation.sent", models.Invitation.objects.get(email=person.email))
+    audit.record_installation(by, "person.viewed", person)
+    package = Package.objects.get(person=person)
+    audit.record_installation(by, "request.viewed", package.right)
+    audit.record_installation(None, "package.made", package)
 
 
 def contents() -> dict[str, set[str]]:

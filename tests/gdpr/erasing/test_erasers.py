@@ -38,7 +38,7 @@ def _texts(rows: QuerySet[Any]) -> list[str]:
 
 
 def _found(entry: Entry, path: SubjectPath, person: User) -> QuerySet[Any]:
-    return subjects.rows_by(entry, path, subjects.person(person))
+    return subjects.rows_by(entry, subjects.person(person), path)
 
 
 def _label(value: object) -> str:
@@ -80,10 +80,10 @@ def test_nothing_of_the_person_is_left_in_the_table(model: str, gone: User) -> N
     subject = subjects.person(gone)
     paths = entry.for_subject(Whose.PERSON)
     for path in paths:
-        assert subjects.rows_by(entry, path, subject).exists()
+        assert subjects.rows_by(entry, subject, path).exists()
     erasers.erase(entry, subject)
     for path in paths:
-        rows = subjects.rows_by(entry, path, subject)
+        rows = subjects.rows_by(entry, subject, path)
         if path.eraser is Eraser.BLANK:
             empty = (None, "", b"")
             values = rows.values_list(*path.fields)

@@ -22,6 +22,7 @@ from pytest_django.fixtures import Settings
 from redis import Redis
 
 from gdpr import scan
+from gdpr.inventory import STORES
 from gdpr.scan import Kind, Sought, everywhere, needles
 from tests import build
 
@@ -327,6 +328,35 @@ def test_certificate_can_say_that_no_logs_were_searched(settings: Settings) -> N
     assert "logs" in everywhere.scan(GONE, build.NOW).files
     settings.LOG_DIRECTORIES = []
     assert "logs" not in everywhere.scan(GONE, build.NOW).files
+
+
+# Where a leftover in each store of the inventory would be found.
+SEARCHED = {
+    "packages": "packages",
+    "sign-in-counters": "redis",
+    "smtp-counters": "redis",
+    "broker": "redis",
+    "process-logs": "logs",
+    "audit-anchors": "audit anchors",
+    "erasure-journal": "erasure journal",
+    "migrations": "every table of the catalogue",
+}
+NOT_SEARCHED = {
+    "backups": "age out; replay_erasures erases again after a restore",
+    "vault": "random keys",
+    "keyring": "random keys",
+    "seal-keys": "keys of the service",
+    "own-mail-server": "another's machine",
+    "customers-servers": "another's machine",
+    "links": "nowhere but in the mail itself",
+}
+
+
+def test_every_store_is_searched_or_it_is_said_why_not() -> None:
+    """The kinds of places that are named here are those that leftovers are planted in above."""
+    assert {store.key for store in STORES} == SEARCHED.keys() | NOT_SEARCHED.keys()
+    places = {place.name for place in everywhere._file_places()}
+    assert places | {"redis", "every table of the catalogue"} == set(SEARCHED.values())
 
 
 def test_too_short_a_phone_and_a_single_name_are_not_sought() -> None:
