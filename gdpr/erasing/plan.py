@@ -163,14 +163,21 @@ def _lines(subject: Subject, erasers: frozenset[Eraser]) -> Iterator[Line]:
 
 def _holds(subject: Subject) -> Iterator[Hold]:
     for entry in entries_about(Whose.PERSON):
-        for path in _paths(entry):
-            ground = ground_of(entry, path.eraser) if path.eraser else None
-            if ground is None or entry.model == OWN:
-                continue
-            rows = subjects.rows_by(entry, subject, path)
+        for ground, paths in _grounds(entry).items():
+            # A row that names the person twice is kept once.
+            rows = subjects.rows_by(entry, subject, *paths)
             if count := rows.count():
                 until_on = end_of(entry, rows)
                 yield Hold(model=entry.model, rows=count, ground=ground, until_on=until_on)
+
+
+def _grounds(entry: Entry) -> dict[Ground, list[SubjectPath]]:
+    found: dict[Ground, list[SubjectPath]] = {}
+    for path in _paths(entry) if entry.model != OWN else ():
+        ground = ground_of(entry, path.eraser) if path.eraser else None
+        if ground is not None:
+            found.setdefault(ground, []).append(path)
+    return found
 
 
 def _leads_through(entry: Entry) -> set[str]:
