@@ -89,6 +89,17 @@ class DecisionForm(forms.Form):
         cast(forms.ChoiceField, self.fields["what"]).choices = list(moves.items())
 
 
+class FindingsForm(forms.Form):
+    """Why what a scan stopped at is not the person; the words stand on the certificate."""
+
+    because = forms.CharField(
+        label=_("This is not the person, because"),
+        help_text=_("It stands on the certificate: name nobody, and nothing that was found."),
+        max_length=300,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+
 class RequestForm(forms.Form):
     """What the person asks for; several rights make one request."""
 

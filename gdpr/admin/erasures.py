@@ -12,20 +12,29 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F, Max, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
 
 from accounts import clock
 from accounts.access import current_person
+from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
 from gdpr import tasks
-from gdpr.erasing import run
+from gdpr.erasing import findings, run
+from gdpr.forms import FindingsForm
 from gdpr.models import Erasure
+
+ACCEPT = "admin:gdpr_erasure_accept"
+CHANGELIST = "admin:gdpr_erasure_changelist"
 
 
 @admin.register(Erasure, site=site)
@@ -40,11 +49,12 @@ class ErasureAdmin(ReadOnlyAdmin):
         "since",
         "fault",
         "where",
+        "findings",
         "due_at",
         "asked_at",
         "started_at",
     )
-    readonly_fields = ("reference", "step", "since", "where")
+    readonly_fields = ("reference", "step", "since", "where", "findings")
     actions = ("resume",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Erasure]:
@@ -75,6 +85,51 @@ class ErasureAdmin(ReadOnlyAdmin):
     @admin.display(description=_("where or why"))
     def where(self, row: Erasure) -> str:
         return str(row.report.get("stuck") or "–")
+
+    @admin.display(description=_("found by the scan"))
+    def findings(self, row: Erasure) -> str:
+        """Return what the last scan stopped at, with the way to say that it is somebody else's."""
+        found = [(one.place, one.kind.value, one.count) for one in findings.of(row)]
+        if not found:
+            return "–"
+        url = reverse(ACCEPT, args=[row.pk])
+        listed = format_html_join("", "<li>{}: {} ({})</li>", found)
+        words = gettext("This is not the person, because …")
+        return format_html('<ul>{}</ul><a href="{}">{}</a>', listed, url, words)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.accept_view)
+        name = ACCEPT.partition(":")[2]
+        return [path("<uuid:erasure_id>/accept/", view, name=name), *super().get_urls()]
+
+    def accept_view(self, request: HttpRequest, erasure_id: UUID) -> HttpResponse:
+        """Say of what the last scan stopped at that it is somebody else's, and why."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        row = get_object_or_404(self.get_queryset(request), pk=erasure_id)
+        form = FindingsForm(request.POST or None)
+        if form.is_valid() and self._accepted(request, row, form):
+            messages.success(request, gettext("It is searched again within a minute."))
+            return redirect(CHANGELIST)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Findings of a scan"),
+            "opts": self.opts,
+            "form": form,
+            "row": row,
+            "found": findings.of(row),
+        }
+        return render(request, "admin/gdpr/accept.html", context)
+
+    def _accepted(self, request: HttpRequest, row: Erasure, form: FindingsForm) -> bool:
+        try:
+            because, by = form.cleaned_data["because"], current_person(request)
+            findings.accept(row, because, by, clock.now())
+        except Refused as refused:
+            form.add_error(None, str(refused))
+            return False
+        transaction.on_commit(lambda: _carry_on(row.pk))
+        return True
 
     @admin.action(description=_("Resume"), permissions=["act"])
     def resume(self, request: HttpRequest, rows: QuerySet[Erasure]) -> None:

@@ -125,3 +125,24 @@ def test_nothing_else_is_resumed_or_by_others(now: Clock, asked: Erasure, dorte:
     with build.as_owner():
         Erasure.objects.filter(pk=asked.pk).update(fault=Erasure.Fault.LEFTOVER)
     assert resume(verified(finn), asked).status_code == 403
+
+
+def test_findings_are_shown_and_accepted_with_reasons(
+    now: Clock, asked: Erasure, gone: User, dorte: User
+) -> None:
+    with build.as_owner():
+        found = [["stray.word", "address", 1]]
+        Erasure.objects.filter(pk=asked.pk).update(
+            state=Erasure.State.RUNNING, fault=Erasure.Fault.LEFTOVER, report={"found": found}
+        )
+    staff = verified(dorte)
+    assert "stray.word: address (1)" in staff.get(address("change", asked.pk)).text
+    assert "This field is required" in staff.post(address("accept", asked.pk), {}).text
+    words = {"because": "It is the address of a desk."}
+    assert "within a minute" in staff.post(address("accept", asked.pk), words, follow=True).text
+    assert fresh(asked).report["accepted"] == [["stray.word", "address", 1, words["because"]]]
+    assert fresh(asked).due_at <= now.now
+    again = staff.post(address("accept", asked.pk), words)
+    assert "did not stop at anything" in again.text
+    finn = build.person("Finn", "Kigger", is_staff=True)
+    assert verified(finn).get(address("accept", asked.pk)).status_code == 403
