@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The staff's list of erasures that do not get on: where each stands, since when, and why.
 
+The others are found by their number alone, for who comes back with a certificate.
+
 Nothing here says whose they are: a place is a column or a store, a fault the kind of an error.
 """
 
@@ -24,7 +26,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
 
-from accounts import clock
+from accounts import audit, clock
 from accounts.access import current_person
 from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
@@ -34,6 +36,7 @@ from gdpr.forms import FindingsForm
 from gdpr.models import Erasure
 
 ACCEPT = "admin:gdpr_erasure_accept"
+CERTIFICATE = "admin:gdpr_erasure_certificate"
 CHANGELIST = "admin:gdpr_erasure_changelist"
 
 
@@ -53,13 +56,24 @@ class ErasureAdmin(ReadOnlyAdmin):
         "due_at",
         "asked_at",
         "started_at",
+        "ended_at",
+        "document",
     )
-    readonly_fields = ("reference", "step", "since", "where", "findings")
+    readonly_fields = ("reference", "step", "since", "where", "findings", "document")
+    search_fields = ("id__startswith",)
+    search_help_text = _("the number on a certificate")
     actions = ("resume",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Erasure]:
         last = Coalesce(Max("steps__done_at"), F("started_at"), F("asked_at"))
-        return run.stuck(clock.now()).annotate(stands_since=last)
+        return Erasure.objects.annotate(stands_since=last)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Erasure], search_term: str
+    ) -> tuple[QuerySet[Erasure], bool]:
+        if search_term:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(pk__in=run.stuck(clock.now()).values("pk")), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -97,10 +111,34 @@ class ErasureAdmin(ReadOnlyAdmin):
         words = gettext("This is not the person, because …")
         return format_html('<ul>{}</ul><a href="{}">{}</a>', listed, url, words)
 
+    @admin.display(description=_("certificate"))
+    def document(self, row: Erasure) -> str:
+        if row.certificate is None:
+            return "–"
+        url = reverse(CERTIFICATE, args=[row.pk])
+        return format_html('<a href="{}">{}</a>', url, gettext("Open the certificate"))
+
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.accept_view)
-        name = ACCEPT.partition(":")[2]
-        return [path("<uuid:erasure_id>/accept/", view, name=name), *super().get_urls()]
+        pages = {ACCEPT: self.accept_view, CERTIFICATE: self.certificate_view}
+        own = [
+            path(
+                f"<uuid:erasure_id>/{name.rpartition('_')[2]}/",
+                self.admin_site.admin_view(view),
+                name=name.partition(":")[2],
+            )
+            for name, view in pages.items()
+        ]
+        return [*own, *super().get_urls()]
+
+    def certificate_view(self, request: HttpRequest, erasure_id: UUID) -> HttpResponse:
+        """Give the sealed PDF; the look at it is recorded."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = get_object_or_404(Erasure.objects.exclude(certificate=None), pk=erasure_id)
+        audit.record_installation(current_person(request), "erasure.certificate-viewed", row)
+        response = HttpResponse(bytes(row.certificate or b""), content_type="application/pdf")
+        response.headers["Content-Disposition"] = f'attachment; filename="{row.reference}.pdf"'
+        return response
 
     def accept_view(self, request: HttpRequest, erasure_id: UUID) -> HttpResponse:
         """Say of what the last scan stopped at that it is somebody else's, and why."""

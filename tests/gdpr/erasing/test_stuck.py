@@ -146,3 +146,20 @@ def test_findings_are_shown_and_accepted_with_reasons(
     assert "did not stop at anything" in again.text
     finn = build.person("Finn", "Kigger", is_staff=True)
     assert verified(finn).get(address("accept", asked.pk)).status_code == 403
+
+
+def test_certificate_is_found_by_its_number(now: Clock, asked: Erasure, dorte: User) -> None:
+    with build.as_owner():
+        Erasure.objects.filter(pk=asked.pk).update(
+            state=Erasure.State.DONE, ended_at=later(), certificate=b"%PDF-x"
+        )
+    staff, listed = verified(dorte), address("changelist")
+    assert asked.reference not in staff.get(listed).text
+    assert asked.reference not in staff.get(listed, {"q": "0" * 8}).text.partition("result_list")[2]
+    assert asked.reference in staff.get(listed, {"q": asked.reference}).text
+    url = address("certificate", asked.pk)
+    assert url in staff.get(address("change", asked.pk)).text
+    assert staff.get(url).content == b"%PDF-x"
+    with build.as_owner():
+        event = AuditEvent.objects.get(action="erasure.certificate-viewed")
+    assert event.target_id == str(asked.pk)
