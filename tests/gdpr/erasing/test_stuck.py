@@ -137,7 +137,7 @@ def test_findings_are_shown_and_accepted_with_reasons(
         )
     staff = verified(dorte)
     assert "stray.word: address (1)" in staff.get(address("change", asked.pk)).text
-    assert "This field is required" in staff.post(address("accept", asked.pk), {}).text
+    assert "This field is required" in staff.post(address("accept", asked.pk), {"because": ""}).text
     words = {"because": "It is the address of a desk."}
     assert "within a minute" in staff.post(address("accept", asked.pk), words, follow=True).text
     assert fresh(asked).report["accepted"] == [["stray.word", "address", 1, words["because"]]]
