@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from accounts import clock
 from config.demo.portal import path_of, signed_in
 from config.demo.steps import Journey, StepFailed
+from dpa.models import Agreement
 from gdpr.deadlines import day_of
 from gdpr.models import Recipient
 from gdpr.registry import Audience
@@ -67,10 +68,13 @@ SUPPLIERS = (
 
 
 def fill_register(journey: Journey) -> None:
-    """Staff enter every supplier that the register does not have yet, reviewed today."""
+    """Staff enter every supplier that the register does not have yet, reviewed today.
+
+    Not once an agreement is in force: customers are told long before a new supplier starts.
+    """
     known = set(Recipient.objects.values_list("name", flat=True))
     missing = [supplier for supplier in SUPPLIERS if supplier.name not in known]
-    if not missing:
+    if not missing or Agreement.objects.filter(state=Agreement.State.IN_FORCE).exists():
         return
     path = path_of("admin:gdpr_recipient_add")
     portal = signed_in(journey.facts["web"], journey.facts["staff"])

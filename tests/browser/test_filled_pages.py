@@ -29,7 +29,7 @@ def _fill(now: datetime) -> None:
                 what=entry.model, measured_at=now, over_seconds=late, due=0
             )
         for supplier in SUPPLIERS:
-            Recipient.objects.create(**asdict(supplier))
+            Recipient.objects.create(**asdict(supplier), reviewed_on=now.date())
 
 
 @pytest.mark.parametrize("look", LOOKS)
