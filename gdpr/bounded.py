@@ -10,10 +10,17 @@ import tempfile
 
 from django.conf import settings
 
-from gdpr.typesetting.limits import PATIENCE
+from gdpr.typesetting.limits import EXHAUSTED, PATIENCE
 
-# What the kernel says when a limit was hit: processor time, no memory in a C library.
-SPENT = {-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGTRAP}
+# What ends a child at a limit: processor time, no memory in a C library, or in Python.
+SPENT = {
+    -signal.SIGXCPU,
+    -signal.SIGKILL,
+    -signal.SIGABRT,
+    -signal.SIGSEGV,
+    -signal.SIGTRAP,
+    EXHAUSTED,
+}
 WORDS = 500
 
 
@@ -66,5 +73,4 @@ def _environment(directory: str) -> dict[str, str]:
 def _failure(done: subprocess.CompletedProcess[bytes]) -> BoundedError:
     last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
     reason = last[0][:WORDS] if last else "no reason given"
-    spent = done.returncode in SPENT or reason.startswith("MemoryError")
-    return BoundedError(f"status {done.returncode}: {reason}", spent=spent)
+    return BoundedError(f"status {done.returncode}: {reason}", spent=done.returncode in SPENT)
