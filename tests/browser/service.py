@@ -94,7 +94,8 @@ def _extra(far_end: FarEnd, dns: NameServer, authority: Authority, logs: Path) -
         "AUDIT_ANCHORS": settings.AUDIT_ANCHORS,
         "PACKAGES": settings.PACKAGES,
         "SEAL_KEYS_URL": settings.SEAL_KEYS_URL,
-        "ERASURE_JOURNAL": settings.ERASURE_JOURNAL,
+        # Of its own: a worker does not start beside erasures that its database does not know.
+        "ERASURE_JOURNAL": str(logs.parent / "erasures"),
         "TEST_CLOCK_FILE": settings.TEST_CLOCK_FILE,
         "LOG_DIRECTORIES": str(logs),
         "SMTP_HOST": "127.0.0.1",
