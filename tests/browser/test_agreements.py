@@ -31,7 +31,14 @@ CHANGED = ("Noget er ændret", "Something was changed")
 PATIENCE = 90_000  # ms; setting a document and a signature is work
 
 
-@pytest.fixture(params=["da-desktop-light", "en-phone-dark", "en-desktop-light", "da-phone-dark"])
+@pytest.fixture(
+    params=[
+        "da-desktop-light",
+        "en-phone-dark",
+        pytest.param("en-desktop-light", marks=pytest.mark.full),
+        pytest.param("da-phone-dark", marks=pytest.mark.full),
+    ]
+)
 def look(request: pytest.FixtureRequest) -> Look:
     return Look(*request.param.split("-"))
 
