@@ -61,7 +61,6 @@ class ErasureAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("reference", "step", "since", "where", "findings", "document")
     search_fields = ("id__startswith",)
-    search_help_text = _("the number on a certificate")
     actions = ("resume",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Erasure]:
@@ -78,8 +77,12 @@ class ErasureAdmin(ReadOnlyAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        title = {"title": gettext("Erasures that do not get on")}
-        return super().changelist_view(request, title | (extra_context or {}))
+        # Not as the search's help: a field that has a help needs a label that can be seen.
+        words = {
+            "title": gettext("Erasures that do not get on"),
+            "subtitle": gettext("The others are found by the number on their certificate"),
+        }
+        return super().changelist_view(request, words | (extra_context or {}))
 
     @admin.display(description=_("number"))
     def reference(self, row: Erasure) -> str:
