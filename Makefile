@@ -7,7 +7,7 @@ BABEL := $(BIN)/python -m babel.messages.frontend
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all storm bench check checks fmt messages reset
+.PHONY: help run demo promises test test-all storm bench check checks fmt messages reset
 .NOTPARALLEL:
 
 help: ## show this list
@@ -53,8 +53,11 @@ fmt: .venv/dev.stamp ## format code
 messages: .venv/dev.stamp ## collect texts into the Danish catalogue and compile it
 	@mkdir -p var config/locale
 	$(BABEL) -q extract -F babel.cfg --no-location -k _text -k gettext_lazy -k gettext_noop -k ngettext_lazy:1,2 -o var/messages.pot .
-	$(BABEL) -q update --init-missing --no-fuzzy-matching --ignore-obsolete -w 100 -D django -i var/messages.pot -d config/locale -l da
+	$(BABEL) -q update --ignore-pot-creation-date --init-missing --no-fuzzy-matching --ignore-obsolete -w 100 -D django -i var/messages.pot -d config/locale -l da
 	$(STACK) messages
+
+promises: .venv/run.stamp ## check every promise on the running stack; fails when one does not hold
+	@$(BIN)/python manage.py promises
 
 reset: ## forget var/: databases, mailbox, secrets, certificates
 	@if [ -x $(BIN)/python ]; then $(STACK) reset; else rm -rf var; fi

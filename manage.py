@@ -15,6 +15,7 @@ ROLES = {
     "smtpd": "relay",
     "relay_queue": "relay",
     "demo": "duty",
+    "promises": "duty",
     "verify_audit": "duty",
     "rotate_keys": "duty",
 }

@@ -34,7 +34,9 @@ View = Callable[..., HttpResponse]
 PASSWORD_STEP = "accounts:password-change"  # noqa: S105 - the name of a page
 SECOND_FACTOR_STEP = "accounts:second-factor"
 ENROL_STEP = "accounts:second-factor-enrol"
-ALL_STEPS = frozenset({PASSWORD_STEP, SECOND_FACTOR_STEP, ENROL_STEP})
+# The page of another app, which this one may name but not import.
+RESTRICTED_STEP = "gdpr:erasure"
+ALL_STEPS = frozenset({PASSWORD_STEP, SECOND_FACTOR_STEP, ENROL_STEP, RESTRICTED_STEP})
 
 
 def before_second_factor(view: View) -> View:
@@ -46,6 +48,12 @@ def before_second_factor(view: View) -> View:
 def before_own_password(view: View) -> View:
     """Let a person in who must choose a password first, but nobody who owes a second factor."""
     view.open_before = frozenset({PASSWORD_STEP})  # type: ignore[attr-defined] # a mark
+    return view
+
+
+def while_restricted(view: View) -> View:
+    """Let a person in whose account is restricted: their rights work all the same."""
+    view.open_before = frozenset({RESTRICTED_STEP})  # type: ignore[attr-defined] # a mark on a function
     return view
 
 
@@ -134,9 +142,14 @@ def is_verified(user: User) -> bool:
 
 
 def unmet_step(user: User, membership: Membership | None) -> str | None:
-    """Return the URL name of what a signed-in person must do first: password, second factor."""
+    """Return the URL name of what a signed-in person must do first, or is confined to."""
     if user.must_change_password:
         return PASSWORD_STEP
+    step = _second_factor_step(user, membership)
+    return step or (RESTRICTED_STEP if user.restricted_at else None)
+
+
+def _second_factor_step(user: User, membership: Membership | None) -> str | None:
     if is_verified(user):
         return None
     if TOTPDevice.objects.filter(user=user, confirmed=True).exists():

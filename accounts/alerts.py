@@ -6,7 +6,8 @@ Roles `relay` and `duty` raise them. Kind and subject are names, never an addres
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -16,6 +17,7 @@ from accounts import clock, emails
 from accounts.ids import uuid7
 from accounts.models import Alert, OutgoingMail
 
+# An alert that was resolved is kept so long; the inventory reads it.
 KEPT_DAYS = 90
 
 # xmax is 0 on a row that this very statement has inserted.
@@ -51,6 +53,13 @@ def resolve_alert(kind: str, subject: str = "") -> None:
         cursor.execute(RESOLVE, _values(kind, subject))
 
 
+def resolve_others(kind: str, subjects: Collection[str]) -> None:
+    """Close the open alerts of a kind but those about `subjects`, which still stand."""
+    Alert.objects.filter(kind=kind, resolved_at=None).exclude(subject__in=subjects).update(
+        resolved_at=clock.now()
+    )
+
+
 async def raise_alert_on(
     database: psycopg.AsyncConnection[tuple[object, ...]], kind: str, subject: str = ""
 ) -> None:
@@ -72,13 +81,6 @@ async def resolve_alert_on(
 def open_alerts() -> models.QuerySet[Alert]:
     """Return what the banner shows, newest first. Roles `staff` and `duty`."""
     return Alert.objects.filter(resolved_at=None).order_by("-last_at")
-
-
-def forget_resolved(now: datetime) -> int:
-    """Delete alerts that were resolved KEPT_DAYS ago; return how many. Role `duty`."""
-    limit = now - timedelta(days=KEPT_DAYS)
-    count, _ = Alert.objects.filter(resolved_at__lte=limit).delete()
-    return count
 
 
 def _values(kind: str, subject: str) -> dict[str, str | UUID | datetime]:

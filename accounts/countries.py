@@ -29,6 +29,11 @@ def _countries(language: str) -> list[tuple[str, str]]:
     return [(code, names[code]) for code in ordered]
 
 
+def country_name(code: str, language: str) -> str:
+    """Return what a country is called in a language; its code where nobody has named it."""
+    return str(Locale.parse(language).territories.get(code, code))
+
+
 @lru_cache(maxsize=1)
 def time_zone_choices() -> list[tuple[str, str]]:
     """Return the zones of the tz database that are named after a place, and UTC."""

@@ -7,11 +7,13 @@ transaction of the act, so that there is no act without its mail and no mail wit
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import smtplib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +27,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts import clock, vault
+from accounts.addresses import normalised
 from accounts.models import Invitation, Membership, OutgoingMail, User
 from accounts.turns import turn
 
@@ -40,35 +43,37 @@ LEASE = timedelta(minutes=10)
 SENDING_FAULTS = (OSError, smtplib.SMTPException, vault.VaultError, ValueError, LookupError)
 
 
-def confirm_address(email: str, language: str, token: str) -> None:
-    """Ask whether somebody meant to sign up; holds nothing that the sender could have written."""
-    _post("confirm_address", email, language, {"link": _Link("accounts:sign-up-confirm", token)})
+def confirm_address(email: str, language: str, token: str, days: int) -> None:
+    """Ask whether somebody meant to sign up; holds nothing that the sender could have written.
+
+    `days` is how long the link is good.
+    """
+    context = {"link": Link("accounts:sign-up-confirm", token), "days": days}
+    to_address("confirm_address", email, language, context)
 
 
 def address_known(email: str, language: str) -> None:
     """Tell the owner of an address with an account that somebody signed up with it."""
-    links = {"link": _Link("accounts:sign-in"), "reset_link": _Link("accounts:password-reset")}
-    _post("address_known", email, language, links)
+    links = {"link": Link("accounts:sign-in"), "reset_link": Link("accounts:password-reset")}
+    to_address("address_known", email, language, links)
 
 
 def password_reset(user: User, token: str) -> None:
-    _to_person("password_reset", user, {"link": _Link("accounts:password-reset-confirm", token)})
+    to_person("password_reset", user, {"link": Link("accounts:password-reset-confirm", token)})
 
 
 def password_changed(user: User) -> None:
-    _to_person("password_changed", user, {"link": _Link("accounts:password-reset")})
+    to_person("password_changed", user, {"link": Link("accounts:password-reset")})
 
 
 def new_browser(user: User, at: datetime) -> None:
     """Tell a person that they (or somebody) signed in from a browser not seen before."""
-    _to_person("new_browser", user, {"at": at, "link": _Link("accounts:security")})
+    to_person("new_browser", user, {"at": at, "link": Link("accounts:security")})
 
 
 def second_factor_changed(user: User, change: str) -> None:
     """`change` is "added", "removed" or "codes"."""
-    _to_person(
-        "second_factor_changed", user, {"change": change, "link": _Link("accounts:security")}
-    )
+    to_person("second_factor_changed", user, {"change": change, "link": Link("accounts:security")})
 
 
 def invitation(invitation: Invitation, inviter: User, token: str) -> None:
@@ -77,42 +82,44 @@ def invitation(invitation: Invitation, inviter: User, token: str) -> None:
         "inviter": inviter,
         "role": invitation.get_role_display,
         "expires_at": invitation.expires_at,
-        "link": _Link("accounts:invitation", token),
+        "link": Link("accounts:invitation", token),
     }
-    _post("invitation", invitation.email, inviter.language, context, invitation.organisation_id)
+    to_address(
+        "invitation", invitation.email, inviter.language, context, invitation.organisation_id
+    )
 
 
 def membership_waiting(membership: Membership, owner: User) -> None:
     """Tell an owner that somebody took up an invitation and waits to be let in."""
-    context = _of_membership(membership) | {"link": _Link("accounts:team")}
-    _to_person("membership_waiting", owner, context, membership.organisation_id)
+    context = _of_membership(membership) | {"link": Link("accounts:team")}
+    to_person("membership_waiting", owner, context, membership.organisation_id)
 
 
 def membership_approved(membership: Membership) -> None:
-    context = _of_membership(membership) | {"link": _Link("accounts:sign-in")}
-    _to_person("membership_approved", membership.user, context, membership.organisation_id)
+    context = _of_membership(membership) | {"link": Link("accounts:sign-in")}
+    to_person("membership_approved", membership.user, context, membership.organisation_id)
 
 
 def membership_refused(membership: Membership) -> None:
     context = _of_membership(membership)
-    _to_person("membership_refused", membership.user, context, membership.organisation_id)
+    to_person("membership_refused", membership.user, context, membership.organisation_id)
 
 
 def membership_ended(membership: Membership) -> None:
     context = _of_membership(membership)
-    _to_person("membership_ended", membership.user, context, membership.organisation_id)
+    to_person("membership_ended", membership.user, context, membership.organisation_id)
 
 
 def role_changed(membership: Membership) -> None:
     context = _of_membership(membership)
-    _to_person("role_changed", membership.user, context, membership.organisation_id)
+    to_person("role_changed", membership.user, context, membership.organisation_id)
 
 
 def route_paused(membership: Membership, route_id: UUID, name: str, host: str) -> None:
     """Tell a member that the organisation's mail server refused the sign-in, so mail waits."""
-    route = {"name": name, "host": host, "link": _Link("relay:route", str(route_id))}
+    route = {"name": name, "host": host, "link": Link("relay:route", str(route_id))}
     context = _of_membership(membership) | route
-    _to_person("route_paused", membership.user, context, membership.organisation_id)
+    to_person("route_paused", membership.user, context, membership.organisation_id)
 
 
 def operator_alert(kind: str, subject: str) -> OutgoingMail:
@@ -121,7 +128,7 @@ def operator_alert(kind: str, subject: str) -> OutgoingMail:
     return _compose("operator_alert", settings.OPERATOR_EMAIL, settings.LANGUAGE_CODE, context)
 
 
-class _Link:
+class Link:
     """A page of the portal, written out in the language that is active when it is rendered."""
 
     def __init__(self, name: str, *arguments: str) -> None:
@@ -141,33 +148,63 @@ def _of_membership(membership: Membership) -> dict[str, Any]:
     }
 
 
-def _to_person(
-    kind: str, user: User, context: Mapping[str, Any], organisation_id: UUID | None = None
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    """A file that goes with a mail; it lies sealed with it until the mail is sent."""
+
+    name: str
+    type: str
+    content: bytes = field(repr=False)
+
+
+def to_person(
+    kind: str,
+    user: User,
+    context: Mapping[str, Any],
+    organisation_id: UUID | None = None,
+    enclosures: Sequence[Enclosure] = (),
 ) -> None:
-    _post(kind, user.email, user.language, {"user": user, **context}, organisation_id)
+    """Post a mail in the person's language; `kind` is "app/name" for a mail of another app.
+
+    Its three templates are <app>/email/<name> with .subject.txt, .txt and .html.
+    """
+    values = {"user": user, **context}
+    to_address(kind, user.email, user.language, values, organisation_id, enclosures)
 
 
-def _post(
+def to_address(
     kind: str,
     email: str,
     language: str,
     context: Mapping[str, Any],
     organisation_id: UUID | None = None,
+    enclosures: Sequence[Enclosure] = (),
 ) -> None:
-    mail = _compose(kind, email, language, context)
+    """Post a mail to an address; as `to_person` in everything else."""
+    mail = _compose(kind, email, language, context, enclosures)
     mail.organisation_id = organisation_id
     mail.save(force_insert=True)
 
 
-def _compose(kind: str, email: str, language: str, context: Mapping[str, Any]) -> OutgoingMail:
+def _compose(
+    kind: str,
+    email: str,
+    language: str,
+    context: Mapping[str, Any],
+    enclosures: Sequence[Enclosure] = (),
+) -> OutgoingMail:
     now, mail_id = clock.now(), uuid4()
-    letter = {"to": email, **_render(kind, language, context)}
+    letter: dict[str, Any] = {"to": email, **_render(kind, language, context)}
+    letter["enclosures"] = [
+        [file.name, file.type, base64.b64encode(file.content).decode()] for file in enclosures
+    ]
     sealed = vault.seal(_purpose(mail_id), json.dumps(letter).encode())
     return OutgoingMail(id=mail_id, kind=kind, sealed=sealed, created_at=now, due_at=now)
 
 
 def _render(kind: str, language: str, context: Mapping[str, Any]) -> dict[str, str]:
-    template = f"accounts/email/{kind}"
+    app, _, name = kind.rpartition("/")
+    template = f"{app or 'accounts'}/email/{name}"
     with translation.override(language):
         values = {**context, "language": language, "site": settings.SITE_URL}
         # A subject is one line whatever a name in it holds.
@@ -203,6 +240,21 @@ def _send_some(now: datetime) -> int:
     finally:
         backend.close()
     return sent
+
+
+def mails_to(email: str) -> list[UUID]:
+    """Return the mails to an address that wait to be sent. Opens every one. Role `duty`."""
+    rows = OutgoingMail.objects.values_list("id", "sealed")
+    return [mail_id for mail_id, sealed in rows if _is_to(email, mail_id, bytes(sealed))]
+
+
+def _is_to(email: str, mail_id: UUID, sealed: bytes) -> bool:
+    try:
+        letter = json.loads(vault.unseal(_purpose(mail_id), sealed))
+    except vault.VaultError:
+        # Nobody can read it, so it is to nobody; KEPT_HOURS ends it.
+        return False
+    return normalised(letter["to"]) == email
 
 
 def drop_undeliverable(now: datetime) -> int:
@@ -249,6 +301,8 @@ def _message(mail: OutgoingMail, backend: BaseEmailBackend) -> EmailMultiAlterna
         letter["subject"], letter["text"], to=[letter["to"]], headers=headers, connection=backend
     )
     message.attach_alternative(letter["html"], "text/html")
+    for name, kind, content in letter["enclosures"]:
+        message.attach(name, base64.b64decode(content), kind)
     return message
 
 

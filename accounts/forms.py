@@ -27,7 +27,7 @@ ROLE_MEANINGS = {
     Role.ADMIN: _("Administrator – everything but letting people in"),
     Role.DEVELOPER: _("Developer – credentials, domains, routes and the queue"),
     Role.VIEWER: _("Viewer – reads everything, with addresses masked"),
-    Role.PRIVACY: _("Privacy – the audit trail and the team"),
+    Role.PRIVACY: _("Privacy – agreements, the audit trail and the team"),
 }
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.access import PortalRequest, unmet_step
 from accounts.models import Membership
+from accounts.models.users import DISPLAY_ZONE
 from accounts.tenancy import organisation_context, person_context, staff_context
 
 # In the session: the organisation that was chosen, and the path a person was going to.
@@ -35,7 +36,8 @@ class TenancyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         cast(PortalRequest, request).membership = None
-        return self.get_response(request)
+        with timezone.override(ZoneInfo(DISPLAY_ZONE)):
+            return self.get_response(request)
 
     def process_view(
         self,
@@ -63,7 +65,8 @@ class TenancyMiddleware:
     def _enter(self, request: HttpRequest, contexts: ExitStack) -> str | None:
         """Enter the organisation's or staff's context; return the step still to be taken first."""
         user: Any = request.user
-        membership = _chosen_membership(request, user.id)
+        # A restricted account is used for nothing but the person's own rights.
+        membership = None if user.restricted_at else _chosen_membership(request, user.id)
         step = unmet_step(user, membership)
         context: AbstractContextManager[None] | None = None
         if membership is not None:

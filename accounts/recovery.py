@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from datetime import timedelta
 from hmac import compare_digest
@@ -84,6 +85,15 @@ def reset_password(token: str, new: str) -> None:
         locked.confirmed_at = locked.confirmed_at or clock.now()
         _set(locked, new, "password.reset")
     signin.end_sessions(user.id)
+
+
+def void_password(user: User) -> None:
+    """Put a password in place that nobody knows: only a link by mail opens the account again."""
+    user.must_change_password = False
+    user.set_password(secrets.token_urlsafe())
+    user.save(update_fields=["password", "must_change_password"])
+    audit.record_installation(user, "password.voided", user, ["password"])
+    signin.end_sessions(user.pk)
 
 
 def change_password(request: HttpRequest, old: str, new: str) -> None:

@@ -12,11 +12,14 @@ from accounts.audit import record, record_installation
 from accounts.models import Organisation, User
 
 
-def rectify_person(person: User, values: Mapping[str, Any]) -> list[str]:
-    """Write what differs to the person's own row; return the names of the changed fields."""
+def rectify_person(person: User, values: Mapping[str, Any], *, by: User | None = None) -> list[str]:
+    """Write what differs to the person's row; return the names of the changed fields.
+
+    `by` is who does it where it is not the person.
+    """
     changed = _write(person, values)
     if changed:
-        record_installation(person, "person.rectified", person, changed)
+        record_installation(by or person, "person.rectified", person, changed)
     return changed
 
 

@@ -89,7 +89,7 @@ def sign_in(request: HttpRequest, user: User) -> None:
         is_first = user.last_login is None
         login(request, user, backend=BACKEND)
         if not TOTPDevice.objects.filter(user=user, confirmed=True).exists():
-            stepup.note(request)
+            stepup.note(request, stepup.PASSWORD)
         if not is_first and not _is_known_browser(request, user):
             emails.new_browser(user, clock.now())
         audit.record_installation(user, "person.signed-in", user)

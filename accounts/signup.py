@@ -102,7 +102,7 @@ def sign_up(details: SignUp, *, address: str) -> None:
     if person_for_email(email):
         emails.address_known(email, details.language)
     else:
-        emails.confirm_address(email, details.language, token)
+        emails.confirm_address(email, details.language, token, LINK_LIFETIME.days)
 
 
 def read_confirmation(token: str) -> SignUp:

@@ -6,17 +6,30 @@ from __future__ import annotations
 from django.db import transaction
 
 from accounts import audit, clock
-from accounts.models import Organisation, User
+from accounts.models import Membership, Organisation, Role, User
+from accounts.refusals import NotAllowed
+from accounts.tenancy import organisation_context
 
 
 def change_standing(
     organisation: Organisation, standing: Organisation.Standing, *, by: User | None
 ) -> None:
-    """Set the standing; `by` is None when the service itself decides. Role `staff` or `duty`."""
+    """Set the standing; `by` is None when the service itself decides."""
     with transaction.atomic():
         organisation.standing = standing
         organisation.save(update_fields=["standing"])
         audit.record(by, f"organisation.{standing}", organisation, ["standing"])
+
+
+def close(by: Membership) -> None:
+    """Let an owner end the organisation: no more mail is accepted, and no owner is needed.
+
+    Raises NotAllowed.
+    """
+    if by.role != Role.OWNER or by.approved_at is None:
+        raise NotAllowed
+    with organisation_context(by.organisation_id, person_id=by.user_id):
+        change_standing(by.organisation, Organisation.Standing.CLOSING, by=by.user)
 
 
 def allow_sending(

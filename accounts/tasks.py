@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Work of the worker (role `duty`): own mails, the audit trail's anchors, what has had its time."""
+"""Work of the worker (role `duty`): own mails and the audit trail's anchors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from celery import shared_task
 from celery.signals import worker_init
 from django.core.exceptions import ImproperlyConfigured
 
-from accounts import alerts, audit, checks, clock, emails, expiry
+from accounts import alerts, audit, checks, clock, emails
 
 
 @worker_init.connect
@@ -32,14 +32,8 @@ def send_mails() -> None:
 
 @shared_task(name="accounts.anchor_audit")
 def anchor_audit() -> None:
-    """Nightly: expire, verify and anchor the audit trail, in this order."""
+    """Nightly: verify and anchor the audit trail, in this order."""
     now = clock.now()
-    audit.expire(now)
     if audit.verify():
         alerts.raise_alert("audit-trail-broken")
     audit.anchor_heads(now)
-
-
-@shared_task(name="accounts.expire")
-def expire() -> None:
-    expiry.expire(clock.now())

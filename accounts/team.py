@@ -199,8 +199,7 @@ def _read_again(*memberships: Membership) -> None:
     So two owners cannot remove each other at the same moment. Raises NotAllowed for one that is
     gone meanwhile.
     """
-    locked = _members(memberships[0].organisation_id).order_by("pk").select_for_update()
-    rows = {row.pk: row for row in locked}
+    rows = hold(memberships[0].organisation_id)
     for membership in memberships:
         if membership.pk not in rows:
             raise NotAllowed
@@ -209,7 +208,7 @@ def _read_again(*memberships: Membership) -> None:
 
 
 def _demand_another_owner(membership: Membership) -> None:
-    others = _owners(membership.organisation_id).exclude(pk=membership.pk)
+    others = owners(membership.organisation_id).exclude(pk=membership.pk)
     if membership.role == Role.OWNER and not others.exists():
         raise LastOwner
 
@@ -219,12 +218,24 @@ def _end_access(membership: Membership) -> None:
     _invitations(membership.organisation_id).filter(invited_by_id=membership.user_id).delete()
 
 
+def hold(organisation_id: UUID) -> dict[UUID, Membership]:
+    """Let nobody else change who belongs to an organisation until the transaction ends.
+
+    Return the memberships as they are in the database, by their ids.
+    """
+    with organisation_context(organisation_id):
+        locked = _members(organisation_id).order_by("pk").select_for_update()
+        return {row.pk: row for row in locked}
+
+
 def _members(organisation_id: UUID) -> QuerySet[Membership]:
     return Membership.objects.for_organisation(organisation_id)
 
 
-def _owners(organisation_id: UUID) -> QuerySet[Membership]:
-    return _members(organisation_id).filter(role=Role.OWNER, approved_at__isnull=False)
+def owners(organisation_id: UUID) -> QuerySet[Membership]:
+    """Return those who can act as owner now: let in, and not restricted."""
+    rows = _members(organisation_id).filter(role=Role.OWNER, approved_at__isnull=False)
+    return rows.filter(user__restricted_at=None)
 
 
 def _invitations(organisation_id: UUID) -> QuerySet[Invitation]:
@@ -266,7 +277,7 @@ def _take_up(invitation: Invitation, user: User) -> Membership:
     membership = Membership.objects.create(
         organisation_id=invitation.organisation_id, user=user, role=invitation.role, created_at=now
     )
-    for owner in _owners(membership.organisation_id):
+    for owner in owners(membership.organisation_id):
         emails.membership_waiting(membership, owner.user)
     audit.record(user, "membership.requested", membership)
     return membership

@@ -145,9 +145,10 @@ def step_up(request: HttpRequest, *, password: str = "", token: str = "") -> Non
     user = current_person(request)
     if has_device(user):
         _check(user, token)
+        stepup.note(request, stepup.SECOND_FACTOR)
     else:
         signin.check_own_password(user, password)
-    stepup.note(request)
+        stepup.note(request, stepup.PASSWORD)
 
 
 def _app(user: User) -> TOTPDevice | None:
@@ -167,7 +168,7 @@ def _check(user: User, token: str) -> TOTPDevice | BackupCodeDevice:
 def _accept(request: HttpRequest, device: TOTPDevice | BackupCodeDevice) -> None:
     django_otp.login(request, device)
     request.session.cycle_key()
-    stepup.note(request)
+    stepup.note(request, stepup.SECOND_FACTOR)
 
 
 def _replace_app(user: User, secret: bytes, step: int) -> TOTPDevice:

@@ -54,6 +54,7 @@ urlpatterns = [
         name="organisation-choose",
     ),
     path("organisation/", organisations.organisation, name="organisation"),
+    path("organisation/close/", organisations.organisation_close, name="organisation-close"),
     # Team
     path("team/", team.members, name="team"),
     path("team/invite/", team.invite, name="invite"),

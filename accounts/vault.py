@@ -130,24 +130,37 @@ def organisation_key_purpose(organisation_id: UUID) -> str:
 
 
 def seal_content(
-    content: bytes, *, organisation_key: bytes, hour_key: HourKey, message_id: UUID
+    content: bytes,
+    *,
+    organisation_key: bytes,
+    hour_key: HourKey,
+    message_id: UUID,
+    bound_to: bytes,
 ) -> SealedContent:
-    """Seal a message under a key of its own; opening that takes both the keys given."""
+    """Seal a message under a key of its own; opening that takes both the keys given.
+
+    `bound_to` says what it may be opened as; it does not open as anything else.
+    """
     item_key = secrets.token_bytes(KEY_OCTETS)
     inner = _encrypt(organisation_key, item_key, b"item|" + message_id.bytes)
     return SealedContent(
         wrapped_key=_encrypt(hour_key.secret, inner, _hour_bound(hour_key, message_id)),
-        ciphertext=_encrypt(item_key, content, b"content|" + message_id.bytes),
+        ciphertext=_encrypt(item_key, content, bound_to + b"|" + message_id.bytes),
     )
 
 
 def unseal_content(
-    sealed: SealedContent, *, organisation_key: bytes, hour_key: HourKey, message_id: UUID
+    sealed: SealedContent,
+    *,
+    organisation_key: bytes,
+    hour_key: HourKey,
+    message_id: UUID,
+    bound_to: bytes,
 ) -> bytes:
     """Open what `seal_content` made. Raises VaultError."""
     inner = _decrypt(hour_key.secret, sealed.wrapped_key, _hour_bound(hour_key, message_id))
     item_key = _decrypt(organisation_key, inner, b"item|" + message_id.bytes)
-    return _decrypt(item_key, sealed.ciphertext, b"content|" + message_id.bytes)
+    return _decrypt(item_key, sealed.ciphertext, bound_to + b"|" + message_id.bytes)
 
 
 def make_installation_key() -> int:

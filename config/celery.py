@@ -46,8 +46,12 @@ app.conf.update(
             "schedule": 5.0,
             "options": {"expires": 5},
         },
+        "agreements": {
+            "task": "dpa.countersign",
+            "schedule": 5.0,
+            "options": {"expires": 5},
+        },
         "audit-anchor": {"task": "accounts.anchor_audit", "schedule": crontab(hour=1, minute=7)},
-        "accounts-expiry": {"task": "accounts.expire", "schedule": crontab(minute=23)},
         # Shifts find each other's successors; beat only brings back what died. Surplus ones leave.
         "shift": {"task": "relay.deliver", "schedule": 2.0, "options": {"expires": 2}},
         "hour-keys": {
@@ -60,11 +64,28 @@ app.conf.update(
             "schedule": crontab(minute=13),
             "options": {"expires": 3600},
         },
-        "log-days": {
-            "task": "relay.upkeep",
+        # Days of the log among others: they are made ahead and dropped by the hour.
+        "retention-hourly": {
+            "task": "gdpr.forget_hourly",
             "schedule": crontab(minute=3),
             "options": {"expires": 3600},
         },
+        "retention-nightly": {
+            "task": "gdpr.forget_nightly",
+            "schedule": crontab(hour=1, minute=37),
+            "options": {"expires": 12 * 3600},
+        },
+        "seal": {
+            "task": "gdpr.try_seal",
+            "schedule": crontab(minute=23),
+            "options": {"expires": 3600},
+        },
+        "erasures": {
+            "task": "gdpr.start_erasures",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
+        "erased-people": {"task": "gdpr.probe_erasures", "schedule": crontab(hour=2, minute=17)},
         "content-left-over": {
             "task": "relay.reap_content",
             "schedule": 600.0,
@@ -80,7 +101,23 @@ app.conf.update(
             "schedule": 30.0,
             "options": {"expires": 30},
         },
+        "promises": {
+            "task": "config.check_promises",
+            "schedule": crontab(minute=53),
+            "options": {"expires": 3600},
+        },
+        "packages": {"task": "gdpr.pack", "schedule": 60.0, "options": {"expires": 60}},
+        "packages-end": {
+            "task": "gdpr.destroy_packages",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
+        "request-clocks": {
+            "task": "gdpr.escalate",
+            "schedule": crontab(minute=13),
+            "options": {"expires": 3600},
+        },
         "heartbeat": {"task": "relay.heartbeat", "schedule": 60.0, "options": {"expires": 60}},
     },
 )
-app.autodiscover_tasks(["accounts", "relay"])
+app.autodiscover_tasks(["accounts", "relay", "gdpr", "dpa", "config"])

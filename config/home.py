@@ -11,16 +11,24 @@ from django.views.decorators.http import require_safe
 
 from accounts import clock
 from accounts.access import PortalRequest
+from dpa import panels as dpa
+from gdpr.registry import days, hours
 from relay import panels as relay
 
 # In the order of the page; each leaves itself out where it has nothing to say.
-PANELS = (relay.first_steps, relay.figures, relay.waiting, relay.routes)
+PANELS = (dpa.agreement, relay.first_steps, relay.figures, relay.waiting, relay.routes)
+
+# Written out when the page is, so that they are the figures in force.
+FIGURES = {
+    "queue_lifetime": hours("accounts.models.organisations:QUEUE_HOURS"),
+    "log_period": days("relay.models.messages:LOG_DAYS"),
+}
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
-        return render(request, "config/landing.html")
+        return render(request, "config/landing.html", FIGURES)
     membership = cast(PortalRequest, request).membership
     if membership is None:
         return redirect("accounts:organisations")

@@ -18,12 +18,13 @@ EVERYONE = frozenset(Role)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the menu; `breaks` starts a new group."""
+    """A line of the menu; `breaks` starts a new group, `also` names pages that belong to it."""
 
     label: str | Promise
     url_name: str
     roles: frozenset[Role] = EVERYONE
     breaks: bool = False
+    also: tuple[str, ...] = ()
 
 
 ENTRIES = (
@@ -33,9 +34,12 @@ ENTRIES = (
     Entry(_("Credentials"), "relay:credentials", READERS, breaks=True),
     Entry(_("Domains"), "relay:domains", READERS),
     Entry(_("Routes"), "relay:routes", READERS),
+    Entry(_("Agreements"), "dpa:agreements", KEEPERS | {Role.PRIVACY}, breaks=True),
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),
+    Entry(_("Proof"), "proof"),
+    Entry(_("My data"), "gdpr:requests", breaks=True, also=("gdpr:erasure", "gdpr:correction")),
 )
 
 
@@ -52,9 +56,12 @@ def menu(request: HttpRequest, role: str) -> list[Line]:
     lines = []
     for entry in ENTRIES:
         if role in entry.roles:
-            url = reverse(entry.url_name)
-            current = request.path == url or (
-                entry.url_name != "home" and request.path.startswith(url)
-            )
-            lines.append(Line(entry.label, url, current, entry.breaks))
+            current = _is_open(entry, request.path)
+            lines.append(Line(entry.label, reverse(entry.url_name), current, entry.breaks))
     return lines
+
+
+def _is_open(entry: Entry, path: str) -> bool:
+    if entry.url_name == "home":
+        return path == reverse("home")
+    return any(path.startswith(reverse(name)) for name in (entry.url_name, *entry.also))

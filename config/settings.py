@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 
 import environ
 from django.utils.translation import gettext_lazy as _
+
+
+def _day(text: str) -> str:
+    """Return a day as it was written. Raises ValueError when it is none (ISO 8601)."""
+    return date.fromisoformat(text).isoformat()
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -25,11 +32,35 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 CSRF_FAILURE_VIEW = "config.errors.form_refused"
 OPERATOR_EMAIL = env.str("OPERATOR_EMAIL", default="operator@brevdue.example")
+# Who runs the service, as agreements, notices and letters name them.
+OPERATOR_NAME = env.str("OPERATOR_NAME", default="Brevdue ApS")
+OPERATOR_ADDRESS = env.str("OPERATOR_ADDRESS", default="Eksempelvej 1")
+OPERATOR_POSTCODE = env.str("OPERATOR_POSTCODE", default="1000")
+OPERATOR_CITY = env.str("OPERATOR_CITY", default="København K")
+OPERATOR_COUNTRY = env.str("OPERATOR_COUNTRY", default="DK")
+OPERATOR_COMPANY_NUMBER = env.str("OPERATOR_COMPANY_NUMBER", default="10000009")
+PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="Databeskyttelse")
+PRIVACY_EMAIL = env.str("PRIVACY_EMAIL", default="privacy@brevdue.example")
+PRIVACY_PHONE = env.str("PRIVACY_PHONE", default="")
+# Whom people can complain to: every answer to a request names it (GDPR article 12(4)).
+AUTHORITY_NAME = env.str("AUTHORITY_NAME", default="Datatilsynet")
+AUTHORITY_ADDRESS = env.str("AUTHORITY_ADDRESS", default="Carl Jacobsens Vej 35, 2500 Valby")
+AUTHORITY_PHONE = env.str("AUTHORITY_PHONE", default="+45 33 19 32 00")
+AUTHORITY_URL = env.str("AUTHORITY_URL", default="https://www.datatilsynet.dk")
+OPERATOR_STATEMENTS_BY = env.str("OPERATOR_STATEMENTS_BY", default="")
+# A day such as 2026-11-01, or empty: it is printed in every agreement.
+OPERATOR_STATEMENTS_ON = env("OPERATOR_STATEMENTS_ON", cast=_day, default="")
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
+# Personal data go to recipients inside the European Economic Area alone.
+EEA_ONLY = env.bool("EEA_ONLY", default=True)
+# Days after which the operator's last backup of a day is gone; notices and certificates print it.
+BACKUP_DAYS = env.int("BACKUP_DAYS", default=30)
 TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
 
 INSTALLED_APPS = [
     "config",
+    "dpa",
+    "gdpr",
     "relay",
     "accounts",
     "django.contrib.admin",
@@ -106,6 +137,14 @@ VAULT_URL = env.str("VAULT_URL")
 VAULT_MAKE_KEYS = env.bool("VAULT_MAKE_KEYS", default=not SITE_URL.startswith("https://"))
 KEYRING_URL = env.str("KEYRING_URL", default="")
 AUDIT_ANCHORS = env.str("AUDIT_ANCHORS", default=str(BASE_DIR / "var" / "audit"))
+# Packages of personal data on their way to the person, each under a key of its own.
+PACKAGES = env.str("PACKAGES", default=str(BASE_DIR / "var" / "packages"))
+SEAL_KEYS_URL = env.str("SEAL_KEYS_URL", default=(BASE_DIR / "var" / "seal").as_uri())
+SEAL_PKCS12 = env.str("SEAL_PKCS12", default="")
+SEAL_PKCS12_PASSWORD = env.str("SEAL_PKCS12_PASSWORD", default="")
+SEAL_TRUST = env.str("SEAL_TRUST", default="")
+ERASURE_JOURNAL = env.str("ERASURE_JOURNAL", default=str(BASE_DIR / "var" / "erasures"))
+LOG_DIRECTORIES = env.list("LOG_DIRECTORIES", default=[])
 
 # People
 AUTH_USER_MODEL = "accounts.User"
@@ -131,6 +170,13 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Brevdue <post@brevdue.example>")
+
+# Agreements with customers (dpa)
+AGREEMENT_COURT = env.str("AGREEMENT_COURT", default="Københavns Byret")
+AGREEMENT_COUNTERSIGNING = env.str("AGREEMENT_COUNTERSIGNING", default="automatic")
+ASSISTANCE_HOURLY_RATE = env.int("ASSISTANCE_HOURLY_RATE", default=650)
+VAT_PERCENT = env.int("VAT_PERCENT", default=25)
+SUBPROCESSOR_OBJECTION_DAYS = env.int("SUBPROCESSOR_OBJECTION_DAYS", default=30)
 
 # Relay
 RELAY_HOSTNAME = env.str("RELAY_HOSTNAME", default="relay.brevdue.example")
@@ -171,7 +217,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# mail.log of aiosmtpd prints addresses at INFO and message text at DEBUG: it stays silent.
+# mail.log of aiosmtpd prints addresses at INFO and message text at DEBUG, pyHanko the names of who
+# signed: both stay silent.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -181,5 +228,9 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["routes"]}
     },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"mail": {"level": "CRITICAL", "handlers": [], "propagate": False}},
+    "loggers": {
+        "mail": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        "pyhanko": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        "pyhanko_certvalidator": {"level": "CRITICAL", "handlers": [], "propagate": False},
+    },
 }

@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from accounts.staffsite import site as staff_site
 from config.health import healthz, readyz
 from config.home import home
+from config.proof import proof
 
 handler404 = "config.errors.not_found"
 
@@ -18,8 +19,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 urlpatterns += i18n_patterns(
     path("", home, name="home"),
+    path("proof/", proof, name="proof"),
     path("staff/", staff_site.urls),
     path("", include("accounts.urls")),
     path("", include("relay.urls")),
+    path("", include("gdpr.urls")),
+    path("", include("dpa.urls")),
     prefix_default_language=False,
 )

@@ -18,8 +18,16 @@ from relay.models import Credential, QueuedDelivery, Route, SendingDomain
 
 @admin.register(Credential, site=site)
 class CredentialAdmin(ReadOnlyAdmin):
-    list_display = ("name", "username", "organisation", "created_at", "last_used_at", "revoked_at")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    list_display = (
+        "name",
+        "username",
+        "organisation",
+        "mode",
+        "created_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    list_filter = ("mode", ("revoked_at", admin.EmptyFieldListFilter))
     list_select_related = ("organisation",)
     search_fields = ("=username",)
     ordering = ("-created_at",)
@@ -28,6 +36,7 @@ class CredentialAdmin(ReadOnlyAdmin):
         "organisation",
         "name",
         "username",
+        "mode",
         "rate_per_minute",
         "daily_cap",
         "created_at",

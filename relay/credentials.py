@@ -44,21 +44,26 @@ def listed(rows: QuerySet[Credential]) -> QuerySet[Credential]:
     return rows.order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "id")
 
 
-def issue(name: str, *, by: Membership) -> Issued:
+def issue(name: str, mode: Credential.Mode, *, by: Membership) -> Issued:
     """Make a credential, in a transaction of the caller's. Raises NameInUse.
 
     The database decides, so that the same form which arrives twice at once makes one as well.
     """
     try:
         with transaction.atomic():
-            issued = make(by.organisation_id, name, clock.now())
+            issued = make(by.organisation_id, name, clock.now(), mode)
     except IntegrityError:
         raise NameInUse from None
     audit.record(by.user, "credential.created", issued.credential)
     return issued
 
 
-def make(organisation_id: UUID, name: str, now: datetime) -> Issued:
+def make(
+    organisation_id: UUID,
+    name: str,
+    now: datetime,
+    mode: Credential.Mode = Credential.Mode.LIVE,
+) -> Issued:
     """Write a credential with a new user name and secret; who did it is the caller's to record."""
     secret = secrets.token_urlsafe(SECRET_OCTETS)
     credential = Credential.objects.create(
@@ -66,6 +71,7 @@ def make(organisation_id: UUID, name: str, now: datetime) -> Issued:
         name=name,
         username=secrets.token_hex(USERNAME_OCTETS),
         secret_hash=vault.keyed_hash(SECRET_PURPOSE, secret.encode()),
+        mode=mode,
         created_at=now,
     )
     return Issued(credential, secret)

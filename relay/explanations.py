@@ -18,7 +18,7 @@ OTHERS = _(
     " stored and on their way."
 )
 COUNT = _(
-    "That an attempt failed, for five minutes, under codes that show neither the user name nor"
+    "That an attempt failed, for a few minutes, under codes that show neither the user name nor"
     " where you connect from. No password is kept."
 )
 
@@ -93,7 +93,21 @@ EXPLANATIONS = {
         _("No agreement"),
         _("Your organisation may not send, because no agreement with it is in force."),
         NOTHING,
-        _("Sign in to the portal: an owner sees there what is missing. Then send again."),
+        _(
+            "Sign in to the portal: an owner sees there what is missing. Then send again. Until"
+            " then a sandbox credential lets you try everything."
+        ),
+    ),
+    "sandbox": Explanation(
+        _("Sandbox"),
+        _(
+            "The program signed in with a sandbox credential. Its mail is checked, encrypted,"
+            " queued and logged like any other, but no mail server is asked and nobody receives it."
+            " A recipient whose address ends in “+bounce” before the at-sign is refused, one that"
+            " ends in “+defer” is put off once."
+        ),
+        _("What the log keeps of any mail. The content is destroyed at once."),
+        _("Nothing. To send for real, use a live credential."),
     ),
     "suspended": Explanation(
         _("Sending suspended"),

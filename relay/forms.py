@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from relay import egress
-from relay.models import Delivery, Route, SendingDomain
+from relay.models import Credential, Delivery, Route, SendingDomain
 from relay.routes import Details
 from relay.search import Search
 from relay.smtp.addresses import AddressError, host_name
@@ -41,6 +41,18 @@ class CredentialForm(forms.Form):
             "What it is for, such as “Web shop”. One for each program, so that you can revoke one"
             " alone."
         ),
+    )
+    mode = forms.ChoiceField(
+        label=_("Mode"),
+        choices=[
+            (Credential.Mode.LIVE, _("Live: mail goes to its recipients")),
+            (Credential.Mode.SANDBOX, _("Sandbox: mail is checked and logged, nobody receives it")),
+        ],
+        help_text=_(
+            "Until you may send, only the sandbox takes mail. The mode stays: to go live, make"
+            " another credential."
+        ),
+        widget=forms.RadioSelect,
     )
 
 

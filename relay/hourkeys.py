@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
+from accounts.models import organisations
 from accounts.vault import HourKeys
 from relay.models import Content, HourKey
 from relay.models.messages import LOG_DAYS
@@ -21,6 +22,8 @@ from relay.queue import keyring_directory
 logger = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
+# How often beat lets keys be closed (config/celery.py), and how long a run may wait for a worker.
+CLOSED_EVERY = timedelta(minutes=5)
 # A key is on the disk before its row is in the database: so long may a process take between them.
 ORPHAN_AFTER = timedelta(hours=2)
 # "Closed" keeps a process that stood still for long from sealing under a key that is destroyed, and
@@ -40,6 +43,23 @@ def close_due(keys: HourKeys, now: datetime) -> list[str]:
         if is_over(identifier, now):
             _close(identifier, now)
     return _destroy_closed(keys, now)
+
+
+def longest_hours() -> int:
+    """Return the hours, rounded up, within which a key goes after a mail under it was accepted.
+
+    The key is shared with mail of the same hour, which may wait for QUEUE_HOURS_MAX; then a run
+    comes, and may itself have waited.
+    """
+    longest = timedelta(hours=organisations.QUEUE_HOURS_MAX) + HOUR + 2 * CLOSED_EVERY
+    return -(-longest // HOUR)
+
+
+def count_overdue(now: datetime) -> int:
+    """Return how many keys are still open past `longest_hours`."""
+    opened = HourKey.objects.filter(closed_at=None).values_list("id", flat=True)
+    late = now - timedelta(hours=longest_hours() - 1)
+    return sum(1 for identifier in opened if is_over(identifier, late))
 
 
 def _close(identifier: str, now: datetime) -> None:

@@ -158,8 +158,28 @@ def _tells_delay(work: Work, settlement: Settlement) -> bool:
 
 def notice(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> Accepted:
     """Write the notification; it goes to the sender with the null reverse-path."""
+    identifier = uuid7(now)
+    return Accepted(
+        id=identifier,
+        accepted_at=uuid7_time(identifier),
+        organisation_id=work.organisation_id,
+        credential_id=None,
+        # The notice of a simulated refusal stays in the sandbox as well.
+        is_sandbox=work.is_sandbox,
+        envelope=Envelope(
+            sender="",
+            recipients=(Recipient(work.sender, notify="NEVER"),),
+            smtputf8=not work.sender.isascii(),
+        ),
+        content=dsn.build(_report(work, told, content, hostname, now)),
+        is_notification=True,
+        author_domain=work.domain,
+    )
+
+
+def _report(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> dsn.Report:
     assert told.action is not None
-    report = dsn.Report(
+    return dsn.Report(
         action=told.action,
         message_id=work.message_id,
         sender=work.sender,
@@ -170,21 +190,6 @@ def notice(work: Work, told: Telling, content: bytes, hostname: str, now: dateti
         expires_at=told.about[0].delivery.expires_at,
         reporting_host=hostname,
         envid=work.envid,
-    )
-    identifier = uuid7(now)
-    return Accepted(
-        id=identifier,
-        accepted_at=uuid7_time(identifier),
-        organisation_id=work.organisation_id,
-        credential_id=None,
-        envelope=Envelope(
-            sender="",
-            recipients=(Recipient(work.sender, notify="NEVER"),),
-            smtputf8=not work.sender.isascii(),
-        ),
-        content=dsn.build(report),
-        is_notification=True,
-        author_domain=work.domain,
     )
 
 

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Membership, Organisation
-from accounts.models.organisations import READERS
+from accounts.models.organisations import KEEPERS, READERS
 from accounts.tenancy import TenantModel
 from relay.models import Credential, Delivery, QueuedDelivery, Route, SendingDomain
 
@@ -26,6 +26,8 @@ COUNTED_EACH_TIME = 20_000
 COUNTED_SECONDS = 60
 
 State = Delivery.State
+# The page of another app, which this one may name but not import.
+AGREEMENTS = "dpa:agreements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ FIRST_STEPS = (
     (
         "sending_allowed",
         _("You may send"),
-        _("We open for sending when everything about your organisation is in place."),
-        "",
+        _("Opened as soon as the data processing agreement is signed by both."),
+        AGREEMENTS,
     ),
     (
         "has_domain",
@@ -67,7 +69,10 @@ FIRST_STEPS = (
     (
         "has_credential",
         _("A credential is made"),
-        _("A user name and a secret for the program that sends."),
+        _(
+            "A user name and a secret for the program that sends. Until you may send, make one for"
+            " the sandbox: its mail is checked and logged, and nobody receives it."
+        ),
         "relay:credentials",
     ),
     (
@@ -87,10 +92,16 @@ def first_steps(membership: Membership, now: datetime) -> Panel | None:
     if all(facts.values()):
         return None
     steps = [
-        Step(words, why, facts[fact], reverse(page) if page else "")
+        Step(words, why, facts[fact], _address(page, membership))
         for fact, words, why, page in FIRST_STEPS
     ]
     return Panel("relay/panels/first_steps.html", steps)
+
+
+def _address(page: str, membership: Membership) -> str:
+    """Return where a step is done; empty for who may not open that page."""
+    closed = page == AGREEMENTS and membership.role not in KEEPERS
+    return "" if closed else reverse(page)
 
 
 def _facts(organisation_id: UUID) -> dict[str, bool]:
@@ -102,7 +113,7 @@ def _facts(organisation_id: UUID) -> dict[str, bool]:
     rows = Organisation.objects.filter(pk=organisation_id).annotate(
         has_domain=has(SendingDomain, state=SendingDomain.State.VERIFIED),
         has_route=has(Route),
-        has_credential=has(Credential, revoked_at=None),
+        has_credential=has(Credential, revoked_at=None, mode=Credential.Mode.LIVE),
         has_delivered=has(Delivery, state=State.DELIVERED),
     )
     facts: dict[str, bool] = rows.values(*(fact for fact, *_words in FIRST_STEPS)).get()
@@ -125,7 +136,8 @@ def _counts(organisation_id: UUID, now: datetime) -> dict[str, int]:
     kinds = {
         "delivered": Q(state=State.DELIVERED),
         "waiting": Q(state=State.WAITING),
-        "undelivered": Q(state__in=[State.BOUNCED, State.EXPIRED]),
+        "undelivered": Q(state__in=[State.BOUNCED, State.EXPIRED])
+        & ~Q(final_reason=Delivery.FinalReason.SIMULATED),
     }
     counts: dict[str, Any] = {}
     for name, kind in kinds.items():

@@ -12,7 +12,7 @@ from django.db.migrations import CreateModel
 from django.db.migrations.state import ProjectState
 
 from accounts import clock
-from relay.models.messages import LOG_DAYS
+from relay.models import messages
 
 
 class CreateDailyPartitioned(CreateModel):
@@ -45,7 +45,7 @@ def prepare_log() -> None:
         cursor.execute(
             "INSERT INTO relay_logperiod (id, days) VALUES (1, %s)"
             " ON CONFLICT (id) DO UPDATE SET days = excluded.days",
-            [LOG_DAYS],
+            [messages.LOG_DAYS],
         )
     create_days(clock.now().date())
 

@@ -24,7 +24,7 @@ _LONGEST_USERNAME = 40  # of the column
 # A name whose record has gone missing keeps its right for a while after it was last seen. Whoever
 # proves a name below another's has it for themselves (the range is "ends in a dot and the name").
 SENDER = """
-SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap,
+SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c.mode <> 'live',
     o.standing, o.sending_allowed, o.sending_reason,
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
         WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'
@@ -51,6 +51,7 @@ class Sender:
     secret_hash: bytes = field(repr=False)
     rate_per_minute: int
     daily_cap: int
+    is_sandbox: bool
     standing: str
     sending_allowed: bool
     sending_reason: str
@@ -122,13 +123,14 @@ class Senders:
 
 
 def _sender(row: tuple[Any, ...]) -> Sender:
-    credential, organisation, secret_hash, rate, cap, *standing, domains, delegated = row
+    credential, organisation, secret_hash, rate, cap, sandbox, *standing, domains, delegated = row
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
         secret_hash=bytes(secret_hash),
         rate_per_minute=rate,
         daily_cap=cap,
+        is_sandbox=sandbox,
         standing=standing[0],
         sending_allowed=standing[1],
         sending_reason=standing[2],

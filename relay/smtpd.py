@@ -31,6 +31,7 @@ from relay.queue import Store, conninfo
 from relay.senders import Senders
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.server import listen
+from relay.smtp.tls import MINIMUM_VERSION
 from relay.submission import Submission
 from relay.supervision import kept_going
 from relay.wake import WakeCaller
@@ -53,7 +54,7 @@ class Certificate:
     def context(self) -> ssl.SSLContext:
         """A new server context. Raises OSError and ssl.SSLError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+        context.minimum_version = MINIMUM_VERSION
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
         context.load_cert_chain(self.certificate, self.key)
         return context

@@ -134,7 +134,7 @@ class Submission:
         except StoreUnavailable:
             return answers.FAILED
         self._senders.note_use(who)
-        return answers.queued(str(accepted.id))
+        return answers.queued(str(accepted.id), sandbox=who.is_sandbox)
 
     def _accepted(self, client: Client, message: Submitted, who: Sender) -> Accepted:
         identifier = uuid7(self._now())
@@ -147,6 +147,7 @@ class Submission:
             content=self._traced(client, message, identifier),
             tls_version=client.tls_version,
             tls_cipher=client.tls_cipher,
+            is_sandbox=who.is_sandbox,
             # Checked to be theirs, while the recipient's domain is anybody's.
             author_domain="" if message.envelope.sender else message.header.authors[0].domain,
         )
@@ -163,7 +164,10 @@ class Submission:
 
 
 def _standing_refusal(who: Sender) -> Answer | None:
-    """Permanent when there is no agreement, temporary while somebody has to decide."""
+    """Permanent when there is no agreement, temporary while somebody has to decide.
+
+    A sandbox credential needs no agreement: nothing of its mail is handed to anybody.
+    """
     if who.standing in Organisation.ENDING:
         return answers.NO_AGREEMENT
     if who.standing != Organisation.Standing.GOOD:
@@ -171,7 +175,9 @@ def _standing_refusal(who: Sender) -> Answer | None:
     if who.sending_allowed:
         return None
     stopped = who.sending_reason == Organisation.SendingReason.STAFF
-    return answers.SUSPENDED if stopped else answers.NO_AGREEMENT
+    if stopped:
+        return answers.SUSPENDED
+    return None if who.is_sandbox else answers.NO_AGREEMENT
 
 
 def _protocol(client: Client, *, utf8: bool) -> str:

@@ -58,11 +58,6 @@ def forget_hour_keys() -> None:
     hourkeys.forget_closed(clock.now())
 
 
-@shared_task(name="relay.upkeep")
-def keep_days() -> None:
-    upkeep.keep_days(clock.now())
-
-
 @shared_task(name="relay.reap_content")
 def reap_content() -> None:
     upkeep.reap_content(clock.now())

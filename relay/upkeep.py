@@ -12,13 +12,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.utils import DatabaseError, OperationalError
 
 from accounts import alerts
-from relay.models import Content, Message, QueuedDelivery
-from relay.models.messages import LOG_DAYS
+from relay.models import Attempt, Content, Delivery, Message, QueuedDelivery, messages
 from relay.partitions import DAY_MISSING, create_days, drop_day, existing_days
 
 logger = logging.getLogger(__name__)
 
-PERIOD = timedelta(days=LOG_DAYS)
 # A day goes in the hour before its oldest row reaches the period.
 AHEAD = timedelta(hours=1)
 OVERDUE = timedelta(hours=24)
@@ -28,16 +26,27 @@ STILL_THERE = "log-day-overdue"
 LEFT_OVER = "content-left-over"
 
 
-def keep_days(now: datetime) -> list[date]:
+def forget_days(now: datetime, ahead: timedelta = AHEAD) -> int:
+    """Do as `keep_days`; return how many rows of the log went."""
+    counts = {day: _rows_of(day) for day in _due_days(now, ahead)}
+    return sum(counts[day] for day in keep_days(now, ahead))
+
+
+def count_due(now: datetime, ahead: timedelta = AHEAD) -> int:
+    """Return how many rows of the log `forget_days` would drop, unfinished mail aside."""
+    return sum(_rows_of(day) for day in _due_days(now, ahead))
+
+
+def keep_days(now: datetime, ahead: timedelta = AHEAD) -> list[date]:
     """Make the days ahead and drop those that are due; returns the days dropped.
 
     A day with mail that is not final stays for the next hour.
     """
     _try_often(lambda: create_days(now.date()))
-    dropped = [day for day in existing_days() if _is_due(day, now) and _dropped(day)]
+    dropped = [day for day in _due_days(now, ahead) if _dropped(day)]
     days = existing_days()
     _alert(DAY_MISSING, wrong=now.date() + timedelta(days=1) not in days)
-    _alert(STILL_THERE, wrong=any(now >= _start(day) + PERIOD + OVERDUE for day in days))
+    _alert(STILL_THERE, wrong=any(now >= _end(day) + OVERDUE for day in days))
     return dropped
 
 
@@ -45,8 +54,25 @@ def _start(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _is_due(day: date, now: datetime) -> bool:
-    return now >= _start(day) + PERIOD - AHEAD
+def _end(day: date) -> datetime:
+    """When the oldest row of a day reaches the period."""
+    return _start(day) + timedelta(days=messages.LOG_DAYS)
+
+
+def _is_due(day: date, now: datetime, ahead: timedelta = AHEAD) -> bool:
+    return now >= _end(day) - ahead
+
+
+def _due_days(now: datetime, ahead: timedelta) -> list[date]:
+    return [day for day in existing_days() if _is_due(day, now, ahead)]
+
+
+def _rows_of(day: date) -> int:
+    span = (_start(day), _start(day + timedelta(days=1)))
+    return sum(
+        model._default_manager.filter(accepted_at__gte=span[0], accepted_at__lt=span[1]).count()
+        for model in (Message, Delivery, Attempt)
+    )
 
 
 def _dropped(day: date) -> bool:

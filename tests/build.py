@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -20,6 +23,20 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Membership, Organisation, Role, User
 from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
+from dpa.models import Agreement, AgreementEvent, Document, Signatory
+from gdpr.models import (
+    Correction,
+    Erasure,
+    ErasureStep,
+    ErasureSubject,
+    LedgerEntry,
+    Package,
+    Recipient,
+    Request,
+    RequestedRight,
+    Right,
+    Step,
+)
 from relay.models import (
     Attempt,
     Content,
@@ -33,6 +50,8 @@ from relay.models import (
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PASSWORD = "tolv-tegn-og-27-tal"
+# What a version of Anna's agreement was filled with.
+AGREED = json.loads((Path(__file__).parent / "dpa" / "facts.json").read_text())
 
 
 @contextmanager
@@ -44,6 +63,17 @@ def as_owner() -> Iterator[None]:
         cursor.execute("RESET ROLE")
         yield
         cursor.execute(f"SET ROLE {connection.ops.quote_name(role)}")
+
+
+@contextmanager
+def as_role(role: str) -> Iterator[None]:
+    """Do something as another runtime role than the test's own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        (before,) = cursor.fetchone()
+        cursor.execute(f"SET ROLE {connection.ops.quote_name(role)}")
+        yield
+        cursor.execute(f"SET ROLE {connection.ops.quote_name(before)}")
 
 
 def person(first_name: str, last_name: str, **fields: Any) -> User:
@@ -88,6 +118,12 @@ def second_factor(user: User) -> bytes:
     return secret
 
 
+def forget_used_values() -> None:
+    """A value of an app is good once; do not wait half a minute for the next one."""
+    with as_owner():
+        models.TOTPDevice.objects.update(last_step=-1)
+
+
 def session(user: User, organisation: Organisation | None = None) -> str:
     """A session of a person who is signed in, with the second factor they have; its key."""
     store = SessionStore()
@@ -104,6 +140,46 @@ def session(user: User, organisation: Organisation | None = None) -> str:
     return str(store.session_key)
 
 
+def agreement(organisation: Organisation, **fields: Any) -> Agreement:
+    """A version of an agreement, withdrawn unless `fields` say otherwise; its bytes are junk."""
+    values: dict[str, Any] = {
+        "number": Agreement.objects.filter(organisation=organisation).count() + 1,
+        "state": Agreement.State.WITHDRAWN,
+        "text_language": "da",
+        "text_version": "1",
+        "facts": AGREED,
+        "signatory_name": "Anna Due",
+        "offered_at": NOW,
+        "closed_at": NOW,
+    }
+    made = Agreement.objects.create(organisation=organisation, **values | fields)
+    content = b"%PDF-" + made.id.bytes
+    Document.objects.create(
+        organisation=organisation,
+        agreement=made,
+        kind=Document.Kind.OFFERED,
+        content=content,
+        sha256=sha256(content).digest(),
+        created_at=NOW,
+    )
+    return made
+
+
+def supplier(name: str = "Værtshuset A/S", **values: Any) -> Recipient:
+    """A row of the register, not yet entered: who hosts the machines since half a year ago."""
+    given: dict[str, Any] = {
+        "address": "Serverstræde 1, 2620 Albertslund",
+        "country": "DK",
+        "company_number": "20000007",
+        "contact": "gdpr@vaertshuset.example",
+        "services": ["hosting"],
+        "starts_on": date(2026, 6, 1),
+        "contract_on": date(2026, 6, 1),
+        "reviewed_on": date(2026, 6, 1),
+    }
+    return Recipient(name=name, **given | values)
+
+
 def message_id() -> UUID:
     """An id of a message accepted a minute ago, in a partition that exists."""
     return uuid7(datetime.now(UTC) - timedelta(minutes=1))
@@ -113,7 +189,9 @@ def everything_of(organisation: Organisation, user: User) -> None:
     """One row in every table that holds something of a tenant or a person; secrets are junk."""
     with as_owner():
         _accounts_rows(organisation, user)
-        _relay_rows(organisation)
+        mail_of(organisation)
+        _dpa_rows(organisation, user)
+        _gdpr_rows(user)
 
 
 def _accounts_rows(organisation: Organisation, user: User) -> None:
@@ -139,7 +217,13 @@ def _accounts_rows(organisation: Organisation, user: User) -> None:
     models.OutgoingMail.objects.create(**of, kind="test", sealed=b"x", created_at=NOW, due_at=NOW)
 
 
-def _relay_rows(organisation: Organisation) -> None:
+def mail_of(organisation: Organisation) -> None:
+    """A way to send, and a message that waits with its content."""
+    with as_owner():
+        _mail_rows(organisation)
+
+
+def _mail_rows(organisation: Organisation) -> None:
     of: dict[str, Any] = {"organisation": organisation}
     message = message_id()
     row = of | {"accepted_at": uuid7_time(message)}
@@ -177,3 +261,68 @@ def _relay_rows(organisation: Organisation) -> None:
         due_at=NOW,
         expires_at=NOW,
     )
+
+
+def request_of(user: User, *rights: Right, **fields: Any) -> Request:
+    """A request of a person, received at NOW, in which every right is being assessed."""
+    values: dict[str, Any] = {"channel": Request.Channel.PORTAL, "language": user.language}
+    with as_owner():
+        made = Request.objects.create(person=user, **values | {"received_at": NOW} | fields)
+        for right in rights or (Right.ACCESS,):
+            row = RequestedRight.objects.create(
+                request=made,
+                right=right,
+                state=RequestedRight.State.ASSESS,
+                promised_on=NOW.date() + timedelta(days=30),
+                due_on=NOW.date() + timedelta(days=30),
+            )
+            Step.objects.create(right=row, kind=Step.Kind.RECEIVED, by=Step.By.PERSON, at=NOW)
+    return made
+
+
+def _dpa_rows(organisation: Organisation, user: User) -> None:
+    made = agreement(organisation, signatory=user)
+    AgreementEvent.objects.create(
+        organisation=organisation,
+        agreement=made,
+        sequence=1,
+        at=NOW,
+        act=AgreementEvent.Act.OFFERED,
+        evidence=[],
+        previous_digest=b"",
+        digest=b"x",
+    )
+    member_of = Membership.objects.get(organisation=organisation, user=user)
+    Signatory.objects.create(organisation=organisation, membership=member_of, named_at=NOW)
+
+
+def package_of(request: Request, **fields: Any) -> Package:
+    """The order of a package for a request with one right; its key is real."""
+    package_id = uuid4()
+    assert request.person_id
+    key = vault.seal(f"package|{package_id}", secrets.token_bytes(32))
+    with as_owner():
+        return Package.objects.create(
+            id=package_id,
+            right=request.rights.get(),
+            person_id=request.person_id,
+            sealed_key=key,
+            created_at=NOW,
+            **fields,
+        )
+
+
+def _gdpr_rows(user: User) -> None:
+    asked = request_of(user)
+    right = asked.rights.get()
+    made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
+    ErasureSubject.objects.create(erasure=made, sealed=b"x")
+    ErasureStep.objects.create(erasure=made, position=0, name="ledger")
+    LedgerEntry.objects.create(
+        erasure_id=made.id,
+        person_digest=b"x",
+        entered_at=NOW,
+        until_on=NOW.date(),
+    )
+    package_of(asked, state=Package.State.READY, made_at=NOW, expires_at=NOW)
+    Correction.objects.create(right=right, value="x")

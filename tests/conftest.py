@@ -7,9 +7,23 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
+from django.utils import translation
 
 from accounts.models import Organisation, Role, User
+from gdpr import sealkeys
 from tests import build
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _old_seal() -> None:
+    """Keys of an authority older than every signature, whichever clock a test goes by."""
+    sealkeys.make_keys(build.NOW)
+
+
+@pytest.fixture(autouse=True)
+def _english() -> None:
+    """The language that is not the default: a test client leaves its page's behind."""
+    translation.activate("en")
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,9 @@ VAULT_URL = f"file://{_directory}/vault"
 KEYRING_URL = f"file://{_directory}/keyring"
 make_keyring(_directory / "keyring")
 AUDIT_ANCHORS = f"{_directory}/audit"
+PACKAGES = f"{_directory}/packages"
+SEAL_KEYS_URL = f"file://{_directory}/seal"
+ERASURE_JOURNAL = f"{_directory}/erasures"
 
 # A Redis database per worker.
 REDIS_URL = re.sub(r"/\d*$", "", os.environ["REDIS_URL"]) + f"/{int(_worker[2:]) + 1}"
@@ -32,3 +35,5 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# Templates that only tests have.
+TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates", BASE_DIR / "tests" / "gdpr" / "templates"]  # noqa: F405

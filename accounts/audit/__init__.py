@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from accounts.audit.events import (
     AUDIT_DAYS,
+    DELETED,
+    actor_id,
     anchor_heads,
+    count_expiring,
     expire,
     prepare,
     record,
@@ -15,7 +18,10 @@ from accounts.audit.events import (
 
 __all__ = [
     "AUDIT_DAYS",
+    "DELETED",
+    "actor_id",
     "anchor_heads",
+    "count_expiring",
     "expire",
     "prepare",
     "record",

@@ -263,6 +263,10 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(verbose_name="signed up")),
                 (
+                    "restricted_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="restricted"),
+                ),
+                (
                     "groups",
                     models.ManyToManyField(
                         blank=True,
@@ -624,6 +628,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="auditevent",
             index=models.Index(fields=["organisation", "-at"], name="auditevent_newest"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["actor_id"], name="auditevent_by_actor"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["target_type", "target_id"], name="auditevent_by_target"),
         ),
         migrations.AddConstraint(
             model_name="auditevent",

@@ -191,7 +191,7 @@ class Migration(migrations.Migration):
         Grant("auth_group_permissions", staff="SELECT", duty="SELECT"),
         Grant("auth_permission", staff="SELECT", duty="SELECT"),
         Grant("django_content_type", web="SELECT", staff="SELECT", duty="SELECT"),
-        Grant("django_admin_log", staff="SELECT, INSERT", duty="SELECT, DELETE"),
+        Grant("django_admin_log", staff="SELECT, INSERT", duty="SELECT, UPDATE, DELETE"),
         Grant("django_migrations", web="SELECT", staff="SELECT", relay="SELECT", duty="SELECT"),
         migrations.RunSQL(LOOK_UPS, migrations.RunSQL.noop),
         migrations.RunSQL(AUDIT, migrations.RunSQL.noop),

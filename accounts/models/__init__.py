@@ -11,6 +11,7 @@ from accounts.models.organisations import (
     OrganisationKey,
     Role,
 )
+from accounts.models.promises import PromiseResult
 from accounts.models.users import Session, User
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Organisation",
     "OrganisationKey",
     "OutgoingMail",
+    "PromiseResult",
     "Role",
     "Session",
     "TOTPDevice",

@@ -87,6 +87,9 @@ class AuditEvent(models.Model):
         ]
         indexes = [
             models.Index(fields=["organisation", "-at"], name="auditevent_newest"),
+            # What a person did, and what was done to them, in every chain (GDPR article 15).
+            models.Index(fields=["actor_id"], name="auditevent_by_actor"),
+            models.Index(fields=["target_type", "target_id"], name="auditevent_by_target"),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.addresses import normalised
 
+# The zone that times are shown in to who has not chosen one, and to who is not signed in.
+DISPLAY_ZONE = "Europe/Copenhagen"
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
@@ -43,12 +46,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     language = models.CharField(
         _("language"), max_length=2, choices=Language, default=Language.DANISH
     )
-    time_zone = models.CharField(_("time zone"), max_length=60, default="Europe/Copenhagen")
+    time_zone = models.CharField(_("time zone"), max_length=60, default=DISPLAY_ZONE)
     is_active = models.BooleanField(_("may sign in"), default=True)
     is_staff = models.BooleanField(_("staff"), default=False)
     must_change_password = models.BooleanField(default=False)
     confirmed_at = models.DateTimeField(_("address confirmed"), null=True, blank=True)
     created_at = models.DateTimeField(_("signed up"))
+    # Kept but not used (GDPR, article 18): the person reaches their own requests and nothing else.
+    restricted_at = models.DateTimeField(_("restricted"), null=True, blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
 

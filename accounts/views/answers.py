@@ -32,16 +32,17 @@ def refusal(
 ) -> HttpResponse:
     """Show the form again, as it was filled in, with the sentence that says why."""
     form.add_error(None, str(refused))
-    return _limited(render(request, template, {"form": form, **more}), refused)
+    return limited(render(request, template, {"form": form, **more}), refused)
 
 
 def dead_link(request: HttpRequest, refused: Refused) -> HttpResponse:
     """Say why a link from a mail opens nothing, and which ways there are from here."""
     response = render(request, "accounts/dead_link.html", {"reason": str(refused)}, status=404)
-    return _limited(response, refused)
+    return limited(response, refused)
 
 
-def _limited(response: HttpResponse, refused: Refused) -> HttpResponse:
+def limited(response: HttpResponse, refused: Refused) -> HttpResponse:
+    """Return the answer, marked as one of too many when that is why the act was refused."""
     if isinstance(refused, TooMany):
         response.status_code = 429
         response.headers["Retry-After"] = str(refused.retry_after)

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts import standing
 from accounts.access import (
     current_membership,
     current_organisation,
@@ -20,11 +21,11 @@ from accounts.access import (
 )
 from accounts.forms import CompanyForm, OrganisationForm
 from accounts.middleware import ORGANISATION_KEY
-from accounts.models import Membership
+from accounts.models import Membership, Role
 from accounts.models.organisations import KEEPERS
 from accounts.rectification import rectify_organisation
 from accounts.signup import Company, found_organisation
-from accounts.views.answers import form_page
+from accounts.views.answers import form_page, step_up_required
 
 
 @require_safe
@@ -71,3 +72,15 @@ def organisation(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("accounts:organisation")
     return render(request, "accounts/organisation.html", {"form": form})
+
+
+@form_page
+@member_required(Role.OWNER)
+@step_up_required
+def organisation_close(request: HttpRequest) -> HttpResponse:
+    by = current_membership(request)
+    if request.method == "POST":
+        standing.close(by)
+        messages.success(request, _("The organisation is closing. It accepts no more mail."))
+        return redirect("accounts:organisation")
+    return render(request, "accounts/organisation_close.html")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from babel.messages.mofile import write_mo
@@ -25,7 +26,8 @@ def _is_newer(source: Path) -> bool:
 def _compile(source: Path) -> Path:
     with source.open("rb") as file:
         catalogue = read_po(file, locale=source.parent.parent.name)
-    fresh = source.with_suffix(".mo.new")
+    # A name of its own: two checkouts' commands, or two of one, may compile at once.
+    fresh = source.with_suffix(f".mo.{os.getpid()}")
     with fresh.open("wb") as file:
         write_mo(file, catalogue)
     # In one step: a process that starts meanwhile reads the old one or the new one.

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,24 @@ def _succeeds(words: Sequence[str], where: Path | None = None) -> bool:
     return subprocess.run([program, *words[1:]], cwd=where, capture_output=True).returncode == 0
 
 
+# WeasyPrint loads libraries by name; what finds them for Python also finds them here.
+FINDS_LIBRARY = (
+    "import sys; from ctypes.util import find_library; sys.exit(not find_library(sys.argv[1]))"
+)
+
+
+def _library(name: str, package: str) -> Need:
+    probe = (sys.executable, "-c", FINDS_LIBRARY, name)
+    return Need((), package, "agreements, certificates and other PDFs", probe=probe)
+
+
+RUN_NEEDS = (
+    _library("pango-1.0", "libpango-1.0-0"),
+    _library("pangoft2-1.0", "libpangoft2-1.0-0"),
+    _library("harfbuzz-subset", "libharfbuzz-subset0"),
+)
 TEST_NEEDS = (
+    *RUN_NEEDS,
     Need(("chromium", "chromium-browser"), "chromium", "the browser tests"),
     Need(("swaks",), "swaks", "the test that sends with swaks"),
     Need(
@@ -56,12 +74,14 @@ TEST_NEEDS = (
     Need(("npm",), "npm", "the test that sends with nodemailer"),
     Need(("curl",), "curl", "the test that sends with curl"),
     Need(("msmtp",), "msmtp", "the test that sends with msmtp"),
+    Need(("pdftotext",), "poppler-utils", "the tests that read PDFs with other programs"),
+    Need(("certutil",), "libnss3-tools", "the test that verifies signatures with poppler"),
 )
 BENCH_NEEDS = (
     Need(("postfix",), "postfix", "the reference of the benchmark"),
     Need(("smtp-source",), "postfix", "the load of the benchmark"),
 )
-NEEDS = {"test": TEST_NEEDS, "bench": BENCH_NEEDS}
+NEEDS = {"run": RUN_NEEDS, "test": TEST_NEEDS, "bench": BENCH_NEEDS}
 
 
 def provision(purpose: str) -> list[Need]:

@@ -27,6 +27,7 @@ from config.stack.places import ROOT, VAR, engine_account, engine_home, open_dir
 from config.stack.ports import chosen_ports, require_free
 from config.stack.processes import process_environment
 from config.stack.progress import Progress
+from config.stack.provision import provision
 from config.stack.readiness import wait_until_ready
 from config.stack.signin import FACTS, add_facts, process_names, where_to_look
 from config.stack.state import State
@@ -194,6 +195,7 @@ def _plan(progress: Progress) -> Stack:
     if leftovers := end_leftovers():
         print(f"  Ended {leftovers} processes of a launcher that was killed.", flush=True)
     require_free(ports)
+    provision("run")
     with progress.step("Compiling message catalogues"):
         compile_catalogues()
     return Stack(

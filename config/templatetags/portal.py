@@ -18,6 +18,9 @@ _TONES = {
     "delivered": "good",
     "verified": "good",
     "good": "good",
+    "in_force": "good",
+    "offered": "wait",
+    "signed": "wait",
     "waiting": "wait",
     "pending": "wait",
     "retry": "wait",
@@ -26,6 +29,15 @@ _TONES = {
     "expired": "bad",
     "failing": "bad",
     "suspended": "bad",
+    "done": "good",
+    "received": "wait",
+    "identity": "wait",
+    "assess": "wait",
+    "paused": "wait",
+    "act": "wait",
+    "partly_done": "bad",
+    "refused": "bad",
+    "not_identifiable": "bad",
 }
 
 

@@ -41,6 +41,7 @@ class Message(LogRow):
     recipients = models.PositiveIntegerField(_("recipients"))
     # A delivery status notification of the service's own (RFC 3464).
     is_notification = models.BooleanField(default=False)
+    is_sandbox = models.BooleanField(_("sandbox"), default=False)
     tls_version = models.CharField(max_length=10, blank=True)
     tls_cipher = models.CharField(max_length=60, blank=True)
     content_destroyed_at = models.DateTimeField(_("content destroyed"), null=True)
@@ -65,12 +66,14 @@ class Delivery(LogRow):
         BOUNCED = "bounced", _("bounced")
         EXPIRED = "expired", _("expired")
         CANCELLED = "cancelled", _("cancelled")
+        SANDBOXED = "sandboxed", _("sandboxed")
 
     class FinalReason(models.TextChoices):
         """Why a delivery ended, where the state and the last attempt do not say it."""
 
         NONE = "", _("none")
         RESTORED = "restored", _("final before a restore of the database")
+        SIMULATED = "simulated", _("simulated in the sandbox")
 
     pk = models.CompositePrimaryKey("accepted_at", "message_id", "position")
     message_id = models.UUIDField()
@@ -156,6 +159,9 @@ class Content(TenantModel):
     ret = models.CharField(max_length=4, blank=True)
     envid = models.TextField(blank=True)
     open_deliveries = models.PositiveIntegerField()
+    # Whether its credential was a sandbox one at acceptance: then it never leaves. Stands here
+    # because neither the portal nor staff have a grant on this table.
+    is_sandbox = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return str(self.message_id)
@@ -176,6 +182,7 @@ class QueuedDelivery(TenantModel):
         UNCERTAIN = "uncertain", _("the connection broke before the answer")
         UNOPENED = "unopened", _("this service could not decrypt the message or the route")
         UNTOLD = "untold", _("it failed, and the notice to its sender could not be stored yet")
+        SIMULATED = "simulated", _("a deferral simulated in the sandbox")
 
     id = models.BigAutoField(primary_key=True)
     organisation = models.ForeignKey(

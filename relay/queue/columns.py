@@ -24,33 +24,35 @@ def columns(names: str, rows: Iterable[Iterable[Any]], prefix: str = "") -> dict
 
 def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
-        "accepted_at id organisation credential is_notification tls_version tls_cipher size "
-        "logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
+        "accepted_at id organisation credential is_notification is_sandbox tls_version tls_cipher "
+        "size logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
         "ciphertext",
-        (
-            (
-                message.accepted_at,
-                message.id,
-                message.organisation_id,
-                message.credential_id,
-                message.is_notification,
-                message.tls_version,
-                message.tls_cipher,
-                len(message.content),
-                # The log is searched in lower case; sending needs the case as given.
-                message.envelope.sender.lower(),
-                message.envelope.sender,
-                message.author_domain,
-                len(message.envelope.recipients),
-                message.envelope.body,
-                message.envelope.smtputf8,
-                message.envelope.ret,
-                message.envelope.envid,
-                content.wrapped_key,
-                content.ciphertext,
-            )
-            for message, content, _ in sealed
-        ),
+        (_message_row(message, content) for message, content, _ in sealed),
+    )
+
+
+def _message_row(message: Accepted, content: SealedContent) -> tuple[Any, ...]:
+    return (
+        message.accepted_at,
+        message.id,
+        message.organisation_id,
+        message.credential_id,
+        message.is_notification,
+        message.is_sandbox,
+        message.tls_version,
+        message.tls_cipher,
+        len(message.content),
+        # The log is searched in lower case; sending needs the case as given.
+        message.envelope.sender.lower(),
+        message.envelope.sender,
+        message.author_domain,
+        len(message.envelope.recipients),
+        message.envelope.body,
+        message.envelope.smtputf8,
+        message.envelope.ret,
+        message.envelope.envid,
+        content.wrapped_key,
+        content.ciphertext,
     )
 
 

@@ -25,6 +25,8 @@ class Accepted:
     accepted_at: datetime
     organisation_id: UUID
     credential_id: UUID | None
+    # Without a default: whoever makes a message says whether it may leave.
+    is_sandbox: bool
     envelope: Envelope
     content: bytes = field(repr=False)
     tls_version: str = ""
@@ -56,6 +58,7 @@ class Work:
     message_id: UUID
     accepted_at: datetime
     organisation_id: UUID
+    is_sandbox: bool
     sender: str
     author_domain: str
     body: str

@@ -31,6 +31,11 @@ from relay.queue.entries import Accepted, Work
 
 KEPT = timedelta(seconds=60)
 
+# What sealed bytes are bound to. Nothing opens what is bound to the sandbox: were its mail ever
+# taken for live mail, by a fault or by hand, there would be nothing to send.
+CONTENT = b"content"
+SANDBOX = b"sandbox"
+
 
 class NoOrganisationKey(VaultError):
     """The organisation has no key: nothing can be sealed or opened for it."""
@@ -111,6 +116,7 @@ class Sealer:
             organisation_key=self.organisation(message.organisation_id).secret,
             hour_key=hour_key,
             message_id=message.id,
+            bound_to=SANDBOX if message.is_sandbox else CONTENT,
         )
 
     def seal_for_store(
@@ -121,7 +127,10 @@ class Sealer:
         return message, self.seal(message, hour_key), lifetime
 
     def open(self, work: Work, ciphertext: bytes) -> bytes:
-        """Return the content in clear. Raises KeyGone when it was final once, or VaultError."""
+        """Return the content in clear, never a sandbox message's.
+
+        Raises KeyGone when it was final once, or VaultError.
+        """
         if not work.hour_key_id:
             raise KeyGone("")
         return unseal_content(
@@ -129,4 +138,5 @@ class Sealer:
             organisation_key=self.organisation(work.organisation_id).secret,
             hour_key=self._hours.get(work.hour_key_id),
             message_id=work.message_id,
+            bound_to=CONTENT,
         )

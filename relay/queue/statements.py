@@ -61,18 +61,19 @@ WITH hour_key AS MATERIALIZED (
     SELECT id FROM relay_hourkey WHERE id = %(hour_key)s AND closed_at IS NULL FOR SHARE
 ), message AS (
     INSERT INTO relay_message (accepted_at, id, organisation_id, credential_id, sender, size,
-        recipients, is_notification, tls_version, tls_cipher)
+        recipients, is_notification, is_sandbox, tls_version, tls_cipher)
     SELECT m.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
         %(organisation)b::uuid[], %(credential)b::uuid[], %(logged_sender)b::text[],
         %(size)b::bigint[], %(recipients)b::bigint[], %(is_notification)b::boolean[],
-        %(tls_version)b::text[], %(tls_cipher)b::text[]) m
+        %(is_sandbox)b::boolean[], %(tls_version)b::text[], %(tls_cipher)b::text[]) m
 ), content AS (
     INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
-        ciphertext, sender, author_domain, body, smtputf8, ret, envid, open_deliveries)
+        ciphertext, sender, author_domain, body, smtputf8, ret, envid, open_deliveries,
+        is_sandbox)
     SELECT hour_key.id, c.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
         %(organisation)b::uuid[], %(wrapped_key)b::bytea[], %(ciphertext)b::bytea[],
         %(sender)b::text[], %(author_domain)b::text[], %(body)b::text[], %(smtputf8)b::boolean[],
-        %(ret)b::text[], %(envid)b::text[], %(recipients)b::bigint[]) c
+        %(ret)b::text[], %(envid)b::text[], %(recipients)b::bigint[], %(is_sandbox)b::boolean[]) c
 ), delivery AS (
     INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
         state, final_reason, possible_duplicate)
@@ -123,7 +124,7 @@ WITH due AS MATERIALIZED (
 SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
     t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
     t.delayed_notice_at, c.sender, c.author_domain, c.body, c.smtputf8, c.ret, c.envid,
-    c.hour_key_id, octet_length(c.ciphertext) AS octets, c.wrapped_key,
+    c.hour_key_id, c.is_sandbox, octet_length(c.ciphertext) AS octets, c.wrapped_key,
     CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
         PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
 FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
@@ -165,6 +166,8 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         message_id=first["message_id"],
         accepted_at=first["accepted_at"],
         organisation_id=first["organisation_id"],
+        # Without its content row there is nothing to send either.
+        is_sandbox=bool(first["is_sandbox"]),
         sender=first["sender"] or "",
         author_domain=first["author_domain"] or "",
         body=first["body"] or "",

@@ -7,7 +7,7 @@ again can help: 4xx it can, 5xx it cannot. No reply quotes what the client sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.smtp.headers import Fault
 
@@ -39,8 +39,10 @@ class Answer:
         return text[:LONGEST_LINE].encode("ascii", "replace") + b"\r\n"
 
 
-def queued(queue_id: str) -> Answer:
+def queued(queue_id: str, *, sandbox: bool = False) -> Answer:
     """The promise: from here on the message is ours (RFC 5321 §6.1)."""
+    if sandbox:
+        return replace(IN_SANDBOX, sentence=f"{IN_SANDBOX.sentence}: {queue_id}")
     return Answer(250, "2.0.0", f"Queued as {queue_id}")
 
 
@@ -149,6 +151,7 @@ CONTENT = {
 }
 
 # What an organisation may do
+IN_SANDBOX = Answer(250, "2.0.0", "Queued in the sandbox, nobody receives it", "sandbox")
 SENDER_DOMAIN = Answer(550, "5.7.1", "The sender is not in one of your verified domains", "domain")
 AUTHOR_DOMAIN = Answer(
     550, "5.7.1", "From or Sender is not in one of your verified domains", "domain"

@@ -7,6 +7,9 @@ import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 
+# RFC 8996: TLS 1.0 and 1.1 must not be negotiated, by whoever connects to us or we to them.
+MINIMUM_VERSION = ssl.TLSVersion.TLSv1_2
+
 
 class TlsPolicy(StrEnum):
     """TLS policy of a route; credentials travel over a verified channel whatever it says."""
@@ -47,8 +50,7 @@ def make_contexts(extra_ca_file: str = "") -> Contexts:
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
     for context in (verified, unverified):
-        # RFC 8996: TLS 1.0 and 1.1 must not be negotiated.
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = MINIMUM_VERSION
     return Contexts(verified, unverified)
 
 

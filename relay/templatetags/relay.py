@@ -3,14 +3,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import idna
 from django import template
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
 from accounts import masking
+from relay import verification
+from relay.models import messages
 
 register = template.Library()
+
+
+@register.simple_tag
+def log_days() -> int:
+    """Return how many days the log goes back."""
+    return messages.LOG_DAYS
+
+
+@register.simple_tag
+def proof_hours() -> int:
+    """Return how many hours a domain is its owner's after the proof was last seen."""
+    return verification.GRACE // timedelta(hours=1)
 
 
 @register.simple_tag

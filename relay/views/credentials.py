@@ -20,6 +20,7 @@ from accounts.access import (
     get_for_organisation,
     member_required,
 )
+from accounts.models import Membership
 from accounts.models.organisations import BUILDERS, READERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
@@ -46,15 +47,22 @@ def credentials(request: HttpRequest) -> HttpResponse:
 @step_up_required
 def credential_new(request: HttpRequest) -> HttpResponse:
     """Make a credential and show its secret in the very answer: it is not kept anywhere."""
-    form = CredentialForm(request.POST or None)
+    membership = current_membership(request)
+    form = CredentialForm(request.POST or None, initial={"mode": _likely_mode(membership)})
     if not form.is_valid():
         return render(request, NEW, {"form": form})
+    mode = Credential.Mode(form.cleaned_data["mode"])
     try:
-        issued = acts.issue(form.cleaned_data["name"], by=current_membership(request))
+        issued = acts.issue(form.cleaned_data["name"], mode, by=membership)
     except Refused as refused:
         return refusal(request, NEW, form, refused)
     context = _use(request, issued.credential) | {"secret": issued.secret}
     return render(request, "relay/credential_issued.html", context)
+
+
+def _likely_mode(membership: Membership) -> Credential.Mode:
+    may_send = membership.organisation.sending_allowed
+    return Credential.Mode.LIVE if may_send else Credential.Mode.SANDBOX
 
 
 @require_safe

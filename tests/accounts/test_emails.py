@@ -223,14 +223,6 @@ class TestAlerts:
         with build.as_owner():
             assert OutgoingMail.objects.count() == 2
 
-    @pytest.mark.usefixtures("_at_noon")
-    def test_resolved_alerts_are_forgotten(self) -> None:
-        alerts.raise_alert("a")
-        alerts.resolve_alert("a")
-        period = timedelta(days=alerts.KEPT_DAYS)
-        assert alerts.forget_resolved(build.NOW + period - timedelta(seconds=1)) == 0
-        assert alerts.forget_resolved(build.NOW + period) == 1
-
 
 def test_web_raises_no_alert() -> None:
     with pytest.raises(DatabaseError), transaction.atomic():

@@ -213,26 +213,39 @@ class TestContent:
         keys = vault.HourKeys(tmp_path / "keyring")
         hour = keys.current(build.NOW)
         sealed = vault.seal_content(
-            b"Hello", organisation_key=b"k" * 32, hour_key=hour, message_id=self.message_id
+            b"Hello",
+            organisation_key=b"k" * 32,
+            hour_key=hour,
+            message_id=self.message_id,
+            bound_to=b"content",
         )
         again = vault.HourKeys(tmp_path / "keyring").get(hour.id)
         opened = vault.unseal_content(
-            sealed, organisation_key=b"k" * 32, hour_key=again, message_id=self.message_id
+            sealed,
+            organisation_key=b"k" * 32,
+            hour_key=again,
+            message_id=self.message_id,
+            bound_to=b"content",
         )
         assert opened == b"Hello"
 
-    def test_needs_both_keys_and_its_message(self, tmp_path: Path) -> None:
+    def test_needs_both_keys_its_message_and_what_it_is(self, tmp_path: Path) -> None:
         keyfiles.make_keyring(tmp_path / "keyring")
         keys = vault.HourKeys(tmp_path / "keyring")
         hour, key = keys.current(build.NOW), b"k" * 32
         other_hour = vault.HourKey(hour.id, b"o" * 32)
         sealed = vault.seal_content(
-            b"Hello", organisation_key=key, hour_key=hour, message_id=self.message_id
+            b"Hello",
+            organisation_key=key,
+            hour_key=hour,
+            message_id=self.message_id,
+            bound_to=b"content",
         )
-        for organisation_key, hour_key, message_id in [
-            (b"x" * 32, hour, self.message_id),
-            (key, other_hour, self.message_id),
-            (key, hour, uuid4()),
+        for organisation_key, hour_key, message_id, bound_to in [
+            (b"x" * 32, hour, self.message_id, b"content"),
+            (key, other_hour, self.message_id, b"content"),
+            (key, hour, uuid4(), b"content"),
+            (key, hour, self.message_id, b"sandbox"),
         ]:
             with pytest.raises(vault.VaultError):
                 vault.unseal_content(
@@ -240,6 +253,7 @@ class TestContent:
                     organisation_key=organisation_key,
                     hour_key=hour_key,
                     message_id=message_id,
+                    bound_to=bound_to,
                 )
 
 

@@ -32,10 +32,11 @@ def visit(user: User | None = None, organisation: Organisation | None = None) ->
     return client
 
 
-def prove(client: Client) -> None:
+def prove(client: Client, means: str = stepup.PASSWORD) -> None:
     """Make the step-up of a browser fresh."""
     session = SessionStore(client.cookies["sessionid"].value)
     session[stepup.SESSION_KEY] = timezone.now().isoformat()
+    session[stepup.MEANS_KEY] = means
     session.save()
 
 

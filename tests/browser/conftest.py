@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from tests.browser.portal import running_portal
+from tests.browser.visit import Opened, Visit
 from tests.browser.window import Look, Window
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -59,15 +61,37 @@ def portal(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
 
 
 @pytest.fixture
+def site(portal: str) -> str:
+    """Where the windows go; a test that starts a portal of its own gives that one."""
+    return portal
+
+
+@pytest.fixture
 def look() -> Look:
     """How the window is; a test that walks the matrix gives its own."""
     return Look()
 
 
 @pytest.fixture
-def window(chromium: Browser, portal: str, look: Look) -> Iterator[Window]:
+def window(chromium: Browser, site: str, look: Look) -> Iterator[Window]:
     """A browser window; closing it fails when the page complained about anything."""
-    opened = Window(chromium, portal, look)
+    opened = Window(chromium, site, look)
     yield opened
     opened.close()
     assert opened.complaints == []
+
+
+@pytest.fixture
+def opened(chromium: Browser, site: str, look: Look) -> Iterator[Opened]:
+    """Open browsers of several people; none of their pages may complain."""
+    windows: list[Window] = []
+    with ExitStack() as closing:
+
+        def open_one() -> Visit:
+            window = Window(chromium, site, look)
+            windows.append(window)
+            closing.callback(window.close)
+            return Visit(window)
+
+        yield open_one
+    assert [complaint for window in windows for complaint in window.complaints] == []

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 from django.apps import apps
 from django.urls import reverse
 from django.utils.translation import override
 
-from accounts.models import Organisation
+from accounts import clock, links
+from accounts.models import Organisation, User
+from gdpr.rights import rectification
 from tests import build
 from tests.guards import places
 
@@ -55,6 +58,12 @@ def _of_anna(make: Callable[[Organisation], UUID]) -> Callable[[], UUID]:
     return row
 
 
+def _address_link() -> str:
+    """What the link to a corrected address carries; no row is asked for before it is posted."""
+    values = {"person": str(uuid4()), "right": str(uuid4()), "address": "anne@due.example"}
+    return links.make(rectification.LINK_PURPOSE, values, clock.now() + timedelta(days=1))
+
+
 def _staff_page(model: str, page: str = "changelist") -> Page:
     """A list of the staff's pages, or one row of it."""
     row = _first(model.replace("_", ".", 1)) if page == "change" else None
@@ -73,17 +82,35 @@ STAFF_PAGES = (
     _staff_page("relay_credential"),
     _staff_page("relay_route", "change"),
     _staff_page("relay_queueddelivery"),
+    _staff_page("gdpr_erasure"),
 )
+
+
+def _of_person(make: Callable[[User], tuple[object, ...]]) -> Callable[[], UUID]:
+    """A row of Anna's own, made when its page is opened."""
+
+    def row() -> UUID:
+        with build.as_owner():
+            (identifier,) = make(User.objects.get(first_name="Anna"))
+        assert isinstance(identifier, UUID)
+        return identifier
+
+    return row
+
 
 PAGES = (
     Page("front", "home"),
     Page("not-found", "/nothing-here/", status=404),
     Page("help-smtp", "relay:help-smtp"),
+    Page("privacy", "gdpr:privacy"),
+    Page("retention", "gdpr:retention"),
+    Page("recipients", "gdpr:recipients"),
     Page("sign-in", "accounts:sign-in"),
     Page("sign-up", "accounts:sign-up"),
     Page("sign-up-sent", "accounts:sign-up-sent"),
     Page("password-reset", "accounts:password-reset"),
     Page("password-reset-sent", "accounts:password-reset-sent"),
+    Page("address-confirm", "gdpr:address-confirm", row=_address_link),
     Page("dead-link", "/sign-up/confirm/no-such-link/", status=404),
     Page("dashboard", "home", "anna"),
     Page("profile", "accounts:profile", "anna"),
@@ -93,10 +120,12 @@ PAGES = (
     Page("organisations", "accounts:organisations", "anna"),
     Page("organisation-new", "accounts:organisation-found", "anna"),
     Page("organisation", "accounts:organisation", "anna"),
+    Page("erasure", "gdpr:erasure", "anna"),
     Page("team", "accounts:team", "anna"),
     Page("invite", "accounts:invite", "anna"),
     Page("member-role", "accounts:member-role", "anna", row=_of_anna(places.a_waiting_member)),
     Page("audit-trail", "accounts:audit-trail", "anna"),
+    Page("proof", "proof", "anna"),
     Page("credentials", "relay:credentials", "anna"),
     Page("credential", "relay:credential", "anna", row=_of_anna(places.a_credential)),
     Page("credential-revoke", "relay:credential-revoke", "anna", row=_of_anna(places.a_credential)),
@@ -109,6 +138,15 @@ PAGES = (
     Page("log", "relay:log", "anna"),
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
+    Page("agreements", "dpa:agreements", "anna"),
+    Page("agreement-draft", "dpa:draft", "anna"),
+    Page("agreement", "dpa:agreement", "anna", row=_of_anna(places.a_agreement)),
+    Page("agreement-withdraw", "dpa:withdraw", "anna", row=_of_anna(places.a_agreement)),
+    Page("signatories", "dpa:signatories", "anna"),
+    Page("signatory-withdraw", "dpa:signatory-withdraw", "anna", row=_of_anna(places.a_signatory)),
+    Page("verify", "dpa:verify"),
+    Page("requests", "gdpr:requests", "anna"),
+    Page("request", "gdpr:request", "anna", row=_of_person(places.a_request)),
     Page("forbidden", "accounts:organisation", "bo", status=403),
     Page("not-found-signed-in", "/nothing-here/", "anna", status=404),
     *STAFF_PAGES,

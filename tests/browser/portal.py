@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,14 +21,17 @@ START_SECONDS = 60
 
 
 @contextmanager
-def running_portal() -> Iterator[str]:
-    """Serve the test database; yields the address. Committed rows only are seen by it."""
+def running_portal(extra: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve the test database; yields the address. Committed rows only are seen by it.
+
+    `extra` is put into the environment of the process.
+    """
     port = _free_port()
     site = f"http://127.0.0.1:{port}"
     words = ["gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"]
     process = subprocess.Popen(
         [sys.executable, "-m", *words, "--log-level", "warning", "--no-control-socket"],
-        env=_environment(site),
+        env={**_environment(site), **(extra or {})},
     )
     try:
         _wait(site, process)
@@ -48,6 +51,8 @@ def _environment(site: str) -> dict[str, str]:
         "REDIS_URL": settings.REDIS_URL,
         "VAULT_URL": settings.VAULT_URL,
         "AUDIT_ANCHORS": settings.AUDIT_ANCHORS,
+        "SEAL_KEYS_URL": settings.SEAL_KEYS_URL,
+        "PACKAGES": settings.PACKAGES,
         "SITE_URL": site,
         "DEBUG": "false",
     }

@@ -5,83 +5,16 @@ from __future__ import annotations
 
 import re
 from base64 import b32decode
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 from django.conf import settings
-from django.utils import timezone
-from django_otp.oath import TOTP
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from accounts import limits
-from accounts.models import Organisation, TOTPDevice, User
+from accounts.models import Organisation, User
 from tests import build
-from tests.accounts.test_signup import letters
-from tests.browser.window import Look, Window
-
-NEW = "fin-og-lang-77"
-# Names of buttons and links, as (Danish, English).
-WORDS = {
-    "sign in": ("Log ind", "Sign in"),
-    "send link": ("Send mig linket", "Send me the link"),
-    "open account": ("Åbn min konto", "Open my account"),
-    "save password": ("Gem min adgangskode", "Save my password"),
-    "save new password": ("Gem den nye adgangskode", "Save the new password"),
-    "go on": ("Fortsæt", "Go on"),
-    "confirm": ("Bekræft", "Confirm"),
-    "kept": ("Jeg har gemt dem", "I have kept them"),
-    "sign out": ("Log ud", "Sign out"),
-    "invite": ("Send invitationen", "Send the invitation"),
-    "yes": ("Sig ja", "Say yes"),
-    "let in": ("Luk ind", "Let in"),
-    "remove": ("Fjern", "Remove"),
-}
-
-Opened = Callable[[], "Visit"]
-
-
-class Visit:
-    """A person at a browser: fills in fields by name and presses buttons by their words."""
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.page = window.page
-
-    def word(self, key: str) -> str:
-        return WORDS[key][self.window.look.language == "en"]
-
-    def fill(self, **values: str) -> None:
-        for name, value in values.items():
-            self.page.locator(f'[name="{name}"]').fill(value)
-
-    def press(self, key: str) -> None:
-        main = self.page.locator("main")
-        main.get_by_role("button", name=self.word(key), exact=True).first.click()
-
-    def sees(self, text: str) -> None:
-        expect(self.page.locator("main")).to_contain_text(text)
-
-    def is_at(self, path: str) -> None:
-        prefix = "" if self.window.look.language == "da" else "/en"
-        expect(self.page).to_have_url(re.compile(re.escape(f"{prefix}{path}") + r"(\?.*)?$"))
-
-    def sign_in(self, email: str, password: str) -> None:
-        """By the form; the person has chosen the window's language, so the pages stay in it."""
-        with build.as_owner():
-            User.objects.filter(email=email).update(language=self.window.look.language)
-        self.window.open("/sign-in/")
-        self.fill(email=email, password=password)
-        self.press("sign in")
-
-    def follow_last_letter(self) -> None:
-        """Open the link of the newest mail, in the language of this window."""
-        found = re.search(r"https?://[^/\s]+(?:/en)?(/\S+/)\n", letters()[-1]["text"])
-        assert found
-        self.window.open(found[1])
-
-    def check(self, name: str) -> None:
-        self.window.check(f"journey-{name}")
+from tests.browser.visit import NEW, Opened, app_value
+from tests.browser.window import Look
 
 
 @pytest.fixture(autouse=True)
@@ -92,29 +25,6 @@ def _fresh_limits(db: None) -> None:
 @pytest.fixture(params=["da-desktop-light", "en-phone-dark"])
 def look(request: pytest.FixtureRequest) -> Look:
     return Look(*request.param.split("-"))
-
-
-@pytest.fixture
-def opened(chromium: Browser, portal: str, look: Look) -> Iterator[Opened]:
-    """Open browsers of several people; none of their pages may complain."""
-    windows: list[Window] = []
-    with ExitStack() as closing:
-
-        def open_one() -> Visit:
-            window = Window(chromium, portal, look)
-            windows.append(window)
-            closing.callback(window.close)
-            return Visit(window)
-
-        yield open_one
-    assert [complaint for window in windows for complaint in window.complaints] == []
-
-
-def app_value(secret: bytes) -> str:
-    """What the authenticator app shows now."""
-    totp = TOTP(secret)
-    totp.time = timezone.now().timestamp()
-    return f"{totp.token():06d}"
 
 
 def test_sign_up_to_the_first_page(opened: Opened):
@@ -158,7 +68,7 @@ def test_second_factor_from_set_up_to_sign_in(opened: Opened, organisation: Orga
     anna.sign_in("anna@due.example", build.PASSWORD)
     anna.is_at("/second-factor/")
     anna.check("second-factor")
-    _forget_used_value()
+    build.forget_used_values()
     anna.fill(token=app_value(secret))
     anna.press("go on")
     expect(anna.page.locator("header")).to_contain_text("Duehuset ApS")
@@ -168,12 +78,6 @@ def test_second_factor_from_set_up_to_sign_in(opened: Opened, organisation: Orga
     anna.fill(token=codes[0])
     anna.press("go on")
     expect(anna.page.locator("header")).to_contain_text("Duehuset ApS")
-
-
-def _forget_used_value() -> None:
-    """A value is good once; do not wait half a minute for the next one."""
-    with build.as_owner():
-        TOTPDevice.objects.update(last_step=-1)
 
 
 def test_invitation_from_mail_to_membership(opened: Opened, organisation: Organisation, anna: User):

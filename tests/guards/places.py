@@ -12,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from accounts.ids import uuid7, uuid7_time
-from accounts.models import Invitation, Organisation, Role
+from accounts.models import Invitation, Organisation, Role, User
+from dpa.models import Signatory
+from gdpr.models import Right
 from relay.models import Credential, Delivery, Message, Route, SendingDomain
 from tests import build
 
@@ -28,6 +30,9 @@ PUBLIC = frozenset(
         "readyz",
         "home",
         "relay:help-smtp",
+        "gdpr:privacy",
+        "gdpr:retention",
+        "gdpr:recipients",
         "accounts:sign-up",
         "accounts:sign-up-sent",
         "accounts:sign-up-confirm",
@@ -37,6 +42,14 @@ PUBLIC = frozenset(
         "accounts:password-reset",
         "accounts:password-reset-sent",
         "accounts:password-reset-confirm",
+        "dpa:verify",
+        "dpa:trust-root",
+        "dpa:schema",
+        "gdpr:portability-schema",
+        "gdpr:erasure-cancel-link",
+        "gdpr:address-confirm",
+        "gdpr:certificate",
+        "gdpr:certificate-pdf",
     }
 )
 
@@ -54,8 +67,38 @@ PERSON = frozenset(
         "accounts:sessions-end",
         "accounts:organisations",
         "accounts:organisation-found",
+        "gdpr:requests",
+        "gdpr:request-new",
+        "gdpr:correction",
+        "gdpr:erasure",
+        "gdpr:erasure-ask",
+        "gdpr:erasure-cancel",
     }
 )
+
+
+def a_request(person: User) -> tuple[object, ...]:
+    return (build.request_of(person, Right.PORTABILITY).id,)
+
+
+def a_requested_right(person: User) -> tuple[object, ...]:
+    return (*a_request(person), Right.PORTABILITY)
+
+
+def a_package(person: User) -> tuple[object, ...]:
+    """A package that is not made yet: what fetches it is tried where there is a file."""
+    asked = build.request_of(person, Right.PORTABILITY)
+    return asked.id, build.package_of(asked).id
+
+
+# About one person's own rows: who opens them, and what stands in the address.
+OWN: dict[str, Callable[[User], tuple[object, ...]]] = {
+    "gdpr:request": a_request,
+    "gdpr:request-answer": a_requested_right,
+    "gdpr:request-withdraw": a_requested_right,
+    "gdpr:package": a_package,
+    "gdpr:package-end": a_package,
+}
 
 
 def a_invitation(organisation: Organisation) -> UUID:
@@ -101,6 +144,19 @@ def a_message(organisation: Organisation) -> UUID:
     return message
 
 
+def a_agreement(organisation: Organisation) -> UUID:
+    """A version of an agreement that was issued and then withdrawn."""
+    return build.agreement(organisation).id
+
+
+def a_signatory(organisation: Organisation) -> UUID:
+    person = build.person("Ida", f"Skriver{uuid4().hex}")
+    member = build.member(organisation, person, Role.VIEWER)
+    row = Signatory(organisation=organisation, membership=member, named_at=build.NOW)
+    row.save()
+    return row.id
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which roles open a page, and which row of the organisation it is about, if any."""
@@ -111,6 +167,8 @@ class Place:
 
 MEMBER = {
     "accounts:organisation": Place(KEEPERS),
+    "proof": Place(ALL),
+    "accounts:organisation-close": Place(frozenset({Role.OWNER})),
     "accounts:team": Place(ALL),
     "accounts:invite": Place(KEEPERS),
     "accounts:invitation-withdraw": Place(KEEPERS, a_invitation),
@@ -120,6 +178,15 @@ MEMBER = {
     "accounts:member-role": Place(KEEPERS, a_waiting_member),
     "accounts:member-remove": Place(KEEPERS, a_waiting_member),
     "accounts:audit-trail": Place(KEEPERS | {Role.PRIVACY}),
+    "dpa:agreements": Place(KEEPERS | {Role.PRIVACY}),
+    "dpa:draft": Place(KEEPERS | {Role.PRIVACY}),
+    "dpa:issue": Place(frozenset({Role.OWNER})),
+    "dpa:agreement": Place(KEEPERS | {Role.PRIVACY}, a_agreement),
+    "dpa:document": Place(KEEPERS | {Role.PRIVACY}, a_agreement),
+    "dpa:sign": Place(frozenset({Role.OWNER}), a_agreement),
+    "dpa:withdraw": Place(frozenset({Role.OWNER}), a_agreement),
+    "dpa:signatories": Place(frozenset({Role.OWNER})),
+    "dpa:signatory-withdraw": Place(frozenset({Role.OWNER}), a_signatory),
     "relay:log": Place(READERS),
     "relay:message": Place(READERS, a_message),
     "relay:waiting": Place(READERS),

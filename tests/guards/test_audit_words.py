@@ -12,16 +12,16 @@ from accounts.models import Organisation
 from config.settings import BASE_DIR
 from relay.models import SendingDomain
 
-# The acts that are named after a new state; standing.py lets staff give three of them.
+# The acts that are named after a new state: staff give three of a standing, an owner the fourth.
 OF_STATES = {
-    "organisation.": {"good", "unpaid", "suspended"},
+    "organisation.": {"good", "unpaid", "suspended", "closing"},
     "domain.": set(SendingDomain.State.values),
 }
 
 
 def _recorded() -> Iterator[str]:
     """The deed of each act that is written to an organisation's chain."""
-    for place in ("accounts", "relay", "config"):
+    for place in ("accounts", "relay", "dpa", "config"):
         for path in (BASE_DIR / place).rglob("*.py"):
             yield from _in(path)
 

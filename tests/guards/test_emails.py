@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,10 @@ from django.conf import settings
 
 from accounts import emails, vault
 from accounts.models import Invitation, Membership, Organisation, OutgoingMail, Role, User
+from gdpr import emails as letters
+from gdpr.erasing import letters as farewells
+from gdpr.erasing.subject import Carried
+from gdpr.models import Erasure, Package, Request, RequestedRight, Right
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +30,7 @@ ROUTE = UUID(int=7)
 HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
 
 KINDS: dict[str, Callable[[User, Membership, str], object]] = {
-    "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN),
+    "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN, 3),
     "address_known": lambda _, __, code: emails.address_known("a@b.example", code),
     "password_reset": lambda user, *_: emails.password_reset(user, TOKEN),
     "password_changed": lambda user, *_: emails.password_changed(user),
@@ -43,7 +48,49 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
         membership, ROUTE, HOSTILE, "mail.example"
     ),
     "operator_alert": lambda *_: emails.operator_alert("beat-silent", "x").save(),
+    "gdpr/request_received": lambda user, *_: letters.request_received(_right(user)),
+    "gdpr/package_ready": lambda user, *_: letters.package_ready(_package(user)),
+    "gdpr/question": lambda user, *_: letters.question(_right(user), HOSTILE, stands_still=False),
+    "gdpr/question_reminder": lambda user, *_: letters.question_reminder(
+        _right(user), HOSTILE, build.NOW.date()
+    ),
+    "gdpr/extended": lambda user, *_: letters.extended(_right(user), HOSTILE),
+    "gdpr/answered": lambda user, *_: letters.answered(_right(user)),
+    "gdpr/address_proof": lambda user, *_: letters.address_proof(
+        _right(user), "anne@due.example", TOKEN, 3
+    ),
+    "gdpr/address_change": lambda user, *_: letters.address_change(_right(user)),
+    "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
+    "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
+    "gdpr/member_erased": lambda _, membership, __: farewells.member_erased(membership),
+    "gdpr/erased": lambda user, _, code: farewells.erased(
+        _carried(user), code, TOKEN, build.NOW, HOSTILE
+    ),
 }
+
+
+# What posts, sends, finds and drops mails of any kind.
+NO_KINDS = {"to_person", "to_address", "mails_to", "send_due", "drop_undeliverable"}
+
+
+def _right(user: User) -> RequestedRight:
+    day = build.NOW.date()
+    request = Request(person=user, language=user.language, received_at=build.NOW)
+    right = RequestedRight(request=request, right=Right.OBJECTION, promised_on=day, due_on=day)
+    right.state, right.resolution = RequestedRight.State.REFUSED, HOSTILE
+    return right
+
+
+def _erasure() -> Erasure:
+    return Erasure(language="da", asked_at=build.NOW, due_at=build.NOW)
+
+
+def _carried(user: User) -> Carried:
+    return Carried(person_id=str(ROUTE), address=user.email, phone="", name=user.first_name)
+
+
+def _package(user: User) -> Package:
+    return Package(right=_right(user), person=user, expires_at=build.NOW)
 
 
 def _invitation(organisation: Organisation) -> Invitation:
@@ -68,16 +115,25 @@ def _letter(kind: str, language: str) -> dict[str, str]:
     return letter
 
 
-def test_every_kind_is_here_and_has_its_three_templates() -> None:
+@pytest.mark.parametrize(
+    ("app", "modules"), [("accounts", [emails]), ("gdpr", [letters, farewells])]
+)
+def test_every_kind_is_here_and_has_its_three_templates(
+    app: str, modules: list[ModuleType]
+) -> None:
     functions = {
         name
-        for name, value in vars(emails).items()
-        if inspect.isfunction(value) and value.__module__ == emails.__name__ and name[0] != "_"
+        for module in modules
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"
     }
-    assert functions - {"send_due", "drop_undeliverable"} == set(KINDS)
-    folder = Path(settings.BASE_DIR) / "templates" / "accounts" / "email"
-    expected = {f"{kind}.{end}" for kind in KINDS for end in ("subject.txt", "txt", "html")}
-    assert {file.name for file in folder.iterdir()} == expected | {"base.html"}
+    kinds = {
+        kind.rpartition("/")[2] for kind in KINDS if (kind.rpartition("/")[0] or "accounts") == app
+    }
+    assert functions - NO_KINDS == kinds
+    folder = Path(settings.BASE_DIR) / "templates" / app / "email"
+    expected = {f"{kind}.{end}" for kind in kinds for end in ("subject.txt", "txt", "html")}
+    assert {file.name for file in folder.iterdir()} - {"base.html"} == expected
 
 
 @pytest.mark.parametrize("language", ["da", "en"])

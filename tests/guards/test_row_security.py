@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db
 # Tables without a tenant, each with the reason.
 NO_TENANT = {
     "accounts_alert": "the operator's own",
+    "accounts_promiseresult": "figures of the whole service",
     "accounts_session": "found by a digest of a key that only the browser has",
     "accounts_user_groups": "staff only",
     "accounts_user_user_permissions": "staff only",
@@ -25,7 +26,12 @@ NO_TENANT = {
     "django_admin_log": "staff only, ids only",
     "django_content_type": "the framework's own",
     "django_migrations": "the framework's own",
+    "dpa_offeredtext": "about a text that everybody is offered",
+    "gdpr_ledgerentry": "keyed hashes of who was erased, whatever their organisations",
     "relay_hourkey": "ids of keys, no organisation",
+    "gdpr_recipient": "companies, in a public list",
+    "gdpr_retentiongauge": "figures of whole tables",
+    "gdpr_retentionrun": "figures of whole tables",
     "relay_logperiod": "one figure",
 }
 

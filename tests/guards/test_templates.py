@@ -20,7 +20,7 @@ MAILS = re.compile(r"/email/")
 EMPTY_NAMES = {"utils", "helpers", "common", "misc", "services", "managers", "base", "core"}
 LONGEST_MODULE = 500
 LONGEST_TEST_MODULE = 650
-NAMES_WITHOUT_APP = {"healthz", "readyz", "home"}
+NAMES_WITHOUT_APP = {"healthz", "readyz", "home", "proof"}
 
 
 def _tracked(*patterns: str) -> list[Path]:
@@ -54,6 +54,41 @@ def test_page_has_no_inline_style_or_script(page: Path) -> None:
     if MAILS.search(page.as_posix()):
         found = [name for name in found if name not in ("style", "<style>")]
     assert found == []
+
+
+# Letters and documents are made by the worker, whose time is nobody's: each instant says whose it
+# is shown in. A date has none and is called so.
+UNZONED = re.compile(r"([\w.]+)((?:\|(?!date\b)[^|\s}]+)*)\|date\b[^}]*?(?:\}\}( UTC)?|%\})")
+DATES = re.compile(r"_on$|^backups_until$")
+LETTERS = [
+    path
+    for path in (BASE_DIR / "templates").rglob("*.*")
+    if {"email", "documents", "package"} & set(path.parts)
+]
+
+
+def _unzoned(template: str) -> list[str]:
+    return [
+        name
+        for name, filters, utc in UNZONED.findall(template)
+        if not DATES.search(name)
+        and "|timezone:" not in filters
+        and not (utc and "|utc" in filters)
+    ]
+
+
+@pytest.mark.parametrize("page", LETTERS, ids=lambda path: path.relative_to(BASE_DIR).as_posix())
+def test_letter_says_whose_time_it_shows(page: Path) -> None:
+    assert _unzoned(page.read_text()) == []
+
+
+def test_instant_without_a_zone_is_found() -> None:
+    bare = '{{ ends_at|date:"DATE_FORMAT" }} UTC {% with day=a.until|default:x|date:"D" %}'
+    assert _unzoned(bare) == ["ends_at", "a.until"]
+    zoned = (
+        '{{ ends_at|utc|date:"D" }} UTC {{ a_on|date }} {{ at|timezone:user.time_zone|date:"D" }}'
+    )
+    assert _unzoned(zoned) == []
 
 
 def test_modules_say_in_their_name_what_is_inside() -> None:

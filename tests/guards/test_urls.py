@@ -18,14 +18,14 @@ from accounts import limits
 from accounts.models import Organisation, Role, User
 from tests import build
 from tests.accounts.visiting import at, leads_to, prove, visit
-from tests.guards.places import CHOICE, MEMBER, PERSON, PUBLIC, Place
+from tests.guards.places import CHOICE, MEMBER, OWN, PERSON, PUBLIC, Place
 
 pytestmark = pytest.mark.django_db
 
 STAFF = "admin"
 WITH_ROW = {name: place for name, place in MEMBER.items() if place.row}
 WITHOUT_ROW = {name: place for name, place in MEMBER.items() if not place.row}
-SECRET = ("Duehuset", "due.example", "Anna", "inviteret.example", "modtager.example")
+SECRET = ("Duehuset", "@due.example", "Anna", "inviteret.example", "modtager.example")
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def _member(organisation: Organisation, role: Role) -> Client:
 def test_every_address_is_in_the_table() -> None:
     names = {name for name in _names() if not name.startswith(f"{STAFF}:")}
     assert len(names) > 40
-    assert names == PUBLIC | PERSON | set(MEMBER) | {CHOICE}
+    assert names == PUBLIC | PERSON | set(OWN) | set(MEMBER) | {CHOICE}
 
 
 @pytest.mark.parametrize("name", sorted([*PERSON, *MEMBER, CHOICE]))
@@ -97,6 +97,26 @@ def test_nobody_is_sent_to_sign_in(name: str, client: Client):
     assert {answer.status_code for answer in answers} in ({302}, {302, 405})
     sent = [answer for answer in answers if answer.status_code == 302]
     assert all(leads_to(answer, "accounts:sign-in") for answer in sent)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_own_rows_open_to_their_person_alone(name: str, anna: User, carl: User):
+    path, absent = at(name, *OWN[name](anna)), at(name, *(_like(part) for part in OWN[name](anna)))
+    own, stranger = visit(anna), visit(carl)
+    for client in (own, stranger):
+        prove(client)
+    assert own.get(path).status_code in (200, 302, 405)
+    theirs, nothing = _tries(stranger, path), _tries(stranger, absent)
+    assert {answer.status_code for answer in theirs} in ({404}, {404, 405})
+    for their, none in zip(theirs, nothing, strict=True):
+        assert their.status_code == none.status_code
+    for answer in _tries(Client(), path):
+        assert answer.status_code == 405 or leads_to(answer, "accounts:sign-in")
+
+
+def _like(part: object) -> object:
+    """Another number in the place of a row's; words stay."""
+    return uuid4() if isinstance(part, UUID) else part
 
 
 @pytest.mark.parametrize("name", MEMBER)

@@ -67,6 +67,7 @@ def message(
     ago: timedelta = timedelta(),
     notify: str = "",
     author_domain: str = "",
+    is_sandbox: bool = False,
 ) -> Accepted:
     identifier = uuid7(now() - ago)
     return Accepted(
@@ -74,6 +75,7 @@ def message(
         accepted_at=uuid7_time(identifier),
         organisation_id=organisation_id,
         credential_id=None,
+        is_sandbox=is_sandbox,
         envelope=Envelope(
             sender=sender,
             recipients=tuple(

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from accounts.models.organisations import QUEUE_HOURS_MAX
 from accounts.vault import HourKeys, KeyGone
+from config.celery import app
 from relay import hourkeys
 from relay.models import Content, HourKey
 from relay.queue import keyring_directory
@@ -178,3 +180,24 @@ def test_key_whose_row_is_forgotten_is_destroyed(keys: HourKeys) -> None:
     forget_mail()
     mail.execute("DELETE FROM relay_hourkey")
     assert hourkeys.close_due(keys, mail.now() + LATER + hourkeys.ORPHAN_AFTER) == [identifier]
+
+
+def test_hours_stated_cover_the_longest_life_of_a_key() -> None:
+    """The first mail of an hour shares its key with the last, which may wait for the longest."""
+    entry = app.conf.beat_schedule["hour-keys"]
+    every = timedelta(seconds=entry["schedule"])
+    waited = timedelta(seconds=entry["options"]["expires"])
+    assert (every, waited) == (hourkeys.CLOSED_EVERY, hourkeys.CLOSED_EVERY)
+    longest = timedelta(hours=QUEUE_HOURS_MAX + 1) + every + waited
+    stated = timedelta(hours=hourkeys.longest_hours())
+    assert timedelta() <= stated - longest < timedelta(hours=1)
+
+
+def test_key_is_overdue_after_the_hours_stated() -> None:
+    began = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    HourKey.objects.create(id=f"{began:%Y%m%dT%H}-0")
+    stated = timedelta(hours=hourkeys.longest_hours())
+    early = hourkeys.count_overdue(began + stated - timedelta(seconds=1))
+    late = hourkeys.count_overdue(began + stated)
+    HourKey.objects.update(closed_at=began)
+    assert (early, late, hourkeys.count_overdue(began + stated)) == (0, 1, 0)

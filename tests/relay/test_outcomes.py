@@ -32,7 +32,7 @@ def work(lease: Leased, sender: str = "post@due.example") -> Work:
     return Work(
         message_id=uuid4(), accepted_at=ACCEPTED, organisation_id=uuid4(), sender=sender,
         author_domain="", body="7BIT", smtputf8=False, ret="", envid="", hour_key_id="k",
-        wrapped_key=b"", ciphertext=b"", deliveries=(lease,),
+        wrapped_key=b"", ciphertext=b"", deliveries=(lease,), is_sandbox=False,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from tests.relay import pages
 pytestmark = pytest.mark.django_db
 
 LIST, NEW = "/en/credentials/", "/en/credentials/new/"
+WEB_SHOP = {"name": "Web shop", "mode": "live"}
 
 
 def credential(organisation: Organisation, name: str = "Web shop", number: int = 0) -> Credential:
@@ -53,7 +54,7 @@ def test_empty_list_says_what_to_do(page: Client) -> None:
 
 
 def test_secret_is_shown_once_and_kept_as_a_hash(page: Client, organisation: Organisation) -> None:
-    response = page.post(NEW, {"name": "Web shop"})
+    response = page.post(NEW, WEB_SHOP)
     assert response.status_code == 200
     assert "no-store" in response.headers["Cache-Control"]
     (secret,) = re.findall(r'id="secret">([^<]+)<', response.text)
@@ -67,9 +68,42 @@ def test_secret_is_shown_once_and_kept_as_a_hash(page: Client, organisation: Org
     assert acts() == ["credential.created"]
 
 
+def test_sandbox_is_offered_before_the_organisation_may_send(
+    page: Client, organisation: Organisation
+) -> None:
+    assert re.search(r'value="live"[^>]* checked', page.get(NEW).text)
+    assert "nobody receives it" not in page.get(LIST).text
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=False)
+    assert "Make one for the sandbox before you may send" in page.get(LIST).text
+    assert re.search(r'value="sandbox"[^>]* checked', page.get(NEW).text)
+
+
+def test_sandbox_credential_says_what_it_does(page: Client) -> None:
+    words = "Sandbox: mail sent with this credential is checked"
+    assert words not in page.post(NEW, WEB_SHOP).text
+    assert words in page.post(NEW, {"name": "Try", "mode": "sandbox"}).text
+    with build.as_owner():
+        row = Credential.objects.get(mode=Credential.Mode.SANDBOX)
+    assert row.name == "Try"
+    text = page.get(f"{LIST}{row.id}/").text
+    assert (words in text, "invented people" in text) == (True, False)
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=False)
+    assert "invented people" in page.get(f"{LIST}{row.id}/").text
+    assert page.get(LIST).text.count('class="state">sandbox<') == 1
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "blocked"}])
+def test_credential_without_a_known_mode_is_not_made(page: Client, mode: dict[str, str]) -> None:
+    assert 'role="alert"' in page.post(NEW, {"name": "Web shop"} | mode).text
+    with build.as_owner():
+        assert not Credential.objects.exists()
+
+
 def test_same_form_twice_makes_one_credential(page: Client) -> None:
-    page.post(NEW, {"name": "Web shop"})
-    again = page.post(NEW, {"name": "Web shop"})
+    page.post(NEW, WEB_SHOP)
+    again = page.post(NEW, WEB_SHOP)
     assert "Nothing was made. Choose another name" in again.text
     with build.as_owner():
         assert Credential.objects.count() == 1
@@ -86,7 +120,7 @@ def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET ROLE web")
-            answered.append(page.post(NEW, {"name": "Web shop"}).text)
+            answered.append(page.post(NEW, WEB_SHOP).text)
         finally:
             connections.close_all()
 
@@ -103,7 +137,7 @@ def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(credentials, "make", slowly)
-        answered.append(page.post(NEW, {"name": "Web shop"}).text)
+        answered.append(page.post(NEW, WEB_SHOP).text)
         other.join()
     assert sum("Nothing was made. Choose another name" in text for text in answered) == 1
     with build.as_owner():
@@ -111,16 +145,16 @@ def test_same_form_twice_at_once_makes_one_credential(page: Client) -> None:
 
 
 def test_name_of_a_revoked_credential_is_free_again(page: Client) -> None:
-    page.post(NEW, {"name": "Web shop"})
+    page.post(NEW, WEB_SHOP)
     with build.as_owner():
         Credential.objects.update(revoked_at=build.NOW)
-    page.post(NEW, {"name": "Web shop"})
+    page.post(NEW, WEB_SHOP)
     with build.as_owner():
         assert Credential.objects.count() == 2
 
 
 def test_credential_without_name_is_asked_for_one(page: Client) -> None:
-    response = page.post(NEW, {"name": " "})
+    response = page.post(NEW, WEB_SHOP | {"name": " "})
     assert "This field is required" in response.text
     assert 'href="#id_name"' in response.text
 

@@ -47,6 +47,29 @@ def ids(text: str, *made: Message) -> list[bool]:
     return [f"/log/{one.id}/" in text for one in made]
 
 
+def test_sandbox_mail_says_that_nobody_received_it(
+    page: Client, organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example")
+    badge, words = 'class="state">sandbox', "It was checked and logged like any other"
+    assert (badge in page.get(LOG).text, words in page.get(f"{LOG}{made.id}/").text) == (
+        False,
+        False,
+    )
+    with build.as_owner():
+        Message.objects.update(is_sandbox=True)
+    assert f"{badge}</span>" in page.get(LOG).text
+    finish(made, "sandboxed")
+    text = page.get(LOG).text
+    assert (text.count(badge), f"{badge}ed</span>" in text) == (1, True)
+    text = page.get(f"{LOG}{made.id}/").text
+    assert words in text
+    assert "delivered" not in text.lower()
+    with build.as_owner():
+        Message.objects.update(is_notification=True)
+    assert "about mail that was only tried out" in page.get(f"{LOG}{made.id}/").text
+
+
 def test_empty_log_says_what_to_do(page: Client) -> None:
     assert "Your credentials show how to send the first" in page.get(LOG).text
 

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts import clock
-from config.demo.journey import Journey, travel
+from config.demo.journey import travel
 from config.demo.preparation import prepare
+from config.demo.steps import Journey
 from config.stack.state import write_private
 
 FACTS = settings.BASE_DIR / "var" / "demo.json"
@@ -25,13 +26,23 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["prepare"]:
             self._prepare()
-        elif not travel(Journey(root=settings.BASE_DIR, facts=_known()), self.stdout.write):
+        else:
+            self._travel()
+
+    def _travel(self) -> None:
+        journey = Journey(root=settings.BASE_DIR, facts=_known())
+        held = travel(journey, self.stdout.write)
+        _write(journey.facts)
+        if not held:
             raise CommandError("A step of the demo did not hold.")
 
     def _prepare(self) -> None:
         known = _known()
-        facts = known | prepare(known, clock.now())
-        write_private(FACTS, json.dumps(facts, indent=1) + "\n")
+        _write(known | prepare(known, clock.now()))
+
+
+def _write(facts: dict[str, Any]) -> None:
+    write_private(FACTS, json.dumps(facts, indent=1) + "\n")
 
 
 def _known() -> dict[str, Any]:

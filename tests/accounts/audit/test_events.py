@@ -83,10 +83,10 @@ def test_actor_differs_between_organisations(
     assert _verify() == []
 
 
-def test_installation_has_a_chain_of_its_own(anna: User) -> None:
+def test_installation_has_a_chain_of_its_own(anna: User, organisation: Organisation) -> None:
     with person_context(anna.id):
         audit.record_installation(anna, "person.signed-in", anna)
-    audit.record_installation(None, "service.started", anna)
+    audit.record_installation(None, "organisation.noticed", organisation)
     with build.as_owner():
         assert AuditChain.objects.get().organisation_id is None
     assert _verify() == []
@@ -95,6 +95,32 @@ def test_installation_has_a_chain_of_its_own(anna: User) -> None:
 def test_staff_records_in_an_organisation(organisation: Organisation, dorte: User) -> None:
     with person_context(dorte.id), staff_context():
         audit.record(dorte, "organisation.suspended", organisation, ["standing"])
+    assert _verify() == []
+
+
+def test_person_as_target_is_named_by_the_same_erasable_id(anna: User) -> None:
+    with person_context(anna.id):
+        audit.record_installation(anna, "person.changed", anna)
+        actor = AuditActor.objects.get()
+    with build.as_owner():
+        found = AuditEvent.objects.get()
+        assert (found.target_type, found.target_id) == ("accounts.User", str(actor.id))
+        assert found.actor_id == actor.id
+
+
+def test_chain_stays_whole_when_its_actor_is_erased(chain: Organisation) -> None:
+    with build.as_owner():
+        audit.anchor_heads(clock.now())
+        AuditActor.objects.all().delete()
+    assert _verify() == []
+
+
+def test_deleted_organisation_is_told_from_a_lost_chain(chain: Organisation) -> None:
+    with build.as_owner():
+        audit.anchor_heads(clock.now())
+        Organisation.objects.filter(pk=chain.pk).delete()
+        assert _verify() == [f"{chain.id}: the chain is gone, it had 5 events"]
+        audit.record_installation(None, audit.DELETED, chain)
     assert _verify() == []
 
 
@@ -354,5 +380,5 @@ class TestExpiry:
         later = build.NOW + timedelta(days=audit.AUDIT_DAYS + 31)
         audit.expire(later)
         audit.anchor_heads(later)
-        assert len(list(anchors.read())) == 1
+        assert len(list(anchors.read(later))) == 1
         assert audit.verify() == []

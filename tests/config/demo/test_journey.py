@@ -8,8 +8,10 @@ import threading
 
 import pytest
 
-from config.demo import journey as room
-from config.demo.journey import STEPS, Journey, Step, StepFailed, arrive, forget, travel
+from config.demo import steps as room
+from config.demo.journey import STEPS, travel
+from config.demo.mail import arrive, forget
+from config.demo.steps import Journey, Step, StepFailed
 from config.stack.tls import ensure_certificates
 from relay.models import Content, Delivery, Message
 from tests import build
@@ -108,7 +110,7 @@ def test_travel_stops_at_the_first_step_that_does_not_hold(tmp_path):
     ],
 )
 def test_submit_tells_the_refusal_itself(tmp_path, monkeypatch, sender, recipient, said):
-    monkeypatch.setattr(room, "RECIPIENT", recipient)
+    monkeypatch.setattr("config.demo.mail.RECIPIENT", recipient)
     authority = Authority(tmp_path)
     with running(tls=authority.server("127.0.0.1"), plaintext=False) as server:
         smtp = {"host": "127.0.0.1", "port": server.port, "ca_file": authority.ca_file.name}

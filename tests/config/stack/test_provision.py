@@ -37,6 +37,11 @@ def test_need_is_met_by_any_of_its_programs(bin_only):
     assert not ABSENT.met
 
 
+def test_need_of_a_library_is_met_when_programs_find_it():
+    assert room._library("c", "libc6").met
+    assert not room._library("no-such-library", "no-such-package").met
+
+
 def test_plain_user_without_sudo_installs_nothing(bin_only, monkeypatch, capsys):
     calls = bin_only("apt-get")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Whether a version still says what was signed: its page is composed anew each time it is read.
+
+The bytes are the agreement; what the page is made of (text on disk, facts, names) is held against
+the checksums that were kept when the version was issued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dpa import facts as facts_of
+from dpa import lineage, texts
+from dpa.models import Agreement, AgreementEvent
+
+
+def faults(row: Agreement) -> Iterator[str]:
+    """Yield what differs from what was issued or signed; nothing when all is as it was."""
+    yield from lineage.faults(row)
+    if texts.digest(row.text_language, row.text_version) != row.facts["text"]["digest"]:
+        yield "the text is not the one that was issued"
+    if f"facts:{facts_of.digest(row.facts)}" not in _issued(row):
+        yield "what fills the text is not what was issued"
+    if row.facts["signatory"] != {
+        "name": row.signatory_name,
+        "title": row.signatory_title,
+    }:
+        yield "the signatory is not the one who is named in it"
+
+
+def _issued(row: Agreement) -> list[str]:
+    """Return the evidence of the first event."""
+    issued = (event for event in row.events.all() if event.act == AgreementEvent.Act.OFFERED)
+    return next((event.evidence for event in issued), [])

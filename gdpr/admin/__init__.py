@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What staff see of duties."""
+
+from __future__ import annotations
+
+from gdpr.admin.erasures import ErasureAdmin
+from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
+from gdpr.admin.requests import RequestedRightAdmin
+
+__all__ = ["ErasureAdmin", "RecipientAdmin", "RequestedRightAdmin", "RetentionRunAdmin"]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The staff's queue of requests with their clocks, and the page on which a right is decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, clock
+from accounts.access import current_person
+from accounts.refusals import Refused
+from accounts.staffsite import ReadOnlyAdmin, site
+from gdpr import clocks, deciding
+from gdpr.forms import DecisionForm
+from gdpr.models import Correction, RequestedRight
+
+DECIDE = "admin:gdpr_requestedright_decide"
+CHANGE = "admin:gdpr_requestedright_change"
+
+
+@admin.register(RequestedRight, site=site)
+class RequestedRightAdmin(ReadOnlyAdmin):
+    """Open rights on top, the one that is due next first. Each look at one is recorded."""
+
+    list_display = ("reference", "right", "state", "promised", "limit", "left", "escalated")
+    list_filter = (("closed_at", admin.EmptyFieldListFilter), "state", "right", "escalated")
+    list_select_related = ("request",)
+    # PostgreSQL sorts what is empty first when descending: what is open.
+    ordering = ("-closed_at", "promised_on")
+    fields = (
+        "reference",
+        "right",
+        "state",
+        "details",
+        "wish",
+        "received",
+        "promised",
+        "limit",
+        "left",
+        "extended_at",
+        "resolution",
+        "closed_at",
+        "decide",
+        "history",
+    )
+    readonly_fields = (
+        "reference", "wish", "received", "promised", "limit", "left", "decide", "history",
+    )  # fmt: skip
+
+    @admin.display(description=_("request"))
+    def reference(self, row: RequestedRight) -> str:
+        return row.request.reference
+
+    @admin.display(description=_("should be"))
+    def wish(self, row: RequestedRight) -> str:
+        wish = Correction.objects.filter(right=row).first()
+        if wish is None:
+            return "–"
+        return f"{wish.field or gettext('something else')}: {wish.value} – {wish.evidence}"
+
+    @admin.display(description=_("received"))
+    def received(self, row: RequestedRight) -> str:
+        return _time(row.request.received_at)
+
+    @admin.display(description=_("promised"), ordering="promised_on")
+    def promised(self, row: RequestedRight) -> str:
+        return date_format(clocks.read(row, clock.now()).clock.promised_on, "SHORT_DATE_FORMAT")
+
+    @admin.display(description=_("limit of the law"), ordering="due_on")
+    def limit(self, row: RequestedRight) -> str:
+        return date_format(clocks.read(row, clock.now()).clock.due_on, "SHORT_DATE_FORMAT")
+
+    @admin.display(description=_("left"))
+    def left(self, row: RequestedRight) -> str:
+        if not row.is_open:
+            return ""
+        reading = clocks.read(row, clock.now())
+        if reading.stands_still:
+            return gettext("stands still")
+        if reading.is_late:
+            return gettext("too late")
+        days = reading.days_left
+        return ngettext("%(days)d day", "%(days)d days", days) % {"days": days}
+
+    @admin.display(description=_("steps"))
+    def history(self, row: RequestedRight) -> str:
+        lines = [
+            (_time(step.at), step.get_kind_display(), step.get_by_display(), step.reason)
+            for step in row.steps.all()
+        ]
+        return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {} ({}) {}</li>", lines))
+
+    @admin.display(description=_("what to do"))
+    def decide(self, row: RequestedRight) -> str:
+        if not row.is_open:
+            return ""
+        url = reverse(DECIDE, args=[row.pk])
+        return format_html('<a href="{}">{}</a>', url, gettext("Decide"))
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        row = self.get_object(request, object_id)
+        if row is not None:
+            audit.record_installation(current_person(request), "request.viewed", row)
+        return response
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.decide_view)
+        name = DECIDE.partition(":")[2]
+        return [path("<uuid:right_id>/decide/", view, name=name), *super().get_urls()]
+
+    def decide_view(self, request: HttpRequest, right_id: UUID) -> HttpResponse:
+        """Take a right further: ask, extend, accept, refuse, and so on, as its state allows."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        row = get_object_or_404(RequestedRight.objects.select_related("request"), pk=right_id)
+        form = DecisionForm(request.POST or None, moves=deciding.moves(row, clock.now()))
+        if form.is_valid() and self._decided(request, row, form):
+            messages.success(request, gettext("Decided."))
+            return redirect(CHANGE, right_id)
+        # The page shows what the person has written, so it is a look like the other.
+        audit.record_installation(current_person(request), "request.viewed", row)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Decide"),
+            "opts": self.opts,
+            "form": form,
+            "row": row,
+        }
+        return render(request, "admin/gdpr/decide.html", context)
+
+    def _decided(self, request: HttpRequest, row: RequestedRight, form: DecisionForm) -> bool:
+        by, what = current_person(request), form.cleaned_data["what"]
+        try:
+            deciding.decide(row, what, by, clock.now(), reason=form.cleaned_data["reason"])
+        except Refused as refused:
+            form.add_error(None, str(refused))
+            return False
+        return True
+
+
+def _time(at: datetime) -> str:
+    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The inventory is whole: every field of every model classified, once, with all it needs."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import Error, register
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+from django.db.models.constants import LOOKUP_SEP
+
+from gdpr.inventory import ENTRIES, STORES
+from gdpr.registry import Entry, Eraser, Forgetting, Keep, LegalBasis, Store, SubjectPath
+
+HINTS = {
+    "E001": "Add an entry to gdpr/inventory/<app>.py.",
+    "E002": "Remove the entry, or install the app.",
+    "E003": "Leave one entry for each model.",
+    "E004": "Classify it in gdpr/inventory/<app>.py: Personal, or NotPersonal with a reason.",
+    "E005": "Remove the name from the entry.",
+    "E006": "Name each field once.",
+    "E007": "Say why the data are kept, on what basis, from where and in which role.",
+    "E008": "Give a SubjectPath: how a row is found for a person.",
+    "E009": "Say what erasing the subject does to the row.",
+    "E010": "Say how long: an event, or a period with the field that it counts from.",
+    "E011": "A name must resolve: module:name, app.Model, or a field of the model.",
+    "E012": "Say what the interest is and why it outweighs the person's (GDPR article 6(1)(f)).",
+    "E013": "Say how long a store keeps its data and how a subject's leave it.",
+}
+
+
+@register()
+def check_inventory(**kwargs: Any) -> list[Error]:
+    return list(faults(ENTRIES, STORES))
+
+
+def faults(entries: Iterable[Entry], stores: Iterable[Store]) -> Iterator[Error]:
+    """Yield what is wrong with an inventory, held against the installed models."""
+    entries = list(entries)
+    installed = {model._meta.label: model for model in apps.get_models(include_auto_created=True)}
+    named = Counter(entry.model for entry in entries)
+    for label in installed.keys() - named.keys():
+        yield _error("E001", f"{label} is in no inventory.")
+    for label, times in named.items():
+        if times > 1:
+            yield _error("E003", f"{label} has {times} entries.")
+    for entry in entries:
+        if entry.model in installed:
+            yield from _entry_faults(entry, installed[entry.model])
+        else:
+            yield _error("E002", f"{entry.model} is not installed.")
+    for store in stores:
+        yield from _store_faults(store)
+
+
+def _entry_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
+    yield from _field_faults(entry, model)
+    if entry.is_personal:
+        yield from _reason_faults(entry)
+        yield from _path_faults(entry, model)
+    if entry.keep is not None:
+        yield from _keep_faults(entry.model, entry.keep, model)
+    elif entry.is_personal:
+        yield _error("E010", f"{entry.model} has personal data and no period.")
+
+
+def _field_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
+    there = {field.name for field in model._meta.get_fields() if field.concrete}
+    # A composite key is no column of its own (Django gives it the name "pk").
+    there -= {"pk"}
+    named = Counter(entry.names)
+    for name in sorted(there - named.keys()):
+        yield _error("E004", f"{entry.model}.{name} is not classified.")
+    for name in sorted(named.keys() - there):
+        yield _error("E005", f"{entry.model} has no field {name}.")
+    references = [name for item in entry.personal for _, name in item.of if name]
+    yield from _missing(entry, model, references)
+    for name, times in named.items():
+        if times > 1:
+            yield _error("E006", f"{entry.model}.{name} is classified {times} times.")
+
+
+def _reason_faults(entry: Entry) -> Iterator[Error]:
+    if not (entry.purposes and entry.basis and entry.role and entry.source):
+        yield _error("E007", f"{entry.model} lacks purpose, basis, role or source.")
+    if entry.basis is LegalBasis.INTEREST and not entry.interest:
+        yield _error("E012", f"{entry.model} rests on an interest that is not stated.")
+
+
+def _path_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
+    if not entry.paths:
+        yield _error("E008", f"{entry.model} has personal data and no path to the subject.")
+    for path in entry.paths:
+        if path.eraser is None:
+            yield _error("E009", f"{entry.model} by {path.lookup} has no eraser.")
+        yield from _lookup_faults(entry, path, model)
+
+
+def _lookup_faults(entry: Entry, path: SubjectPath, model: type[Model]) -> Iterator[Error]:
+    blanked = path.fields if path.eraser is Eraser.BLANK else ()
+    if path.eraser is Eraser.BLANK and not blanked:
+        yield _error("E009", f"{entry.model} by {path.lookup} empties no field.")
+    looked_in, here = model, list(path.fields)
+    if path.through is not None:
+        if path.through.model not in {entry.model for entry in ENTRIES}:
+            yield _error("E011", f"{entry.model}: {path.through.model} does not exist.")
+            return
+        looked_in = apps.get_model(path.through.model)
+        here += [name for name, _ in path.through.on] + list(path.through.here)
+        yield from _missing(entry, looked_in, [name for _, name in path.through.on])
+    yield from _missing(entry, model, here)
+    yield from _missing(entry, looked_in, [path.lookup])
+    yield from _unresolved(entry.model, path.finder)
+
+
+def _missing(entry: Entry, model: type[Model], names: Iterable[str]) -> Iterator[Error]:
+    for name in names:
+        try:
+            model._meta.get_field(name.partition(LOOKUP_SEP)[0].removesuffix("_id"))
+        except FieldDoesNotExist:
+            try:
+                model._meta.get_field(name.partition(LOOKUP_SEP)[0])
+            except FieldDoesNotExist:
+                yield _error("E011", f"{entry.model}: {model._meta.label} has no field {name}.")
+
+
+def _keep_faults(label: str, keep: Keep, model: type[Model]) -> Iterator[Error]:
+    if keep.period is None and not keep.event:
+        yield _error("E010", f"{label} is kept without an end.")
+    if keep.period is None:
+        return
+    if keep.clock not in {field.name for field in model._meta.get_fields()}:
+        yield _error("E010", f"{label} has a period, but no field that it counts from.")
+    if keep.forgetting is Forgetting.ACT and not (keep.act and keep.due):
+        yield _error("E010", f"{label} is forgotten by an act that is not named.")
+    for name in (keep.period.constant, keep.act, keep.due, keep.oldest):
+        yield from _unresolved(label, name)
+
+
+def _store_faults(store: Store) -> Iterator[Error]:
+    if store.is_personal:
+        if not (store.keep and store.eraser and store.role and store.purposes):
+            yield _error("E013", f"Store {store.key} lacks period, eraser, role or purpose.")
+    elif not store.because:
+        yield _error("E013", f"Store {store.key} holds nothing personal, without a reason.")
+    if store.keep and store.keep.period:
+        yield from _unresolved(store.key, store.keep.period.constant)
+
+
+def _unresolved(label: str, name: str) -> Iterator[Error]:
+    if not name:
+        return
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError):
+        yield _error("E011", f"{label}: {name} does not exist.")
+
+
+def _error(number: str, message: str) -> Error:
+    return Error(message, hint=HINTS[number], id=f"gdpr.{number}")

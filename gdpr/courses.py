@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Which course each right takes once it is proven who asks: the one table of it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from gdpr.models import Right
+
+
+class Course(Enum):
+    """Who answers. What the worker does is asked for once at a time, and staff can take it over:
+    back to being assessed, no further.
+    """
+
+    ASSESSED = "people assess it and carry it out"
+    PACKED = "the worker puts a package together at once"
+    POSTPONED = "the worker carries it out after a time to think, and until then it is cancelled"
+
+
+COURSES: dict[Right, Course] = {
+    Right.ACCESS: Course.PACKED,
+    Right.RECTIFICATION: Course.ASSESSED,
+    Right.ERASURE: Course.POSTPONED,
+    Right.RESTRICTION: Course.ASSESSED,
+    Right.PORTABILITY: Course.PACKED,
+    Right.OBJECTION: Course.ASSESSED,
+    Right.CONSENT: Course.ASSESSED,
+    Right.REVIEW: Course.ASSESSED,
+}
+
+
+def of(*courses: Course) -> frozenset[Right]:
+    """Return the rights that take one of these courses."""
+    return frozenset(right for right, course in COURSES.items() if course in courses)
+
+
+AUTOMATIC = of(Course.PACKED, Course.POSTPONED)
+PACKED = of(Course.PACKED)
+# What is under way after its time to think is cancelled, with all that hangs on it.
+WITHDRAWN = of(Course.ASSESSED, Course.PACKED)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The certificate of an erasure: what went, what stays and why, what was searched. It is sealed.
+
+It names nobody, so that it can be kept: whoever has it knows whom it is about.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.utils import translation
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from accounts import vault
+from gdpr import documents, inventory, seals
+from gdpr.documents import Attachment
+from gdpr.erasing import findings
+from gdpr.erasing.plan import Line, Plan
+from gdpr.holds import Hold
+from gdpr.models import Erasure
+from gdpr.models.erasures import ROWS
+from gdpr.registry import Entry, Eraser, Whose
+from gdpr.scan import Kind
+
+# How long the link of the last mail leads to the certificate; staff find it later by its number.
+LINK_DAYS = 90
+TEMPLATE = "gdpr/documents/erasure_certificate.html"
+FIELD = "operator"
+SCHEMA = 1
+# Where the scan looks for files, by its own names.
+FILE_PLACES = {
+    "logs": lazy("log files"),
+    "packages": lazy("packages that are encrypted, by their names"),
+    "erasure journal": lazy("journal of erasures"),
+    "audit anchors": lazy("heads of the audit trail"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate as its link gives it."""
+
+    erasure_id: UUID
+    ended_at: datetime
+    pdf: bytes
+
+    @property
+    def ends_at(self) -> datetime:
+        return link_ends_at(self.ended_at)
+
+    @property
+    def reference(self) -> str:
+        return str(self.erasure_id)[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A line of what stays, in words of the active language."""
+
+    title: str
+    rows: int
+    ground: str
+    until: str
+
+
+def issue(erasure: Erasure, now: datetime) -> bytes:
+    """Return the sealed PDF. Raises BoundedError, SealKeysError."""
+    language = erasure.language
+    with translation.override(language):
+        title, reason = _("Certificate of erasure"), _("Certifies the erasure")
+        context = _context(erasure, now)
+    pdf = documents.render(
+        TEMPLATE,
+        context,
+        language=language,
+        title=title,
+        identifier=f"erasure-{erasure.pk}",
+        issued_at=now,
+        attachments=[_attachment(erasure, now)],
+    )
+    return seals.seal(pdf, field=FIELD, reason=reason, language=language, now=now)
+
+
+def reasons(plan: Plan, language: str) -> str:
+    """Return why something stays, one line for each table; "" when nothing does (art. 12(4))."""
+    with translation.override(language):
+        lines = [kept for hold in plan.kept if hold.is_lasting for kept in [_kept(hold)]]
+        return "\n".join(f"{kept.title}: {kept.ground} ({kept.until})" for kept in lines)
+
+
+def kept_lines(plan: Plan) -> list[Kept]:
+    """Return what stays, in the active language."""
+    return [_kept(hold) for hold in plan.kept]
+
+
+def token_of(erasure_id: UUID) -> str:
+    """Return what the link of the last mail carries: 192 bits that only the vault's key gives.
+
+    Made anew, not remembered: the link goes on working after a restore and a repeated erasure.
+    """
+    digest = vault.keyed_hash("erasure-certificate-link", erasure_id.bytes)
+    return base64.urlsafe_b64encode(digest[:24]).decode()
+
+
+def link_ends_at(ended_at: datetime) -> datetime:
+    return ended_at + timedelta(days=LINK_DAYS)
+
+
+def token_hash(token: str) -> bytes:
+    return vault.keyed_hash("erasure-certificate", token.encode())
+
+
+def found(token: str, now: datetime) -> Issued | None:
+    """Return the certificate that a link leads to, LINK_DAYS long. The role may see no erasure."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT erasure_id, ended_at, certificate FROM gdpr_certificate_for_token(%s)",
+            [token_hash(token)],
+        )
+        row = cursor.fetchone()
+    if row is None or now >= link_ends_at(row[1]):
+        return None
+    return Issued(row[0], row[1], bytes(row[2]))
+
+
+def close_links(now: datetime) -> int:
+    """Forget the tokens of links whose time is over, so that nothing leads there any more."""
+    ended = Erasure.objects.filter(ended_at__lte=now - timedelta(days=LINK_DAYS))
+    return ended.exclude(token_hash=None).update(token_hash=None)
+
+
+def counted(lines: Iterable[Line]) -> list[tuple[str, int]]:
+    """Return titles and counts, in the active language."""
+    return [(_title(line.model), line.rows) for line in lines]
+
+
+def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
+    plan = Plan.from_json(erasure.report["plan"])
+    found = erasure.report["scan"]
+    return {
+        "erasure": erasure,
+        "ended_at": now,
+        "deleted": counted(_counted(erasure, "removed")),
+        "anonymised": _anonymised(erasure, plan),
+        "kept": kept_lines(plan),
+        "is_partial": plan.is_partial,
+        "backups_until": plan.backups_until,
+        "scan": found,
+        "files": sum(found["files"].values()),
+        "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
+        "has_logs": "logs" in found["files"],
+        "mentions": sum(count for _place, kind, count in found["findings"] if _is_weak(kind)),
+        "accepted": findings.accepted(erasure),
+        "authority": settings.AUTHORITY_NAME,
+        "authority_address": settings.AUTHORITY_ADDRESS,
+        "contact": settings.PRIVACY_EMAIL,
+        "field": FIELD,
+    }
+
+
+def _is_weak(kind: str) -> bool:
+    return not Kind(kind).is_conclusive
+
+
+def _counted(erasure: Erasure, what: str) -> list[Line]:
+    """Return what the steps did, as they wrote it down."""
+    steps = erasure.steps.filter(name__startswith=ROWS)
+    lines = [Line(step.name.removeprefix(ROWS), getattr(step, what)) for step in steps]
+    return [line for line in lines if line.rows]
+
+
+def _anonymised(erasure: Erasure, plan: Plan) -> list[tuple[str, int]]:
+    """Return what was emptied; where another row's going did it, the plan counted it before."""
+    by_another = {entry.model for entry in inventory.ENTRIES if _is_unlinked(entry)}
+    emptied = [line for line in _counted(erasure, "changed") if line.model not in by_another]
+    return counted(emptied + [line for line in plan.anonymised if line.model in by_another])
+
+
+def _is_unlinked(entry: Entry) -> bool:
+    return any(path.eraser is Eraser.UNLINK for path in entry.for_subject(Whose.PERSON))
+
+
+def _kept(hold: Hold) -> Kept:
+    entry = inventory.entry(hold.model)
+    until = _on(hold.until_on) if hold.until_on else (entry.keep.words if entry.keep else "")
+    return Kept(str(entry.title), hold.rows, str(hold.ground.label), until)
+
+
+def _on(day: date) -> str:
+    return _("until %(day)s") % {"day": date_format(day, "DATE_FORMAT")}
+
+
+def _title(model: str) -> str:
+    return str(inventory.entry(model).title)
+
+
+def _attachment(erasure: Erasure, now: datetime) -> Attachment:
+    """The same for machines: names of tables, counts, grounds and dates."""
+    values = {
+        "schema": SCHEMA,
+        "erasure": str(erasure.pk),
+        "ended_at": now.isoformat(),
+        "steps": [
+            [step.name, step.removed, step.changed]
+            for step in erasure.steps.filter(done_at__isnull=False)
+        ],
+        **{part: erasure.report[part] for part in ("plan", "scan")},
+        findings.ACCEPTED: erasure.report.get(findings.ACCEPTED, []),
+    }
+    content = json.dumps(values, indent=1, sort_keys=True).encode()
+    return Attachment("erasure.json", content, "The certificate as data")

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The mails of an erasure: asked for, cancelled, done; the last one when the account is gone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+
+from accounts.emails import Link, to_person
+from accounts.models import Membership, User
+from gdpr.erasing.subject import Carried
+from gdpr.models import Erasure
+
+
+def erasure_asked(person: User, erasure: Erasure, token: str) -> None:
+    """Say what was asked for and how to cancel it, also for who can no longer sign in."""
+    link = Link("gdpr:erasure-cancel-link", token)
+    to_person("gdpr/erasure_asked", person, {"erasure": erasure, "link": link})
+
+
+def erasure_cancelled(person: User) -> None:
+    to_person("gdpr/erasure_cancelled", person, {"link": Link("accounts:security")})
+
+
+def member_erased(owner: Membership) -> None:
+    """Tell an owner that a member is gone. It does not name them: nothing is kept of who it was."""
+    context = {"organisation": owner.organisation, "link": Link("accounts:team")}
+    to_person("gdpr/member_erased", owner.user, context, owner.organisation_id)
+
+
+def erased(carried: Carried, language: str, token: str, until: datetime, reasons: str) -> None:
+    """Bring the link to the certificate; `until` is when it ends.
+
+    `reasons` is why something stays, in the letter itself (article 12(4)): the link ends, and the
+    page of the request went with the account. Empty when nothing does.
+    """
+    gone = User(email=carried.address, first_name=carried.name, language=language)
+    context = {
+        "link": Link("gdpr:certificate", token),
+        "until": until,
+        "reasons": reasons,
+        "authority": settings.AUTHORITY_NAME,
+        "authority_url": settings.AUTHORITY_URL,
+        "contact": settings.PRIVACY_EMAIL,
+    }
+    to_person("gdpr/erased", gone, context)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""After a restore: erase again whom the journal names, and look every day whether somebody is back.
+
+Journal and table are compared both ways. Role `duty`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+
+from accounts import alerts
+from accounts.models import User
+from accounts.signedlines import LinesAltered
+from gdpr import ledger
+from gdpr.erasing import run, subject
+from gdpr.ledger import Erased
+from gdpr.models import Erasure
+
+BACK = "erased-person-back"
+OLDER = "database-older-than-erasures"
+LOST = "erasure-journal-incomplete"
+ALTERED = "erasure-journal-altered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """Who is there again, what the table lacks, and what the journal lacks."""
+
+    back: list[User]
+    missing: list[Erased]
+    unwritten: list[Erased]
+
+    @property
+    def is_older(self) -> bool:
+        """Whether erasures must be repeated before the database is used."""
+        return bool(self.back or self.missing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """How many entries came into the table and into the journal, how many people were erased, not
+    wholly erased, and are still there."""
+
+    entries: int
+    lost: int
+    erased: int
+    unfinished: int
+    remaining: int
+
+
+def compare(today: date) -> Compared:
+    """Hold people, table and journal against each other. Raises LinesAltered."""
+    running = _whom_running_ones_are_about()
+    back = [person for person, _ in ledger.resurrected(today) if person.pk not in running]
+    return Compared(back=back, missing=ledger.missing(today), unwritten=ledger.unwritten(today))
+
+
+def repeat(now: datetime) -> Repeated:
+    """Erase everybody who is there although they were erased. Raises LinesAltered.
+
+    Nobody has time to think again: they have had it. Harmless when repeated.
+    """
+    today = now.date()
+    missing, unwritten = ledger.missing(today), ledger.unwritten(today)
+    back = list(ledger.resurrected(today))
+    erased = sum(_erase(person, entry, now) for person, entry in back)
+    # Last: an interrupted run finds the same people by the journal.
+    ledger.bring_in(missing)
+    ledger.write_again(unwritten, now)
+    return Repeated(
+        entries=len(missing),
+        lost=len(unwritten),
+        erased=erased,
+        unfinished=len(back) - erased,
+        remaining=sum(1 for _ in ledger.resurrected(today)),
+    )
+
+
+def probe(now: datetime) -> Compared | None:
+    """Alert when somebody is back, and when table or journal lacks what the other has.
+
+    Return what was found, nothing when the journal was altered.
+    """
+    try:
+        found = compare(now.date())
+    except LinesAltered:
+        alerts.raise_alert(ALTERED)
+        return None
+    alerts.resolve_alert(ALTERED)
+    _tell(BACK, bool(found.back))
+    _tell(OLDER, bool(found.missing))
+    _tell(LOST, bool(found.unwritten))
+    return found
+
+
+def refuse_older_database(now: datetime) -> None:
+    """Call before a process that works with people's data. Raises ImproperlyConfigured.
+
+    A journal that was altered or has lost lines is an alert only: nothing would tell of it if the
+    process that sends mail stood still.
+    """
+    found = probe(now)
+    if found and found.is_older:
+        raise ImproperlyConfigured(
+            "the database is older than erasures in the journal: run manage.py replay_erasures"
+        )
+
+
+def _erase(person: User, entry: Erased, now: datetime) -> bool:
+    with transaction.atomic():
+        erasure = _erasure_for(person, entry, now)
+        if erasure.state != Erasure.State.RUNNING:
+            subject.carry(erasure, User.objects.get(pk=person.pk))
+            run.start(erasure, now)
+    return run.carry_out(erasure.pk, now)
+
+
+def _erasure_for(person: User, entry: Erased, now: datetime) -> Erasure:
+    """Return the erasure as the backup has it, or one made anew where it has none to go on with."""
+    rows = Erasure.objects.select_for_update()
+    erasure = rows.filter(pk=entry.erasure_id).first()
+    if erasure is None:
+        erasure = Erasure(pk=entry.erasure_id, asked_at=entry.entered_at)
+    elif erasure.ended_at is not None:
+        erasure = Erasure(asked_at=entry.entered_at)
+    erasure.is_repeat, erasure.due_at = True, now
+    erasure.language = User.objects.only("language").get(pk=person.pk).language
+    erasure.save()
+    return erasure
+
+
+def _whom_running_ones_are_about() -> set[UUID | None]:
+    # By the person: a repeated erasure need not have the number that the ledger has.
+    running = Erasure.objects.filter(state=Erasure.State.RUNNING)
+    return {subject.carried(erasure).subject.person_id for erasure in running}
+
+
+def _tell(alert: str, is_so: bool) -> None:
+    if is_so:
+        alerts.raise_alert(alert)
+    else:
+        alerts.resolve_alert(alert)

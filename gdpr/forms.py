@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Forms of requests. Each choice says what it leads to; none needs a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.forms import EMAIL_LENGTH
+from gdpr.models import Right
+from gdpr.rights.rectification import Wish, fields
+
+DETAILS_LENGTH = 4000
+OTHER = "other"
+
+# What the portal offers here, and what comes of it. Restriction and objection are asked for by
+# letter or mail, as the page says: nothing in the program carries them out.
+OFFERED: dict[Right, Any] = {
+    Right.ACCESS: _("Access – a copy of everything that is kept about you, with what it is for"),
+    Right.PORTABILITY: _("Portability – what you have provided, for another service to read"),
+}
+
+
+def correction_choices() -> list[tuple[str, str | Promise]]:
+    return [*fields().items(), (OTHER, _("something else"))]
+
+
+class CorrectionForm(forms.Form):
+    """What is wrong and cannot be corrected on the profile page."""
+
+    field = forms.ChoiceField(label=_("What is wrong?"), choices=correction_choices)
+    value = forms.CharField(
+        label=_("What should it be?"),
+        max_length=DETAILS_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 2, "autocomplete": "off"}),
+    )
+    evidence = forms.CharField(
+        label=_("How can we see that?"),
+        help_text=_("A few words; never a civil registration number or a copy of a passport."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("field", "").endswith(".email") and "value" in data:
+            try:
+                data["value"] = forms.EmailField(max_length=EMAIL_LENGTH).clean(data["value"])
+            except ValidationError as error:
+                self.add_error("value", error)
+        return data
+
+    def wish(self) -> Wish:
+        data = self.cleaned_data
+        field = "" if data["field"] == OTHER else data["field"]
+        return Wish(field, data["value"], data["evidence"])
+
+
+class AnswerForm(forms.Form):
+    """The person's answer to a question of ours."""
+
+    answer = forms.CharField(
+        label=_("Your answer"),
+        max_length=DETAILS_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off"}),
+    )
+
+
+class DecisionForm(forms.Form):
+    """What staff do next about a right, and the words that the person reads."""
+
+    what = forms.ChoiceField(label=_("Next"), widget=forms.RadioSelect)
+    reason = forms.CharField(
+        label=_("Reasons, or the question"),
+        help_text=_("The person reads this. Needed to ask, extend, refuse or do a part only."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5, "autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, moves: Mapping[str, str | Promise], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(forms.ChoiceField, self.fields["what"]).choices = list(moves.items())
+
+
+class FindingsForm(forms.Form):
+    """Why what a scan stopped at is not the person; the words stand on the certificate."""
+
+    because = forms.CharField(
+        label=_("This is not the person, because"),
+        help_text=_("It stands on the certificate: name nobody, and nothing that was found."),
+        max_length=300,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+
+class RequestForm(forms.Form):
+    """What the person asks for; several rights make one request."""
+
+    rights = forms.MultipleChoiceField(
+        label=_("What do you ask for?"),
+        choices=list(OFFERED.items()),
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def asked(self) -> dict[Right, str]:
+        """Return the chosen rights; nothing need be written about them."""
+        return dict.fromkeys(map(Right, self.cleaned_data["rights"]), "")

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The tables of the relay: who wrote to whom, mail that waits, and how customers send."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from gdpr.registry import (
+    Access,
+    Audience,
+    Cadence,
+    Corrector,
+    Entry,
+    Eraser,
+    Forgetting,
+    Keep,
+    Key,
+    LegalBasis,
+    NotPersonal,
+    Personal,
+    Purpose,
+    Role,
+    Source,
+    SubjectPath,
+    Through,
+    Whose,
+    days,
+    hours,
+)
+
+AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.SUPPORT, Audience.ORGANISATION)
+ON_THE_WAY = (*AUDIENCES, Audience.MAIL_SERVERS)
+
+# Days are dropped whole, in the hour before their first row reaches the period.
+LOG = Keep(
+    period=days("relay.models.messages:LOG_DAYS"),
+    clock="accepted_at",
+    starts=_("after the mail was accepted"),
+    cadence=Cadence.HOURLY,
+    forgetting=Forgetting.ACT,
+    act="relay.upkeep:forget_days",
+    due="relay.upkeep:count_due",
+)
+WHILE_WAITING = _("until the last recipient's mail server has taken or refused the mail")
+LONGEST_WAIT = hours("accounts.models.organisations:QUEUE_HOURS_MAX")
+SINCE_ACCEPTED = _("after the mail was accepted")
+
+TO_MESSAGE = (("accepted_at", "accepted_at"), ("message_id", "id"))
+TO_DELIVERY = (
+    ("accepted_at", "accepted_at"),
+    ("message_id", "message_id"),
+    ("position", "position"),
+)
+
+
+def _correspondent(lookup: str, eraser: Eraser, *fields: str) -> SubjectPath:
+    return SubjectPath(
+        whose=Whose.CORRESPONDENT, key=Key.ADDRESS, lookup=lookup, eraser=eraser, fields=fields
+    )
+
+
+def _through(
+    model: str, lookup: str, on: tuple[tuple[str, str], ...], eraser: Eraser
+) -> SubjectPath:
+    return SubjectPath(
+        whose=Whose.CORRESPONDENT,
+        key=Key.ADDRESS,
+        lookup=lookup,
+        eraser=eraser,
+        through=Through(model=model, on=on),
+    )
+
+
+MESSAGE = Entry(
+    model="relay.Message",
+    title=_("Log: mails accepted, without subject and content"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.SENDER,
+    keep=LOG,
+    paths=(
+        _correspondent("sender", Eraser.BLANK, "sender"),
+        _through(
+            "relay.Delivery",
+            "recipient",
+            (("accepted_at", "accepted_at"), ("id", "message_id")),
+            Eraser.UNLINK,
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="sender", what=_("sender's address")),
+        Personal(name="accepted_at", what=_("when the mail was accepted")),
+        Personal(name="content_destroyed_at", what=_("when the content was destroyed")),
+        Personal(name="organisation", what=_("the customer that sent it")),
+        NotPersonal(("id", "credential_id"), "random numbers of the mail and the sign-in"),
+        NotPersonal(("size", "recipients", "is_notification"), "figures about the mail"),
+        NotPersonal(("is_sandbox",), "whether it was only tried out"),
+        NotPersonal(("tls_version", "tls_cipher"), "how the connection was encrypted"),
+    ),
+)
+
+DELIVERY = Entry(
+    model="relay.Delivery",
+    title=_("Log: recipients of mails and what became of them"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.SENDER,
+    keep=LOG,
+    paths=(
+        _correspondent("recipient", Eraser.BLANK, "recipient"),
+        _through("relay.Message", "sender", TO_MESSAGE, Eraser.UNLINK),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="recipient", what=_("recipient's address")),
+        Personal(name="accepted_at", what=_("when the mail was accepted")),
+        Personal(name="state", what=_("whether it was delivered")),
+        Personal(name="final_reason", what=_("why it ended")),
+        Personal(name="finished_at", what=_("when it ended")),
+        Personal(name="organisation", what=_("the customer that sent it")),
+        NotPersonal(("message_id", "position"), "which mail, and which recipient of it"),
+        NotPersonal(("possible_duplicate",), "whether it may have been delivered twice"),
+    ),
+)
+
+ATTEMPT = Entry(
+    model="relay.Attempt",
+    title=_("Log: tries to deliver"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.USE,
+    keep=LOG,
+    paths=(
+        _through("relay.Delivery", "recipient", TO_DELIVERY, Eraser.UNLINK),
+        _through("relay.Message", "sender", TO_MESSAGE, Eraser.UNLINK),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="started_at", what=_("when the try began")),
+        Personal(name="finished_at", what=_("when the try ended")),
+        Personal(name="verdict", what=_("how it went")),
+        Personal(name="remote_host", what=_("name of the next mail server")),
+        Personal(name="remote_address", what=_("network address of the next mail server")),
+        Personal(name="reply", what=_("what that server answered, addresses masked")),
+        NotPersonal(
+            ("organisation", "message_id", "accepted_at", "position", "number"),
+            "which mail, which recipient of it, and which try",
+        ),
+        NotPersonal(("code", "enhanced"), "numbers of the answer"),
+        NotPersonal(("tls_version", "tls_cipher", "tls_verified"), "how it was encrypted"),
+    ),
+)
+
+CONTENT = Entry(
+    model="relay.Content",
+    title=_("Content of mails that wait, encrypted"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.SENDER,
+    keep=Keep(
+        event=WHILE_WAITING,
+        period=LONGEST_WAIT,
+        clock="accepted_at",
+        starts=SINCE_ACCEPTED,
+        # Goes in the commit that ends the last delivery; what outlives it is measured here.
+        forgetting=Forgetting.ELSEWHERE,
+        oldest="relay.upkeep:oldest_content_of_final_message",
+    ),
+    paths=(
+        _correspondent("sender__iexact", Eraser.EXPIRY),
+        _through(
+            "relay.QueuedDelivery",
+            "recipient__iexact",
+            (("message_id", "message_id"),),
+            Eraser.EXPIRY,
+        ),
+    ),
+    audiences=ON_THE_WAY,
+    fields=(
+        Personal(name="sender", what=_("sender's address")),
+        Personal(name="author_domain", what=_("the domain of the author's address")),
+        Personal(
+            name="ciphertext",
+            what=_("the mail with subject, names and content, encrypted"),
+            access=Access.NAMED,
+        ),
+        Personal(name="envid", what=_("a mark of the sender's own for the mail")),
+        Personal(name="accepted_at", what=_("when the mail was accepted")),
+        NotPersonal(("message_id", "organisation"), "which mail of which customer"),
+        NotPersonal(("hour_key_id", "wrapped_key"), "names of keys and a random key, encrypted"),
+        NotPersonal(("body", "smtputf8", "ret", "open_deliveries"), "how the mail is to be sent"),
+        NotPersonal(("is_sandbox",), "whether it is only tried out"),
+    ),
+)
+
+QUEUED_DELIVERY = Entry(
+    model="relay.QueuedDelivery",
+    title=_("Recipients of mails that wait"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.SENDER,
+    keep=Keep(
+        event=_("until the recipient's mail server has taken or refused the mail"),
+        period=LONGEST_WAIT,
+        clock="accepted_at",
+        starts=SINCE_ACCEPTED,
+        forgetting=Forgetting.COURSE,
+    ),
+    paths=(
+        _correspondent("recipient__iexact", Eraser.EXPIRY),
+        _through("relay.Content", "sender__iexact", (("message_id", "message_id"),), Eraser.EXPIRY),
+    ),
+    audiences=ON_THE_WAY,
+    fields=(
+        Personal(name="recipient", what=_("recipient's address")),
+        Personal(name="orcpt", what=_("recipient's first address, where the mail was forwarded")),
+        Personal(name="accepted_at", what=_("when the mail was accepted")),
+        Personal(name="due_at", what=_("when it is tried next")),
+        Personal(name="expires_at", what=_("when it is given up")),
+        Personal(name="reason", what=_("why it waits")),
+        NotPersonal(
+            ("id", "organisation", "message_id", "position"), "which mail, which recipient"
+        ),
+        NotPersonal(
+            ("notify", "attempts", "delayed_notice_at", "possible_duplicate"),
+            "how the mail is to be sent",
+        ),
+        NotPersonal(
+            ("lease_owner", "lease_expires_at", "fence", "dot_at"), "which process works on it"
+        ),
+    ),
+)
+
+SENDING_DOMAIN = Entry(
+    model="relay.SendingDomain",
+    title=_("Domains of a customer that is one person's business"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.CONTRACT,
+    source=Source.ORGANISATION,
+    keep=Keep(
+        event=_("until the domain is removed, or the customer's account is closed and erased")
+    ),
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="user",
+            eraser=Eraser.ORGANISATION,
+            through=Through(
+                model="accounts.Membership",
+                on=(("organisation_id", "organisation_id"),),
+                where={"role": "owner"},
+            ),
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="name", what=_("domain"), portable=True, corrected_by=Corrector.ORGANISATION),
+        Personal(name="created_at", what=_("when it was added")),
+        NotPersonal(("id", "organisation", "token"), "random numbers, and the customer"),
+        NotPersonal(("state", "reason", "checked_at", "verified_at"), "how its proof stands"),
+    ),
+)
+
+ROUTE = Entry(
+    model="relay.Route",
+    title=_("Sign-in at a customer's own mail server, where it names a person"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.ORGANISATION,
+    keep=Keep(
+        event=_("until the route is removed, or the customer's account is closed and erased")
+    ),
+    paths=(_correspondent("username__iexact", Eraser.ORGANISATION),),
+    audiences=ON_THE_WAY,
+    fields=(
+        Personal(
+            name="username",
+            what=_("user name at the customer's mail server, often an address"),
+            corrected_by=Corrector.ORGANISATION,
+        ),
+        Personal(
+            name="sealed_secret", what=_("password of that user, encrypted"), access=Access.NAMED
+        ),
+        NotPersonal(("id", "organisation", "name", "domain"), "the customer's route and its name"),
+        NotPersonal(("priority", "concurrency", "version"), "how the route is used"),
+        NotPersonal(("host", "port", "security"), "where the customer's mail server is"),
+        NotPersonal(
+            ("paused_at", "pause_told_at", "pause_reason", "created_at"), "how the route stands"
+        ),
+    ),
+)
+
+CREDENTIAL = Entry(
+    model="relay.Credential",
+    title=_("Sign-ins of customers' programs"),
+    # Should a customer write somebody into a name, that is the customer's to decide on.
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("id", "organisation", "username", "secret_hash"), "made by the service"),
+        NotPersonal(("name",), "the customer's name for a program; the form asks for one"),
+        NotPersonal(("rate_per_minute", "daily_cap"), "limits"),
+        NotPersonal(("mode",), "whether its mail is delivered or only tried out"),
+        NotPersonal(("created_at", "last_used_at", "revoked_at"), "a program's doings"),
+    ),
+)
+
+HOUR_KEY = Entry(
+    model="relay.HourKey",
+    title=_("Names of hour keys"),
+    fields=(NotPersonal(("id", "closed_at"), "an hour and a random number; never the key"),),
+)
+
+LOG_PERIOD = Entry(
+    model="relay.LogPeriod",
+    title=_("The log's period, for the database"),
+    fields=(NotPersonal(("id", "days"), "one figure"),),
+)
+
+ENTRIES = (
+    MESSAGE,
+    DELIVERY,
+    ATTEMPT,
+    CONTENT,
+    QUEUED_DELIVERY,
+    SENDING_DOMAIN,
+    ROUTE,
+    CREDENTIAL,
+    HOUR_KEY,
+    LOG_PERIOD,
+)

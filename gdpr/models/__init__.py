@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from gdpr.models.corrections import Correction
+from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, LedgerEntry
+from gdpr.models.packages import Package
+from gdpr.models.recipients import Recipient
+from gdpr.models.requests import Request, RequestedRight, Right, Step
+from gdpr.models.retention import RetentionGauge, RetentionRun
+
+__all__ = [
+    "Correction",
+    "Erasure",
+    "ErasureStep",
+    "ErasureSubject",
+    "LedgerEntry",
+    "Package",
+    "Recipient",
+    "Request",
+    "RequestedRight",
+    "RetentionGauge",
+    "RetentionRun",
+    "Right",
+    "Step",
+]

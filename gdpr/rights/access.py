@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Access (GDPR article 15): all about a person as a sheet, pages, JSON and CSV in one ZIP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import translation
+
+from gdpr import archives, subjects
+from gdpr.archives import Archive, Told
+from gdpr.extracts import Extract, Row
+from gdpr.models import Package
+from gdpr.registry import Entry
+from gdpr.rights import reading, sheet
+from gdpr.rights.reading import Table
+from gdpr.sealedfiles import SealingWriter
+
+
+def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
+    """Write the ZIP of an access request, in the language of the request. Role `duty`."""
+    request = package.right.request
+    extract = Extract(subjects.person(package.person))
+    with translation.override(request.language), archives.archive(out, now) as book:
+        tables = _write_tables(book, extract, told)
+        for name, content in reading.frame(tables, request.reference, now).items():
+            book.add(name, content)
+        book.add("access.pdf", sheet.render(package.person, request, tables, now))
+        told(len(tables) + 1, len(tables) + 1)
+        book.add_manifest(_manifest(package, extract, tables, now))
+
+
+def _write_tables(book: Archive, extract: Extract, told: Told) -> list[Table]:
+    entries = extract.entries()
+    tables = []
+    for number, entry in enumerate(entries):
+        tables.append(_write_table(book, extract, entry))
+        told(number + 1, len(entries) + 1)
+    return tables
+
+
+def _write_table(book: Archive, extract: Extract, entry: Entry) -> Table:
+    """Write every page of a table three times over: to read, for programs, for spreadsheets."""
+    table = Table(entry, extract.fields(entry), extract.withheld(entry))
+    for page in extract.pages(entry):
+        table.pages += 1
+        table.rows += len(page)
+        _write_page(book, table, page)
+    if not table.given:
+        # Nothing of it can be given; that it is there is told all the same.
+        table.rows = extract.count(entry)
+    return table
+
+
+def _write_page(book: Archive, table: Table, page: list[Row]) -> None:
+    name, rows = f"{table.name}-{table.pages}", len(page)
+    book.add(f"pages/{name}.html", reading.page(table, page), rows=rows)
+    told = {"table": table.entry.model, "part": table.pages, "rows": page}
+    book.add_json(f"json/{name}.json", told, rows=rows)
+    columns = [item.name for item in table.given]
+    book.add(f"csv/{name}.csv", archives.csv_table(columns, page), rows=rows)
+
+
+def _manifest(
+    package: Package, extract: Extract, tables: list[Table], now: datetime
+) -> dict[str, Any]:
+    return {
+        "kind": "access",
+        "request": str(package.right.request_id),
+        "made_at": now.isoformat(),
+        "language": package.right.request.language,
+        "tables": [table.told() for table in tables],
+        "redactions": extract.pseudonyms.told(),
+        "withheld": [
+            {"path": f"{table.entry.model}.{item.name}", "reason": "a secret", "rows": table.rows}
+            for table in tables
+            for item in table.withheld
+        ],
+    }

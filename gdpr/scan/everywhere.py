@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""One scan over all places, with the figures that a certificate states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from gdpr.scan import files, keys, tables
+from gdpr.scan.files import Place
+from gdpr.scan.needles import Finding, Sought, needles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """How much was searched, and what was found in it."""
+
+    at: datetime
+    tables: int
+    columns: int
+    keys: int
+    # How many in each place; without "logs" where no directory of logs is named to the service.
+    files: dict[str, int]
+    findings: tuple[Finding, ...]
+
+
+def scan(sought: Sought, now: datetime) -> Scan:
+    """Search the database, Redis, and every place with files. Raises ScanIncomplete."""
+    forms = needles(sought)
+    in_tables = tables.search(forms)
+    in_keys = keys.search(forms)
+    in_files = files.search(_file_places(), forms)
+    return Scan(
+        at=now,
+        tables=in_tables.tables,
+        columns=in_tables.columns,
+        keys=in_keys.keys,
+        files=in_files.files,
+        findings=(*in_tables.findings, *in_keys.findings, *in_files.findings),
+    )
+
+
+def _file_places() -> list[Place]:
+    logs = tuple(map(Path, settings.LOG_DIRECTORIES))
+    return ([Place("logs", logs)] if logs else []) + [
+        Place("packages", _there(settings.PACKAGES), sealed=True),
+        Place("erasure journal", _there(settings.ERASURE_JOURNAL)),
+        Place("audit anchors", _there(settings.AUDIT_ANCHORS)),
+    ]
+
+
+def _there(directory: str) -> tuple[Path, ...]:
+    """Return a directory of the service's own, which it makes when it first writes to it."""
+    path = Path(directory)
+    return (path,) if path.exists() else ()

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Celery's side of the duties, in the worker (role `duty`)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from celery.signals import worker_init, worker_ready
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
+
+from accounts import clock, database
+from gdpr import escalation, ledger, packages, packing, retention, sealwatch
+from gdpr.erasing import certificate, repeat, run
+from gdpr.registry import Cadence
+
+# Seconds until an order to carry an erasure on is void: beat gives the next one by then.
+EXPIRES = 60
+
+
+@shared_task(name="gdpr.forget_hourly")
+def forget_hourly() -> None:
+    retention.run(clock.now(), Cadence.HOURLY)
+
+
+@shared_task(name="gdpr.forget_nightly")
+def forget_nightly() -> None:
+    retention.run(clock.now(), Cadence.NIGHTLY)
+
+
+@shared_task(name="gdpr.pack")
+def pack() -> None:
+    packing.pack_due()
+
+
+@shared_task(name="gdpr.destroy_packages")
+def destroy_packages() -> None:
+    packages.destroy_due(clock.now())
+
+
+@shared_task(name="gdpr.escalate")
+def escalate() -> None:
+    now = clock.now()
+    escalation.escalate(now)
+    escalation.remind(now)
+
+
+@shared_task(name="gdpr.try_seal")
+def try_seal() -> None:
+    sealwatch.watch(clock.now())
+
+
+@worker_init.connect
+def refuse_older_database(**kwargs: Any) -> None:
+    """End the worker before it takes work: erasures are repeated before a backup is used."""
+    if settings.DATABASE_ROLE != database.DUTY:
+        return
+    now = clock.now()
+    # A database that is down says nothing about itself: the process starts and waits for it.
+    with suppress(OperationalError):
+        try:
+            repeat.refuse_older_database(now)
+        except ImproperlyConfigured as error:
+            raise SystemExit(str(error)) from error
+        ledger.attest(now)
+
+
+@worker_ready.connect
+def try_seal_at_start(**kwargs: Any) -> None:
+    """Whoever starts the worker hears at once when nothing can be signed; mail goes on without."""
+    if settings.DATABASE_ROLE == database.DUTY:
+        try_seal.delay()
+
+
+@shared_task(name="gdpr.start_erasures")
+def start_erasures() -> None:
+    """Every minute: the dry run of new erasures, and a task for each whose time has come."""
+    now = clock.now()
+    run.resolve_alerts()
+    run.draw_up_plans(now)
+    for erasure_id in run.due(now):
+        erase.apply_async(kwargs={"erasure_id": str(erasure_id)}, expires=EXPIRES)
+
+
+@shared_task(name="gdpr.erase")
+def erase(*, erasure_id: str) -> None:
+    run.carry_out(UUID(erasure_id), clock.now())
+
+
+@shared_task(name="gdpr.probe_erasures")
+def probe_erasures() -> None:
+    """Nightly: whether somebody who was erased is back, and what the ledger need not know."""
+    now = clock.now()
+    repeat.probe(now)
+    ledger.forget(now)
+    ledger.attest(now)
+    certificate.close_links(now)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The pages of requests and public duties."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+
+from gdpr.views import erasure, public, requests, schema
+
+app_name = "gdpr"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("privacy/", public.privacy, name="privacy"),
+    path("privacy/retention/", public.retention, name="retention"),
+    path("privacy/recipients/", public.recipient_list, name="recipients"),
+    path("privacy/requests/", requests.requests, name="requests"),
+    path("privacy/requests/new/", requests.request_new, name="request-new"),
+    path("privacy/requests/<uuid:request_id>/", requests.request, name="request"),
+    path(
+        "privacy/requests/<uuid:request_id>/<slug:right>/answer/",
+        requests.request_answer,
+        name="request-answer",
+    ),
+    path(
+        "privacy/requests/<uuid:request_id>/<slug:right>/withdraw/",
+        requests.request_withdraw,
+        name="request-withdraw",
+    ),
+    # Two random numbers of 122 bits each, and a session of the one person: no link is guessed.
+    path(
+        "privacy/requests/<uuid:request_id>/packages/<uuid:package_id>/",
+        requests.package,
+        name="package",
+    ),
+    path(
+        "privacy/requests/<uuid:request_id>/packages/<uuid:package_id>/end/",
+        requests.package_end,
+        name="package-end",
+    ),
+    path("privacy/correction/", requests.correction, name="correction"),
+    path("privacy/correction/<str:token>/", requests.correction_confirm, name="address-confirm"),
+    path("privacy/portability.schema.json", schema.portability_schema, name="portability-schema"),
+    # Erasure of the own account; the links of its mails carry their own proof.
+    path("privacy/erasure/", erasure.erasure, name="erasure"),
+    path("privacy/erasure/ask/", erasure.erasure_ask, name="erasure-ask"),
+    path("privacy/erasure/cancel/", erasure.erasure_cancel, name="erasure-cancel"),
+    path(
+        "privacy/erasure/cancel/<str:token>/",
+        erasure.erasure_cancel_link,
+        name="erasure-cancel-link",
+    ),
+    path("privacy/certificate/<str:token>/", erasure.certificate_page, name="certificate"),
+    path("privacy/certificate/<str:token>/pdf/", erasure.certificate_pdf, name="certificate-pdf"),
+]

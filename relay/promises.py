@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The promises about mail, each with the control that keeps it and a live check."""
+
+from __future__ import annotations
+
+import ssl
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts import clock, vault
+from accounts.promise import Promise, Result
+from relay import hourkeys, routing, upkeep
+from relay.models import Content, Message, Route
+from relay.smtp.tls import make_contexts
+
+# What the log has of a mail besides times and figures; a column more would be content.
+LOGGED = frozenset({"sender", "tls_version", "tls_cipher"})
+
+
+def content_goes_with_the_last_delivery() -> Result:
+    oldest = upkeep.oldest_content_of_final_message()
+    waiting = Content.objects.count()
+    seen = f"content outlived a message of {oldest:%Y-%m-%d %H:%M}" if oldest else ""
+    return Result(holds=oldest is None, seen=seen or f"{waiting} mails wait, each with content")
+
+
+def keys_go_within_the_stated_hours() -> Result:
+    late = hourkeys.count_overdue(clock.now())
+    return Result(holds=not late, seen=f"{late} keys older than {hourkeys.longest_hours()} hours")
+
+
+def the_log_has_no_content() -> Result:
+    texts = {
+        field.name
+        for field in Message._meta.get_fields()
+        if field.get_internal_type() in ("CharField", "TextField", "BinaryField", "JSONField")
+    }
+    unknown = sorted(texts - LOGGED)
+    return Result(holds=not unknown, seen=", ".join(unknown) or "sender, recipients, times, states")
+
+
+def sign_in_needs_tls() -> Result:
+    oldest = make_contexts(settings.RELAY_CA_FILE).verified.minimum_version
+    in_clear = settings.RELAY_ALLOW_PLAINTEXT_AUTH
+    holds = not in_clear and oldest >= ssl.TLSVersion.TLSv1_2
+    return Result(holds=holds, seen="sign-in in clear" if in_clear else f"at least {oldest.name}")
+
+
+def passwords_of_mail_servers_are_sealed() -> Result:
+    """Open each; what does not open was not sealed by this installation."""
+    rows = Route.objects.exclude(sealed_secret=b"").only("organisation_id", "sealed_secret")
+    opened = [_opens(route) for route in rows]
+    return Result(holds=all(opened), seen=f"{sum(opened)} of {len(opened)} are sealed")
+
+
+def _opens(route: Route) -> bool:
+    try:
+        vault.unseal(
+            routing.SECRET_PURPOSE,
+            bytes(route.sealed_secret),
+            organisation_id=route.organisation_id,
+        )
+    except vault.VaultError:
+        return False
+    return True
+
+
+PROMISES: tuple[Promise, ...] = (
+    Promise(
+        id="R4",
+        words=_("A mail's content is destroyed when its last recipient's mail is final."),
+        control="relay.queue, in the commit that writes the last state",
+        switched_off_by="leave a content row without a waiting delivery",
+        check=content_goes_with_the_last_delivery,
+    ),
+    Promise(
+        id="R4b",
+        words=_("The key that could open a backup's copy of a mail goes within the stated hours."),
+        control="relay.hourkeys, by the delivery process",
+        switched_off_by="let no key be closed for a week",
+        check=keys_go_within_the_stated_hours,
+    ),
+    Promise(
+        id="M2.7d",
+        words=_("The log has sender and recipient, never subject or content."),
+        control="relay.models.Message",
+        switched_off_by="add a column of text to the log",
+        check=the_log_has_no_content,
+    ),
+    Promise(
+        id="G3b",
+        words=_("Nobody signs in to send over a connection in clear, and TLS is 1.2 or newer."),
+        control="relay.smtpd, relay.smtp.tls, RELAY_ALLOW_PLAINTEXT_AUTH",
+        switched_off_by="set RELAY_ALLOW_PLAINTEXT_AUTH",
+        check=sign_in_needs_tls,
+    ),
+    Promise(
+        id="R2",
+        words=_("Passwords of customers' mail servers are stored sealed."),
+        control="relay.routing, accounts.vault",
+        switched_off_by="write a password in clear",
+        check=passwords_of_mail_servers_are_sealed,
+    ),
+)

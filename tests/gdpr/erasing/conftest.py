@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings as configured
+from pytest_django.fixtures import Settings
+from redis import Redis
+
+from accounts.models import Organisation, User
+from gdpr.models import Erasure
+from gdpr.rights import erasure
+from tests import build
+from tests.gdpr.erasing import seeds
+
+ASKED_AT = build.NOW
+OVER = ASKED_AT + erasure.COOL_DOWN
+
+
+@pytest.fixture(autouse=True)
+def _own_places(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    settings.ERASURE_JOURNAL = str(tmp_path / "erasures")
+    settings.AUDIT_ANCHORS = str(tmp_path / "anchors")
+    settings.PACKAGES = str(tmp_path / "packages")
+    with Redis.from_url(configured.REDIS_URL) as redis:
+        redis.flushdb()
+        yield
+        redis.flushdb()
+
+
+@pytest.fixture
+def house(db: None) -> Organisation:
+    return build.organisation("Duehuset ApS")
+
+
+@pytest.fixture
+def gone(house: Organisation) -> User:
+    return seeds.somebody("Gerda", "Gået", house)
+
+
+@pytest.fixture
+def stays(house: Organisation) -> User:
+    return seeds.somebody("Bodil", "Bliver", house)
+
+
+@pytest.fixture
+def asked(gone: User) -> Erasure:
+    """The erasure that Gerda has asked for at ASKED_AT; her time to think ends at OVER."""
+    with build.as_owner():
+        return erasure.ask(gone, ASKED_AT, session_key=None)
+
+
+def later(**passed: float) -> datetime:
+    return OVER + timedelta(**passed)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Erasure by real processes: killed at every step, and repeated after a restore of a dump."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from zlib import crc32
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from accounts.models import User
+from accounts.turns import LOCK_CLASS
+from config.stack.binaries import postgresql_programs
+from gdpr.erasing import run, steps
+from gdpr.models import Erasure
+from gdpr.scan import tables
+from gdpr.scan.needles import Needle
+from tests import build
+from tests.gdpr.erasing import seeds
+from tests.gdpr.erasing.conftest import later
+from tests.gdpr.processes import at, environment, here
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.as_role("duty"),
+    pytest.mark.timeout(900),
+]
+
+
+ENDS = ("scan", "certificate", "farewell")
+
+
+def _run_worker(erasure: Erasure, name: str, moment: str) -> int:
+    command = [sys.executable, "-m", "tests.gdpr.erasing.worker", str(erasure.pk)]
+    command += [later().isoformat(), name, moment]
+    return subprocess.run(command, env=environment(here()), cwd=settings.BASE_DIR).returncode
+
+
+def test_worker_killed_again_and_again_leaves_a_whole_erasure(
+    asked: Erasure, gone: User, stays: User
+) -> None:
+    hers, before = seeds.rows_of(gone), seeds.contents()
+    with build.as_owner():
+        names = _names(asked)
+    ends = len(names) - len(ENDS)
+    # Every step is tried in test_run.py, by an error; here are its kinds, by SIGKILL.
+    for number in (0, 1, 2, ends // 2, *range(ends, len(names))):
+        moment = ("before", "after")[number % 2]
+        assert _run_worker(asked, names[number], moment) == -signal.SIGKILL
+        done = asked.steps.filter(done_at__isnull=False).count()
+        assert done == number + (moment == "after")
+    assert run.carry_out(asked.pk, later())
+    assert not User.objects.filter(pk=gone.pk).exists()
+    after = seeds.contents()
+    stayed = before["accounts_user"] - hers["accounts_user"]
+    assert stayed <= after["accounts_user"]
+
+
+def test_search_holds_no_transaction_and_there_is_one_at_a_time(
+    asked: Erasure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, search = [], tables.search
+
+    def look(needles: Sequence[Needle]) -> tables.Searched:
+        seen.append(connection.in_atomic_block)
+        return search(needles)
+
+    monkeypatch.setattr(tables, "search", look)
+    with psycopg.connect(at("duty", here()), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s, %s)", _lock("erasure-scan"))
+        assert not run.carry_out(asked.pk, later())
+    assert seen == []
+    asked.refresh_from_db()
+    assert asked.fault == Erasure.Fault.NONE
+    assert run.carry_out(asked.pk, later())
+    assert seen == [False]
+
+
+def _lock(act: str) -> list[int]:
+    return [LOCK_CLASS, crc32(act.encode()) & 0x7FFFFFFF]
+
+
+def _names(asked: Erasure) -> list[str]:
+    """The names of the steps, as they will be laid out."""
+    trial = Erasure(language="da", asked_at=asked.asked_at, due_at=asked.due_at)
+    trial.save()
+    steps.lay_out(trial)
+    names = [step.name for step in trial.steps.all()]
+    trial.delete()
+    return names
+
+
+def test_restore_of_a_dump_and_repetition_leave_no_erased_person(
+    asked: Erasure, gone: User, stays: User, tmp_path: Path
+) -> None:
+    dump = tmp_path / "dump.sql"
+    _postgresql("pg_dump", "--no-owner", f"--file={dump}", at("backup", here()))
+    assert run.carry_out(asked.pk, later())
+    with _restored(dump) as database:
+        assert _people(database, gone) == 1
+        answer = _repeat(database)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        assert "1  people erased again" in answer.stdout
+        assert _people(database, gone) == 0
+        assert _people(database, stays) == 1
+        again = _repeat(database)
+        assert (again.returncode, "0  people erased again" in again.stdout) == (0, True)
+
+
+@contextmanager
+def _restored(dump: Path) -> Iterator[str]:
+    """A database of its own with what the dump has."""
+    name = f"{here()}_restored"
+    with psycopg.connect(at("owner", here()), autocommit=True) as owner:
+        owner.execute(f'CREATE DATABASE "{name}"')
+        try:
+            _postgresql("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(dump), at("owner", name))
+            yield name
+        finally:
+            owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _postgresql(program: str, *arguments: str) -> None:
+    command = [str(postgresql_programs() / program), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def _repeat(database: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "manage.py", "replay_erasures"]
+    return subprocess.run(
+        command, env=environment(database), cwd=settings.BASE_DIR, capture_output=True, text=True
+    )
+
+
+def _people(database: str, person: User) -> int:
+    with psycopg.connect(at("backup", database)) as reader:
+        found = reader.execute("SELECT count(*) FROM accounts_user WHERE id = %s", [person.pk])
+        row = found.fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Every check of the inventory, each against a fault that is planted for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from gdpr import checks
+from gdpr.inventory import ENTRIES, STORES, entry
+from gdpr.inventory.accounts import INVITATION, SESSION, USER
+from gdpr.inventory.relay import ATTEMPT
+from gdpr.inventory.stores import BACKUPS, VAULT
+from gdpr.registry import Entry, Eraser, Keep, NotPersonal, Personal, Store, SubjectPath, days
+
+USER_PATH, *_ = USER.paths
+
+
+def found(*entries: Entry, stores: tuple[Store, ...] = STORES) -> set[str]:
+    changed = {item.model: item for item in entries}
+    inventory = [changed.get(item.model, item) for item in ENTRIES]
+    return {str(error.id) for error in checks.faults(inventory, stores)}
+
+
+def test_inventory_is_whole() -> None:
+    assert checks.check_inventory() == []
+    assert len(ENTRIES) == len(apps.get_models(include_auto_created=True))
+
+
+def test_model_without_an_entry() -> None:
+    errors = list(checks.faults([item for item in ENTRIES if item is not USER], STORES))
+    assert [error.id for error in errors] == ["gdpr.E001"]
+    assert "accounts.User" in errors[0].msg
+    assert errors[0].hint
+
+
+def test_entry_without_a_model() -> None:
+    assert "gdpr.E002" in {e.id for e in checks.faults([*ENTRIES, replace(USER, model="a.B")], ())}
+
+
+def test_two_entries_of_one_model() -> None:
+    assert "gdpr.E003" in {error.id for error in checks.faults([*ENTRIES, USER], STORES)}
+
+
+@pytest.mark.parametrize("name", [name for name in USER.names if name != "groups"])
+def test_field_that_nobody_has_classified(name: str) -> None:
+    fields = tuple(item for item in USER.fields if getattr(item, "name", "") != name)
+    if len(fields) == len(USER.fields):
+        fields = tuple(item for item in fields if isinstance(item, Personal))
+    assert "gdpr.E004" in found(replace(USER, fields=fields))
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        ("E005", lambda: replace(USER, fields=(*USER.fields, NotPersonal(("gone",), "x")))),
+        ("E006", lambda: replace(USER, fields=(*USER.fields, NotPersonal(("email",), "x")))),
+        ("E007", lambda: replace(USER, purposes=())),
+        ("E007", lambda: replace(USER, basis=None)),
+        ("E007", lambda: replace(USER, role=None)),
+        ("E007", lambda: replace(USER, source=None)),
+        ("E008", lambda: replace(USER, paths=())),
+        ("E009", lambda: replace(USER, paths=(replace(USER_PATH, eraser=None),))),
+        ("E009", lambda: replace(USER, paths=(replace(USER_PATH, eraser=Eraser.BLANK),))),
+        ("E010", lambda: replace(USER, keep=None)),
+        ("E010", lambda: replace(USER, keep=Keep())),
+        ("E010", lambda: replace(SESSION, keep=_without_clock())),
+        ("E011", lambda: replace(SESSION, keep=_of("accounts.expiry:NO_SUCH_FIGURE"))),
+        ("E011", lambda: replace(SESSION, keep=_of("no such name"))),
+        ("E011", lambda: replace(USER, paths=(replace(USER_PATH, lookup="nobody"),))),
+        ("E011", lambda: replace(ATTEMPT, paths=(_through("accounts.Nothing"),))),
+        ("E011", lambda: replace(ATTEMPT, paths=(_joined("no_such_field"),))),
+        ("E012", lambda: replace(INVITATION, interest="")),
+    ],
+)
+def test_fault_is_found(number: str, fault: Callable[[], Entry]) -> None:
+    assert f"gdpr.{number}" in found(fault())
+
+
+@pytest.mark.parametrize(
+    ("number", "changed"),
+    [
+        ("E004", replace(USER, fields=USER.fields[1:])),
+        ("E008", replace(USER, paths=())),
+        ("E009", replace(USER, paths=(replace(USER_PATH, eraser=None),))),
+    ],
+    ids=["unclassified field", "no path to the subject", "no eraser"],
+)
+def test_manage_py_check_fails(
+    number: str, changed: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_command("check")
+    entries = [changed if item is USER else item for item in ENTRIES]
+    monkeypatch.setattr(checks, "ENTRIES", entries)
+    with pytest.raises(SystemCheckError, match=f"gdpr.{number}"):
+        call_command("check")
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        replace(BACKUPS, keep=None),
+        replace(BACKUPS, eraser=""),
+        replace(BACKUPS, role=None),
+        replace(BACKUPS, purposes=()),
+        replace(VAULT, because=""),
+    ],
+)
+def test_store_that_says_too_little(store: Store) -> None:
+    assert found(stores=(store,)) == {"gdpr.E013"}
+
+
+def test_look_up_by_model() -> None:
+    assert entry(apps.get_model("accounts.User")) is USER
+    with pytest.raises(KeyError):
+        entry("accounts.Nothing")
+
+
+def _without_clock() -> Keep:
+    assert SESSION.keep
+    return replace(SESSION.keep, clock="")
+
+
+def _of(constant: str) -> Keep:
+    assert SESSION.keep
+    return replace(SESSION.keep, period=days(constant))
+
+
+def _through(model: str) -> SubjectPath:
+    path = ATTEMPT.paths[0]
+    assert path.through
+    return replace(path, through=replace(path.through, model=model))
+
+
+def _joined(name: str) -> SubjectPath:
+    path = ATTEMPT.paths[0]
+    assert path.through
+    return replace(path, through=replace(path.through, on=((name, "position"),)))

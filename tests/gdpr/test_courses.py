@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Every right has a course, and what follows from it is there for each."""
+
+from __future__ import annotations
+
+from gdpr import courses, forms, packing
+from gdpr.models import Right
+
+
+def test_every_right_has_a_course() -> None:
+    assert set(courses.COURSES) == set(Right)
+
+
+def test_what_is_packed_has_somebody_to_pack_it() -> None:
+    assert set(packing.COMPOSERS) == courses.PACKED
+
+
+def test_form_offers_what_runs_at_once() -> None:
+    assert set(forms.OFFERED) == courses.PACKED
+
+
+def test_what_is_postponed_is_cancelled_and_not_withdrawn() -> None:
+    assert frozenset(Right) - courses.WITHDRAWN == {Right.ERASURE}
