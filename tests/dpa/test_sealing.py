@@ -17,6 +17,7 @@ from accounts.models import (
     Membership,
     Organisation,
     OutgoingMail,
+    Role,
 )
 from accounts.tenancy import organisation_context
 from dpa import lineage, sealing
@@ -146,7 +147,7 @@ def other_agreement() -> Agreement:
     """Another organisation's version, signed an hour before Anna's; its bytes cannot be sealed."""
     sara = build.person("Sara", "Ejer")
     organisation = build.organisation("Andet Hus A/S", **ADDRESS, sending_allowed=False)
-    build.member(organisation, sara, "owner")  # type: ignore[arg-type]
+    build.member(organisation, sara, Role.OWNER)
     by = membership(sara)
     with organisation_context(by.organisation_id, person_id=by.user_id):
         return papers.sign(papers.offer(by, b"junk"), by, b"junk")

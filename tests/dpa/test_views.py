@@ -14,7 +14,7 @@ from django.test import Client
 
 from accounts import stepup
 from accounts.limits import Limit
-from accounts.models import AuditEvent, Membership, Organisation, User
+from accounts.models import AuditEvent, Membership, Organisation, Role, User
 from accounts.tenancy import organisation_context
 from dpa import offering, press, sealing, signatories, texts
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
@@ -172,7 +172,7 @@ class TestSigning:
     ) -> None:
         row = issued(browser)
         second = build.person("Sara", "Ejer")
-        build.member(organisation, second, "owner")  # type: ignore[arg-type]
+        build.member(organisation, second, Role.OWNER)
         client = visit(second)
         prove(client)
         page = client.get(at("dpa:sign", row.id)).text
@@ -365,7 +365,7 @@ class TestDownload:
         row = signed(browser)
         worker()
         admin = build.person("Sara", "Bestyrer")
-        build.member(organisation, admin, "admin")  # type: ignore[arg-type]
+        build.member(organisation, admin, Role.ADMIN)
         with build.as_owner():
             Organisation.objects.update(standing=standing)
             Membership.objects.filter(role="owner").delete()

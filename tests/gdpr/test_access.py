@@ -272,9 +272,9 @@ class TestOthers:
             build.agreement(organisation, signatory=anna)
         (his,) = self.rows(Extract(subjects.person(bo)), "dpa.Agreement")
         assert his["signatory_name"] == bo.get_full_name()
-        assert anna.last_name not in json.dumps(his["facts"]["contacts"])  # type: ignore[index,call-overload]
+        assert anna.last_name not in json.dumps(his["facts"]["contacts"])  # type: ignore[index,call-overload] # JSON
         (hers,) = self.rows(extract, "dpa.Agreement")
-        assert hers["facts"]["contacts"]["controller"] == build.AGREED["contacts"]["controller"]  # type: ignore[index,call-overload]
+        assert hers["facts"]["contacts"]["controller"] == build.AGREED["contacts"]["controller"]  # type: ignore[index,call-overload] # JSON
 
     def test_what_another_signed_is_given_without_their_name(
         self, extract: Extract, organisation: Organisation, bo: User, anna: User
@@ -285,7 +285,7 @@ class TestOthers:
         entry = inventory.entry("dpa.Agreement")
         (given,) = extract._values(entry, [row], ["signatory_name", "facts"])
         assert str(given["signatory_name"]).startswith("person-")
-        assert given["facts"]["signatory"]["name"].startswith("person-")  # type: ignore[index,call-overload,union-attr]
+        assert given["facts"]["signatory"]["name"].startswith("person-")  # type: ignore[index,call-overload,union-attr] # JSON
 
     def test_pages_have_a_thousand_rows_at_most(
         self, extract: Extract, anna: User, monkeypatch: pytest.MonkeyPatch
