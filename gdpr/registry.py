@@ -87,6 +87,7 @@ class Access(TextChoices):
     GIVEN = "given", _("a copy is given")
     # A hash, a sealed key: of no use to the person, and a danger in a file (article 15(4), 32).
     NAMED = "named", _("named as kept, not given: a secret")
+    ELSEWHERE = "elsewhere", _("named as kept: the portal hands it out")
 
 
 class Corrector(TextChoices):

@@ -192,7 +192,7 @@ def _say_farewell(work: Work) -> None:
     erasure, token = work.erasure, certificate.token_of(work.erasure.pk)
     if not erasure.is_repeat:
         until = certificate.link_ends_at(work.now)
-        letters.erased(work.carried, erasure.language, token, until, _reasons(erasure))
+        letters.erased(work.carried, erasure, token, until, _reasons(erasure))
     erasure.token_hash = certificate.token_hash(token)
     erasure.state, erasure.ended_at = Erasure.State.DONE, work.now
     erasure.fault = Erasure.Fault.NONE

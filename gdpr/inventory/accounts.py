@@ -324,7 +324,7 @@ INVITATION = Entry(
 ORGANISATION = Entry(
     model="accounts.Organisation",
     # A company is no person (recital 14), but a business run by one person carries their name.
-    title=_("Customer, where it is one person's business"),
+    title=_("Customer whose account a person owns"),
     role=Role.CONTROLLER,
     purposes=(Purpose.ACCOUNT, Purpose.AGREEMENT),
     basis=LegalBasis.CONTRACT,

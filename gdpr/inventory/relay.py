@@ -239,7 +239,7 @@ QUEUED_DELIVERY = Entry(
 
 SENDING_DOMAIN = Entry(
     model="relay.SendingDomain",
-    title=_("Domains of a customer that is one person's business"),
+    title=_("Domains of a customer whose account a person owns"),
     role=Role.CONTROLLER,
     purposes=(Purpose.SERVICE,),
     basis=LegalBasis.CONTRACT,
