@@ -169,7 +169,8 @@ class _QuietWriter(IncrementalPdfFileWriter):
         pass
 
     def ensure_output_version(self, version: tuple[int, int]) -> None:
-        super().ensure_output_version(min(version, NEWEST_VERSION))  # type: ignore[no-untyped-call]
+        bounded = min(version, NEWEST_VERSION)
+        super().ensure_output_version(bounded)  # type: ignore[no-untyped-call] # pyHanko's
 
     def register_extension(self, ext: DeveloperExtension) -> None:
         if ext.base_version != "/2.0":
