@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import Error, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model
+from django.db.models import EmailField, Model
 from django.db.models.constants import LOOKUP_SEP
 
 from gdpr.inventory import ENTRIES, STORES
-from gdpr.registry import Entry, Eraser, Forgetting, Keep, LegalBasis, Store, SubjectPath
+from gdpr.registry import Entry, Eraser, Forgetting, Keep, LegalBasis, Store, SubjectPath, Whose
 
 HINTS = {
     "E001": "Add an entry to gdpr/inventory/<app>.py.",
@@ -31,6 +32,8 @@ HINTS = {
     "E011": "A name must resolve: module:name, app.Model, or a field of the model.",
     "E012": "Say what the interest is and why it outweighs the person's (GDPR article 6(1)(f)).",
     "E013": "Say how long a store keeps its data and how a subject's leave it.",
+    "E014": "Give the field a SubjectPath, or name a foreign key in not_leading.",
+    "E015": "Give the path's other half: the same with the opposite condition, or none.",
 }
 
 
@@ -44,6 +47,7 @@ def faults(entries: Iterable[Entry], stores: Iterable[Store]) -> Iterator[Error]
     entries = list(entries)
     installed = {model._meta.label: model for model in apps.get_models(include_auto_created=True)}
     named = Counter(entry.model for entry in entries)
+    about_people = {settings.AUTH_USER_MODEL} | {e.model for e in entries if _is_about_people(e)}
     for label in installed.keys() - named.keys():
         yield _error("E001", f"{label} is in no inventory.")
     for label, times in named.items():
@@ -52,6 +56,7 @@ def faults(entries: Iterable[Entry], stores: Iterable[Store]) -> Iterator[Error]
     for entry in entries:
         if entry.model in installed:
             yield from _entry_faults(entry, installed[entry.model])
+            yield from _leading_faults(entry, installed[entry.model], about_people)
         else:
             yield _error("E002", f"{entry.model} is not installed.")
     for store in stores:
@@ -127,6 +132,66 @@ def _missing(entry: Entry, model: type[Model], names: Iterable[str]) -> Iterator
                 model._meta.get_field(name.partition(LOOKUP_SEP)[0])
             except FieldDoesNotExist:
                 yield _error("E011", f"{entry.model}: {model._meta.label} has no field {name}.")
+
+
+def _is_about_people(entry: Entry) -> bool:
+    """Say whether its rows lead to a person otherwise than by the customer they act for."""
+    paths = entry.for_subject(Whose.PERSON)
+    return any(path.eraser is not Eraser.ORGANISATION for path in paths)
+
+
+def _leading_faults(entry: Entry, model: type[Model], about_people: set[str]) -> Iterator[Error]:
+    """Yield each field that leads to somebody and that no path names, and each half of a path."""
+    taken = {name for path in entry.paths for name in _named_by(entry, path)}
+    for name in sorted(_leading(entry, model, about_people) - taken - {*entry.not_leading}):
+        yield _error("E014", f"{entry.model}.{name} leads to a person, and no path names it.")
+    for path in entry.paths:
+        if not _is_whole(path, entry.paths):
+            yield _error("E015", f"{entry.model} by {path.lookup} is found in some states only.")
+
+
+def _leading(entry: Entry, model: type[Model], about_people: set[str]) -> set[str]:
+    """Return the foreign keys to people and their rows, the addresses, and what says it leads."""
+    found = {item.name for item in entry.personal if item.leads}
+    fields = model._meta.fields
+    targets = about_people if entry.is_personal else {settings.AUTH_USER_MODEL}
+    found |= {field.name for field in fields if _label(field.related_model) in targets}
+    # An account is found by its number; its address goes with it.
+    if entry.is_personal and entry.model != settings.AUTH_USER_MODEL:
+        found |= {field.name for field in fields if isinstance(field, EmailField)}
+    return found
+
+
+def _label(model: object) -> str:
+    return model._meta.label if isinstance(model, type) and issubclass(model, Model) else ""
+
+
+def _named_by(entry: Entry, path: SubjectPath) -> Iterator[str]:
+    names = [name for name, _ in path.through.on] if path.through else []
+    if path.through is None or path.through.model == entry.model:
+        names.append(path.lookup.partition(LOOKUP_SEP)[0])
+    for name in names:
+        yield name
+        yield name.removesuffix("_id")
+
+
+def _is_whole(path: SubjectPath, paths: Iterable[SubjectPath]) -> bool:
+    """Say whether rows of either state are found, where a path asks for one (`…__isnull`)."""
+    if path.through is None:
+        return True
+    same = [other.through for other in paths if _ways(other) == _ways(path)]
+    wheres = [through.where for through in same if through is not None]
+    return all(
+        any(where.get(name, not value) is not value for where in wheres)
+        for name, value in path.through.where.items()
+        if name.endswith("__isnull")
+    )
+
+
+def _ways(path: SubjectPath) -> tuple[Any, ...]:
+    """Return what two paths have in common that differ in the state of the rows alone."""
+    through = path.through
+    return path.whose, path.key, path.lookup, through and (through.model, through.on)
 
 
 def _keep_faults(label: str, keep: Keep, model: type[Model]) -> Iterator[Error]:

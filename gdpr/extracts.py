@@ -74,7 +74,7 @@ class Extract:
 
     def withheld(self, entry: Entry) -> list[Personal]:
         """Return the fields that are named as kept and not given."""
-        named = [item for item in entry.personal if item.access is Access.NAMED]
+        named = [item for item in entry.personal if item.access is not Access.GIVEN]
         return [] if self.portable else named
 
     def count(self, entry: Entry) -> int:

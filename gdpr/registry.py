@@ -87,6 +87,7 @@ class Access(TextChoices):
     GIVEN = "given", _("a copy is given")
     # A hash, a sealed key: of no use to the person, and a danger in a file (article 15(4), 32).
     NAMED = "named", _("named as kept, not given: a secret")
+    ELSEWHERE = "elsewhere", _("named as kept: the portal hands it out")
 
 
 class Corrector(TextChoices):
@@ -297,6 +298,9 @@ class Personal:
     Where a row names several people, `of` says who stands where: pairs of a place inside the value
     (names joined by dots, "" for the whole) and the field that refers to that person, "" where
     nothing but an address inside says who it is.
+
+    A field that `leads` holds the number or the address of somebody without being a foreign key or
+    an EmailField, which are known to lead: a path must name it.
     """
 
     name: str
@@ -306,6 +310,7 @@ class Personal:
     portable: bool = False
     corrected_by: Corrector = Corrector.NOBODY
     of: tuple[tuple[str, str], ...] = ()
+    leads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +326,11 @@ Field: TypeAlias = Personal | NotPersonal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What one table holds. One without a Personal field needs title and fields alone."""
+    """What one table holds. One without a Personal field needs title and fields alone.
+
+    `not_leading` names foreign keys to rows of a person that no path takes, as another field of the
+    row names the same person.
+    """
 
     model: str
     title: Text
@@ -334,6 +343,7 @@ class Entry:
     source: Source | None = None
     keep: Keep | None = None
     paths: tuple[SubjectPath, ...] = ()
+    not_leading: tuple[str, ...] = ()
     audiences: tuple[Audience, ...] = ()
 
     @property

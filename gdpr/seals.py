@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import Any
 
 from pyhanko.pdf_utils.content import PdfContent
+from pyhanko.pdf_utils.extensions import DeveloperExtension
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.layout import AxisAlignment, BoxConstraints, Margins, SimpleBoxLayoutRule
 from pyhanko.pdf_utils.reader import PdfFileReader
@@ -49,6 +50,7 @@ __all__ = [
 
 VERIFYING = "gdpr.verifying"
 CARD = "gdpr/documents/card.html"
+NEWEST_VERSION = (1, 7)
 
 
 class FieldError(Exception):
@@ -156,10 +158,23 @@ async def embed(
 
 
 class _QuietWriter(IncrementalPdfFileWriter):
-    """Leaves the description of the document as it was issued; a signature has its own time."""
+    """Leaves the description of the document as it was issued; a signature has its own time.
+
+    PDF/A-3 is PDF 1 (ISO 19005-3, 6.1.2), so the document stays one. The signer would make it
+    PDF 2.0 for the sake of its curve, which ISO/TS 32002 names for that version. PAdES builds on
+    PDF 1.7 (ETSI EN 319 142-1), and readers take the curve from the certificate.
+    """
 
     def _update_meta(self) -> None:
         pass
+
+    def ensure_output_version(self, version: tuple[int, int]) -> None:
+        bounded = min(version, NEWEST_VERSION)
+        super().ensure_output_version(bounded)  # type: ignore[no-untyped-call] # pyHanko's
+
+    def register_extension(self, ext: DeveloperExtension) -> None:
+        if ext.base_version != "/2.0":
+            super().register_extension(ext)
 
 
 class _Card(PdfContent):

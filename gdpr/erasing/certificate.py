@@ -19,7 +19,7 @@ from django.db import connection
 from django.utils import translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from accounts import vault
 from gdpr import documents, inventory, seals
@@ -39,10 +39,10 @@ FIELD = "operator"
 SCHEMA = 1
 # Where the scan looks for files, by its own names.
 FILE_PLACES = {
-    "logs": lazy("log files"),
-    "packages": lazy("packages that are encrypted, by their names"),
-    "erasure journal": lazy("journal of erasures"),
-    "audit anchors": lazy("heads of the audit trail"),
+    "logs": gettext_lazy("log files"),
+    "packages": gettext_lazy("packages that are encrypted, by their names"),
+    "erasure journal": gettext_lazy("journal of erasures"),
+    "audit anchors": gettext_lazy("heads of the audit trail"),
 }
 
 

@@ -29,16 +29,17 @@ def member_erased(owner: Membership) -> None:
     to_person("gdpr/member_erased", owner.user, context, owner.organisation_id)
 
 
-def erased(carried: Carried, language: str, token: str, until: datetime, reasons: str) -> None:
+def erased(carried: Carried, erasure: Erasure, token: str, until: datetime, reasons: str) -> None:
     """Bring the link to the certificate; `until` is when it ends.
 
     `reasons` is why something stays, in the letter itself (article 12(4)): the link ends, and the
     page of the request went with the account. Empty when nothing does.
     """
-    gone = User(email=carried.address, first_name=carried.name, language=language)
+    gone = User(email=carried.address, first_name=carried.name, language=erasure.language)
     context = {
         "link": Link("gdpr:certificate", token),
         "until": until,
+        "erasure": erasure,
         "reasons": reasons,
         "authority": settings.AUTHORITY_NAME,
         "authority_url": settings.AUTHORITY_URL,

@@ -93,6 +93,19 @@ def plan(subject: Subject, now: datetime) -> Plan:
     )
 
 
+def kept_keys(subject: Subject) -> dict[str, list[str]]:
+    """Return the primary keys of the rows that stay, as text, by model. Role `duty`.
+
+    Only before the account goes: an agreement then says no longer who signed it.
+    """
+    found = {}
+    for entry in entries_about(Whose.PERSON):
+        paths = [path for group in _grounds(entry).values() for path in group]
+        if keys := subjects.rows_by(entry, subject, *paths).values_list("pk", flat=True):
+            found[entry.model] = sorted(map(str, keys))
+    return found
+
+
 def at_the_end(made: Plan, subject: Subject, letters: int, now: datetime) -> Plan:
     """Return the plan with what only the end of the erasure shows; `letters` go out after it.
 

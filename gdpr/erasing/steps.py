@@ -8,8 +8,7 @@ with the first step that has no mark. What happens outside the database may happ
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +30,8 @@ from gdpr.scan import Finding, Scan
 SCAN = "scan"
 # Where in the report the fault of the last try stands.
 STUCK = "stuck"
+# And the rows that stay, by model, until the end: afterwards nothing leads from it to them.
+KEPT = "kept_keys"
 
 
 class Leftover(Exception):
@@ -89,7 +90,11 @@ def _enter_ledger(work: Work) -> None:
 
 def _survey(work: Work) -> None:
     """Write down what is there before anything goes: afterwards nobody can be asked."""
-    work.report(plan=plan.plan(work.carried.subject, work.now).as_json())
+    about = work.carried.subject
+    work.report(
+        plan=plan.plan(about, work.now).as_json(),
+        **{KEPT: plan.kept_keys(about)},
+    )
 
 
 def _erase_rows(work: Work, entry: Entry) -> None:
@@ -117,20 +122,25 @@ def _tell_organisations(person_id: UUID) -> None:
 
 def search(erasure: Erasure, now: datetime) -> Scan:
     """Look everywhere for whom an erasure is about. Raises scan.ScanIncomplete."""
-    return scan.scan(subject.carried(erasure).sought, now)
+    return scan.scan(subject.carried(erasure).sought, now, _kept_rows(erasure))
+
+
+def _kept_rows(erasure: Erasure) -> dict[str, scan.Rows]:
+    metas = {model: apps.get_model(model)._meta for model in erasure.report[KEPT]}
+    return {
+        metas[model].db_table: scan.Rows(metas[model].pk.column, tuple(keys))
+        for model, keys in erasure.report[KEPT].items()
+    }
 
 
 def _judge_scan(work: Work) -> None:
     made = work.made
     assert made is not None, "the search comes before the step that judges it"
-    kept: Counter[str] = Counter()
-    for hold in _plan_of(work.erasure).kept:
-        kept[hold.model] += hold.rows
     known = findings.accepted(work.erasure)
     left = [
         finding
         for finding in made.findings
-        if _is_leftover(finding, kept) and not findings.are_accepted(finding, known)
+        if _is_leftover(finding) and not findings.are_accepted(finding, known)
     ]
     if left:
         raise Leftover(left)
@@ -144,12 +154,12 @@ def take_again(erasure_id: UUID, left: Iterable[Finding]) -> None:
     ErasureStep.objects.filter(erasure=erasure_id, name__in=names).update(done_at=None)
 
 
-def _is_leftover(finding: Finding, kept: Mapping[str, int]) -> bool:
-    """Say whether it was found where neither the plan kept so many rows nor customers decide."""
-    if not finding.kind.is_conclusive:
+def _is_leftover(finding: Finding) -> bool:
+    """Say whether any of it is outside the rows that the plan keeps and what customers decide."""
+    if not finding.kind.is_conclusive or finding.kept == finding.count:
         return False
     entry = _entry_of(finding)
-    return entry is None or not (_is_customers(entry) or finding.count <= kept[entry.model])
+    return entry is None or not _is_customers(entry)
 
 
 def _is_customers(entry: Entry) -> bool:
@@ -192,12 +202,12 @@ def _say_farewell(work: Work) -> None:
     erasure, token = work.erasure, certificate.token_of(work.erasure.pk)
     if not erasure.is_repeat:
         until = certificate.link_ends_at(work.now)
-        letters.erased(work.carried, erasure.language, token, until, _reasons(erasure))
+        letters.erased(work.carried, erasure, token, until, _reasons(erasure))
     erasure.token_hash = certificate.token_hash(token)
     erasure.state, erasure.ended_at = Erasure.State.DONE, work.now
     erasure.fault = Erasure.Fault.NONE
-    faults = {STUCK, findings.FOUND}
-    erasure.report = {name: part for name, part in erasure.report.items() if name not in faults}
+    passing = {STUCK, KEPT, findings.FOUND}
+    erasure.report = {name: part for name, part in erasure.report.items() if name not in passing}
     erasure.save()
     subject.let_go(erasure)
     if erasure.right is not None and erasure.right.is_open:

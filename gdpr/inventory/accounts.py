@@ -167,7 +167,7 @@ SESSION = Entry(
     paths=(_own_row("user_id"),),
     audiences=AUDIENCES,
     fields=(
-        Personal(name="user_id", what=_("the account that is signed in")),
+        Personal(name="user_id", what=_("the account that is signed in"), leads=True),
         Personal(
             name="session_key",
             what=_("a hash of the number in the browser's cookie"),
@@ -223,6 +223,7 @@ BACKUP_CODE_DEVICE = Entry(
 BACKUP_CODE = Entry(
     model="accounts.BackupCode",
     title=_("Second factor: backup codes"),
+    not_leading=("device",),
     role=Role.CONTROLLER,
     purposes=(Purpose.SECURITY,),
     basis=LegalBasis.CONTRACT,
@@ -324,7 +325,7 @@ INVITATION = Entry(
 ORGANISATION = Entry(
     model="accounts.Organisation",
     # A company is no person (recital 14), but a business run by one person carries their name.
-    title=_("Customer, where it is one person's business"),
+    title=_("Customer whose account a person owns"),
     role=Role.CONTROLLER,
     purposes=(Purpose.ACCOUNT, Purpose.AGREEMENT),
     basis=LegalBasis.CONTRACT,
@@ -430,11 +431,13 @@ AUDIT_EVENT = Entry(
     ),
     audiences=(*AUDIENCES, Audience.ORGANISATION),
     fields=(
-        Personal(name="actor_id", what=_("the person's random number in the audit trail")),
+        Personal(
+            name="actor_id", what=_("the person's random number in the audit trail"), leads=True
+        ),
         Personal(name="at", what=_("when")),
         Personal(name="action", what=_("what was done")),
         Personal(name="target_type", what=_("what kind of thing it was done to")),
-        Personal(name="target_id", what=_("the number of that thing")),
+        Personal(name="target_id", what=_("the number of that thing"), leads=True),
         Personal(name="fields", what=_("names of the fields that changed, without their values")),
         Personal(name="organisation", what=_("the organisation it happened in")),
         NotPersonal(("id", "sequence", "previous_digest", "digest"), "the chain that proves order"),

@@ -115,7 +115,7 @@ DOCUMENT = Entry(
         Personal(
             name="content",
             what=_("the agreement as a PDF, which the portal hands out"),
-            access=Access.NAMED,
+            access=Access.ELSEWHERE,
         ),
         NotPersonal(("id", "organisation", "agreement", "kind"), "which document it is"),
         NotPersonal(("sha256", "created_at"), "its checksum, and when it was made"),

@@ -45,7 +45,7 @@ LOG_ENTRY = Entry(
         Personal(name="user", what=_("the member of staff")),
         Personal(name="action_time", what=_("when")),
         Personal(name="action_flag", what=_("what was done")),
-        Personal(name="object_id", what=_("the number of what it was done to")),
+        Personal(name="object_id", what=_("the number of what it was done to"), leads=True),
         Personal(name="object_repr", what=_("what it was done to, without names and addresses")),
         Personal(name="change_message", what=_("names of the fields that changed")),
         NotPersonal(("id", "content_type"), "numbers the row and names the kind of thing"),

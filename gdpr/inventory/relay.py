@@ -90,7 +90,7 @@ MESSAGE = Entry(
     ),
     audiences=AUDIENCES,
     fields=(
-        Personal(name="sender", what=_("sender's address")),
+        Personal(name="sender", what=_("sender's address"), leads=True),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="content_destroyed_at", what=_("when the content was destroyed")),
         Personal(name="organisation", what=_("the customer that sent it")),
@@ -115,7 +115,7 @@ DELIVERY = Entry(
     ),
     audiences=AUDIENCES,
     fields=(
-        Personal(name="recipient", what=_("recipient's address")),
+        Personal(name="recipient", what=_("recipient's address"), leads=True),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="state", what=_("whether it was delivered")),
         Personal(name="final_reason", what=_("why it ended")),
@@ -182,7 +182,7 @@ CONTENT = Entry(
     ),
     audiences=ON_THE_WAY,
     fields=(
-        Personal(name="sender", what=_("sender's address")),
+        Personal(name="sender", what=_("sender's address"), leads=True),
         Personal(name="author_domain", what=_("the domain of the author's address")),
         Personal(
             name="ciphertext",
@@ -218,7 +218,7 @@ QUEUED_DELIVERY = Entry(
     ),
     audiences=ON_THE_WAY,
     fields=(
-        Personal(name="recipient", what=_("recipient's address")),
+        Personal(name="recipient", what=_("recipient's address"), leads=True),
         Personal(name="orcpt", what=_("recipient's first address, where the mail was forwarded")),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="due_at", what=_("when it is tried next")),
@@ -239,7 +239,7 @@ QUEUED_DELIVERY = Entry(
 
 SENDING_DOMAIN = Entry(
     model="relay.SendingDomain",
-    title=_("Domains of a customer that is one person's business"),
+    title=_("Domains of a customer whose account a person owns"),
     role=Role.CONTROLLER,
     purposes=(Purpose.SERVICE,),
     basis=LegalBasis.CONTRACT,
@@ -286,6 +286,7 @@ ROUTE = Entry(
             name="username",
             what=_("user name at the customer's mail server, often an address"),
             corrected_by=Corrector.ORGANISATION,
+            leads=True,
         ),
         Personal(
             name="sealed_secret", what=_("password of that user, encrypted"), access=Access.NAMED

@@ -12,10 +12,13 @@ from gdpr import archives, subjects
 from gdpr.archives import Archive, Told
 from gdpr.extracts import Extract, Row
 from gdpr.models import Package
-from gdpr.registry import Entry
+from gdpr.registry import Access, Entry, Personal
 from gdpr.rights import reading, sheet
 from gdpr.rights.reading import Table
 from gdpr.sealedfiles import SealingWriter
+
+# Why the manifest names a field without its value.
+REASONS = {Access.NAMED: "a secret", Access.ELSEWHERE: "handed out in the portal"}
 
 
 def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
@@ -72,9 +75,10 @@ def _manifest(
         "language": package.right.request.language,
         "tables": [table.told() for table in tables],
         "redactions": extract.pseudonyms.told(),
-        "withheld": [
-            {"path": f"{table.entry.model}.{item.name}", "reason": "a secret", "rows": table.rows}
-            for table in tables
-            for item in table.withheld
-        ],
+        "withheld": [_withheld(table, item) for table in tables for item in table.withheld],
     }
+
+
+def _withheld(table: Table, item: Personal) -> dict[str, Any]:
+    path = f"{table.entry.model}.{item.name}"
+    return {"path": path, "reason": REASONS[item.access], "rows": table.rows}

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from gdpr import deadlines, subjects
 from gdpr.extracts import Row, Value
-from gdpr.registry import Entry, Personal
+from gdpr.registry import Access, Entry, Personal
 
 INDEX = "index.html"
 STYLE = Path(__file__).resolve().parent.parent / "assets" / "package.css"
@@ -37,6 +37,10 @@ class Table:
     @property
     def name(self) -> str:
         return self.entry.model.replace(".", "-").lower()
+
+    @property
+    def has_secrets(self) -> bool:
+        return any(item.access is Access.NAMED for item in self.withheld)
 
     @property
     def links(self) -> list[tuple[int, str]]:

@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from gdpr.scan.everywhere import Scan, scan
 from gdpr.scan.needles import Finding, Kind, ScanIncomplete, Sought
+from gdpr.scan.tables import Rows
 
-__all__ = ["Finding", "Kind", "Scan", "ScanIncomplete", "Sought", "scan"]
+__all__ = ["Finding", "Kind", "Rows", "Scan", "ScanIncomplete", "Sought", "scan"]

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from django.conf import settings
 
 from gdpr.scan import files, keys, tables
 from gdpr.scan.files import Place
 from gdpr.scan.needles import Finding, Sought, needles
+
+NOTHING_KEPT: Mapping[str, tables.Rows] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +31,13 @@ class Scan:
     findings: tuple[Finding, ...]
 
 
-def scan(sought: Sought, now: datetime) -> Scan:
-    """Search the database, Redis, and every place with files. Raises ScanIncomplete."""
+def scan(sought: Sought, now: datetime, kept: Mapping[str, tables.Rows] = NOTHING_KEPT) -> Scan:
+    """Search the database, Redis, and every place with files. Raises ScanIncomplete.
+
+    `kept` names rows by their table; findings say how many of them they are.
+    """
     forms = needles(sought)
-    in_tables = tables.search(forms)
+    in_tables = tables.search(forms, kept)
     in_keys = keys.search(forms)
     in_files = files.search(_file_places(), forms)
     return Scan(

@@ -56,11 +56,15 @@ class Sought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """So many rows, keys or files of a place hold something of this kind."""
+    """So many rows, keys or files of a place hold something of this kind.
+
+    `kept` says how many of them are rows that the caller has named.
+    """
 
     place: str
     kind: Kind
     count: int
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

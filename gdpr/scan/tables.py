@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
@@ -65,15 +65,29 @@ class Column:
         return f"encode({self.name}, 'escape')"
 
 
-def search(needles: Sequence[Needle]) -> Searched:
-    """Look through every table. Raises ScanIncomplete."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one table: the column of its primary key, and their keys as text."""
+
+    column: str
+    keys: tuple[str, ...]
+
+
+NO_ROWS = Rows("", ())
+
+
+def search(needles: Sequence[Needle], kept: Mapping[str, Rows]) -> Searched:
+    """Look through every table; of `kept`, by table, findings tell apart what is in these rows.
+
+    Raises ScanIncomplete.
+    """
     findings: list[Finding] = []
     names, columns = _tables(), 0
     for table in names:
         searched = _columns(table)
         columns += len(searched)
         if searched:
-            findings += _found_in(table, searched, needles)
+            findings += _found_in(table, searched, needles, kept.get(table, NO_ROWS))
     return Searched(findings, len(names), columns)
 
 
@@ -94,18 +108,27 @@ def _columns(table: str) -> list[Column]:
 
 
 def _found_in(
-    table: str, columns: Sequence[Column], needles: Sequence[Needle]
+    table: str, columns: Sequence[Column], needles: Sequence[Needle], kept: Rows
 ) -> Iterator[Finding]:
     pairs = [(column, needle) for column in columns for needle in needles]
     counts = ", ".join(f"count(*) FILTER (WHERE {_condition(column)})" for column, _ in pairs)
     values = [part for column, needle in pairs for part in _values(column, needle)]
+    quoted = connection.ops.quote_name(kept.column)
+    # One statement, so that kept rows and others are counted at the same instant.
+    is_kept = f"{quoted}::text = ANY(%s)" if kept.keys else "cardinality(%s::text[]) > 0"
     with connection.cursor() as cursor:
         # Names come quoted from the catalogue; everything sought is a parameter.
-        cursor.execute(f"SELECT {counts} FROM {table}", values)  # noqa: S608
-        row = cursor.fetchone()
-    for (column, needle), count in zip(pairs, row, strict=True):
-        if count:
-            yield Finding(place=f"{table}.{column.name}", kind=needle.kind, count=count)
+        cursor.execute(
+            f"SELECT {is_kept}, {counts} FROM {table} GROUP BY 1",  # noqa: S608
+            [list(kept.keys), *values],
+        )
+        counted = {in_kept: row for in_kept, *row in cursor.fetchall()}
+    none = [0] * len(pairs)
+    inside, outside = counted.get(True, none), counted.get(False, none)
+    for (column, needle), own, others in zip(pairs, inside, outside, strict=True):
+        if own + others:
+            place = f"{table}.{column.name}"
+            yield Finding(place=place, kind=needle.kind, count=own + others, kept=own)
 
 
 def _condition(column: Column) -> str:

@@ -140,6 +140,7 @@ def _file(octets: bytes, pdf: Pdf) -> Iterator[str]:
     head = octets[:32].split(b"\n")
     if not re.fullmatch(rb"%PDF-1\.[0-7]", head[0]):
         yield "6.1.2: the header names no version of PDF 1"
+    yield from _catalogue(pdf)
     if not (head[1].startswith(b"%") and all(octet > 127 for octet in head[1][1:5])):
         yield "6.1.2: no comment of four binary octets after the header"
     if len(pdf.trailer.get("/ID", [])) != 2:
@@ -151,6 +152,16 @@ def _file(octets: bytes, pdf: Pdf) -> Iterator[str]:
             yield "6.1.7.1: a stream lies outside the file"
         if "/LZWDecode" in str(stream.get("/Filter", "")):
             yield "6.1.7.2: LZW"
+
+
+def _catalogue(pdf: Pdf) -> Iterator[str]:
+    """The catalogue may name another version than the header, and the catalogue's holds."""
+    if not re.fullmatch(r"/1\.[0-7]", str(pdf.Root.get("/Version", "/1.7"))):
+        yield "6.1.2: the catalogue names no version of PDF 1"
+    for extensions in pdf.Root.get("/Extensions", {}).values():
+        for extension in extensions if isinstance(extensions, Array) else [extensions]:
+            if isinstance(extension, Dictionary) and extension.BaseVersion != "/1.7":
+                yield "6.1.2: an extension of another version than PDF 1.7"
 
 
 def _streams(pdf: Pdf) -> list[Stream]:

@@ -13,8 +13,10 @@ from django.core.management.base import SystemCheckError
 
 from gdpr import checks
 from gdpr.inventory import ENTRIES, STORES, entry
-from gdpr.inventory.accounts import INVITATION, SESSION, USER
-from gdpr.inventory.relay import ATTEMPT
+from gdpr.inventory.accounts import BACKUP_CODE, INVITATION, MEMBERSHIP, SESSION, USER
+from gdpr.inventory.dpa import AGREEMENT, DOCUMENT
+from gdpr.inventory.framework import LOG_ENTRY
+from gdpr.inventory.relay import ATTEMPT, MESSAGE
 from gdpr.inventory.stores import BACKUPS, VAULT
 from gdpr.registry import Entry, Eraser, Keep, NotPersonal, Personal, Store, SubjectPath, days
 
@@ -99,6 +101,30 @@ def test_manage_py_check_fails(
     monkeypatch.setattr(checks, "ENTRIES", entries)
     with pytest.raises(SystemCheckError, match=f"gdpr.{number}"):
         call_command("check")
+
+
+def test_each_path_to_an_account_by_a_field_of_its_own_is_missed() -> None:
+    removed = [
+        (MEMBERSHIP, MEMBERSHIP.paths[1], "E014"),
+        (INVITATION, INVITATION.paths[0], "E014"),
+        (INVITATION, INVITATION.paths[1], "E015"),
+        (INVITATION, INVITATION.paths[2], "E015"),
+        (LOG_ENTRY, LOG_ENTRY.paths[1], "E014"),
+        (MESSAGE, MESSAGE.paths[0], "E014"),
+        *((item, path, "E015") for item in (AGREEMENT, DOCUMENT) for path in item.paths),
+    ]
+    for item, path, number in removed:
+        left = tuple(other for other in item.paths if other is not path)
+        assert found(replace(item, paths=left)) == {f"gdpr.{number}"}, (item.model, path.lookup)
+
+
+def test_field_that_may_lead_is_named_by_a_path_or_as_not_leading() -> None:
+    assert found(replace(BACKUP_CODE, not_leading=())) == {"gdpr.E014"}
+
+
+def test_account_is_named_by_a_path_even_where_nothing_else_is_personal() -> None:
+    nothing = NotPersonal(BACKUP_CODE.names, "x")
+    assert found(replace(BACKUP_CODE, fields=(nothing,), paths=())) == {"gdpr.E014"}
 
 
 @pytest.mark.parametrize(

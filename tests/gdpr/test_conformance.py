@@ -84,6 +84,13 @@ SABOTAGE = {
         lambda p: _replace(p, "page", b"BDC", b"BDC /Artifact BMC EMC"),
     ),
     "relabelled": ("do not belong together", lambda p: _replace(p, "page", b"/MCID 1", b"/MCID 2")),
+    "newer": ("the catalogue names", lambda p: p.Root.__setitem__("/Version", Name("/2.0"))),
+    "newer part": (
+        "an extension of",
+        lambda p: p.Root.__setitem__(
+            "/Extensions", Dictionary(ISO_=Dictionary(BaseVersion=Name("/2.0"), ExtensionLevel=1))
+        ),
+    ),
     "no id": ("6.1.3", None),
 }
 

@@ -64,7 +64,7 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
     "gdpr/member_erased": lambda _, membership, __: farewells.member_erased(membership),
     "gdpr/erased": lambda user, _, code: farewells.erased(
-        _carried(user), code, TOKEN, build.NOW, HOSTILE
+        _carried(user), _erasure(code), TOKEN, build.NOW, HOSTILE
     ),
 }
 
@@ -81,8 +81,8 @@ def _right(user: User) -> RequestedRight:
     return right
 
 
-def _erasure() -> Erasure:
-    return Erasure(language="da", asked_at=build.NOW, due_at=build.NOW)
+def _erasure(language: str = "da") -> Erasure:
+    return Erasure(language=language, asked_at=build.NOW, due_at=build.NOW)
 
 
 def _carried(user: User) -> Carried:

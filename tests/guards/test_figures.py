@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,18 +17,35 @@ from gdpr.inventory import STORES, stores, timed_entries
 from gdpr.registry import Keep, Period
 
 CATALOGUE = BASE_DIR / "config" / "locale" / "da" / "LC_MESSAGES" / "django.po"
+ONES = "two|three|four|five|six|seven|eight|nine"
+TEENS = "ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+DANISH_ONES = "to|tre|fire|fem|seks|syv|otte|ni"
+DANISH_TEENS = "ti|elleve|tolv|(?:tret|fjort|femt|sekst|sytt|att|nitt)en"
+DANISH_TENS = "tyve|tredive|fyrre|halvtreds|tres|halvfjerds|firs|halvfems"
 NUMBERS = (
-    r"\d+|two|three|four|five|six|seven|ten|thirty|ninety"
-    r"|to|tre|fire|fem|seks|syv|ti|tredive|halvfems"
+    rf"\d+|(?:{TENS})(?:[ -](?:one|{ONES}))?|{TEENS}|{ONES}"
+    rf"|(?:(?:en|{DANISH_ONES})og)?(?:{DANISH_TENS})|{DANISH_TEENS}|{DANISH_ONES}"
 )
 # No table's period is counted in minutes.
-UNITS = r"(?:day|hour|week|month|year)s?|dage?|timer?|uger?|måned(?:er)?|år"
+UNITS = r"(?:day|hour|week|month|year)s?|dag(?:es?)?|døgn|timer?|uger?|måned(?:er)?|år"
 A_SPAN = re.compile(rf"\b(?:{NUMBERS})[ \u00a0-](?:{UNITS})\b", re.IGNORECASE)
+# PostgreSQL: interval '30 days', '30 days'::interval, make_interval(days => 30).
+AN_INTERVAL = re.compile(
+    r"(?:\binterval\s*'(?=[^']*')|'(?=[^']*'\s*::\s*interval\b))\s*(\d+)\s*([a-z]+?)s?\s*'",
+    re.IGNORECASE,
+)
+MADE_INTERVAL = re.compile(r"\bmake_interval\(\s*([a-z]+)\s*=>\s*(\d+)", re.IGNORECASE)
+SECONDS = {"hours": 3600, "days": 86_400}
 # Spans of time that are no period of keeping, each with the reason.
 NO_PERIOD = {
     "The last 24 hours": "what the panel shows",
     "%(count)s in 7 days": "what the panel shows",
     "Take three months from receipt, and tell the person why": "GDPR article 12(3)",
+}
+NO_PERIOD_IN_TEMPLATES = {
+    ("templates/relay/panels/figures.html", "24 hours"): "what the panel shows",
+    ("templates/relay/panels/figures.html", "7 days"): "what the panel shows",
 }
 # Lengths in code that happen to equal a period.
 NO_COPY = {
@@ -68,7 +86,9 @@ def test_no_text_names_a_period() -> None:
     assert copies_in_texts(_texts()) == []
 
 
-@pytest.mark.parametrize("text", ["after 30 days", "inden tre dage", "72 timer senere", "a 7-day"])
+@pytest.mark.parametrize(
+    "text", ["after 30 days", "inden tre dage", "72 timer senere", "a 7-day", "i tredive dage"]
+)
 def test_a_copy_in_a_text_is_found(text: str) -> None:
     assert copies_in_texts(iter([("x", text)])) == [text]
 
@@ -78,26 +98,92 @@ def test_what_is_let_through_is_there() -> None:
     assert set(NO_PERIOD) <= names
 
 
+def spans(page: str) -> list[str]:
+    """Return the spans of time that a page writes out, as they read without their mark-up."""
+    bare = re.sub(r"<[^>]*>", "", page)
+    return A_SPAN.findall(re.sub(r"(?:\s|&nbsp;|&#160;)+", " ", bare))
+
+
+def test_no_template_names_a_period() -> None:
+    pages = [
+        path for place in ("templates", "dpa/text") for path in (BASE_DIR / place).rglob("*.*")
+    ]
+    assert len(pages) > 100
+    found = {
+        (str(path.relative_to(BASE_DIR)), span)
+        for path in pages
+        for span in spans(path.read_text())
+    }
+    assert found == set(NO_PERIOD_IN_TEMPLATES)
+
+
+@pytest.mark.parametrize(
+    ("page", "span"),
+    [
+        ("<p>i tredive dage.</p>", "tredive dage"),
+        ("for thirty days", "thirty days"),
+        ("enogtyve\n  dage", "enogtyve dage"),
+        ("twenty-one days", "twenty-one days"),
+        ("30&nbsp;dage", "30 dage"),
+        ("<b>30</b> dage", "30 dage"),
+        ("tolv døgn", "tolv døgn"),
+    ],
+)
+def test_a_copy_in_a_template_is_found(page: str, span: str) -> None:
+    assert spans(page) == [span]
+
+
 def _modules() -> Iterator[Path]:
     for app in ("accounts", "relay", "gdpr", "dpa", "config"):
-        for path in (BASE_DIR / app).rglob("*.py"):
-            if "migrations" not in path.parts:
-                yield path
+        yield from (BASE_DIR / app).rglob("*.py")
+
+
+def _figures() -> set[tuple[str, int]]:
+    return {(period.unit.value, period.figure) for period in _periods()}
 
 
 def lengths(source: str) -> Iterator[tuple[str, int]]:
-    """Yield unit and number of each timedelta whose length is written out."""
-    for call in ast.walk(ast.parse(source)):
-        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("timedelta"):
-            for word in call.keywords:
-                number = ast.unparse(word.value)
-                if word.arg and number.isdigit():
-                    yield word.arg, int(number)
+    """Yield unit and number of each length of time that is written out.
+
+    That is a timedelta, a product with the seconds of an hour or a day, an interval of SQL.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("timedelta"):
+            yield from _of_a_timedelta(node)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            yield from _of_a_product(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _of_an_interval(node.value)
+
+
+def _of_a_timedelta(call: ast.Call) -> Iterator[tuple[str, int]]:
+    parts = [(word.arg, word.value) for word in call.keywords]
+    # The order of arguments is that of datetime.timedelta: the first are the days.
+    for unit, value in [*zip(("days", "seconds"), call.args, strict=False), *parts]:
+        number = ast.unparse(value)
+        if unit and number.isdigit():
+            yield unit, int(number)
+
+
+def _of_a_product(product: ast.BinOp) -> Iterator[tuple[str, int]]:
+    factors = ast.unparse(product).replace("(", "").replace(")", "").split(" * ")
+    if not all(factor.isdigit() for factor in factors):
+        return
+    seconds = math.prod(map(int, factors))
+    if {"86400", "3600"} & set(factors) or factors.count("60") > 1:
+        yield from ((unit, seconds // one) for unit, one in SECONDS.items() if seconds % one == 0)
+
+
+def _of_an_interval(text: str) -> Iterator[tuple[str, int]]:
+    for number, unit in AN_INTERVAL.findall(text):
+        yield unit.lower() + "s", int(number)
+    for unit, number in MADE_INTERVAL.findall(text):
+        yield unit.lower(), int(number)
 
 
 def test_no_module_writes_out_a_period() -> None:
     """The owners name a constant; whoever writes the number out has copied it, or says why not."""
-    figures = {(period.unit.value, period.figure) for period in _periods()}
+    figures = _figures()
     owners = {period.constant.partition(":")[0].replace(".", "/") + ".py" for period in _periods()}
     assert len(figures) > 5
     found = {
@@ -109,5 +195,41 @@ def test_no_module_writes_out_a_period() -> None:
     assert {copy for copy in found if copy[0] not in owners} == set(NO_COPY)
 
 
-def test_a_copy_in_a_module_is_found() -> None:
-    assert list(lengths("limit = now - timedelta(days=30)")) == [("days", 30)]
+@pytest.mark.parametrize(
+    "line",
+    [
+        "limit = now - timedelta(days=30)",
+        "limit = now - timedelta(30)",
+        "limit = 30 * 86400",
+        "limit = 30 * 24 * 3600",
+        "limit = 60 * (60 * 24) * 30",
+        "query = \"SELECT now() - interval '30 days'\"",
+        "query = f\"DELETE FROM {table} WHERE at < now() - INTERVAL '30 day'\"",
+        "query = \"SELECT '30 days'::interval\"",
+        'query = "SELECT make_interval(days => 30)"',
+    ],
+)
+def test_a_copy_in_a_module_is_found(line: str) -> None:
+    assert ("days", 30) in set(lengths(line))
+
+
+def numbers(script: str) -> set[int]:
+    """Return the whole numbers of a script, those of its comments and texts included."""
+    return {int(word.replace("_", "")) for word in re.findall(r"(?<![\w.])\d[\d_]*", script)}
+
+
+def copies_in_script(script: str) -> set[int]:
+    figures = {number for _, number in _figures()}
+    seconds = {number * SECONDS[unit] for unit, number in _figures() if unit in SECONDS}
+    return numbers(script) & {*figures, *seconds, *(1000 * number for number in seconds)}
+
+
+def test_no_script_writes_out_a_period() -> None:
+    scripts = [path.read_text() for path in (BASE_DIR / "static").rglob("*.js")]
+    assert scripts
+    assert [copies_in_script(script) for script in scripts] == [set()] * len(scripts)
+
+
+@pytest.mark.parametrize("number", ["30", "2592000", "2_592_000", "2592000000"])
+def test_a_copy_in_a_script_is_found(number: str) -> None:
+    assert copies_in_script(f"const kept = {number};") == {int(number)}

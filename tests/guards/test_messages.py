@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import DEFAULT_KEYWORDS
 from babel.messages.pofile import read_po
 
 from config.settings import BASE_DIR
 
+APPS = ("accounts", "config", "dpa", "gdpr", "relay")
 CATALOGUE = BASE_DIR / "config" / "locale" / "da" / "LC_MESSAGES" / "django.po"
 
 
@@ -55,6 +59,23 @@ def test_catalogue_holds_exactly_the_texts_of_the_tree(collected: Catalog) -> No
     assert len(_texts(collected)) > 500
     assert _texts(collected) - _texts(danish) == set(), "run `make messages` and write the Danish"
     assert _texts(danish) - _texts(collected) == set(), "outdated: run `make messages`"
+
+
+def test_every_module_marks_texts_by_a_name_that_is_looked_for() -> None:
+    """Under another name a text is in no catalogue, and so no other test here misses it."""
+    known = {*DEFAULT_KEYWORDS, *re.findall(r" -k (\w+)", _makefile())}
+    imported = [found for app in APPS for found in _markers(BASE_DIR / app)]
+    assert len(imported) > 50
+    assert [(path, name) for path, name in imported if name not in known] == []
+
+
+def _markers(app: Path) -> Iterator[tuple[str, str]]:
+    """Yield each module that imports a function of gettext, and what it calls it."""
+    for path in app.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "django.utils.translation":
+                names = [alias for alias in node.names if "gettext" in alias.name]
+                yield from ((str(path), alias.asname or alias.name) for alias in names)
 
 
 def test_every_text_is_there_in_danish() -> None:

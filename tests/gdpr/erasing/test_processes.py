@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
@@ -69,9 +69,9 @@ def test_search_holds_no_transaction_and_there_is_one_at_a_time(
 ) -> None:
     seen, search = [], tables.search
 
-    def look(needles: Sequence[Needle]) -> tables.Searched:
+    def look(needles: Sequence[Needle], kept: Mapping[str, tables.Rows]) -> tables.Searched:
         seen.append(connection.in_atomic_block)
-        return search(needles)
+        return search(needles, kept)
 
     monkeypatch.setattr(tables, "search", look)
     with psycopg.connect(at("duty", here()), autocommit=True) as other:

@@ -481,6 +481,9 @@ class TestCertificate:
         assert reasons
         (last,) = [letter for letter in _letters() if "/certificate/" in letter["text"]]
         assert reasons in last["text"]
+        # The link ends; by its number staff find the certificate later.
+        words = last["text"].replace(f"/certificate/{certificate.token_of(asked.pk)}/", "")
+        assert asked.reference in words
 
     def test_is_reached_by_the_link_of_the_last_mail_alone(self, pdf: bytes, gone: User) -> None:
         (last,) = [letter for letter in _letters() if "/certificate/" in letter["text"]]
