@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import tempfile
 from django.conf import settings
 
 from gdpr.typesetting.limits import EXHAUSTED, PATIENCE
+
+logger = logging.getLogger(__name__)
 
 # What ends a child at a limit: processor time, no memory in a C library, or in Python.
 SPENT = {
@@ -52,6 +55,8 @@ def run(module: str, order: bytes, *, patience: float = PATIENCE) -> bytes:
         except subprocess.TimeoutExpired:
             raise BoundedError("took too long", spent=True) from None
     if done.returncode != 0:
+        # The status alone: the reason may quote what was worked on.
+        logger.error("%s ended with status %s", module, done.returncode)
         raise _failure(done)
     return done.stdout
 

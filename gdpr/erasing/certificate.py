@@ -159,7 +159,7 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
         "files": sum(found["files"].values()),
         "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
         "has_logs": "logs" in found["files"],
-        "mentions": sum(count for _place, kind, count in found["findings"] if _is_weak(kind)),
+        "mentions": _mentions(found["findings"]),
         "accepted": findings.accepted(erasure),
         "authority": settings.AUTHORITY_NAME,
         "authority_address": settings.AUTHORITY_ADDRESS,
@@ -168,8 +168,10 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
     }
 
 
-def _is_weak(kind: str) -> bool:
-    return not Kind(kind).is_conclusive
+def _mentions(found: Iterable[tuple[str, str, int, int]]) -> int:
+    """Return in how many rows beside the kept ones a name or a phone number alone was found."""
+    weak = (row for row in found if not Kind(row[1]).is_conclusive)
+    return sum(count - kept for _place, _kind, count, kept in weak)
 
 
 def _counted(erasure: Erasure, what: str) -> list[Line]:

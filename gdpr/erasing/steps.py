@@ -182,7 +182,9 @@ _ENTRY_OF_TABLE = {apps.get_model(entry.model)._meta.db_table: entry for entry i
 def _as_json(made: Scan) -> dict[str, Any]:
     values = asdict(made)
     values["at"] = made.at.isoformat()
-    values["findings"] = [[found.place, found.kind.value, found.count] for found in made.findings]
+    values["findings"] = [
+        [found.place, found.kind.value, found.count, found.kept] for found in made.findings
+    ]
     return values
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from gdpr.typesetting.limits import bound
@@ -28,4 +29,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    # An orderly end unloads Pango while its own thread may still run, which then ends the process
+    # by SIGSEGV, although the PDF is written. Nothing here needs an orderly end.
+    os._exit(status)

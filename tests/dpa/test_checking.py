@@ -123,8 +123,9 @@ class TestJudgement:
         assert not found.genuine
 
     def test_seal_of_another_installation(self, settings, tmp_path: Path) -> None:
+        content = papers.complete()
         settings.SEAL_KEYS_URL = tmp_path.as_uri()
-        found = judge(papers.complete(), build.NOW)
+        found = judge(content, build.NOW)
         assert not found.genuine
         assert found.on_file is not None
         assert verdict(found).tone == "warning"

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from pikepdf import Pdf
 
 from dpa import composition, press
 from dpa.composition import Reading
-from tests import build
+from tests import build, poppler
 from tests.dpa import papers
 from tests.gdpr.pdf_conformance import faults
 
@@ -37,12 +35,8 @@ def card(reading: Reading, title: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Every word of the PDF, a space between them."""
-    path: Path = tmp_path_factory.mktemp("pdf") / "rich.pdf"
-    path.write_bytes(papers.rich())
-    done = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, check=True)
-    return " ".join(done.stdout.decode().split())
+def text() -> str:
+    return poppler.words(papers.rich())
 
 
 def test_chain_of_subprocessors_is_told_in_full() -> None:

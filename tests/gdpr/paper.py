@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from django.conf import settings
+
 from gdpr import sealkeys, seals
 from gdpr.documents import Attachment, render
 from gdpr.verifying.reading import Order, examine
@@ -34,9 +36,14 @@ def sample(template="sample.html", **changes):
     return render(template, context, **(arguments | changes))
 
 
-@cache
 def signed():
     """Return the document unsigned, signed by a person, and sealed after that."""
+    return _signed(settings.SEAL_KEYS_URL)
+
+
+@cache
+def _signed(_keys):
+    """The same for each place of keys, as tests have keys of their own."""
     plain = sample()
     once = seals.sign_as_person(
         plain,

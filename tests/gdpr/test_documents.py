@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
+import sys
 import time
 import unicodedata
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from pikepdf import Pdf
 
 from gdpr.bounded import BoundedError, run
 from gdpr.typesetting.assets import ASSETS
+from tests import poppler
 from tests.gdpr.paper import FACTS, NOW, sample, signed
 
 HOSTILE = (
@@ -41,18 +42,15 @@ STRANGE = (
 )
 
 
-def _text(octets):
-    if not shutil.which("pdftotext"):
-        pytest.skip("poppler-utils is not installed")
-    command = ["pdftotext", "-layout", "-", "-"]
-    return subprocess.run(command, input=octets, capture_output=True, check=True).stdout.decode()
-
-
-def _set_type(html):
+def _order(html):
     description = dict.fromkeys(("title", "identifier", "author", "producer"), "x")
     description |= {"language": "da", "issued_at": NOW.isoformat()}
     order = {"html": html, "description": description, "enclosures": [], "card": False}
-    return run("gdpr.typesetting", json.dumps(order).encode())
+    return json.dumps(order).encode()
+
+
+def _set_type(html):
+    return run("gdpr.typesetting", _order(html))
 
 
 def test_two_renders_are_the_same_octets():
@@ -66,7 +64,7 @@ def test_another_identifier_makes_other_octets():
 
 
 def test_text_can_be_searched_and_copied_with_its_letters():
-    text = _text(signed()[0])
+    text = poppler.text(signed()[0], "-layout")
     for words in ("Ærlig talt: blåbærgrød på Ærø", "Underskrift, officiel, affære, fjord, Tårbæk"):
         assert words in text
     assert "Side 1 af 3" in text
@@ -76,7 +74,7 @@ def test_text_can_be_searched_and_copied_with_its_letters():
 
 def test_text_of_customers_is_shown_letter_by_letter():
     octets = sample(name=" | ".join(HOSTILE))
-    shown = "".join(_text(octets).split())
+    shown = "".join(poppler.text(octets, "-layout").split())
     for name in HOSTILE:
         assert "".join(unicodedata.normalize("NFC", name).split()) in shown
     with Pdf.open(BytesIO(octets)) as pdf:
@@ -87,7 +85,7 @@ def test_text_of_customers_is_shown_letter_by_letter():
 
 
 def test_signs_that_show_nothing_or_turn_the_text_are_written_out():
-    text = _text(sample(name="Due\u202esphpa\u200b\u00ad 漢 😀\x00"))
+    text = poppler.text(sample(name="Due\u202esphpa\u200b\u00ad 漢 😀\x00"), "-layout")
     assert "Due[U+202E]sphpa[U+200B][U+00AD] [U+6F22] [U+1F600][U+0000]" in text
 
 
@@ -157,6 +155,15 @@ def test_child_that_wants_too_much_memory_ends():
         run("tests.gdpr.hoarder", b"")
     assert refusal.value.spent
     assert "MemoryError" in str(refusal.value)
+
+
+def test_child_ends_without_unloading_its_libraries():
+    """Their threads may still run, and what they run would be gone."""
+    ending = "import atexit, runpy; atexit.register(print, 'in order'); runpy.run_module"
+    command = [sys.executable, "-c", f"{ending}('gdpr.typesetting', run_name='__main__')"]
+    done = subprocess.run(command, input=_order(f"{HEAD}<p>x</p>"), capture_output=True, check=True)
+    assert done.stdout.startswith(b"%PDF")
+    assert b"in order" not in done.stdout
 
 
 def test_child_knows_no_secret():

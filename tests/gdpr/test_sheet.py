@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from gdpr.models import Request
 from gdpr.registry import Whose
 from gdpr.rights.reading import Table
 from gdpr.rights.sheet import TEMPLATE, Audiences
-from tests import build
+from tests import build, poppler
 
 PAGE = re.compile(r"<page .*?</page>", re.DOTALL)
 WORD = re.compile(r'yMin="([\d.]+)" xMax="[\d.]+" yMax="[\d.]+">([^<]*)<')
@@ -30,7 +28,7 @@ TITLE = "Hvad der er gemt om dig"
 
 @pytest.mark.timeout(300)
 def test_text_that_goes_on_to_another_page_begins_below_the_running_head() -> None:
-    pages = PAGE.findall(_places(_sheet()))
+    pages = PAGE.findall(poppler.text(_sheet(), "-bbox"))
     assert len(pages) > 5
     for page in pages[1:]:
         words = [word for top, word in WORD.findall(page) if float(top) < MARGIN]
@@ -69,10 +67,3 @@ def _context() -> dict[str, Any]:
 def _table(model: str) -> Table:
     entry, extract = inventory.entry(model), Extract(subjects.person(User()))
     return Table(entry, extract.fields(entry), extract.withheld(entry), rows=3)
-
-
-def _places(pdf: bytes) -> str:
-    if not shutil.which("pdftotext"):
-        pytest.skip("poppler-utils is not installed")
-    command = ["pdftotext", "-bbox", "-", "-"]
-    return subprocess.run(command, input=pdf, capture_output=True, check=True).stdout.decode()

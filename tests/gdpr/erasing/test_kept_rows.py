@@ -12,7 +12,7 @@ from accounts.models import User
 from dpa.models import Agreement
 from gdpr.erasing import run
 from gdpr.models import Erasure
-from tests import build
+from tests import build, poppler
 from tests.gdpr.erasing import seeds
 from tests.gdpr.erasing.conftest import later
 
@@ -46,5 +46,20 @@ def test_kept_rows_do_not_hide_a_leftover_in_other_rows_of_their_table(
     write(gone.email, own)
     assert run.carry_out(asked.pk, later(hours=1))
     asked.refresh_from_db()
-    assert [place, "address", 1] in asked.report["scan"]["findings"]
+    assert [place, "address", 1, 1] in asked.report["scan"]["findings"]
     assert str(own.pk) not in json.dumps(asked.report)
+
+
+def test_certificate_counts_a_name_in_other_rows_than_those_that_are_kept(
+    asked: Erasure, gone: User
+) -> None:
+    other = seeds.somebody("Anna", "Anden", build.organisation("Andre ApS"))
+    with build.as_owner():
+        Agreement.objects.filter(signatory=other).update(signatory_title=gone.get_full_name())
+        namesakes = Agreement.objects.filter(signatory=other).count()
+    assert run.carry_out(asked.pk, later())
+    asked.refresh_from_db()
+    kept = {"dpa_agreement.signatory_name": 1}
+    assert kept.items() <= {row[0]: row[3] for row in asked.report["scan"]["findings"]}.items()
+    said = f"står i {namesakes} andre rækker"
+    assert said in poppler.words(bytes(asked.certificate or b""))
