@@ -63,7 +63,7 @@ RUN_NEEDS = (
 )
 TEST_NEEDS = (
     *RUN_NEEDS,
-    Need(("chromium", "chromium-browser"), "chromium", "the browser tests"),
+    Need(("chromium-headless-shell",), "chromium-headless-shell", "the browser tests"),
     Need(("swaks",), "swaks", "the test that sends with swaks"),
     Need(
         ("perl",),
