@@ -17,7 +17,8 @@ from tests.browser.visit import Opened, Visit
 from tests.browser.window import Look, Window
 
 # The same engine without the windows, menus and processes around it, which took half the time.
-CHROMIUM = shutil.which("chromium-headless-shell")
+PROGRAM = "chromium-headless-shell"
+CHROMIUM = shutil.which(PROGRAM)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -36,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.django_db(transaction=True))
             if CHROMIUM is None:
-                item.add_marker(pytest.mark.skip(reason="not run: chromium-headless-shell is not installed"))
+                item.add_marker(pytest.mark.skip(reason=f"not run: {PROGRAM} is not installed"))
 
 
 @pytest.fixture(scope="module")
