@@ -29,8 +29,8 @@ from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.queue import Store, conninfo
 from relay.senders import Senders
+from relay.smtp.acceptor import listen
 from relay.smtp.listener import Limits, Listener
-from relay.smtp.server import listen
 from relay.smtp.tls import MINIMUM_VERSION
 from relay.submission import Submission
 from relay.supervision import kept_going

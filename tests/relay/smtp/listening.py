@@ -16,12 +16,12 @@ from pathlib import Path
 import uvloop
 
 from relay.smtp import answers
+from relay.smtp.acceptor import listen
 from relay.smtp.addresses import Address, within
 from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.policy import Client, Submitted
-from relay.smtp.server import listen
 from tests.testbed.certificates import Authority
 
 USER, PASSWORD = "anna", "correct-horse"
