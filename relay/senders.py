@@ -24,7 +24,7 @@ _LONGEST_USERNAME = 40  # of the column
 # A name whose record has gone missing keeps its right for a while after it was last seen. Whoever
 # proves a name below another's has it for themselves (the range is "ends in a dot and the name").
 SENDER = """
-SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c.mode <> 'live',
+SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c.mode = 'sandbox',
     o.standing, o.sending_allowed, o.sending_reason,
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
         WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'

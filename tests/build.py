@@ -42,8 +42,10 @@ from relay.models import (
     Content,
     Credential,
     Delivery,
+    Hold,
     Message,
     QueuedDelivery,
+    Quota,
     Route,
     SendingDomain,
 )
@@ -232,6 +234,8 @@ def _mail_rows(organisation: Organisation) -> None:
     )
     SendingDomain.objects.create(**of, name=f"{organisation.id}.example", token="x", created_at=NOW)
     Route.objects.create(**of, name="server", host="mail.example", created_at=NOW)
+    Hold.objects.create(**of, message_id=message_id(), held_at=NOW)
+    Quota.objects.create(**of, messages_a_day=50_000)
     Message.objects.create(**row, id=message, sender="a@b.example", size=1, recipients=1)
     Delivery.objects.create(
         **row, message_id=message, position=0, recipient="erik@modtager.example"

@@ -193,7 +193,10 @@ CONTENT = Entry(
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         NotPersonal(("message_id", "organisation"), "which mail of which customer"),
         NotPersonal(("hour_key_id", "wrapped_key"), "names of keys and a random key, encrypted"),
-        NotPersonal(("body", "smtputf8", "ret", "open_deliveries"), "how the mail is to be sent"),
+        NotPersonal(
+            ("body", "smtputf8", "ret", "require_tls", "open_deliveries"),
+            "how the mail is to be sent",
+        ),
         NotPersonal(("is_sandbox",), "whether it is only tried out"),
     ),
 )
@@ -219,20 +222,23 @@ QUEUED_DELIVERY = Entry(
     audiences=ON_THE_WAY,
     fields=(
         Personal(name="recipient", what=_("recipient's address"), leads=True),
+        Personal(name="domain", what=_("the domain of the sender's or author's address")),
         Personal(name="orcpt", what=_("recipient's first address, where the mail was forwarded")),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="due_at", what=_("when it is tried next")),
         Personal(name="expires_at", what=_("when it is given up")),
+        Personal(name="cancelled_at", what=_("when the customer cancelled it")),
         Personal(name="reason", what=_("why it waits")),
         NotPersonal(
             ("id", "organisation", "message_id", "position"), "which mail, which recipient"
         ),
         NotPersonal(
-            ("notify", "attempts", "delayed_notice_at", "possible_duplicate"),
+            ("notify", "lane", "attempts", "delayed_notice_at", "possible_duplicate"),
             "how the mail is to be sent",
         ),
         NotPersonal(
-            ("lease_owner", "lease_expires_at", "fence", "dot_at"), "which process works on it"
+            ("lease_owner", "lease_expires_at", "fence", "dot_at", "begun_at", "strikes"),
+            "which process works on it, and how often this failed",
         ),
     ),
 )
@@ -292,10 +298,13 @@ ROUTE = Entry(
             name="sealed_secret", what=_("password of that user, encrypted"), access=Access.NAMED
         ),
         NotPersonal(("id", "organisation", "name", "domain"), "the customer's route and its name"),
-        NotPersonal(("priority", "concurrency", "version"), "how the route is used"),
+        NotPersonal(
+            ("priority", "concurrency", "rate_per_minute", "version"), "how the route is used"
+        ),
         NotPersonal(("host", "port", "security"), "where the customer's mail server is"),
         NotPersonal(
-            ("paused_at", "pause_told_at", "pause_reason", "created_at"), "how the route stands"
+            ("paused_at", "pause_told_at", "pause_reason", "created_at", "failures", "rest_until"),
+            "how the route stands",
         ),
     ),
 )
@@ -308,10 +317,31 @@ CREDENTIAL = Entry(
     fields=(
         NotPersonal(("id", "organisation", "username", "secret_hash"), "made by the service"),
         NotPersonal(("name",), "the customer's name for a program; the form asks for one"),
-        NotPersonal(("rate_per_minute", "daily_cap"), "limits"),
+        NotPersonal(("rate_per_minute", "daily_cap", "recipients_a_day"), "limits"),
+        NotPersonal(("networks", "by_network"), "networks of the customer's programs"),
+        NotPersonal(("domains",), "the customer's domains that it may send from"),
+        NotPersonal(("blocked_at", "block_reason"), "whether it may send at all"),
         NotPersonal(("mode",), "whether its mail is delivered or only tried out"),
         NotPersonal(("created_at", "last_used_at", "revoked_at"), "a program's doings"),
     ),
+)
+
+HOLD = Entry(
+    model="relay.Hold",
+    title=_("Mail a customer keeps back, and pauses of the service's own"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("id", "organisation", "message_id"), "which mail of which customer"),
+        NotPersonal(("domain",), "one of the customer's domains"),
+        NotPersonal(("reason", "held_at", "ends_at"), "why, and for how long"),
+    ),
+)
+
+QUOTA = Entry(
+    model="relay.Quota",
+    title=_("How much a customer may send"),
+    role=Role.PROCESSOR,
+    fields=(NotPersonal(("organisation", "messages_an_hour", "messages_a_day"), "two figures"),),
 )
 
 HOUR_KEY = Entry(
@@ -335,6 +365,8 @@ ENTRIES = (
     SENDING_DOMAIN,
     ROUTE,
     CREDENTIAL,
+    HOLD,
+    QUOTA,
     HOUR_KEY,
     LOG_PERIOD,
 )

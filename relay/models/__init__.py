@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from relay.models.credentials import Credential
 from relay.models.domains import SendingDomain
+from relay.models.holds import Hold, Quota
 from relay.models.messages import (
     Attempt,
     Content,
@@ -19,10 +20,12 @@ __all__ = [
     "Content",
     "Credential",
     "Delivery",
+    "Hold",
     "HourKey",
     "LogPeriod",
     "Message",
     "QueuedDelivery",
+    "Quota",
     "Route",
     "SendingDomain",
 ]

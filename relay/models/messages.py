@@ -6,6 +6,8 @@ Content exists only while a delivery of its message is in the queue.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -13,6 +15,7 @@ from accounts.tenancy import TenantModel
 
 # The log's period. Retention, the public table and the agreement print this very figure.
 LOG_DAYS = 30
+READABLE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
 
 
 class LogRow(TenantModel):
@@ -74,6 +77,8 @@ class Delivery(LogRow):
         NONE = "", _("none")
         RESTORED = "restored", _("final before a restore of the database")
         SIMULATED = "simulated", _("simulated in the sandbox")
+        BY_PERSON = "by_person", _("cancelled by somebody in the organisation")
+        CLOSED = "closed", _("the customer's account was closed")
 
     pk = models.CompositePrimaryKey("accepted_at", "message_id", "position")
     message_id = models.UUIDField()
@@ -162,6 +167,8 @@ class Content(TenantModel):
     # Whether its credential was a sandbox one at acceptance: then it never leaves. Stands here
     # because neither the portal nor staff have a grant on this table.
     is_sandbox = models.BooleanField(default=False)
+    # Whether the message itself asks for TLS, whatever its route would allow.
+    require_tls = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return str(self.message_id)
@@ -183,6 +190,19 @@ class QueuedDelivery(TenantModel):
         UNOPENED = "unopened", _("this service could not decrypt the message or the route")
         UNTOLD = "untold", _("it failed, and the notice to its sender could not be stored yet")
         SIMULATED = "simulated", _("a deferral simulated in the sandbox")
+        HELD = "held", _("held back by somebody in the organisation")
+        RESTING = "resting", _("the mail server could not be reached and is left alone a while")
+        OVER_QUOTA = "over_quota", _("the organisation has sent as much as it may for now")
+        PACED = "paced", _("the route has carried as much as it may for now")
+        QUARANTINED = "quarantined", _("set aside, because this service failed at it repeatedly")
+
+    class Lane(models.IntegerChoices):
+        """Which mail of an organisation goes first; new mail is not held up by tries again."""
+
+        NEW = 0
+        AGAIN = 1
+        # Needs no next hop (cancelled, given up, its sender to be told): no hold keeps it back.
+        ENDING = 2
 
     id = models.BigAutoField(primary_key=True)
     organisation = models.ForeignKey(
@@ -195,12 +215,15 @@ class QueuedDelivery(TenantModel):
     message_id = models.UUIDField()
     accepted_at = models.DateTimeField(_("accepted"))
     position = models.PositiveSmallIntegerField()
+    # Whose route serves it: the sender's, or the author's where the sender is null. Lower case.
+    domain = models.TextField(_("domain"), blank=True, db_default="")
     recipient = models.TextField(_("recipient"))
     notify = models.CharField(max_length=40, blank=True)
     orcpt = models.TextField(blank=True)
     due_at = models.DateTimeField(_("next try"))
     expires_at = models.DateTimeField(_("given up at"))
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
+    lane = models.PositiveSmallIntegerField(choices=Lane, default=Lane.NEW, db_default=Lane.NEW)
     reason = models.CharField(_("reason"), max_length=20, choices=Reason, default=Reason.NEW)
     delayed_notice_at = models.DateTimeField(null=True)
     possible_duplicate = models.BooleanField(default=False)
@@ -209,16 +232,30 @@ class QueuedDelivery(TenantModel):
     fence = models.BigIntegerField(default=0)
     # Committed just before the final dot of the attempt under this lease leaves.
     dot_at = models.DateTimeField(null=True)
+    # How often this service itself failed at it, and since when it tries a suspect alone.
+    strikes = models.PositiveSmallIntegerField(_("failures"), default=0, db_default=0)
+    begun_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(_("cancelled"), null=True)
 
     class Meta:
         verbose_name = _("waiting delivery")
         verbose_name_plural = _("waiting deliveries")
         constraints = [
-            models.UniqueConstraint(name="queueddelivery_once", fields=["message_id", "position"])
+            models.UniqueConstraint(name="queueddelivery_once", fields=["message_id", "position"]),
+            # An instant that Python has none for would make a whole claim unreadable.
+            models.CheckConstraint(
+                name="queueddelivery_readable",
+                condition=models.Q(due_at__range=READABLE, expires_at__range=READABLE),
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at", "id"], name="queueddelivery_due"),
             models.Index(fields=["organisation", "accepted_at"], name="queueddelivery_tenant"),
+            # Turns are taken by organisation and domain; each has its lanes in order.
+            models.Index(
+                fields=["organisation", "domain", "lane", "due_at", "id"],
+                name="queueddelivery_turn",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -40,6 +40,11 @@ class Route(TenantModel):
     # Counts changes of how to connect, so that no kept connection outlives them.
     version = models.PositiveIntegerField(default=1)
     concurrency = models.PositiveSmallIntegerField(_("connections at once"), default=10)
+    # Messages; None: as many as it takes.
+    rate_per_minute = models.PositiveIntegerField(_("messages a minute"), null=True, blank=True)
+    # Connections that failed in a row, and until when no other one is tried.
+    failures = models.PositiveSmallIntegerField(default=0, db_default=0)
+    rest_until = models.DateTimeField(_("resting until"), null=True, blank=True)
     paused_at = models.DateTimeField(_("paused"), null=True, blank=True)
     pause_reason = models.CharField(
         _("pause reason"), max_length=20, choices=PauseReason, default=PauseReason.NONE, blank=True

@@ -26,7 +26,7 @@ def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
         "accepted_at id organisation credential is_notification is_sandbox tls_version tls_cipher "
         "size logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
-        "ciphertext",
+        "ciphertext require_tls",
         (_message_row(message, content) for message, content, _ in sealed),
     )
 
@@ -53,18 +53,20 @@ def _message_row(message: Accepted, content: SealedContent) -> tuple[Any, ...]:
         message.envelope.envid,
         content.wrapped_key,
         content.ciphertext,
+        message.require_tls,
     )
 
 
 def delivery_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
-        "accepted_at message organisation position logged recipient notify orcpt expires_at",
+        "accepted_at message organisation position domain logged recipient notify orcpt expires_at",
         (
             (
                 message.accepted_at,
                 message.id,
                 message.organisation_id,
                 position,
+                message.domain.lower(),
                 recipient.address.lower(),
                 recipient.address,
                 recipient.notify,

@@ -34,6 +34,12 @@ class Accepted:
     is_notification: bool = False
     # With the null reverse-path: the domain whose route serves the mail.
     author_domain: str = ""
+    require_tls: bool = False  # whether the message itself asks for it
+
+    @property
+    def domain(self) -> str:
+        """The domain whose route serves the mail."""
+        return self.envelope.sender.rpartition("@")[2] or self.author_domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,7 @@ class Work:
     accepted_at: datetime
     organisation_id: UUID
     is_sandbox: bool
+    require_tls: bool = False
     sender: str
     author_domain: str
     body: str

@@ -69,11 +69,12 @@ WITH hour_key AS MATERIALIZED (
 ), content AS (
     INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
         ciphertext, sender, author_domain, body, smtputf8, ret, envid, open_deliveries,
-        is_sandbox)
+        is_sandbox, require_tls)
     SELECT hour_key.id, c.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
         %(organisation)b::uuid[], %(wrapped_key)b::bytea[], %(ciphertext)b::bytea[],
         %(sender)b::text[], %(author_domain)b::text[], %(body)b::text[], %(smtputf8)b::boolean[],
-        %(ret)b::text[], %(envid)b::text[], %(recipients)b::bigint[], %(is_sandbox)b::boolean[]) c
+        %(ret)b::text[], %(envid)b::text[], %(recipients)b::bigint[], %(is_sandbox)b::boolean[],
+        %(require_tls)b::boolean[]) c
 ), delivery AS (
     INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
         state, final_reason, possible_duplicate)
@@ -82,12 +83,14 @@ WITH hour_key AS MATERIALIZED (
         %(d_logged)b::text[]) d
 ), queued AS (
     INSERT INTO relay_queueddelivery (accepted_at, message_id, organisation_id, position,
-        recipient, notify, orcpt, expires_at, due_at, attempts, reason, possible_duplicate, fence)
-    SELECT d.*, d.accepted_at, 0, 'new', false, 0 FROM hour_key, unnest(
+        domain, recipient, notify, orcpt, expires_at, due_at, attempts, lane, reason,
+        possible_duplicate, fence)
+    SELECT d.*, d.accepted_at, 0, 0, 'new', false, 0 FROM hour_key, unnest(
         %(d_accepted_at)b::timestamptz[], %(d_message)b::uuid[], %(d_organisation)b::uuid[],
-        %(d_position)b::bigint[], %(d_recipient)b::text[], %(d_notify)b::text[],
-        %(d_orcpt)b::text[], %(d_expires_at)b::timestamptz[])
-        d(accepted_at, message_id, organisation, position, recipient, notify, orcpt, expires_at)
+        %(d_position)b::bigint[], %(d_domain)b::text[], %(d_recipient)b::text[],
+        %(d_notify)b::text[], %(d_orcpt)b::text[], %(d_expires_at)b::timestamptz[])
+        d(accepted_at, message_id, organisation, position, domain, recipient, notify, orcpt,
+        expires_at)
 )
 SELECT count(*) FROM hour_key
 """
@@ -124,7 +127,7 @@ WITH due AS MATERIALIZED (
 SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
     t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
     t.delayed_notice_at, c.sender, c.author_domain, c.body, c.smtputf8, c.ret, c.envid,
-    c.hour_key_id, c.is_sandbox, octet_length(c.ciphertext) AS octets, c.wrapped_key,
+    c.hour_key_id, c.is_sandbox, c.require_tls, octet_length(c.ciphertext) AS octets, c.wrapped_key,
     CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
         PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
 FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
@@ -168,6 +171,7 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         organisation_id=first["organisation_id"],
         # Without its content row there is nothing to send either.
         is_sandbox=bool(first["is_sandbox"]),
+        require_tls=bool(first["require_tls"]),
         sender=first["sender"] or "",
         author_domain=first["author_domain"] or "",
         body=first["body"] or "",
@@ -294,7 +298,8 @@ WITH held AS MATERIALIZED (
         AND d.position = held.position AND d.accepted_at BETWEEN %(first)s AND %(last)s
 ), again AS (
     UPDATE relay_queueddelivery q SET attempts = q.attempts + held.tried::int,
-        due_at = held.new_due_at, reason = held.new_reason, possible_duplicate = held.duplicate,
+        due_at = held.new_due_at, lane = 1, reason = held.new_reason,
+        possible_duplicate = held.duplicate,
         delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
         lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL
     FROM held WHERE q.id = held.id AND held.state = 'waiting'
