@@ -188,3 +188,4 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
         if self._writable is not None:
             self.deadline = self.listener.clock() + self.limits.idle
             await self._writable
+            self.deadline = NEVER

@@ -27,8 +27,10 @@ class Limits:
     sign_in_line: int = 12_288  # RFC 4954 §4
     unread: int = 65_536  # of one connection, before reading pauses
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for 100 or more
-    messages: int = 10_000  # on one connection
+    attempts: int = 1_000  # to name a recipient of one message
+    messages: int = 10_000  # begun on one connection (RFC 9422 §4.1)
     errors: int = 20  # on one connection
+    asides: int = 100  # commands that send no message, before the next message
     sign_ins: int = 3  # failed ones on one connection
     sign_in_delay: float = 1.0  # after the first failure, doubled after each further one
     connections: int = 1_000

@@ -35,6 +35,12 @@ class Conversation(Session):
         self._sender: Address | None = None
         self._parameters = MailParameters()
         self._recipients: dict[str, Recipient] = {}
+        self._attempts = 0
+
+    def _undecodable(self) -> None:
+        if self._under_way:
+            return self._say(answers.SYNTAX)
+        return super()._undecodable()
 
     # Envelope
 
@@ -42,7 +48,7 @@ class Conversation(Session):
         """RFC 5321 §4.1.1.2."""
         refusal = self._mail_refusal()
         if refusal is not None:
-            return self._say(refusal)
+            return self._refuse_mail(refusal)
         try:
             path, rest = parse_path(_after_keyword(argument, "FROM:"), utf8=True)
             parameters = read_mail(rest)
@@ -56,9 +62,14 @@ class Conversation(Session):
         if refusal is None:
             refusal = await self.listener.policy.mail(self.client, path)
         if refusal is not None:
-            return self._say(refusal)
+            return self._refuse_mail(refusal)
+        self._messages += 1
         self._under_way, self._sender, self._parameters = True, path, parameters
         return self._say(answers.SENDER_OK)
+
+    def _refuse_mail(self, refusal: Answer) -> None:
+        self._count_aside()
+        self._say(refusal)
 
     def _mail_refusal(self) -> Answer | None:
         if not self.client.identity:
@@ -76,20 +87,24 @@ class Conversation(Session):
         return answers.NO_MEMORY if not self.listener.has_room(size) else None
 
     async def smtp_RCPT(self, argument: str) -> None:
-        """RFC 5321 §4.1.1.3."""
+        """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
         if not self._under_way:
-            return self._wrong_command(answers.MAIL_FIRST)
-        if len(self._recipients) >= self.limits.recipients:
+            return self._without_mail()
+        if (
+            len(self._recipients) >= self.limits.recipients
+            or self._attempts >= self.limits.attempts
+        ):
             return self._say(answers.TOO_MANY_RECIPIENTS)
+        self._attempts += 1
         try:
             path, rest = parse_path(_after_keyword(argument, "TO:"), utf8=self._parameters.smtputf8)
             notify, orcpt = read_rcpt(rest)
         except AddressError as error:
-            return self._wrong_command(_path_answer(error, answers.RECIPIENT_SYNTAX))
+            return self._say(_path_answer(error, answers.RECIPIENT_SYNTAX))
         except ParameterError as error:
-            return self._wrong_command(error.answer)
+            return self._say(error.answer)
         if path is None:
-            return self._wrong_command(answers.RECIPIENT_SYNTAX)
+            return self._say(answers.RECIPIENT_SYNTAX)
         recipient = Recipient(str(path), notify, orcpt)
         refusal = await self.listener.policy.rcpt(self.client, recipient)
         if refusal is not None:
@@ -97,16 +112,21 @@ class Conversation(Session):
         self._recipients[recipient.address] = recipient
         return self._say(answers.RECIPIENT_OK)
 
+    def _without_mail(self) -> None:
+        """No fault of who has signed in: it may be one group with a refused MAIL (RFC 2920)."""
+        if not self.client.identity:
+            return self._wrong_command(answers.MAIL_FIRST)
+        return self._say(answers.MAIL_FIRST)
+
     # Content
 
     async def smtp_DATA(self, argument: str) -> None:
         """RFC 5321 §4.1.1.4."""
         if argument:
             return self._wrong_command(answers.SYNTAX)
-        if not self._under_way:
-            return self._wrong_command(answers.MAIL_FIRST)
         if not self._recipients:
-            return self._wrong_command(answers.NO_RECIPIENTS)
+            self._count_aside()
+            return self._say(answers.NO_RECIPIENTS) if self._under_way else self._without_mail()
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
         self._content = content = Content(self.limits.size)
         self.listener.held += content.held
@@ -117,6 +137,8 @@ class Conversation(Session):
             self._content = None
             self.listener.held -= content.held
             self._forget_message()
+        if answer.positive:
+            self._asides = 0
         self._say(answer)
         return await self._flush()
 
@@ -139,7 +161,6 @@ class Conversation(Session):
                 self.listener.held += content.held - before
 
     async def _judge(self, content: Content, *, full: bool) -> Answer:
-        self._messages += 1
         octets = content.message()
         if octets is None:
             return answers.NO_MEMORY if full else answers.TOO_LARGE

@@ -24,6 +24,10 @@ _UNREADABLE = {
     sasl.NotThreeParts: answers.NOT_THREE_PARTS,
     sasl.NotUtf8: answers.NOT_UTF8,
 }
+# Commands that send no message.
+_ASIDES = frozenset({b"EHLO", b"HELO", b"NOOP", b"RSET", b"HELP", b"VRFY"})
+# Commands between two turns of the event loop: one read can bring thousands.
+_TURN = 50
 _FOREIGN = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT"})
 
 
@@ -35,7 +39,8 @@ class Session(Connection):
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(listener, loop)
         self._greeted = False
-        self._wrong = self._failed_sign_ins = 0
+        self._wrong = self._failed_sign_ins = self._spoken = 0
+        self._asides = 0  # since the last message that was taken
 
     def _forget_message(self) -> None:
         raise NotImplementedError
@@ -67,25 +72,45 @@ class Session(Connection):
     async def _obey(self) -> None:
         """Read one command and answer it; whatever fails inside is ours to answer for: 451."""
         try:
+            await self._take_turns()
             line = await self._line(self.limits.command)
             verb, _, argument = line.partition(b" ")
-            command = self._commands.get(verb.upper())
-            if command is None:
-                self._refuse_verb(verb.upper())
-            else:
-                await command(self, argument.decode())
+            await self._carry_out(verb.upper(), argument)
         except LineTooLong:
             self._wrong_command(answers.TOO_LONG)
         except LineMalformed:
             self._wrong_command(answers.NOT_CRLF)
         except UnicodeDecodeError:
-            self._wrong_command(answers.SYNTAX)
+            self._undecodable()
         except (Gone, ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a client must not lose mail to our fault
             self._report(error)
             self._forget_message()
             self._say(answers.FAILED)
+
+    async def _take_turns(self) -> None:
+        self._spoken += 1
+        if self._spoken % _TURN == 0:
+            await self._flush()
+            await asyncio.sleep(0)
+
+    async def _carry_out(self, verb: bytes, argument: bytes) -> None:
+        command = self._commands.get(verb)
+        if command is None:
+            return self._refuse_verb(verb)
+        if verb in _ASIDES:
+            self._count_aside()
+        return await command(self, argument.decode())
+
+    def _count_aside(self) -> None:
+        """A client that sends no message shall not keep a connection busy for ever."""
+        self._asides += 1
+        if self._asides > self.limits.asides:
+            self._say(answers.NO_MESSAGE)
+
+    def _undecodable(self) -> None:
+        self._wrong_command(answers.SYNTAX)
 
     def _report(self, error: Exception) -> None:
         """Where it failed, without the exception's text: that may quote an address."""

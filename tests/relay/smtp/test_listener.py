@@ -70,6 +70,15 @@ def test_messages_on_one_connection_are_counted():
         assert raw.code(b"MAIL FROM:<anna@firma.example>") == 421
 
 
+def test_messages_that_are_given_up_count_too():
+    with running(limits=Limits(messages=5)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        for _ in range(5):
+            assert raw.code(b"MAIL FROM:<anna@firma.example>") == 250
+            assert raw.code(b"RSET") == 250
+        assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"421 4.7.0 ")
+
+
 def test_idle_client_is_sent_away():
     with running(limits=Limits(idle=0.3)) as server, Raw(server.port) as raw:
         raw.sign_in()
@@ -91,20 +100,20 @@ def repeat(raw: Raw, octets: bytes, *, pause: float = 0.05, seconds: float = 4) 
 
 
 def test_command_line_that_never_ends_is_cut():
-    with running(limits=Limits(idle=0.5)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(idle=0.5, asides=10**9)) as server, Raw(server.port) as raw:
         assert raw.reply()[:3] == b"220"
         assert repeat(raw, b"A").startswith(b"421 4.4.2 ")
         assert raw.reply() == b""
 
 
 def test_each_command_has_the_whole_idle_limit():
-    with running(limits=Limits(idle=0.5)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(idle=0.5, asides=10**9)) as server, Raw(server.port) as raw:
         raw.sign_in()
         assert repeat(raw, b"NOOP\r\n", pause=0.3, seconds=1.5) == b""
 
 
 def test_client_that_does_not_sign_in_is_sent_away():
-    limits = Limits(idle=0.5, unknown=0.8)
+    limits = Limits(idle=0.5, unknown=0.8, asides=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         assert raw.reply()[:3] == b"220"
         assert repeat(raw, b"NOOP\r\n").startswith(b"421 4.4.2 Nobody signed in")
@@ -112,21 +121,24 @@ def test_client_that_does_not_sign_in_is_sent_away():
 
 
 def test_who_has_signed_in_may_stay():
-    limits = Limits(idle=0.5, unknown=0.8)
+    limits = Limits(idle=0.5, unknown=0.8, asides=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         raw.sign_in()
         assert repeat(raw, b"NOOP\r\n", seconds=1.5) == b""
 
 
 def test_session_ends_whatever_the_client_does():
-    with running(limits=Limits(idle=0.5, session=0.8)) as server, Raw(server.port) as raw:
+    with (
+        running(limits=Limits(idle=0.5, session=0.8, asides=10**9)) as server,
+        Raw(server.port) as raw,
+    ):
         raw.sign_in()
         assert repeat(raw, b"NOOP\r\n").startswith(b"421 4.7.0 ")
         assert raw.reply() == b""
 
 
 def test_session_ends_in_the_middle_of_a_message():
-    limits = Limits(idle=0.5, session=0.8)
+    limits = Limits(idle=0.5, session=0.8, asides=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         raw.sign_in().begin()
         assert repeat(raw, b"X: a\r\n").startswith(b"421 4.7.0 ")
@@ -158,7 +170,7 @@ def test_slow_drip_ends_and_steady_flow_does_not():
 
 
 def test_client_that_never_reads_is_sent_away():
-    with running(limits=Limits(idle=0.5, errors=10**9)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(idle=0.5, asides=10**9)) as server, Raw(server.port) as raw:
         raw.socket.settimeout(3)
         try:
             for _ in range(2_000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from itertools import pairwise
 
 import pytest
 
@@ -191,6 +192,82 @@ def test_ten_thousand_recipients_are_capped(client):
     replies = [client.reply() for _ in range(10_000)]
     assert sum(reply.startswith(b"250 ") for reply in replies) == 100
     assert sum(reply.startswith(b"452 4.5.3 ") for reply in replies) == 9_900
+
+
+MISTYPED = [
+    b"RCPT TO:<erik>",
+    b"RCPT erik",
+    b"RCPT TO:<erik@other.example> FOO=1",
+    b"RCPT TO:<\xe6@x>",
+]
+
+
+@pytest.mark.parametrize("mistyped", MISTYPED)
+def test_mistyped_recipients_take_nothing_from_the_others(server, client, mistyped):
+    assert client.code(b"MAIL FROM:<anna@firma.example>") == 250
+    assert {client.code(mistyped) // 100 for _ in range(40)} == {5}
+    assert client.code(b"RCPT TO:<erik@other.example>") == 250
+    assert client.code(b"DATA") == 354
+    client.send(MESSAGE + b".\r\n")
+    assert client.reply()[:3] == b"250"
+
+
+def test_attempts_to_name_a_recipient_are_capped(certificates):
+    with running(limits=Limits(attempts=30)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert raw.code(b"MAIL FROM:<anna@firma.example>") == 250
+        assert [raw.code(b"RCPT TO:<erik>") for _ in range(31)] == [553] * 30 + [452]
+
+
+def test_group_behind_a_refused_sender_is_no_fault(server, client):
+    group = b"MAIL FROM:<carl@other.example>\r\n" + b"RCPT TO:<erik@other.example>\r\n" * 60
+    for _ in range(5):
+        client.send(group + b"DATA\r\n")
+        codes = [client.reply()[:3] for _ in range(62)]
+        assert codes == [b"550"] + [b"503"] * 61
+    assert deliver(client)[:3] == b"250"
+
+
+def test_recipients_from_nobody_are_wrong(server):
+    with Raw(server.port) as raw:
+        raw.reply()
+        assert [raw.code(b"RCPT TO:<a@b.example>") for _ in range(21)] == [503] * 20 + [421]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"NOOP", b"RSET", b"HELP", b"VRFY erik", b"EHLO x", b"HELO x", b"DATA",
+        b"MAIL FROM:<carl@other.example>",
+    ],
+)  # fmt: skip
+def test_commands_without_a_message_are_capped(certificates, command):
+    with running(limits=Limits(asides=10)) as server, Raw(server.port) as raw:
+        raw.sign_in()  # one EHLO
+        for _ in range(2):
+            assert {raw.code(command) for _ in range(9)} != {421}
+            assert deliver(raw)[:3] == b"250"
+        assert {raw.code(command) for _ in range(10)} != {421}
+        assert raw.say(command).startswith(b"421 4.7.0 ")
+        assert raw.reply() == b""
+
+
+def test_flood_of_commands_lets_others_have_their_turn(certificates):
+    with running(limits=Limits(asides=10**9)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        (conversation,) = server.listener.conversations
+        seen = [conversation._spoken]
+
+        def turn():
+            seen.append(conversation._spoken)
+            if seen[-1] < 10_000:
+                conversation.loop.call_soon(turn)
+
+        conversation.loop.call_soon_threadsafe(turn)
+        raw.send(b"NOOP\r\n" * 10_000)
+        for _ in range(10_000):
+            raw.reply()
+    assert max(after - before for before, after in pairwise(seen)) <= 50
 
 
 @pytest.mark.parametrize("step", ["authenticate", "mail", "rcpt", "accept"])
