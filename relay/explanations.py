@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from relay.smtp import answers
+from relay.smtp import answers, headers
 from relay.smtp.answers import Answer
 
 NO_MAIL = _("There was no message yet, so there is nothing to keep. Your program still has it.")
@@ -160,11 +161,18 @@ EXPLANATIONS = {
     "line": Explanation(
         _("Line ends and characters"),
         _(
-            "Lines must end with CR LF, without NUL and without endless lines. Anything else can be"
-            " used to smuggle a second message in."
+            "Lines must end with CR LF and hold no NUL: anything else can be used to smuggle a"
+            " second message in. A line may be far longer than a mail program writes by itself, and"
+            " is passed on as it came, because folding it would break signatures; but not endless."
         ),
         NOTHING,
-        _("Have the program write CR LF at the end of each line; its mail library can do that."),
+        format_lazy(
+            _(
+                "Have the program write CR LF at the end of each line, and no line of more than"
+                " {octets} octets; its mail library can do both."
+            ),
+            octets=headers.LONGEST_LINE,
+        ),
     ),
     "loop": Explanation(
         _("Mail loop"),
@@ -180,7 +188,10 @@ EXPLANATIONS = {
     ),
     "order": Explanation(
         _("Wrong order"),
-        _("A command came before the one that it needs, or too many commands were wrong."),
+        _(
+            "A command came before the one that it needs, too many commands were wrong, or too many"
+            " came without a message."
+        ),
         OTHERS,
         _("Use a mail library rather than commands of your own: EHLO, AUTH, MAIL, RCPT, DATA."),
     ),
@@ -192,6 +203,15 @@ EXPLANATIONS = {
         ),
         OTHERS,
         _("Connect again. If it happens often, look at the network between you and the server."),
+    ),
+    "reconnect": Explanation(
+        _("Connect again"),
+        _(
+            "The server is being restarted, or the connection was open for as long, or had as many"
+            " messages, as one connection may. The reply to EHLO names how many."
+        ),
+        OTHERS,
+        _("Connect again at once; most programs do so by themselves."),
     ),
     "busy": Explanation(
         _("Too much at once"),

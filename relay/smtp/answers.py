@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from relay.smtp.headers import LONGEST_LINE as LONGEST_TEXT_LINE
 from relay.smtp.headers import Fault
 
 # RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets with its CRLF.
@@ -66,13 +67,15 @@ MAIL_TWICE = Answer(503, "5.5.1", "A message is already under way; say RSET to g
 NO_RECIPIENTS = Answer(554, "5.5.1", "No recipient of this message was accepted", "order")
 TOO_MANY_ERRORS = Answer(421, "4.7.0", "Too many wrong commands", "order", closes=True)
 NO_MESSAGE = Answer(421, "4.7.0", "Too many commands without a message", "order", closes=True)
-FOREIGN_PROTOCOL = Answer(421, "4.7.0", "This is a mail server", closes=True)
+FOREIGN_PROTOCOL = Answer(421, "4.7.0", "This is a mail server", "start", closes=True)
 IDLE = Answer(421, "4.4.2", "Nothing came for too long", "timeout", closes=True)
 NOBODY = Answer(421, "4.4.2", "Nobody signed in for too long", "timeout", closes=True)
 TOO_SLOW = Answer(421, "4.4.2", "The message came too slowly", "timeout", closes=True)
-STOPPING = Answer(421, "4.3.2", "This server is restarting; please connect again", closes=True)
+STOPPING = Answer(
+    421, "4.3.2", "This server is restarting; please connect again", "reconnect", closes=True
+)
 SESSION_OVER = Answer(
-    421, "4.7.0", "This connection was used enough; please connect again", closes=True
+    421, "4.7.0", "This connection was used enough; please connect again", "reconnect", closes=True
 )
 CROWDED = Answer(421, "4.3.2", "Too many connections; please try again soon", "busy", closes=True)
 CROWDED_ADDRESS = Answer(
@@ -126,7 +129,9 @@ LINE_END = Answer(
     554, "5.6.0", "Lines must end with CR LF: the message has a bare CR or LF", "line"
 )
 NUL = Answer(554, "5.6.0", "The message holds a NUL character", "line")
-LONG_LINE = Answer(554, "5.6.0", "The message has a line of more than 65536 octets", "line")
+LONG_LINE = Answer(
+    554, "5.6.0", f"The message has a line of more than {LONGEST_TEXT_LINE} octets", "line"
+)
 HEADER = Answer(554, "5.6.0", "The header of the message is not valid or too large", "header")
 REPEATED = Answer(
     554,

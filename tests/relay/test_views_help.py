@@ -8,7 +8,7 @@ from html import escape
 import pytest
 from django.test import Client
 
-from relay.smtp import answers
+from relay.smtp import answers, headers
 from relay.smtp.answers import Answer
 
 REPLIES = [value for value in vars(answers).values() if isinstance(value, Answer)]
@@ -23,6 +23,20 @@ def test_every_reply_links_a_paragraph_that_is_there(client: Client, path: str) 
     linked = [reply for reply in REPLIES if reply.anchor]
     assert [reply.anchor for reply in linked if f'id="{reply.anchor}"' not in text] == []
     assert [reply for reply in linked if escape(reply.sentence, quote=True) not in text] == []
+
+
+def test_every_refusal_and_every_last_word_links_a_paragraph() -> None:
+    wordless = {answers.BYE}
+    lacking = [
+        reply for reply in REPLIES if not reply.anchor and (reply.code > 399 or reply.closes)
+    ]
+    assert set(lacking) == wordless
+
+
+@pytest.mark.parametrize("path", ["/help/smtp", "/en/help/smtp"])
+def test_page_names_the_longest_line(client: Client, path: str) -> None:
+    text = client.get(path).text
+    assert text.count(f"{headers.LONGEST_LINE} octets") == (1 if path == "/help/smtp" else 2)
 
 
 def test_every_paragraph_is_linked_by_a_reply(client: Client) -> None:
