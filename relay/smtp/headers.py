@@ -4,6 +4,10 @@
 The message is never parsed into a tree and never written anew: a round trip through an e-mail
 library changes folding and boundaries, and breaks S/MIME, OpenPGP and DKIM signatures. Edits only
 leave out whole fields and put whole fields in front (RFC 6409 §8).
+
+So parts inside parts have no bound here, however deep or cyclic they look: a depth could only be
+counted by parsing, nothing in this service does that, and what is not parsed cannot hurt. Size,
+line length and the outer header are bounded, and such a message passes as it came.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -231,3 +232,30 @@ def test_edit_keeps_every_other_octet(fields, body):
         return
     kept = b"".join(line for line in lines if not line.startswith((b"Bcc", b"RELAY", b"Return")))
     assert edit(content, header, TRACE).endswith(kept + b"\r\n" + body)
+
+
+def nested(levels: int) -> bytes:
+    """Parts inside parts, alternately multiparts and attached messages."""
+    return b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n"
+        b"Content-Type: message/rfc822\r\n\r\n" % (level, level)
+        for level in range(levels)
+    )
+
+
+CYCLIC = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n--b--\r\n" * 100_000
+
+
+@pytest.mark.parametrize("body", [nested(50_000), CYCLIC], ids=["deep", "cyclic"])
+def test_parts_inside_parts_pass_unread(body):
+    """Behaviour 16: their depth has no bound because nothing here follows it."""
+    content = b"From: anna@firma.example\r\nMIME-Version: 1.0\r\n" + body
+    tracemalloc.start()
+    began = time.process_time()
+    check_lines(content)
+    header = scan(content)
+    spent, (_, most) = time.process_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert edit(content, header, TRACE).endswith(content)
+    assert most < 100_000
+    assert spent < 5
