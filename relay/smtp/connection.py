@@ -44,6 +44,7 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
         self._inbox = Inbox()
         self._content: Content | None = None
         self._content_began = 0.0
+        self.storing = False
         self._replies: list[bytes] = []
         self._arrival: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -120,8 +121,10 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
             return answers.NOBODY
         if self._content is None:
             return None
-        spent = now - self._content_began - self.limits.content_grace
-        return answers.TOO_SLOW if self._content.received < spent * self.limits.byte_rate else None
+        spent = now - self._content_began
+        due = (spent - self.limits.content_grace) * self.limits.byte_rate
+        late = spent > self.limits.content_time or self._content.received < due
+        return answers.TOO_SLOW if late else None
 
     def close_with(self, answer: Answer) -> None:
         """Say a last word and hang up, from outside the conversation."""

@@ -40,6 +40,7 @@ class Limits:
     idle: float = 300.0  # RFC 5321 §4.5.3.2.7
     handshake: float = 30.0
     content_silence: float = 180.0  # RFC 5321 §4.5.3.2.5
+    content_time: float = 1_800.0  # of one DATA from 354 to its end
     content_grace: float = 60.0  # before the byte rate counts
     byte_rate: int = 512  # octets per second of DATA on the average
     unknown: float = 300.0  # of a connection on which nobody has signed in
@@ -55,6 +56,10 @@ class Guest(Protocol):
     @property
     def interruptible(self) -> bool:
         """Whether the client waits for nothing: neither 354 nor another reply is outstanding."""
+
+    @property
+    def storing(self) -> bool:
+        """Whether a whole message is in other hands: it may be committed at any moment."""
 
     def overdue(self, now: float) -> Answer | None:
         """What to say to a client that takes too long."""
@@ -120,6 +125,7 @@ class Listener:
             f"SIZE {limits.size}",
             "8BITMIME",
             "SMTPUTF8",
+            "DSN",
             f"LIMITS RCPTMAX={limits.recipients} MAILMAX={limits.messages}",
             *(["STARTTLS"] if start_tls else []),
             *(["AUTH PLAIN LOGIN"] if sign_in else []),
@@ -175,7 +181,9 @@ class Listener:
     async def stop(self, grace: float = 30.0) -> None:
         """Take no new connection, end the idle ones, let messages after 354 finish.
 
-        `grace` is in seconds; what has not been answered then, the client sends again elsewhere.
+        `grace` is in seconds; what has not arrived then, the client sends again elsewhere. What is
+        being stored has until `Limits.storing`: 421 to a message that is committed a moment later
+        would bring it a second time.
         """
         self.stopping = True
         for server in self._servers:
@@ -183,15 +191,21 @@ class Listener:
         for conversation in list(self.conversations):
             if conversation.interruptible:
                 conversation.close_with(answers.STOPPING)
-        deadline = self.clock() + grace
-        while self.conversations and self.clock() < deadline:
-            await asyncio.sleep(0.02)
+        await self._emptied(grace, lambda conversation: True)
         for conversation in list(self.conversations):
-            conversation.close_with(answers.STOPPING)
+            if not conversation.storing:
+                conversation.close_with(answers.STOPPING)
+        await self._emptied(self.limits.storing, lambda conversation: conversation.storing)
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
+
+    async def _emptied(self, seconds: float, counts: Callable[[Guest], bool]) -> None:
+        """Wait until no conversation that `counts` is left, at most so many seconds."""
+        deadline = self.clock() + seconds
+        while any(map(counts, self.conversations)) and self.clock() < deadline:
+            await asyncio.sleep(0.02)
 
 
 _FIXED = frozenset(value for value in vars(answers).values() if isinstance(value, Answer))

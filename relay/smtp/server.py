@@ -171,12 +171,16 @@ class Conversation(Session):
             )
         except headers.ContentError as error:
             return answers.CONTENT[error.fault]
-        if self.transport is None:
+        if self.transport is None or self._hung_up:
             raise Gone  # nobody is left to hear 250, and the client will send it again
         message = Submitted(self._envelope(octets), octets, header)
-        # A client gives up after 10 minutes or earlier and sends again (RFC 5321 §4.5.3.2.6).
-        async with asyncio.timeout(self.limits.storing):
-            return await self.listener.policy.accept(self.client, message)
+        self.storing = True
+        try:
+            # A client gives up after 10 minutes or earlier and sends again (RFC 5321 §4.5.3.2.6).
+            async with asyncio.timeout(self.limits.storing):
+                return await self.listener.policy.accept(self.client, message)
+        finally:
+            self.storing = False
 
     def _envelope(self, octets: bytes) -> Envelope:
         given = self._parameters

@@ -22,6 +22,7 @@ from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.policy import Client, Submitted
+from relay.smtp.server import Conversation
 from tests.testbed.certificates import Authority
 
 USER, PASSWORD = "anna", "correct-horse"
@@ -93,6 +94,13 @@ class Running:
     def ledger(self) -> Ledger:
         assert self._ledger is not None
         return self._ledger
+
+    @property
+    def conversation(self) -> Conversation:
+        """The only one there is."""
+        (only,) = self.listener.conversations
+        assert isinstance(only, Conversation)
+        return only
 
     def start(self) -> None:
         self._thread.start()

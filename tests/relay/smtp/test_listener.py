@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from relay.smtp import answers
 from relay.smtp.listener import Limits
 from tests.relay.smtp.listening import HEADER, Raw, running
 
@@ -153,6 +154,14 @@ def test_silence_in_data_ends_the_connection():
         assert raw.reply().startswith(b"421 4.4.2 ")
 
 
+def test_content_has_to_end_in_time():
+    limits = Limits(idle=0.4, content_silence=5, content_time=0.8, asides=10**9)
+    with running(limits=limits) as server, Raw(server.port) as raw:
+        raw.sign_in().begin()
+        assert repeat(raw, HEADER).startswith(b"421 4.4.2 The message came too slowly")
+        assert server.ledger.accepted == []
+
+
 def test_slow_drip_ends_and_steady_flow_does_not():
     limits = Limits(idle=0.4, content_silence=5, content_grace=0.5, byte_rate=100)
     with running(limits=limits) as server, Raw(server.port) as slow, Raw(server.port) as steady:
@@ -234,4 +243,49 @@ def test_grace_ends():
         raw.sign_in().begin()
         server.stop(0.2, wait=False)
         assert raw.reply()[:3] == b"421"
+        assert server.ledger.accepted == []
+
+
+def test_message_that_is_being_stored_is_never_sent_away():
+    with running() as server, Raw(server.port) as raw:
+        server.ledger.waits = threading.Event()
+        raw.sign_in().begin()
+        raw.send(MESSAGE + b".\r\n")
+        assert settled(lambda: any(c.storing for c in server.listener.conversations))
+        server.stop(0.1, wait=False)
+        time.sleep(0.5)
+        server.ledger.waits.set()
+        assert raw.reply()[:3] == b"250"
+        assert raw.reply().startswith(b"421 4.3.2 ")
+        server.stop(0.1)
+    assert len(server.ledger.accepted) == 1
+
+
+def test_waiting_for_a_store_that_never_answers_ends():
+    with running(limits=Limits(storing=0.5)) as server, Raw(server.port) as raw:
+        server.ledger.waits = threading.Event()
+        raw.sign_in().begin()
+        raw.send(MESSAGE + b".\r\n")
+        assert settled(lambda: any(c.storing for c in server.listener.conversations))
+        server.stop(0.1)
+        assert raw.reply()[:3] in (b"451", b"")
+    assert server.ledger.accepted == []
+
+
+def test_message_whose_end_meets_the_last_word_is_not_taken():
+    """421 is a promise as well: the client sends the message again."""
+    with running() as server, Raw(server.port) as raw:
+        raw.sign_in().begin()
+        raw.send(MESSAGE)
+        conversation = server.conversation
+        assert settled(lambda: server.listener.held > len(MESSAGE))
+
+        def meet():
+            conversation.data_received(b".\r\n")
+            conversation.close_with(answers.STOPPING)
+
+        conversation.loop.call_soon_threadsafe(meet)
+        assert raw.reply().startswith(b"421 4.3.2 ")
+        assert raw.reply() == b""
+        assert settled(lambda: not server.listener.conversations)
         assert server.ledger.accepted == []

@@ -32,7 +32,7 @@ def test_extensions_are_announced(server):
         raw.reply()
         lines = {line[4:] for line in raw.say(b"EHLO x").decode().splitlines()}
     assert lines == {
-        "relay.example", "PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "STARTTLS",
+        "relay.example", "PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "DSN", "STARTTLS",
         "ENHANCEDSTATUSCODES", "LIMITS RCPTMAX=100 MAILMAX=10000", "AUTH PLAIN LOGIN",
     }  # fmt: skip
 
@@ -255,7 +255,7 @@ def test_commands_without_a_message_are_capped(certificates, command):
 def test_flood_of_commands_lets_others_have_their_turn(certificates):
     with running(limits=Limits(asides=10**9)) as server, Raw(server.port) as raw:
         raw.sign_in()
-        (conversation,) = server.listener.conversations
+        conversation = server.conversation
         seen = [conversation._spoken]
 
         def turn():
