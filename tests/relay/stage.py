@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import Organisation
+from relay import routing
 from relay.delivery import Courier
 from relay.egress import Guard, system_lookup
 from relay.models import Route
@@ -35,6 +36,28 @@ def route(organisation: Organisation, **fields: Any) -> UUID:
     }
     with build.as_owner():
         return Route.objects.create(organisation=organisation, **values | fields).id
+
+
+def to_house(house: Organisation, **fields: Any) -> Callable[[int], None]:
+    return lambda port: (route(house, port=port, **fields), None)[1]
+
+
+def signing_in(house: Organisation) -> Callable[[int], None]:
+    """A route with user name and secret over STARTTLS."""
+
+    def prepare(port: int) -> None:
+        with build.as_owner():
+            secret = routing.seal_secret(house.id, "hemmelig")
+        route(
+            house,
+            port=port,
+            security=Route.Security.STARTTLS,
+            username="due",
+            sealed_secret=secret,
+            concurrency=1,
+        )
+
+    return prepare
 
 
 class Stage:

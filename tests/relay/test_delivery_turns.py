@@ -11,8 +11,7 @@ import pytest
 from accounts.models import Organisation
 from relay.room import Room
 from tests.relay import mail
-from tests.relay.stage import WAITING, Stage, becomes, carry, free_port, route
-from tests.relay.test_delivery import to_house
+from tests.relay.stage import WAITING, Stage, becomes, carry, free_port, route, to_house
 from tests.testbed.smtp import Drop, FarEnd, Script, Silence, Slow
 
 pytestmark = pytest.mark.django_db(transaction=True)
