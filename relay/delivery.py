@@ -70,8 +70,9 @@ class Courier:
         try:
             return await self._carry(job)
         except LeaseLost:
-            # Somebody else has it: nothing left here, and nothing is written.
             logger.warning("delivery: lease of message %s lost before the dot", job.work.message_id)
+            # What is still held goes back unsent; the rest is somebody else's by now.
+            await self.leases.release(job.work.deliveries)
             return False
         except KeyGone:
             logger.warning("delivery: key of message %s is gone: settled", job.work.message_id)

@@ -55,6 +55,9 @@ class Leased:
     reason: str
     possible_duplicate: bool
     delayed_notice_at: datetime | None
+    is_cancelled: bool = False
+    strikes: int = 0  # how often this service itself failed at it
+    is_suspect: bool = False  # whoever had it before is gone, perhaps because of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

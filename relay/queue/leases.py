@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class LeaseLost(Exception):
-    """The lease ran out and somebody else has the delivery: nothing more may be sent for it."""
+    """A lease ran out, or its delivery was cancelled: nothing more may be sent under it."""
 
 
 class _KeyClosed(Exception):
@@ -129,7 +129,10 @@ class Leases:
         return statements.works(await self._group.submit(Claim(limit, crowded)))
 
     async def mark_dots(self, leases: tuple[Leased, ...]) -> None:
-        """Return once the mark is committed. Raises LeaseLost: then the dot must not leave."""
+        """Return once the mark is committed for all of them. Raises LeaseLost: then for none.
+
+        A cancelled delivery counts as lost. After LeaseLost the dot must not leave.
+        """
         held = await self._group.submit(Mark(leases))
         if not all(lease.id in held for lease in leases):
             raise LeaseLost
@@ -251,7 +254,7 @@ class Leases:
         renewed = [lease for item in items if isinstance(item, Renew) for lease in item.leases]
         if renewed:
             cursors[Renew] = await statements.renew(connection, self.owner, renewed, now)
-        marked = [lease for item in items if isinstance(item, Mark) for lease in item.leases]
+        marked = [item.leases for item in items if isinstance(item, Mark)]
         if marked:
             cursors[Mark] = await statements.mark_dots(connection, self.owner, marked, now)
         settled = [(s.work, one) for s in items if isinstance(s, Settle) for one in s.settlements]

@@ -120,14 +120,16 @@ WITH due AS MATERIALIZED (
     UPDATE relay_queueddelivery q SET fence = q.fence + 1, lease_owner = %(owner)s,
         lease_expires_at = %(until)s, dot_at = NULL,
         possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,
+        strikes = q.strikes + (q.begun_at IS NOT NULL)::int, begun_at = NULL,
         reason = CASE WHEN q.dot_at IS NULL THEN q.reason ELSE 'uncertain' END
-    FROM due WHERE q.id = due.id
-    RETURNING q.*
+    FROM due JOIN relay_queueddelivery before ON before.id = due.id WHERE q.id = due.id
+    RETURNING q.*, before.lease_owner IS NOT NULL AS is_suspect
 )
 SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
     t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
-    t.delayed_notice_at, c.sender, c.author_domain, c.body, c.smtputf8, c.ret, c.envid,
-    c.hour_key_id, c.is_sandbox, c.require_tls, octet_length(c.ciphertext) AS octets, c.wrapped_key,
+    t.delayed_notice_at, t.cancelled_at, t.strikes, t.is_suspect, c.sender, c.author_domain,
+    c.body, c.smtputf8, c.ret, c.envid, c.hour_key_id, c.is_sandbox, c.require_tls,
+    octet_length(c.ciphertext) AS octets, c.wrapped_key,
     CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
         PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
 FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
@@ -197,6 +199,9 @@ def _leased(row: dict[str, Any]) -> Leased:
         reason=row["reason"],
         possible_duplicate=row["possible_duplicate"],
         delayed_notice_at=row["delayed_notice_at"],
+        is_cancelled=row["cancelled_at"] is not None,
+        strikes=row["strikes"],
+        is_suspect=row["is_suspect"],
     )
 
 
@@ -213,20 +218,42 @@ _HELD = """
 FROM unnest(%(id)b::bigint[], %(fence)b::bigint[]) held(id, fence)
 WHERE q.id = held.id AND q.fence = held.fence AND q.lease_owner = %(owner)s
 """
-MARK = f"""
+# One transaction carries a message to several recipients: all of them are marked, or none is, so
+# that nobody whose dot never left looks as if it had. The lock settles a race with a cancellation.
+MARK = """
+WITH held AS MATERIALIZED (
+    SELECT q.id, m.message, m.together FROM unnest(%(id)b::bigint[], %(fence)b::bigint[],
+        %(message)b::bigint[], %(together)b::bigint[]) m(id, fence, message, together)
+    JOIN relay_queueddelivery q ON q.id = m.id AND q.fence = m.fence
+        AND q.lease_owner = %(owner)s AND q.cancelled_at IS NULL
+    ORDER BY q.id FOR UPDATE OF q
+), counted AS MATERIALIZED (
+    SELECT id, together, count(*) OVER (PARTITION BY message) AS found FROM held
+)
 UPDATE relay_queueddelivery q SET dot_at = %(now)s, lease_expires_at = %(until)s
-{_HELD} RETURNING q.id
-"""  # noqa: S608 - constants
+FROM counted WHERE q.id = counted.id AND counted.found = counted.together
+RETURNING q.id
+"""
 RENEW = f"""
 UPDATE relay_queueddelivery q SET lease_expires_at = %(until)s {_HELD} RETURNING q.id
 """  # noqa: S608 - constants
 
 
 async def mark_dots(
-    connection: Connection, owner: UUID, leases: Iterable[Leased], now: datetime
+    connection: Connection, owner: UUID, messages: Iterable[Sequence[Leased]], now: datetime
 ) -> psycopg.AsyncCursor[Any]:
-    """Commit that the final dot is about to leave; the ids returned are those still held."""
-    return await connection.execute(MARK, _held(owner, leases, now), prepare=True)
+    """Commit that the final dot of each message is about to leave.
+
+    The ids returned are of messages whose every lease is held and not cancelled.
+    """
+    rows = [
+        (lease.id, lease.fence, number, len(leases))
+        for number, leases in enumerate(messages)
+        for lease in leases
+    ]
+    parameters = {"owner": owner, "now": now, "until": now + LEASE}
+    parameters |= columns("id fence message together", rows)
+    return await connection.execute(MARK, parameters, prepare=True)
 
 
 async def renew(
@@ -244,7 +271,7 @@ def _held(owner: UUID, leases: Iterable[Leased], now: datetime) -> dict[str, Any
 # Unsent work goes back without counting a try. A row whose dot left is not unsent: it stays
 # leased until that runs out, and is flagged then.
 RELEASE = """
-UPDATE relay_queueddelivery q SET lease_owner = NULL, lease_expires_at = NULL,
+UPDATE relay_queueddelivery q SET lease_owner = NULL, lease_expires_at = NULL, begun_at = NULL,
     due_at = coalesce(back.due_at, q.due_at), reason = coalesce(back.reason, q.reason)
 FROM unnest(%(id)b::bigint[], %(fence)b::bigint[], %(due_at)b::timestamptz[],
     %(reason)b::text[]) back(id, fence, due_at, reason)
@@ -301,7 +328,7 @@ WITH held AS MATERIALIZED (
         due_at = held.new_due_at, lane = 1, reason = held.new_reason,
         possible_duplicate = held.duplicate,
         delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
-        lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL
+        lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL, begun_at = NULL
     FROM held WHERE q.id = held.id AND held.state = 'waiting'
 ), done AS (
     DELETE FROM relay_queueddelivery q USING held

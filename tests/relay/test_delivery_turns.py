@@ -91,3 +91,33 @@ def test_large_content_is_held_by_few_jobs_at_once(house: Organisation) -> None:
     far_end = mail.run(scenario())
     assert max(held) in (1, 2)
     assert sorted(one.content for one in far_end.ledger) == sorted(m.content for m in messages)
+
+
+@pytest.mark.behaviour(24)
+def test_lost_lease_of_one_recipient_leaves_the_others_as_new(house: Organisation) -> None:
+    """Nothing has left: what is still held goes again at once, uncounted and not flagged."""
+    port = free_port()
+    route(house, port=port)
+    names = ["a@modtager.example", "b@modtager.example"]
+
+    async def scenario() -> FarEnd:
+        await mail.keep(mail.message(house.id, *names))
+        async with FarEnd(Script(data=Slow(0.5, "354 go")), port=port) as far_end:
+            stage = Stage(far_end)
+            working = asyncio.create_task(stage.shift().run())
+            await becomes("SELECT count(*) FROM relay_queueddelivery WHERE fence = 1", 2)
+            async with await mail.session() as other:
+                await other.execute(
+                    "UPDATE relay_queueddelivery SET fence = 9, lease_owner = gen_random_uuid()"
+                    " WHERE position = 1"
+                )
+            await becomes(WAITING, 1)
+            stage.stopping = True
+            await working
+            return far_end
+
+    assert [received.recipients for received in mail.run(scenario()).ledger] == [names[:1]]
+    assert mail.rows("SELECT state, possible_duplicate FROM relay_delivery ORDER BY position") == [
+        ("delivered", False), ("waiting", False),
+    ]  # fmt: skip
+    assert mail.rows("SELECT number FROM relay_attempt") == [(1,)]
