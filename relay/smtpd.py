@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -42,6 +43,7 @@ CERTIFICATE_SECONDS = 30  # between two looks at the certificate's files
 USES_SECONDS = 20
 # Shorter than the launcher's and most supervisors' patience with SIGTERM.
 GRACE_SECONDS = 8.0
+FILES_BESIDE = 128  # sockets of the listeners, the database and Redis, keys, and those closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,33 @@ def bound(port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, reuse_port=True, backlog=512)
 
 
+def bounds() -> Limits:
+    """What the settings allow this process. Raises ImproperlyConfigured when no mail would fit."""
+    given = Limits(
+        network=limits.network,
+        connections=settings.SMTP_CONNECTIONS,
+        connections_per_address=settings.SMTP_CONNECTIONS_PER_ADDRESS,
+        memory=settings.SMTP_MEMORY,
+    )
+    if min(given.connections, given.connections_per_address) < 1 or given.memory < given.size:
+        raise ImproperlyConfigured(
+            "SMTP_CONNECTIONS and SMTP_CONNECTIONS_PER_ADDRESS must be 1 or more, and SMTP_MEMORY"
+            f" at least {given.size}, the size of the largest message"
+        )
+    return given
+
+
+def allow_files(connections: int) -> None:
+    """Raise what the system lets this process open to what so many connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES_BESIDE
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        logger.warning("smtpd: %d open files are allowed, %d would be needed", most, wanted)
+
+
 async def serve(ready: Callable[[], None] = lambda: None) -> None:
     """Run until SIGTERM or SIGINT. Raises ImproperlyConfigured and OSError before it is ready."""
     files = certificate_files()
@@ -120,7 +149,8 @@ async def serve(ready: Callable[[], None] = lambda: None) -> None:
             tls=files.context() if files else None,
             help_url=f"{settings.SITE_URL}/help/smtp",
             plaintext_sign_in=settings.RELAY_ALLOW_PLAINTEXT_AUTH,
-            limits=Limits(network=limits.network),
+            limits=bounds(),
+            balancers=settings.SMTP_BALANCERS,
         )
         await _open(listener, with_tls=files is not None)
         async with _renewing(files, listener):
@@ -212,5 +242,6 @@ async def _signalled() -> None:
 def run(ready: Callable[[], None] = lambda: None) -> None:
     """Serve on uvloop, on a safe database only. Raises what `serve` raises."""
     refuse_unsafe_database()
+    allow_files(settings.SMTP_CONNECTIONS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(ready))

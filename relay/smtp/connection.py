@@ -13,8 +13,9 @@ import logging
 
 from aiosmtpd.smtp import SMTP
 
-from relay.smtp import answers
+from relay.smtp import answers, balancer
 from relay.smtp.answers import Answer
+from relay.smtp.crowd import Guest
 from relay.smtp.intake import Content, Inbox
 from relay.smtp.listener import Listener
 from relay.smtp.policy import Client
@@ -32,13 +33,17 @@ class Gone(Exception):
 class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
     """One connection, before anybody knows what is said on it."""
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
+    ) -> None:
+        """`place` has been counted until now, and knows whose connection this is."""
         # Not SMTP.__init__: it walks all members of the class, for every connection.
         asyncio.StreamReaderProtocol.__init__(self, None, None, loop)  # type: ignore[arg-type] # set when it is made
         self.loop = loop
         self.listener = listener
         self.limits = listener.limits
-        self.client = Client(address="")
+        self.client = Client(place.client.address if place else "")
+        self._place = place
         self.transport: asyncio.Transport | None = None
         self.deadline = NEVER  # on the listener's monotonic clock
         self._inbox = Inbox()
@@ -59,8 +64,9 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
     def connection_made(self, transport: asyncio.Transport) -> None:
         """A client connected."""
         self._adopt(transport)
-        peer = transport.get_extra_info("peername")
-        self.client.address = peer[0] if isinstance(peer, tuple) else ""
+        if self._place is None:
+            peer = transport.get_extra_info("peername")
+            self.client.address = peer[0] if isinstance(peer, tuple) else ""
         self._handler_coroutine = self.loop.create_task(self._handle_client())
 
     def _adopt(self, transport: asyncio.Transport) -> None:
@@ -141,12 +147,38 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
         else:
             self.transport.write(b"".join(self._replies))
             self.transport.close()
+            if self.transport.get_write_buffer_size():
+                self.loop.call_later(self.limits.goodbye, self.transport.abort)
         self._replies.clear()
 
     @property
     def interruptible(self) -> bool:
         """Whether the client waits for nothing: neither 354 nor another reply is outstanding."""
         return self._content is None and self._arrival is not None
+
+    # Who it is
+
+    async def _enter(self) -> Answer | None:
+        """Take a place among the connections; a refusal when there is none. Raises Gone."""
+        if self._place is not None:
+            self.listener.left(self._place)
+            self._place = None
+        elif self.listener.is_balancer(self.client.address):
+            await self._learn_origin()
+        return self.listener.admit(self)
+
+    async def _learn_origin(self) -> None:
+        """Read whose connection a balancer passes on. Raises Gone when it does not say."""
+        octets = self._inbox.take()
+        try:
+            async with asyncio.timeout(self.limits.origin):
+                while balancer.missing(octets):
+                    await self._arrive(self.limits.origin)
+                    octets += self._inbox.take()
+            self.client.address, following = balancer.read(octets)
+        except (balancer.Malformed, TimeoutError):
+            raise Gone from None
+        self._inbox.feed(following)
 
     # Reading and writing
 

@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.smtp import answers
+from relay.smtp import answers, balancer
 from relay.smtp.answers import Answer
-from relay.smtp.policy import Client, Policy
+from relay.smtp.crowd import Crowd, Guest
+from relay.smtp.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,9 @@ class Limits:
     # What an address counts as: one host may have many.
     network: Callable[[str], str] = str
     idle: float = 300.0  # RFC 5321 §4.5.3.2.7
+    origin: float = 5.0  # for a balancer's word about who connected
     handshake: float = 30.0
+    goodbye: float = 5.0  # for the end of TLS, and for a last word to be read
     content_silence: float = 180.0  # RFC 5321 §4.5.3.2.5
     content_time: float = 1_800.0  # of one DATA from 354 to its end
     content_grace: float = 60.0  # before the byte rate counts
@@ -46,26 +48,6 @@ class Limits:
     unknown: float = 300.0  # of a connection on which nobody has signed in
     session: float = 14_400.0  # of any connection
     storing: float = 120.0
-
-
-class Guest(Protocol):
-    """A conversation, as far as the listener cares."""
-
-    client: Client
-
-    @property
-    def interruptible(self) -> bool:
-        """Whether the client waits for nothing: neither 354 nor another reply is outstanding."""
-
-    @property
-    def storing(self) -> bool:
-        """Whether a whole message is in other hands: it may be committed at any moment."""
-
-    def overdue(self, now: float) -> Answer | None:
-        """What to say to a client that takes too long."""
-
-    def close_with(self, answer: Answer) -> None:
-        """Say a last word and hang up."""
 
 
 class Acceptor(Protocol):
@@ -87,6 +69,7 @@ class Listener:
         limits: Limits | None = None,
         help_url: str = "",
         plaintext_sign_in: bool = False,
+        balancers: Iterable[balancer.Network] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hostname = hostname
@@ -100,12 +83,16 @@ class Listener:
         self.held = 0  # octets of content in memory
         # No product and no version: neither helps an honest client.
         self.greeting = f"220 {hostname} ESMTP\r\n".encode()
-        self.conversations: set[Guest] = set()
-        self._per_network: Counter[str] = Counter()
+        self._crowd = self._empty_crowd()
+        self._balancers = tuple(balancers)
         self._help_url = help_url
         self._wire: dict[Answer, bytes] = {}
         self._servers: list[Acceptor] = []
         self._sweeper: asyncio.Task[None] | None = None
+
+    def _empty_crowd(self) -> Crowd:
+        limits = self.limits
+        return Crowd(limits.connections, limits.connections_per_address, limits.network)
 
     def wire(self, answer: Answer) -> bytes:
         """The rendered reply; fixed ones are rendered once."""
@@ -137,30 +124,26 @@ class Listener:
         """Whether `octets` more of content fit in memory."""
         return self.held + octets <= self.limits.memory
 
-    def crowded(self, arriving: int = 0) -> bool:
-        """Whether there are too many connections, `arriving` ones included."""
-        return len(self.conversations) + arriving > self.limits.connections
+    def is_balancer(self, address: str) -> bool:
+        """Whether who connects from there says in front of all for whom."""
+        return bool(self._balancers) and balancer.is_listed(address, self._balancers)
 
-    def admit(self, conversation: Guest) -> Answer | None:
-        """Count a new connection; a refusal when there are too many."""
-        network = self.limits.network(conversation.client.address)
-        self.conversations.add(conversation)
-        self._per_network[network] += 1
-        if self.stopping:
-            return answers.STOPPING
-        if self.crowded():
-            return answers.CROWDED
-        if self._per_network[network] > self.limits.connections_per_address:
-            return answers.CROWDED_ADDRESS
-        return None
+    @property
+    def conversations(self) -> Collection[Guest]:
+        """All that are open, handshakes included."""
+        return self._crowd.guests.keys()
 
-    def left(self, conversation: Guest) -> None:
-        """A conversation is over."""
-        self.conversations.discard(conversation)
-        network = self.limits.network(conversation.client.address)
-        self._per_network[network] -= 1
-        if self._per_network[network] <= 0:
-            del self._per_network[network]
+    def admit(self, guest: Guest) -> Answer | None:
+        """Count a new connection; a refusal when there is no place for it."""
+        return answers.STOPPING if self.stopping else self._crowd.admit(guest)
+
+    def signed_in(self, guest: Guest) -> None:
+        """It is known who this is, and the place is theirs."""
+        self._crowd.signed_in(guest)
+
+    def left(self, guest: Guest) -> None:
+        """A connection is over; saying so twice does no harm."""
+        self._crowd.left(guest)
 
     def started(self, server: Acceptor) -> None:
         """`server` takes connections for this listener from now on."""

@@ -14,6 +14,7 @@ from relay.smtp import answers, headers
 from relay.smtp.addresses import Address, AddressError, Fault, parse_path
 from relay.smtp.answers import Answer
 from relay.smtp.connection import Gone
+from relay.smtp.crowd import Guest
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.intake import Content
 from relay.smtp.listener import Listener
@@ -25,8 +26,10 @@ from relay.smtp.session import Session
 class Conversation(Session):
     """One connection. `_commands` is built once."""
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(listener, loop)
+    def __init__(
+        self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
+    ) -> None:
+        super().__init__(listener, loop, place)
         self._messages = 0
         self._forget_message()
 

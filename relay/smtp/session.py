@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from relay.smtp import answers, sasl
 from relay.smtp.answers import Answer
 from relay.smtp.connection import Connection, Gone
+from relay.smtp.crowd import Guest
 from relay.smtp.intake import LineMalformed, LineTooLong
 from relay.smtp.listener import Listener
 
@@ -36,8 +37,10 @@ class Session(Connection):
 
     _commands: ClassVar[dict[bytes, Callable[[Any, str], Awaitable[None]]]]
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(listener, loop)
+    def __init__(
+        self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
+    ) -> None:
+        super().__init__(listener, loop, place)
         self._greeted = False
         self._wrong = self._failed_sign_ins = self._spoken = 0
         self._asides = 0  # since the last message that was taken
@@ -59,10 +62,9 @@ class Session(Connection):
             self._hang_up()
 
     async def _converse(self) -> None:
-        refusal = self.listener.admit(self)
-        if refusal is not None:
-            return self._say(refusal)
-        refusal = await self.listener.policy.connect(self.client)
+        refusal = await self._enter()
+        if refusal is None:
+            refusal = await self.listener.policy.connect(self.client)
         if refusal is not None:
             return self._say(refusal)
         self._replies.append(self.listener.greeting)
@@ -205,6 +207,7 @@ class Session(Connection):
                 self.listener.tls,
                 server_side=True,
                 ssl_handshake_timeout=self.limits.handshake,
+                ssl_shutdown_timeout=self.limits.goodbye,
             )
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError
             transport = None
@@ -254,6 +257,7 @@ class Session(Connection):
         identity = await self.listener.policy.authenticate(self.client, username, password)
         if not isinstance(identity, Answer):
             self.client.identity = identity
+            self.listener.signed_in(self)
             return self._say(answers.SIGNED_IN)
         self._failed_sign_ins += 1
         # Each failure costs more time than the one before.

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import re
+import resource
 import signal
 import smtplib
 import socket
@@ -23,6 +24,7 @@ from django.conf import settings
 
 from relay import smtpd
 from tests.relay import mail
+from tests.relay.smtp.balancing import proxied
 from tests.relay.submitting import SECRET, credential, domain
 from tests.testbed.certificates import Authority
 
@@ -154,6 +156,35 @@ def test_both_ports_store_mail_and_nothing_is_logged(authority, tmp_path, anna_s
     assert "Traceback" not in logged
 
 
+def test_address_behind_a_balancer_is_the_clients(authority, tmp_path, anna_sends):
+    extra = {"SMTP_BALANCERS": "127.0.0.0/8,::1", "SMTP_CONNECTIONS_PER_ADDRESS": "1"}
+    with running(Process(authority, tmp_path, **extra)) as process, contextlib.ExitStack() as stack:
+        greetings, clients = [], []
+        for address in ("203.0.113.7", "203.0.113.8", "203.0.113.7"):
+            raw = socket.create_connection(("127.0.0.1", process.port), timeout=10)
+            clients.append(stack.enter_context(raw))
+            raw.sendall(proxied(address))
+            greetings.append(raw.recv(100)[:4])
+        assert greetings == [b"220 "] * 3
+        assert clients[0].recv(100)[:4] == b"421 "
+        clients[1].sendall(b"NOOP\r\n")
+        assert clients[1].recv(100)[:4] == b"250 "
+        _, logged = process.end()
+    assert "203.0.113" not in logged
+
+
+def test_open_files_follow_the_connections():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        smtpd.allow_files(500)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500 + smtpd.FILES_BESIDE
+        smtpd.allow_files(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500 + smtpd.FILES_BESIDE
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_process_watches_beat_and_tomorrow():
     async def watches() -> set[str]:
         async with smtpd._policy():
@@ -223,8 +254,10 @@ def test_two_processes_share_the_ports(authority, tmp_path, anna_sends):
             "must be on, or a commit can be lost: synchronous_commit",
         ),
         ({"SMTP_HOST": "192.0.2.1"}, "a port or a file cannot be opened"),
+        ({"SMTP_MEMORY": "1000"}, "SMTP_MEMORY at least"),
+        ({"SMTP_CONNECTIONS": "0"}, "must be 1 or more"),
     ],
-    ids=["no certificate", "owner", "bypass", "no commit", "no address"],
+    ids=["no certificate", "owner", "bypass", "no commit", "no address", "no room", "no place"],
 )
 def test_unsafe_ground_is_refused(authority, tmp_path, environment, words):
     role = environment.get("RELAY_DATABASE_URL")

@@ -19,6 +19,7 @@ from relay.smtp import answers
 from relay.smtp.acceptor import listen
 from relay.smtp.addresses import Address, within
 from relay.smtp.answers import Answer
+from relay.smtp.balancer import Network
 from relay.smtp.envelope import Recipient
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.policy import Client, Submitted
@@ -138,7 +139,11 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    *, tls: ssl.SSLContext | None = None, limits: Limits | None = None, plaintext: bool = True
+    *,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    plaintext: bool = True,
+    balancers: tuple[Network, ...] = (),
 ) -> Iterator[Running]:
     """Signing in works in clear unless `plaintext` is False."""
     ledger = Ledger()
@@ -149,6 +154,7 @@ def running(
         limits=limits or Limits(sign_in_delay=0.01),
         help_url="https://relay.example/help",
         plaintext_sign_in=plaintext,
+        balancers=balancers,
     )
     server = Running(listener, ledger)
     server.start()
@@ -213,6 +219,10 @@ class Raw:
 
     def sign_in(self, plain: bytes = PLAIN) -> Raw:
         assert self.reply().startswith(b"220 ")
+        return self.sign_in_again(plain)
+
+    def sign_in_again(self, plain: bytes = PLAIN) -> Raw:
+        """After the greeting."""
         assert self.code(b"EHLO client.example") == 250
         assert self.code(b"AUTH PLAIN " + plain) == 235
         return self

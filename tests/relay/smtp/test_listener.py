@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Bounds that many clients share, time limits, and the orderly end."""
+"""Bounds that one client meets, time limits, and the orderly end."""
 
 from __future__ import annotations
 
@@ -22,43 +22,6 @@ def settled(condition: Callable[[], bool]) -> bool:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
-
-
-@pytest.mark.parametrize(
-    ("limits", "start"),
-    [
-        (Limits(connections=3), b"421 4.3.2 "),
-        (Limits(connections_per_address=3), b"421 4.7.0 "),
-    ],
-)
-def test_connections_are_counted(limits, start):
-    with running(limits=limits) as server:
-        guests = [Raw(server.port) for _ in range(3)]
-        assert all(guest.reply()[:3] == b"220" for guest in guests)
-        with Raw(server.port) as late:
-            assert late.reply().startswith(start)
-            assert late.reply() == b""
-        guests.pop().socket.close()
-        assert settled(lambda: len(server.listener.conversations) == 2)
-        with Raw(server.port) as next_one:
-            assert next_one.reply()[:3] == b"220"
-        for guest in guests:
-            guest.socket.close()
-
-
-def test_addresses_of_one_host_count_together():
-    def network(address: str) -> str:
-        return address.rpartition(".")[0]
-
-    with running(limits=Limits(connections_per_address=1, network=network)) as server:
-        with Raw(server.port) as first:
-            assert first.reply()[:3] == b"220"
-            with Raw(server.port, source="127.0.0.2") as second:
-                assert second.reply().startswith(b"421 4.7.0 ")
-            with Raw(server.port, source="127.0.1.1") as elsewhere:
-                assert elsewhere.reply()[:3] == b"220"
-        assert settled(lambda: not server.listener.conversations)
-        assert not server.listener._per_network
 
 
 def test_messages_on_one_connection_are_counted():
