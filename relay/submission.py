@@ -129,6 +129,8 @@ class Submission:
         if not all(who.owns(address.domain) for address in shown):
             return answers.AUTHOR_DOMAIN
         accepted = self._accepted(client, message, who)
+        # It waits for the commit as one copy, not as two.
+        del message
         try:
             await self._store.store(accepted)
         except StoreUnavailable:

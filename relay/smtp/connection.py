@@ -82,9 +82,20 @@ class Connection(SMTP):  # type: ignore[misc]  # aiosmtpd counts as untyped here
         """Octets came; reading pauses while more wait than anybody has use for."""
         self._inbox.feed(data)
         transport = self.transport
-        if len(self._inbox) > self.limits.unread and transport and not transport.is_closing():
-            transport.pause_reading()
-        self._wake()
+        if transport and not transport.is_closing():
+            if self.says_too_much():
+                return transport.abort()
+            if len(self._inbox) > self.limits.unread:
+                transport.pause_reading()
+        return self._wake()
+
+    def says_too_much(self) -> bool:
+        """Whether a stranger goes on and on while it is to wait; no command needs that."""
+        return (
+            not self.client.identity
+            and self._arrival is None
+            and len(self._inbox) > self.limits.unread_unknown
+        )
 
     def eof_received(self) -> bool:
         """The client will send no more; what it sent before is still answered."""

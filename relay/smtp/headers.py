@@ -220,10 +220,12 @@ def edit(content: bytes, header: Header, trace: Trace) -> bytes:
         added += f"Date: {date}\r\n"
     if not header.has_message_id:
         added += f"Message-ID: <{trace.queue_id}@{trace.hostname}>\r\n"
-    pieces = [added.encode()]
+    # Views, so that the message is copied once.
+    view = memoryview(content)
+    pieces: list[bytes | memoryview] = [added.encode()]
     position = 0
     for start, end in header.dropped:
-        pieces.append(content[position:start])
+        pieces.append(view[position:start])
         position = end
-    pieces.append(content[position:])
+    pieces.append(view[position:])
     return b"".join(pieces)

@@ -102,11 +102,14 @@ class Content:
         self.dropped = True
         del self._octets[: -len(END) + 1]
 
-    def message(self) -> bytes | None:
-        """The message, transparency dots removed (RFC 5321 §4.5.2); None if it was too large."""
+    def take(self) -> bytes | None:
+        """The message, transparency dots removed (RFC 5321 §4.5.2); None if it was too large.
+
+        Nothing is held afterwards: a copy here and one there would be twice the message.
+        """
         if self.dropped:
             return None
-        octets = self._octets
+        octets, self._octets = self._octets, bytearray()
         if b"\r\n." in octets:
             octets = octets.replace(b"\r\n.", b"\r\n")
         if len(octets) - 2 > self.limit:

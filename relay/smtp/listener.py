@@ -26,6 +26,7 @@ class Limits:
     command: int = 4_096  # RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8, ENVID and ORCPT add to it
     sign_in_line: int = 12_288  # RFC 4954 §4
     unread: int = 65_536  # of one connection, before reading pauses
+    unread_unknown: int = 16_384  # likewise, of who has not signed in: then it is hung up on
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for 100 or more
     attempts: int = 1_000  # to name a recipient of one message
     messages: int = 10_000  # begun on one connection (RFC 9422 §4.1)

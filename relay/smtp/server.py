@@ -30,7 +30,7 @@ class Conversation(Session):
         self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
     ) -> None:
         super().__init__(listener, loop, place)
-        self._messages = 0
+        self._messages = self._held = 0
         self._forget_message()
 
     def _forget_message(self) -> None:
@@ -130,15 +130,19 @@ class Conversation(Session):
         if not self._recipients:
             self._count_aside()
             return self._say(answers.NO_RECIPIENTS) if self._under_way else self._without_mail()
+        if not self.listener.has_room(self._parameters.size):
+            self._forget_message()
+            return self._say(answers.NO_MEMORY)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
         self._content = content = Content(self.limits.size)
-        self.listener.held += content.held
+        # What was declared has its room from here on: nobody sends it all only to hear 452.
+        self._hold(self._parameters.size)
         try:
             full = await self._receive(content)
             answer = await self._judge(content, full=full)
         finally:
             self._content = None
-            self.listener.held -= content.held
+            self._hold(0)
             self._forget_message()
         if answer.positive:
             self._asides = 0
@@ -152,19 +156,40 @@ class Conversation(Session):
         while True:
             if not self._inbox:
                 await self._arrive(self.limits.content_silence)
-            before = content.held
             rest = content.feed(self._inbox.take())
-            self.listener.held += content.held - before
+            self._hold(0 if content.dropped else max(content.held, self._parameters.size))
             if rest is not None:
                 self._inbox.feed(rest)
                 return full
             if not content.dropped and not self.listener.has_room(0):
-                before, full = content.held, True
+                full = True
                 content.drop()
-                self.listener.held += content.held - before
+                self._hold(0)
+
+    def _hold(self, octets: int) -> None:
+        """Count what this connection holds of a message, of all that `Limits.memory` allows."""
+        self.listener.held += octets - self._held
+        self._held = octets
 
     async def _judge(self, content: Content, *, full: bool) -> Answer:
-        octets = content.message()
+        found = self._examine(content, full=full)
+        if isinstance(found, Answer):
+            return found
+        if self.transport is None or self._hung_up:
+            raise Gone  # nobody is left to hear 250, and the client will send it again
+        accepting = self.listener.policy.accept(self.client, found)
+        # Whoever holds it decides how long it stays in memory, and that is the policy alone.
+        del found
+        self.storing = True
+        try:
+            # A client gives up after 10 minutes or earlier and sends again (RFC 5321 §4.5.3.2.6).
+            async with asyncio.timeout(self.limits.storing):
+                return await accepting
+        finally:
+            self.storing = False
+
+    def _examine(self, content: Content, *, full: bool) -> Submitted | Answer:
+        octets = content.take()
         if octets is None:
             return answers.NO_MEMORY if full else answers.TOO_LARGE
         try:
@@ -174,16 +199,8 @@ class Conversation(Session):
             )
         except headers.ContentError as error:
             return answers.CONTENT[error.fault]
-        if self.transport is None or self._hung_up:
-            raise Gone  # nobody is left to hear 250, and the client will send it again
-        message = Submitted(self._envelope(octets), octets, header)
-        self.storing = True
-        try:
-            # A client gives up after 10 minutes or earlier and sends again (RFC 5321 §4.5.3.2.6).
-            async with asyncio.timeout(self.limits.storing):
-                return await self.listener.policy.accept(self.client, message)
-        finally:
-            self.storing = False
+        self._hold(len(octets))
+        return Submitted(self._envelope(octets), octets, header)
 
     def _envelope(self, octets: bytes) -> Envelope:
         given = self._parameters

@@ -260,6 +260,9 @@ class Session(Connection):
             self.listener.signed_in(self)
             return self._say(answers.SIGNED_IN)
         self._failed_sign_ins += 1
+        # AUTH ends a group of commands (RFC 4954 §4): nothing waits here while the client has to.
+        if self.says_too_much():
+            raise Gone
         # Each failure costs more time than the one before.
         await asyncio.sleep(self.limits.sign_in_delay * 2 ** (self._failed_sign_ins - 1))
         if self._failed_sign_ins >= self.limits.sign_ins:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import ssl
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,33 +16,16 @@ ROUNDS = 3
 WARM_UP = 300  # messages that are not counted, before the first round
 
 
-# Of the slower side's rate: so much mail a second comes in where the time to 250 is compared.
-PACE = 0.6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Lane:
-    """`bar` is the least ratio of ours to the reference that is acceptable.
-
-    With `paced` the load has the same rate on both sides, and what is compared is the 99th
-    percentile of the time from when a message was due to its 250; the ratio is the reference's
-    over ours.
-    """
+    """`bar` is the least ratio of ours to the reference that is acceptable."""
 
     name: str
     bar: float
     reuse: bool
-    tls: bool = False
-    paced: bool = False
 
 
-LANES = (
-    Lane(name="relay-reused", bar=2.0, reuse=True),
-    Lane(name="relay-new", bar=1.3, reuse=False),
-    Lane(name="relay-tls-reused", bar=1.5, reuse=True, tls=True),
-    Lane(name="relay-tls-new", bar=1.5, reuse=False, tls=True),
-    Lane(name="relay-paced", bar=1.0, reuse=True, paced=True),
-)
+LANES = (Lane("relay-reused", 2.0, reuse=True), Lane("relay-new", 1.3, reuse=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +37,6 @@ class Side:
     roots: Callable[[], dict[str, int]]
     username: str = ""
     password: str = ""
-    tls: ssl.SSLContext | None = None
-    server_name: str = ""
 
 
 @dataclass(slots=True)
@@ -69,7 +49,6 @@ class Figures:
     reply_ms_p50: list[float] = field(default_factory=list)
     reply_ms_p99: list[float] = field(default_factory=list)
     duplicates: int = 0
-    ciphers: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, result: Result, cpu: dict[str, float]) -> None:
         cuts = statistics.quantiles(result.reply_seconds, n=100)
@@ -81,7 +60,6 @@ class Figures:
         self.reply_ms_p50.append(round(cuts[49] * 1000, 2))
         self.reply_ms_p99.append(round(cuts[98] * 1000, 2))
         self.duplicates += result.duplicates
-        self.ciphers |= result.ciphers
 
     def medians(self) -> dict[str, Any]:
         return {
@@ -95,33 +73,22 @@ class Figures:
             "reply_ms_p99": statistics.median(self.reply_ms_p99),
             "duplicates": self.duplicates,
             "rates": self.rates,
-            "tls": sorted(" ".join(cipher) for cipher in self.ciphers),
         }
 
 
 _runs = itertools.count(1)
 
 
-class Unequal(Exception):
-    """The sides did not do the same work; says in what they differ."""
-
-
 async def measure(lane: Lane, messages: int, sides: list[Side]) -> list[Figures]:
-    """Interleave the sides, so that what else the machine does weighs on all of them.
-
-    Raises Unequal.
-    """
+    """Interleave the sides, so that what else the machine does weighs on all of them."""
     figures = [Figures() for _ in sides]
-    warm = [await _run(lane, WARM_UP, side) for side in sides]
-    rate = PACE * min(result.rate for result in warm) if lane.paced else 0.0
+    for side in sides:
+        await _run(lane, WARM_UP, side)
     for _ in range(ROUNDS):
         for side, found in zip(sides, figures, strict=True):
             before = _cpu(side)
-            result = await _run(lane, messages, side, rate)
+            result = await _run(lane, messages, side)
             found.add(result, {name: spent - before[name] for name, spent in _cpu(side).items()})
-    ciphers = {tuple(sorted(found.ciphers)) for found in figures}
-    if len(ciphers) > 1:
-        raise Unequal(f"TLS differs: {sorted(ciphers)}")
     return figures
 
 
@@ -129,15 +96,12 @@ def _cpu(side: Side) -> dict[str, float]:
     return {name: cpu_seconds([pid]) for name, pid in side.roots().items()}
 
 
-async def _run(lane: Lane, messages: int, side: Side, rate: float = 0.0) -> Result:
+async def _run(lane: Lane, messages: int, side: Side) -> Result:
     load = Load(
         port=side.port,
         messages=messages,
         reuse=lane.reuse,
         username=side.username,
         password=side.password,
-        tls=side.tls if lane.tls else None,
-        server_name=side.server_name,
-        rate=rate,
     )
     return await carry(load, side.sink, f"{lane.name}.{next(_runs)}")

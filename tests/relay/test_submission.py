@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,10 +19,10 @@ from accounts.ids import uuid7_time
 from accounts.models import Organisation
 from relay.limits import SIGN_IN_FAILURES, Allowance, SharedCounters, SignInGate
 from relay.models import Credential, SendingDomain
-from relay.queue import Store
+from relay.queue import Accepted, Store
 from relay.senders import FRESH_SECONDS, Senders
 from relay.smtp import answers
-from relay.smtp.policy import Client
+from relay.smtp.policy import Client, Submitted
 from relay.submission import SECRET_PURPOSE, Submission
 from tests import build
 from tests.relay import mail
@@ -362,6 +363,23 @@ def test_use_is_written(journal, anna_sends):
     with serving(journal) as server, Raw(server.port) as raw:
         raw.sign_in(plain("anna"))
     assert mail.value("SELECT last_used_at FROM relay_credential") is not None
+
+
+class Looking(Journal):
+    """Notes how many messages as received are left while one is being stored."""
+
+    left = -1
+
+    async def store(self, message: Accepted) -> None:
+        await super().store(message)
+        self.left = sum(type(each) is Submitted for each in gc.get_objects())
+
+
+def test_message_waits_for_the_commit_as_one_copy(anna_sends):
+    looking = Looking()
+    with serving(looking) as running, Raw(running.port) as client:
+        assert say_data(client.sign_in(plain("anna")))[:3] == b"250"
+    assert looking.left == 0
 
 
 def test_message_is_committed_before_250(anna_sends):

@@ -44,7 +44,7 @@ def test_content_is_the_same_however_it_is_cut(octets, cuts):
     if wanted is None:
         assert rest is None
     else:
-        assert (content.message(), rest) == wanted
+        assert (content.take(), rest) == wanted
 
 
 @pytest.mark.parametrize("first", [b"\r\n", b"\n", b"\r", b"\r\n\0", b""])
@@ -61,7 +61,7 @@ def test_stuffed_message_comes_back(text, size):
     message = (b"\r\n".join(text.split(b"\n")) * size).replace(b"\r\r", b"\r") + b"\r\n"
     stuffed = (b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:]
     content, rest = collect(stuffed + b".\r\n", [7, 8, 9])
-    assert (content.message(), rest) == (message, b"")
+    assert (content.take(), rest) == (message, b"")
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 140, 5_000])
@@ -69,13 +69,13 @@ def test_only_what_is_within_the_limit_is_kept(size):
     message = b"a" * max(0, size - 2) + b"\r\n" if size > 1 else b""
     content, rest = collect(message + b".\r\nQUIT\r\n", list(range(0, size, 7)), limit=100)
     assert rest == b"QUIT\r\n"
-    assert content.message() == (message if len(message) <= 100 else None)
+    assert content.take() == (message if len(message) <= 100 else None)
 
 
 def test_transparency_dots_do_not_count():
     message = b"..\r\n" * 33
     content, _ = collect(message + b".\r\n", [], limit=99)
-    assert content.message() == b".\r\n" * 33
+    assert content.take() == b".\r\n" * 33
 
 
 def test_oversize_content_holds_almost_nothing():

@@ -152,22 +152,6 @@ def test_client_that_never_reads_is_sent_away():
         assert settled(lambda: not server.listener.conversations)
 
 
-def test_memory_is_shared_and_given_back():
-    with running(limits=Limits(size=300_000, memory=400_000)) as server:
-        with Raw(server.port) as first, Raw(server.port) as second:
-            first.sign_in().begin()
-            first.send(HEADER + b"\r\n" + b"a\r\n" * 90_000)
-            assert settled(lambda: server.listener.held > 200_000)
-            second.sign_in()
-            assert second.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 452
-            second.begin()
-            second.send(HEADER + b"\r\n" + b"b\r\n" * 90_000 + b".\r\n")
-            assert second.reply().startswith(b"452 4.3.1 ")
-            first.send(b".\r\n")
-            assert first.reply()[:3] == b"250"
-        assert settled(lambda: server.listener.held == 0)
-
-
 def test_storing_has_a_limit():
     with running(limits=Limits(storing=0.2)) as server, Raw(server.port) as raw:
         server.ledger.waits = threading.Event()

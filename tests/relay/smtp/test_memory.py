@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What mail takes in memory: one bound for all of it, and no copy more than needed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import tracemalloc
+from datetime import UTC, datetime
+
+import pytest
+
+from relay.smtp.answers import Answer
+from relay.smtp.headers import Trace, check_lines, edit, scan
+from relay.smtp.intake import Content
+from relay.smtp.listener import Limits
+from relay.smtp.policy import Client, Submitted
+from tests.relay.smtp.listening import HEADER, PLAIN, Ledger, Raw, running
+from tests.relay.smtp.test_listener import MESSAGE, settled
+
+LARGE = HEADER + b"Bcc: bo@other.example\r\n\r\n" + b"a" * 70 + b"\r\n" * 2_500_000
+TRACE = Trace(hostname="relay.example", queue_id="1", at=datetime(2026, 11, 22, tzinfo=UTC))
+
+
+def test_memory_is_shared_and_given_back():
+    with running(limits=Limits(size=300_000, memory=400_000)) as server:
+        with Raw(server.port) as first, Raw(server.port) as second:
+            first.sign_in().begin()
+            first.send(HEADER + b"\r\n" + b"a\r\n" * 90_000)
+            assert settled(lambda: server.listener.held > 200_000)
+            second.sign_in()
+            assert second.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 452
+            second.begin()
+            second.send(HEADER + b"\r\n" + b"b\r\n" * 90_000 + b".\r\n")
+            assert second.reply().startswith(b"452 4.3.1 ")
+            first.send(b".\r\n")
+            assert first.reply()[:3] == b"250"
+        assert settled(lambda: server.listener.held == 0)
+
+
+@pytest.mark.behaviour(3)
+def test_declared_size_has_its_room_from_354_on():
+    limits = Limits(size=300_000, memory=400_000)
+    with running(limits=limits) as server, Raw(server.port) as first, Raw(server.port) as second:
+        for raw in (first.sign_in(), second.sign_in()):
+            assert raw.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 250
+            assert raw.code(b"RCPT TO:<erik@other.example>") == 250
+        assert first.code(b"DATA") == 354
+        assert second.say(b"DATA").startswith(b"452 4.3.1 ")
+        first.send(MESSAGE + b".\r\n")
+        assert first.reply()[:3] == b"250"
+        assert server.listener.held == 0
+        second.begin()
+        second.send(MESSAGE + b".\r\n")
+        assert second.reply()[:3] == b"250"
+
+
+def test_message_that_was_taken_is_held_no_longer():
+    content = Content(len(LARGE))
+    content.feed(LARGE + b".\r\n")
+    assert content.take() == LARGE
+    assert content.held == 0
+
+
+def test_edit_copies_the_message_once():
+    check_lines(LARGE)
+    header = scan(LARGE)
+    tracemalloc.start()
+    assert len(edit(LARGE, header, TRACE)) > 0.9 * len(LARGE)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.1 * len(LARGE)
+
+
+class Counting(Ledger):
+    """Notes how many hold the message besides itself."""
+
+    others = -1
+
+    async def accept(self, client: Client, message: Submitted) -> Answer:
+        self.others = sys.getrefcount(message) - 2  # this frame, and the call
+        return await super().accept(client, message)
+
+
+def test_policy_alone_holds_the_message():
+    with running() as server, Raw(server.port) as raw:
+        server.listener.policy = counting = Counting()
+        raw.sign_in().begin()
+        raw.send(MESSAGE + b".\r\n")
+        assert raw.reply()[:3] == b"250"
+        assert counting.others == 0
+
+
+def test_message_counts_while_it_is_stored():
+    with running() as server, Raw(server.port) as raw:
+        server.ledger.waits = threading.Event()
+        raw.sign_in().begin()
+        raw.send(MESSAGE + b".\r\n")
+        assert settled(lambda: server.listener.held == len(MESSAGE))
+        server.ledger.waits.set()
+        assert raw.reply()[:3] == b"250"
+        assert server.listener.held == 0
+
+
+@pytest.mark.parametrize("pause", [0, 0.3])
+def test_stranger_that_goes_on_and_on_is_hung_up_on(pause):
+    with running(limits=Limits(sign_in_delay=30)) as server, Raw(server.port) as raw:
+        raw.reply()
+        raw.say(b"EHLO x")
+        flood = b"AUTH PLAIN AGFubmEAd3Jvbmc=\r\n" + b"NOOP\r\n" * 10_000
+        at = 30 if pause else len(flood)
+        raw.send(flood[:at])
+        time.sleep(pause)
+        raw.send(flood[at:])
+        assert raw.reply() == b""
+
+
+def test_who_has_signed_in_may_be_ahead():
+    with running(limits=Limits(asides=10**9)) as server, Raw(server.port) as raw:
+        raw.sign_in(PLAIN)
+        raw.send(b"NOOP\r\n" * 50_000)
+        assert all(raw.reply()[:3] == b"250" for _ in range(50_000))
