@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from accounts.vault import KeyGone, VaultError
-from relay import outcomes, sandbox
+from relay import outcomes, quarantine, sandbox
 from relay.models import Route
 from relay.outcomes import NoticeLimit, Telling
+from relay.quarantine import Suspects
 from relay.queue import (
     Accepted,
     LeaseLost,
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 # Kinds of alerts; their subject is the organisation's id.
 UNOPENED = "mail-unopened"
 UNTOLD = "notice-unstored"
+QUARANTINED = "mail-quarantined"
 
 
 @dataclass(slots=True, eq=False)
@@ -61,14 +63,38 @@ class Courier:
     hostname: str
     limit: NoticeLimit = field(default_factory=NoticeLimit)
     room: Room = field(default_factory=Room)
+    suspects: Suspects = field(default_factory=Suspects)
 
     async def carry(self, job: Job) -> bool:
         """Bring every delivery of the job to its next state; returns whether a notice was stored.
 
-        Never raises for the remote or for a lost lease.
+        Raises only what keeps it from being written that it failed.
         """
         try:
-            return await self._carry(job)
+            return await self._carry_held(job)
+        except Exception as fault:  # noqa: BLE001 - one message must not end the shift
+            logger.error("delivery: message %s: %s", job.work.message_id, type(fault).__name__)
+            await self._strike(job)
+            return False
+
+    async def _strike(self, job: Job) -> None:
+        """Count a fault of this service's own against the message, so that it ends one day."""
+        work, now = job.work, self.now()
+        struck = tuple(quarantine.struck(lease, now) for lease in work.deliveries)
+        await self.leases.strike(struck)
+        if any(reason for _, _, reason in struck):
+            await self.leases.alert(QUARANTINED, str(work.organisation_id))
+
+    async def _carry_held(self, job: Job) -> bool:
+        try:
+            told = await self._end(job)
+            if not job.work.deliveries:
+                return told
+            if not any(lease.is_suspect for lease in job.work.deliveries):
+                return await self._carry(job) or told
+            async with self.suspects.turn(job.work):
+                await self.leases.begin(job.work.deliveries)
+                return await self._carry(job) or told
         except LeaseLost:
             logger.warning("delivery: lease of message %s lost before the dot", job.work.message_id)
             # What is still held goes back unsent; the rest is somebody else's by now.
@@ -80,6 +106,32 @@ class Courier:
             return await self._settle(
                 job, [outcomes.key_gone(lease, now) for lease in job.work.deliveries]
             )
+
+    async def _end(self, job: Job) -> bool:
+        """Settle what is not tried any more, and leave the job with the rest."""
+        work, now = job.work, self.now()
+        aside = tuple(filter(quarantine.is_set_aside, work.deliveries))
+        if not aside:
+            return False
+        job.work = replace(work, deliveries=tuple(d for d in work.deliveries if d not in aside))
+        return await self._set_aside(work, [quarantine.set_aside(one, now) for one in aside])
+
+    async def _set_aside(self, work: Work, settlements: Sequence[Settlement]) -> bool:
+        """Settle without a look at the content: whatever ends here has failed there before."""
+        await self.leases.alert(QUARANTINED, str(work.organisation_id))
+        told, now = outcomes.telling(work, settlements), self.now()
+        if (later := self._put_off(work, told, now)) is not None:
+            await self.leases.settle(work, later)
+            return False
+        try:
+            notice = outcomes.notice(work, told, b"", self.hostname, now) if told.action else None
+            await self.leases.settle(work, told.settlements, notice)
+        except Exception as fault:  # noqa: BLE001 - its end must not depend on the notice
+            logger.error("delivery: end of message %s: %s", work.message_id, type(fault).__name__)
+            await self.leases.alert(UNTOLD, str(work.organisation_id))
+            await self.leases.settle(work, tuple(settlements))
+            return False
+        return notice is not None
 
     async def _carry(self, job: Job) -> bool:
         now, work = self.now(), job.work
@@ -193,12 +245,19 @@ class Courier:
         if told.action is None:
             await self._write(work, told.settlements)
             return False
-        # What nobody receives floods nobody, and must not hold up notices about live mail.
-        turn = now if work.is_sandbox else self.limit.turn(work.organisation_id, now)
-        if turn > now and outcomes.may_owe(work, turn):
-            await self._write(work, outcomes.owing(work, told, turn))
+        if (later := self._put_off(work, told, now)) is not None:
+            await self._write(work, later)
             return False
         return await self._tell(job, told, now)
+
+    def _put_off(self, work: Work, told: Telling, now: datetime) -> tuple[Settlement, ...] | None:
+        """Return the settlements without the notice when its organisation had too many of late."""
+        # What nobody receives floods nobody, and must not hold up notices about live mail.
+        if told.action is None or work.is_sandbox:
+            return None
+        turn = self.limit.turn(work.organisation_id, now)
+        is_late = turn > now and outcomes.may_owe(work, turn)
+        return outcomes.owing(work, told, turn) if is_late else None
 
     async def _tell(self, job: Job, told: Telling, now: datetime) -> bool:
         """Settle together with the notice, or else leave what it is about waiting for it."""

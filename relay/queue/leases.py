@@ -62,6 +62,16 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    leases: tuple[Leased, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    struck: tuple[tuple[Leased, datetime, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     leases: tuple[Leased, ...]
     due_at: datetime | None = None
@@ -89,7 +99,7 @@ class Learn:
     organisations: tuple[UUID, ...]
 
 
-Item = Claim | Mark | Renew | Release | Settle | Read | Learn
+Item = Claim | Mark | Renew | Begin | Strike | Release | Settle | Read | Learn
 Cursor = psycopg.AsyncCursor[Any]
 
 
@@ -141,6 +151,16 @@ class Leases:
         """Keep the leases; returns the ids of those still held."""
         held: frozenset[int] = await self._group.submit(Renew(leases))
         return held
+
+    async def begin(self, leases: tuple[Leased, ...]) -> None:
+        """Return once it is committed that these suspects are being carried. Raises LeaseLost."""
+        held = await self._group.submit(Begin(leases))
+        if not all(lease.id in held for lease in leases):
+            raise LeaseLost
+
+    async def strike(self, struck: tuple[tuple[Leased, datetime, str | None], ...]) -> None:
+        """Hand back what this service failed at: when each is due, and its reason when new."""
+        await self._group.submit(Strike(struck))
 
     async def release(
         self, leases: tuple[Leased, ...], due_at: datetime | None = None, reason: str | None = None
@@ -260,6 +280,12 @@ class Leases:
         settled = [(s.work, one) for s in items if isinstance(s, Settle) for one in s.settlements]
         if settled:
             cursors[Settle] = await statements.settle(connection, self.owner, settled, now)
+        begun = [lease for item in items if isinstance(item, Begin) for lease in item.leases]
+        if begun:
+            cursors[Begin] = await statements.begin(connection, self.owner, begun, now)
+        struck = [one for item in items if isinstance(item, Strike) for one in item.struck]
+        if struck:
+            cursors[Strike] = await statements.strike(connection, self.owner, struck)
         back = [
             (lease, item.due_at, item.reason)
             for item in items

@@ -268,6 +268,45 @@ def _held(owner: UUID, leases: Iterable[Leased], now: datetime) -> dict[str, Any
     return {"owner": owner, "now": now, "until": now + LEASE} | columns("id fence", pairs)
 
 
+# A suspect is begun: whoever takes it over from here on counts that against it.
+BEGIN = f"""
+UPDATE relay_queueddelivery q SET begun_at = %(now)s {_HELD} RETURNING q.id
+"""  # noqa: S608 - constants
+
+
+async def begin(
+    connection: Connection, owner: UUID, leases: Iterable[Leased], now: datetime
+) -> psycopg.AsyncCursor[Any]:
+    """Commit that suspects are about to be carried; the ids returned are those still held."""
+    return await connection.execute(BEGIN, _held(owner, leases, now), prepare=True)
+
+
+# A dot that left before the fault may have brought the message there.
+STRIKE = """
+UPDATE relay_queueddelivery q SET strikes = q.strikes + 1, due_at = struck.due_at,
+    lane = CASE WHEN struck.reason IS NULL THEN greatest(q.lane, 1) ELSE 2 END,
+    reason = coalesce(struck.reason, CASE WHEN q.dot_at IS NULL THEN q.reason ELSE 'uncertain' END),
+    possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,
+    lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL, begun_at = NULL
+FROM unnest(%(id)b::bigint[], %(fence)b::bigint[], %(due_at)b::timestamptz[],
+    %(reason)b::text[]) struck(id, fence, due_at, reason)
+WHERE q.id = struck.id AND q.fence = struck.fence AND q.lease_owner = %(owner)s
+RETURNING q.id
+"""
+
+
+async def strike(
+    connection: Connection, owner: UUID, struck: Iterable[tuple[Leased, datetime, str | None]]
+) -> psycopg.AsyncCursor[Any]:
+    """Hand back what this service failed at, each with its due time and a reason when there is one.
+
+    The ids returned are those still held.
+    """
+    rows = [(lease.id, lease.fence, due_at, reason) for lease, due_at, reason in struck]
+    parameters = {"owner": owner} | columns("id fence due_at reason", rows)
+    return await connection.execute(STRIKE, parameters, prepare=True)
+
+
 # Unsent work goes back without counting a try. A row whose dot left is not unsent: it stays
 # leased until that runs out, and is flagged then.
 RELEASE = """
@@ -325,9 +364,11 @@ WITH held AS MATERIALIZED (
         AND d.position = held.position AND d.accepted_at BETWEEN %(first)s AND %(last)s
 ), again AS (
     UPDATE relay_queueddelivery q SET attempts = q.attempts + held.tried::int,
-        due_at = held.new_due_at, lane = 1, reason = held.new_reason,
+        due_at = held.new_due_at, reason = held.new_reason,
         possible_duplicate = held.duplicate,
         delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
+        lane = CASE WHEN held.new_reason = 'quarantined' THEN 2 ELSE greatest(q.lane, 1) END,
+        strikes = CASE WHEN held.tried THEN 0 ELSE q.strikes END,
         lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL, begun_at = NULL
     FROM held WHERE q.id = held.id AND held.state = 'waiting'
 ), done AS (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,16 +17,33 @@ ROUNDS = 3
 WARM_UP = 300  # messages that are not counted, before the first round
 
 
-@dataclass(frozen=True, slots=True)
+# Of the slower side's rate: so much mail a second comes in where the time to 250 is compared.
+PACE = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """`bar` is the least ratio of ours to the reference that is acceptable."""
+    """`bar` is the least ratio of ours to the reference that is acceptable.
+
+    With `paced` the load has the same rate on both sides, and what is compared is the 99th
+    percentile of the time from when a message was due to its 250; the ratio is the reference's
+    over ours.
+    """
 
     name: str
     bar: float
     reuse: bool
+    tls: bool = False
+    paced: bool = False
 
 
-LANES = (Lane("relay-reused", 2.0, reuse=True), Lane("relay-new", 1.3, reuse=False))
+LANES = (
+    Lane(name="relay-reused", bar=2.0, reuse=True),
+    Lane(name="relay-new", bar=1.3, reuse=False),
+    Lane(name="relay-tls-reused", bar=1.5, reuse=True, tls=True),
+    Lane(name="relay-tls-new", bar=1.5, reuse=False, tls=True),
+    Lane(name="relay-paced", bar=1.0, reuse=True, paced=True),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +55,8 @@ class Side:
     roots: Callable[[], dict[str, int]]
     username: str = ""
     password: str = ""
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
 
 
 @dataclass(slots=True)
@@ -49,6 +69,7 @@ class Figures:
     reply_ms_p50: list[float] = field(default_factory=list)
     reply_ms_p99: list[float] = field(default_factory=list)
     duplicates: int = 0
+    ciphers: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, result: Result, cpu: dict[str, float]) -> None:
         cuts = statistics.quantiles(result.reply_seconds, n=100)
@@ -60,6 +81,7 @@ class Figures:
         self.reply_ms_p50.append(round(cuts[49] * 1000, 2))
         self.reply_ms_p99.append(round(cuts[98] * 1000, 2))
         self.duplicates += result.duplicates
+        self.ciphers |= result.ciphers
 
     def medians(self) -> dict[str, Any]:
         return {
@@ -73,22 +95,33 @@ class Figures:
             "reply_ms_p99": statistics.median(self.reply_ms_p99),
             "duplicates": self.duplicates,
             "rates": self.rates,
+            "tls": sorted(" ".join(cipher) for cipher in self.ciphers),
         }
 
 
 _runs = itertools.count(1)
 
 
+class Unequal(Exception):
+    """The sides did not do the same work; says in what they differ."""
+
+
 async def measure(lane: Lane, messages: int, sides: list[Side]) -> list[Figures]:
-    """Interleave the sides, so that what else the machine does weighs on all of them."""
+    """Interleave the sides, so that what else the machine does weighs on all of them.
+
+    Raises Unequal.
+    """
     figures = [Figures() for _ in sides]
-    for side in sides:
-        await _run(lane, WARM_UP, side)
+    warm = [await _run(lane, WARM_UP, side) for side in sides]
+    rate = PACE * min(result.rate for result in warm) if lane.paced else 0.0
     for _ in range(ROUNDS):
         for side, found in zip(sides, figures, strict=True):
             before = _cpu(side)
-            result = await _run(lane, messages, side)
+            result = await _run(lane, messages, side, rate)
             found.add(result, {name: spent - before[name] for name, spent in _cpu(side).items()})
+    ciphers = {tuple(sorted(found.ciphers)) for found in figures}
+    if len(ciphers) > 1:
+        raise Unequal(f"TLS differs: {sorted(ciphers)}")
     return figures
 
 
@@ -96,12 +129,15 @@ def _cpu(side: Side) -> dict[str, float]:
     return {name: cpu_seconds([pid]) for name, pid in side.roots().items()}
 
 
-async def _run(lane: Lane, messages: int, side: Side) -> Result:
+async def _run(lane: Lane, messages: int, side: Side, rate: float = 0.0) -> Result:
     load = Load(
         port=side.port,
         messages=messages,
         reuse=lane.reuse,
         username=side.username,
         password=side.password,
+        tls=side.tls if lane.tls else None,
+        server_name=side.server_name,
+        rate=rate,
     )
     return await carry(load, side.sink, f"{lane.name}.{next(_runs)}")

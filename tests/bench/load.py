@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
+import ssl
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import cast
@@ -20,7 +22,9 @@ SENDER = "hej@bench.example"
 RECIPIENT = "erik@modtager.example"
 MARK = b"Message-ID: <"
 CAPABILITIES = b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
-EXHAUSTED = b""  # what a conversation yields when it has nothing more to say
+HELLO = b"EHLO client.example\r\n"
+# What a conversation yields instead of octets: nothing more to say, and the handshake of TLS.
+EXHAUSTED, HANDSHAKE = b"", b"\0"
 
 
 class LoadError(Exception):
@@ -29,7 +33,11 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to send where. `seconds` bounds the whole run."""
+    """What to send where. `seconds` bounds the whole run.
+
+    With `rate` (messages a second) each message has its time, whatever became of those before it,
+    and counts from then: a server that falls behind cannot slow its own measure down.
+    """
 
     port: int
     messages: int
@@ -38,6 +46,9 @@ class Load:
     reuse: bool
     username: str = ""
     password: str = ""
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+    rate: float = 0.0
     seconds: float = 120.0
 
 
@@ -50,6 +61,7 @@ class Result:
     delivered_seconds: float = 0.0
     duplicates: int = 0
     reply_seconds: list[float] = field(default_factory=list)
+    ciphers: set[tuple[str, str]] = field(default_factory=set)  # of TLS: its version and cipher
 
     @property
     def rate(self) -> float:
@@ -76,7 +88,11 @@ Conversation = Generator[tuple[bytes, bytes], None, None]
 
 def conversation(load: Load, numbers: Iterator[int], run: str) -> Conversation:
     """Yield (expected reply, next octets to send) for one connection."""
-    yield b"220", b"EHLO client.example\r\n"
+    yield b"220", HELLO
+    if load.tls:
+        yield b"250", b"STARTTLS\r\n"
+        yield b"220", HANDSHAKE
+        yield b"", HELLO
     if load.username:
         secret = base64.b64encode(f"\0{load.username}\0{load.password}".encode())
         yield b"250", b"AUTH PLAIN " + secret + b"\r\n"
@@ -96,8 +112,9 @@ def conversation(load: Load, numbers: Iterator[int], run: str) -> Conversation:
 class Client(asyncio.Protocol):
     """One connection that follows a conversation; `done` gets what went wrong, or None."""
 
-    def __init__(self, script: Conversation, result: Result, done: asyncio.Future[None]) -> None:
-        self.script, self.result, self.done = script, result, done
+    def __init__(self, load: Load, script: Conversation, result: Result) -> None:
+        self.load, self.script, self.result = load, script, result
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.expected, self.octets = next(script)
         self.reply = b""
         self.in_content = False
@@ -126,8 +143,27 @@ class Client(asyncio.Protocol):
         if octets is EXHAUSTED:
             self._leave(None)
             return
-        self.transport.write(octets)
+        if octets is HANDSHAKE:
+            self.handshake = asyncio.create_task(self._encrypt())
+        else:
+            self.transport.write(octets)
         self.expected, self.octets = next(self.script)
+
+    async def _encrypt(self) -> None:
+        """Shake hands, in full for each connection, and go on with the conversation (RFC 3207)."""
+        assert self.load.tls is not None
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                self.transport, self, self.load.tls, server_hostname=self.load.server_name
+            )
+        except OSError as problem:
+            self._leave(LoadError(f"no TLS ({type(problem).__name__})"))
+            return
+        assert transport is not None
+        self.transport = transport
+        name, version, _ = transport.get_extra_info("cipher")
+        self.result.ciphers.add((version, name))
+        self._say()
 
     def connection_lost(self, problem: Exception | None) -> None:
         self._leave(LoadError("the server closed the connection"))
@@ -139,6 +175,27 @@ class Client(asyncio.Protocol):
             else:
                 self.done.set_result(None)
             self.transport.close()
+
+
+class PacedClient(Client):
+    """A client whose messages have their time: `ticks` numbers those of all connections."""
+
+    def __init__(
+        self, load: Load, script: Conversation, result: Result, begun: float, ticks: Iterator[int]
+    ) -> None:
+        super().__init__(load, script, result)
+        self.begun, self.ticks, self.due = begun, ticks, 0.0
+
+    def _say(self) -> None:
+        if self.octets.startswith(b"MAIL "):
+            self.due = self.begun + next(self.ticks) / self.load.rate
+            wait = self.due - time.perf_counter()
+            if wait > 0:
+                asyncio.get_running_loop().call_later(wait, super()._say)
+                return
+        super()._say()
+        if self.in_content:
+            self.sent_at = self.due
 
 
 class Sink:
@@ -221,27 +278,30 @@ async def carry(load: Load, sink: Sink, run: str) -> Result:
     numbers = iter(range(load.messages))
     complete = sink.expect(load.messages)
     begun = time.perf_counter()
+    ticks = itertools.count()
+
+    def client(first: int) -> Client:
+        script = conversation(load, chain([first], numbers), run)
+        if load.rate:
+            return PacedClient(load, script, result, begun, ticks)
+        return Client(load, script, result)
+
     async with asyncio.timeout(load.seconds):
         async with asyncio.TaskGroup() as sessions:
             for _ in range(load.sessions):
-                sessions.create_task(_session(load, numbers, run, result))
+                sessions.create_task(_session(load.port, numbers, client))
         result.accepted_seconds = time.perf_counter() - begun
         result.delivered_seconds = await complete - begun
     result.duplicates = sink.duplicates
     return result
 
 
-async def _session(load: Load, numbers: Iterator[int], run: str, result: Result) -> None:
+async def _session(port: int, numbers: Iterator[int], client: Callable[[int], Client]) -> None:
     loop = asyncio.get_running_loop()
     for first in numbers:
-        done: asyncio.Future[None] = loop.create_future()
-        script = conversation(load, chain([first], numbers), run)
-        transport, _ = await loop.create_connection(
-            lambda script=script, done=done: Client(script, result, done),  # type: ignore[misc]
-            LOOPBACK,
-            load.port,
-        )
+        one = client(first)
+        await loop.create_connection(lambda one=one: one, LOOPBACK, port)  # type: ignore[misc]
         try:
-            await done
+            await one.done
         finally:
-            transport.close()
+            one.transport.close()

@@ -2,7 +2,8 @@
 """The reference: a Postfix of our own on loopback, relaying everything to the sink.
 
 Its defaults stand, except where one would hold it back on this load: no delay of the intake, no
-look-up of the client's name, as many deliveries at once as there are sessions.
+look-up of the client's name, as many deliveries at once as there are sessions. It has our
+certificate, so that both shake hands alike; the load resumes no session of TLS.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ relayhost = [127.0.0.1]:{sink}
 smtp_host_lookup = native
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
-smtpd_tls_security_level = none
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_tls_session_cache_database =
 smtp_tls_security_level = none
 in_flow_delay = 0
 initial_destination_concurrency = 20
@@ -60,6 +64,7 @@ error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 """
 
@@ -74,6 +79,8 @@ class Postfix:
 
     home: Path
     sink_port: int
+    certificate: str
+    key: str
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -114,6 +121,7 @@ class Postfix:
             (self.home / name).mkdir(parents=True)
         os.chown(self.home / "data", owner.pw_uid, owner.pw_gid)
         values = {"home": self.home, "sink": self.sink_port, "port": self.port}
+        values |= {"certificate": self.certificate, "key": self.key}
         (self.configuration / "main.cf").write_text(MAIN.format(**values))
         (self.configuration / "master.cf").write_text(MASTER.format(**values))
 

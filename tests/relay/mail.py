@@ -29,8 +29,8 @@ CONTENT = b"Subject: hej\r\n\r\nGrus og guld.\r\n"
 
 
 def dsn(role: str = "relay") -> str:
-    """Return how to log in to the test database as a real role."""
-    url = os.environ[f"{role.upper()}_DATABASE_URL"]
+    """Return how to log in to the test database as a real role, or as the tables' owner."""
+    url = os.environ["DATABASE_URL" if role == "owner" else f"{role.upper()}_DATABASE_URL"]
     name = settings.DATABASES["default"]["NAME"]
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,9 +100,9 @@ class Service:
             raise RuntimeError(f"{' '.join(arguments)} failed:\n{answer.stdout}{answer.stderr}")
         return answer.stdout
 
-    def start_all(self) -> None:
+    def start_all(self, names: Sequence[str] = PROCESSES) -> None:
         """Start the processes and wait until the submission server greets."""
-        for name in PROCESSES:
+        for name in names:
             self.start_process(name)
         if not wait_until(self.greets, START_SECONDS):
             raise RuntimeError(f"no greeting from smtp; see {self.log('smtp')}")
