@@ -12,6 +12,8 @@ import json
 import os
 import platform
 import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,33 +22,54 @@ import uvloop
 
 from config.stack.places import ROOT, engine_account, engine_home
 from tests.bench import honesty
-from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Figures, Lane, Side, measure
+from tests.bench.depth import depth_rows
+from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
 from tests.bench.load import Sink
+from tests.bench.memory import memory_rows
 from tests.bench.postfix import NotRun, Postfix
+from tests.bench.rows import Row, table
 from tests.rig.service import PROCESSES, Service
 
 RESULT = ROOT / "var" / "bench" / "latest.json"
-COLUMNS = ("name", "ours", "reference", "ratio", "bar", "holds")
+Act = Callable[[Service, int, Side], Awaitable[list[Row]]]
+ALONE: dict[str, Act] = {"relay-depth": depth_rows, "relay-memory": memory_rows}
 
 
 def main() -> None:
     options = _options()
     lanes = [lane for lane in LANES if options.only in ("", lane.name)]
-    rows = uvloop.run(_measure_all(lanes, options.messages, options.ours_only))
-    _print(rows)
+    rows = uvloop.run(_compare(lanes, options.messages, options.ours_only)) if lanes else []
+    for name, act in ALONE.items():
+        if options.only in ("", name):
+            rows += uvloop.run(_alone(act, options.messages))
+    print(table(rows))  # noqa: T201
     _write(rows, options.messages)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    names = ["", *(lane.name for lane in LANES)]
+    names = ["", *(lane.name for lane in LANES), *ALONE]
     parser.add_argument("--only", default=os.environ.get("ONLY", ""), choices=names)
     parser.add_argument("--messages", type=int, default=3000, help="in each round")
     parser.add_argument("--ours-only", action="store_true", help="leave the reference out")
     return parser.parse_args()
 
 
-async def _measure_all(lanes: list[Lane], messages: int, ours_only: bool) -> list[dict[str, Any]]:
+async def _alone(act: Act, messages: int) -> list[Row]:
+    """Measure what has no reference, on a service of its own."""
+    sink = Sink()
+    service = Service.below_var("bench", await sink.listen())
+    try:
+        service.prepare()
+        service.start_all()
+        rows = await act(service, messages, _our_side(service, sink))
+    finally:
+        service.stop()
+    service.forget()
+    return rows
+
+
+async def _compare(lanes: list[Lane], messages: int, ours_only: bool) -> list[Row]:
     our_sink, their_sink = Sink(), Sink()
     service = Service.below_var("bench", await our_sink.listen())
     try:
@@ -67,7 +90,7 @@ async def _measure_all(lanes: list[Lane], messages: int, ours_only: bool) -> lis
         postfix.stop()
     service.forget()
     not_run = not_run or "; ".join(missing)
-    return [_row(lane, found, not_run) for lane, found in zip(lanes, figures, strict=True)]
+    return [row(lane, found, not_run) for lane, found in zip(lanes, figures, strict=True)]
 
 
 async def _log(service: Service, messages: int) -> list[str]:
@@ -119,60 +142,16 @@ def _their_side(postfix: Postfix, sink: Sink, ours: Side) -> Side:
     )
 
 
-def _row(lane: Lane, figures: list[Figures], not_run: str) -> dict[str, Any]:
-    ours = figures[0].medians()
-    row: dict[str, Any] = {"name": lane.name, "ours": ours, "bar": lane.bar, "not_run": not_run}
-    row["compares"] = "reply_ms_p99" if lane.paced else "rate"
-    if not not_run:
-        reference = figures[1].medians()
-        ratio = ours["rate"] / reference["rate"]
-        if lane.paced:
-            ratio = reference["reply_ms_p99"] / ours["reply_ms_p99"]
-        row |= {"reference": reference, "ratio": round(ratio, 2), "holds": ratio >= lane.bar}
-    return row
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
-    lines = [COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    for line in lines:
-        print(" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))  # noqa: T201
-    for row in rows:
-        for side in ("ours", "reference"):
-            if side in row:
-                print(_detail(row["name"], side, row[side]))  # noqa: T201
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    ours, bar = _figure(row, "ours"), f">= {row['bar']}x"
-    if row["not_run"]:
-        return row["name"], ours, f"not run: {row['not_run']}", "-", bar, "not run"
-    holds = "yes" if row["holds"] else "NO"
-    return row["name"], ours, _figure(row, "reference"), f"{row['ratio']:.2f}x", bar, holds
-
-
-def _figure(row: dict[str, Any], side: str) -> str:
-    value = row[side][row["compares"]]
-    return f"{value:.0f} msg/s" if row["compares"] == "rate" else f"p99 {value:.1f} ms"
-
-
-def _detail(name: str, side: str, found: dict[str, Any]) -> str:
-    parts = ", ".join(f"{part} {ms:.2f}" for part, ms in found["cpu_ms_by_process"].items())
-    return (
-        f"  {name} {side}: {found['cpu_ms_per_message']:.2f} CPU-ms a message ({parts}), "
-        f"time to 250 p50 {found['reply_ms_p50']:.1f} ms, p99 {found['reply_ms_p99']:.1f} ms, "
-        f"{found['duplicates']} duplicates, rounds {found['rates']} {' '.join(found['tls'])}"
-    )
-
-
-def _write(rows: list[dict[str, Any]], messages: int) -> None:
+def _write(rows: list[Row], messages: int) -> None:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    about = {
+    about: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "messages_a_round": messages,
     }
-    RESULT.write_text(json.dumps({**about, "lanes": rows}, indent=1) + "\n")
+    RESULT.write_text(
+        json.dumps({**about, "lanes": [asdict(row) for row in rows]}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench.load import Load, Result, Sink, carry
-from tests.rig.cpu import cpu_seconds
+from tests.bench.rows import Row
+from tests.rig.usage import cpu_seconds
 
 ROUNDS = 3
 WARM_UP = 300  # messages that are not counted, before the first round
@@ -141,3 +142,47 @@ async def _run(lane: Lane, messages: int, side: Side, rate: float = 0.0) -> Resu
         rate=rate,
     )
     return await carry(load, side.sink, f"{lane.name}.{next(_runs)}")
+
+
+def row(lane: Lane, figures: list[Figures], not_run: str) -> Row:
+    """The row of a lane; `not_run` says why there is nothing to compare with."""
+    ours = figures[0].medians()
+    found = {"ours": ours}
+    text = {"name": lane.name, "ours": _figure(lane, ours), "bar": f">= {lane.bar}x"}
+    if not_run:
+        return Row(
+            **text,
+            reference=f"not run: {not_run}",
+            holds=None,
+            details=_details(lane, found),
+            figures=found,
+        )
+    reference = found["reference"] = figures[1].medians()
+    ratio = ours["rate"] / reference["rate"]
+    if lane.paced:
+        ratio = reference["reply_ms_p99"] / ours["reply_ms_p99"]
+    return Row(
+        **text,
+        reference=_figure(lane, reference),
+        ratio=f"{ratio:.2f}x",
+        holds=ratio >= lane.bar,
+        details=_details(lane, found),
+        figures=found,
+    )
+
+
+def _figure(lane: Lane, found: dict[str, Any]) -> str:
+    return f"p99 {found['reply_ms_p99']:.1f} ms" if lane.paced else f"{found['rate']:.0f} msg/s"
+
+
+def _details(lane: Lane, sides: dict[str, dict[str, Any]]) -> list[str]:
+    return [_detail(f"{lane.name} {side}", found) for side, found in sides.items()]
+
+
+def _detail(name: str, found: dict[str, Any]) -> str:
+    parts = ", ".join(f"{part} {ms:.2f}" for part, ms in found["cpu_ms_by_process"].items())
+    return (
+        f"{name}: {found['cpu_ms_per_message']:.2f} CPU-ms a message ({parts}), "
+        f"time to 250 p50 {found['reply_ms_p50']:.1f} ms, p99 {found['reply_ms_p99']:.1f} ms, "
+        f"{found['duplicates']} duplicates, rounds {found['rates']} {' '.join(found['tls'])}"
+    )
