@@ -110,10 +110,17 @@ class Courier:
     async def _end(self, job: Job) -> bool:
         """Settle what is not tried any more, and leave the job with the rest."""
         work, now = job.work, self.now()
-        aside = tuple(filter(quarantine.is_set_aside, work.deliveries))
+        if not any(lease.is_cancelled or lease.strikes for lease in work.deliveries):
+            return False
+        cancelled = [lease for lease in work.deliveries if lease.is_cancelled]
+        if cancelled:
+            ends = tuple(outcomes.cancelled(lease, now) for lease in cancelled)
+            await self.leases.settle(work, ends)
+        rest = [lease for lease in work.deliveries if not lease.is_cancelled]
+        aside = tuple(filter(quarantine.is_set_aside, rest))
+        job.work = replace(work, deliveries=tuple(one for one in rest if one not in aside))
         if not aside:
             return False
-        job.work = replace(work, deliveries=tuple(d for d in work.deliveries if d not in aside))
         return await self._set_aside(work, [quarantine.set_aside(one, now) for one in aside])
 
     async def _set_aside(self, work: Work, settlements: Sequence[Settlement]) -> bool:

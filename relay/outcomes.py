@@ -91,6 +91,13 @@ def expired(lease: Leased, now: datetime) -> Settlement:
     return Settlement(delivery=lease, state=State.EXPIRED, at=now)
 
 
+def cancelled(lease: Leased, now: datetime) -> Settlement:
+    """Somebody of the organisation wished it, so nobody is told."""
+    return Settlement(
+        delivery=lease, state=State.CANCELLED, at=now, reason=Delivery.FinalReason.BY_PERSON
+    )
+
+
 def key_gone(lease: Leased, now: datetime) -> Settlement:
     """Its hour key is destroyed, so it was final once: a restore brought the row back."""
     return Settlement(

@@ -28,6 +28,7 @@ DEEDS: dict[str, str | Promise] = {
     "founded": gettext_lazy("founded"),
     "good": gettext_lazy("standing is good"),
     "in-force": gettext_lazy("in force"),
+    "mail-cancelled": gettext_lazy("waiting mail cancelled"),
     "mail-retried": gettext_lazy("waiting mail tried at once"),
     "named": gettext_lazy("named"),
     "offered": gettext_lazy("issued"),

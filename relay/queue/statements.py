@@ -283,7 +283,8 @@ async def begin(
 
 # A dot that left before the fault may have brought the message there.
 STRIKE = """
-UPDATE relay_queueddelivery q SET strikes = q.strikes + 1, due_at = struck.due_at,
+UPDATE relay_queueddelivery q SET strikes = q.strikes + 1,
+    due_at = CASE WHEN q.cancelled_at IS NULL THEN struck.due_at ELSE q.due_at END,
     lane = CASE WHEN struck.reason IS NULL THEN greatest(q.lane, 1) ELSE 2 END,
     reason = coalesce(struck.reason, CASE WHEN q.dot_at IS NULL THEN q.reason ELSE 'uncertain' END),
     possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,
@@ -364,10 +365,11 @@ WITH held AS MATERIALIZED (
         AND d.position = held.position AND d.accepted_at BETWEEN %(first)s AND %(last)s
 ), again AS (
     UPDATE relay_queueddelivery q SET attempts = q.attempts + held.tried::int,
-        due_at = held.new_due_at, reason = held.new_reason,
-        possible_duplicate = held.duplicate,
+        due_at = CASE WHEN q.cancelled_at IS NULL THEN held.new_due_at ELSE held.at END,
+        reason = held.new_reason, possible_duplicate = held.duplicate,
         delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
-        lane = CASE WHEN held.new_reason = 'quarantined' THEN 2 ELSE greatest(q.lane, 1) END,
+        lane = CASE WHEN held.new_reason = 'quarantined' OR q.cancelled_at IS NOT NULL THEN 2
+            ELSE greatest(q.lane, 1) END,
         strikes = CASE WHEN held.tried THEN 0 ELSE q.strikes END,
         lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL, begun_at = NULL
     FROM held WHERE q.id = held.id AND held.state = 'waiting'
