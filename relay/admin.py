@@ -110,7 +110,7 @@ class QueuedDeliveryAdmin(ReadOnlyAdmin):
     list_filter = ("reason",)
     list_select_related = ("organisation",)
     search_fields = ("=message_id",)
-    ordering = ("due_at", "id")
+    ordering = ("id",)
     fields = (
         "message_id",
         "position",

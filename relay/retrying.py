@@ -11,6 +11,8 @@ from accounts.limits import HOUR, Limit
 from accounts.models import Membership
 from relay.models import QueuedDelivery
 
+# However much becomes due at once, new mail goes before it.
+Lane = QueuedDelivery.Lane
 # The schedule exists so that nobody's server is stormed.
 RETRIES = Limit("retries", ((20, HOUR),))
 WAITS_FOR_A_ROUTE = (
@@ -34,17 +36,18 @@ def retry_now(organisation_id: UUID, now: datetime, message_id: UUID | None = No
     What a shift has in hand is left alone: its fence would not allow it anyway.
     """
     rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(
-        due_at__gt=now, lease_owner=None
+        due_at__gt=now, lease_owner=None, lane__lt=Lane.ENDING
     )
     if message_id:
         rows = rows.filter(message_id=message_id)
-    return rows.update(due_at=now)
+    return rows.update(due_at=now, lane=Lane.AGAIN)
 
 
 def send_what_waited(organisation_id: UUID, now: datetime) -> None:
     """Make mail due that waited for a route, but what a shift has in hand: that one settles it."""
     rows = QueuedDelivery.objects.for_organisation(organisation_id)
-    rows.filter(reason__in=WAITS_FOR_A_ROUTE, lease_owner=None).update(due_at=now)
+    waited = rows.filter(reason__in=WAITS_FOR_A_ROUTE, lease_owner=None, lane__lt=Lane.ENDING)
+    waited.update(due_at=now, lane=Lane.AGAIN)
 
 
 def waits(organisation_id: UUID, message_id: UUID) -> bool:

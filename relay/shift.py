@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import SystemRandom
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import uvloop
@@ -26,6 +25,8 @@ from relay.delivery import Courier, Job
 from relay.egress import guard_from_settings
 from relay.queue import (
     LEASE,
+    Ask,
+    Claimed,
     HotConnection,
     Leases,
     Refused,
@@ -38,15 +39,11 @@ from relay.routing import Routes
 from relay.smtp.tls import make_contexts
 from relay.supervision import kept_going
 from relay.transports.smarthost import Smarthost
+from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
 
 logger = logging.getLogger(__name__)
 
-CLAIM_MOST = 200
-IN_FLIGHT_MOST = 1000
-# An organisation with so much in flight waits until some of it is done, so that one slow
-# mail server does not fill the whole shift.
-ORGANISATION_MOST = 100
 CLAIM_SECONDS = 600.0
 DRAIN_SECONDS = 720.0
 # Told to stop, what is between MAIL and dot gets this long; the rest goes back unsent.
@@ -55,6 +52,7 @@ WATCH_SECONDS = 0.2
 RENEW_SECONDS = LEASE.total_seconds() / 4
 # New mail that comes within this of the first is claimed with it.
 GATHER_SECONDS = 0.003
+UNREADABLE = "mail-unreadable"  # the alert's kind
 SLOT_CLASS = 0x42726576  # the advisory locks of shifts, apart from any other
 
 
@@ -107,8 +105,8 @@ class Shift:
     claim_seconds: float = CLAIM_SECONDS
     drain_seconds: float = DRAIN_SECONDS
     stop_seconds: float = STOP_SECONDS
+    turns: Turns = field(default_factory=lambda: Turns(SystemRandom().random))
     _jobs: dict[asyncio.Task[None], Job] = field(default_factory=dict)
-    _load: Counter[UUID] = field(default_factory=Counter)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -147,24 +145,46 @@ class Shift:
     async def _claim(self) -> None:
         while not self._closing:
             self._news.clear()
-            room = min(CLAIM_MOST, IN_FLIGHT_MOST - len(self._jobs))
-            is_full = room < CLAIM_MOST // 2
-            works = [] if is_full else await self._claimed(room)
-            for work in works:
-                self._begin(work)
+            ask = self.turns.ask()
             # A full shift waits as well: the loop must come to the jobs that make room.
-            if is_full or sum(len(work.deliveries) for work in works) < room:
+            if ask is None or not await self._take(ask):
                 await self._wait_for_news()
 
-    async def _claimed(self, room: int) -> list[Work]:
+    async def _take(self, ask: Ask) -> bool:
+        """Claim and begin; returns whether to go on at once. Never raises for the mail."""
+        try:
+            claimed = await self._claimed(ask)
+            for work in claimed.works:
+                self._begin(work)
+            self.turns.learn(claimed)
+            if claimed.broken:
+                await self._put_off(self.courier.leases.put_off(claimed.broken))
+            return self.turns.goes_on
+        except Exception as fault:  # noqa: BLE001 - the shift carries everybody's mail
+            logger.error("shift: a claim failed: %s", type(fault).__name__)
+            # Once it is for one delivery alone, that one is what nobody can claim.
+            if self.turns.refused():
+                return await self._put_off(self.courier.leases.put_off_next(ask))
+            return True
+
+    async def _put_off(self, struck: Coroutine[Any, Any, None]) -> bool:
+        """Put mail off that cannot be read, and tell the operator; returns whether that went."""
+        try:
+            await struck
+        except Refused:
+            return False
+        await self.courier.leases.alert(UNREADABLE, "")
+        return True
+
+    async def _claimed(self, ask: Ask) -> Claimed:
         """Claim, but do not wait for an absent database once told to stop."""
-        claim = asyncio.create_task(self.courier.leases.claim(room, self._crowded()))
+        claim = asyncio.create_task(self.courier.leases.claim(ask))
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait({claim, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if not claim.done():
             claim.cancel()
-            return []
+            return Claimed(works=())
         return await claim
 
     async def _wait_for_news(self) -> None:
@@ -174,11 +194,11 @@ class Shift:
             await asyncio.sleep(GATHER_SECONDS)
 
     def _begin(self, work: Work) -> None:
-        job = Job(work)
+        job, turn = Job(work), (work.organisation_id, work.domain)
         task = asyncio.create_task(self._carry(job))
         self._jobs[task] = job
-        self._load[work.organisation_id] += 1
-        task.add_done_callback(self._done)
+        self.turns.begin(turn, len(work.deliveries))
+        task.add_done_callback(partial(self._done, turn, len(work.deliveries)))
 
     async def _carry(self, job: Job) -> None:
         try:
@@ -188,20 +208,10 @@ class Shift:
             # The lease runs out by itself; whether the dot left is in the row.
             logger.error("shift: message %s: %s", job.work.message_id, type(fault).__name__)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        job = self._jobs.pop(task)
-        organisation = job.work.organisation_id
-        self._load[organisation] -= 1
-        # Room again: for this organisation, or at all.
-        if self._load[organisation] == ORGANISATION_MOST // 2:
+    def _done(self, turn: Turn, count: int, task: asyncio.Task[None]) -> None:
+        del self._jobs[task]
+        if self.turns.end(turn, count):
             self._news.set()
-        if len(self._jobs) == IN_FLIGHT_MOST - CLAIM_MOST:
-            self._news.set()
-        if not self._load[organisation]:
-            del self._load[organisation]
-
-    def _crowded(self) -> tuple[UUID, ...]:
-        return tuple(who for who, count in self._load.items() if count >= ORGANISATION_MOST)
 
     async def _watch(self) -> None:
         """Notice the stop signal, old age, and a slot that was lost with its connection."""

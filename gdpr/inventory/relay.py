@@ -183,7 +183,6 @@ CONTENT = Entry(
     audiences=ON_THE_WAY,
     fields=(
         Personal(name="sender", what=_("sender's address"), leads=True),
-        Personal(name="author_domain", what=_("the domain of the author's address")),
         Personal(
             name="ciphertext",
             what=_("the mail with subject, names and content, encrypted"),

@@ -157,8 +157,6 @@ class Content(TenantModel):
     ciphertext = models.BinaryField()
     # The envelope as given, for sending; the log has it normalised.
     sender = models.TextField(blank=True)
-    # Whose route serves mail with the null reverse-path; empty where the envelope has a sender.
-    author_domain = models.TextField(blank=True)
     body = models.CharField(max_length=10, default="7BIT")
     smtputf8 = models.BooleanField(default=False)
     ret = models.CharField(max_length=4, blank=True)
@@ -216,7 +214,7 @@ class QueuedDelivery(TenantModel):
     accepted_at = models.DateTimeField(_("accepted"))
     position = models.PositiveSmallIntegerField()
     # Whose route serves it: the sender's, or the author's where the sender is null. Lower case.
-    domain = models.TextField(_("domain"), blank=True, db_default="")
+    domain = models.TextField(_("domain"), blank=True, db_default="", db_collation="C")
     recipient = models.TextField(_("recipient"))
     notify = models.CharField(max_length=40, blank=True)
     orcpt = models.TextField(blank=True)
@@ -249,7 +247,6 @@ class QueuedDelivery(TenantModel):
             ),
         ]
         indexes = [
-            models.Index(fields=["due_at", "id"], name="queueddelivery_due"),
             models.Index(fields=["organisation", "accepted_at"], name="queueddelivery_tenant"),
             # Turns are taken by organisation and domain; each has its lanes in order.
             models.Index(

@@ -4,7 +4,16 @@
 from __future__ import annotations
 
 from relay.queue.connection import CONNECT_SECONDS, HotConnection, Now, conninfo
-from relay.queue.entries import Accepted, Leased, Settlement, StoreUnavailable, Tried, Work
+from relay.queue.entries import (
+    Accepted,
+    Ask,
+    Claimed,
+    Leased,
+    Settlement,
+    StoreUnavailable,
+    Tried,
+    Work,
+)
 from relay.queue.leases import LeaseLost, Leases, Refused
 from relay.queue.sealing import NoOrganisationKey, Sealer, keyring_directory
 from relay.queue.statements import LEASE
@@ -14,6 +23,8 @@ __all__ = [
     "CONNECT_SECONDS",
     "LEASE",
     "Accepted",
+    "Ask",
+    "Claimed",
     "HotConnection",
     "LeaseLost",
     "Leased",

@@ -22,10 +22,15 @@ def columns(names: str, rows: Iterable[Iterable[Any]], prefix: str = "") -> dict
     }
 
 
+def lists(names: str, rows: Sequence[Iterable[Any]]) -> dict[str, list[Any]]:
+    """Like `columns`, also of no rows at all."""
+    return columns(names, rows) if rows else {name: [] for name in names.split()}
+
+
 def message_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
         "accepted_at id organisation credential is_notification is_sandbox tls_version tls_cipher "
-        "size logged_sender sender author_domain recipients body smtputf8 ret envid wrapped_key "
+        "size logged_sender sender recipients body smtputf8 ret envid wrapped_key "
         "ciphertext require_tls",
         (_message_row(message, content) for message, content, _ in sealed),
     )
@@ -45,7 +50,6 @@ def _message_row(message: Accepted, content: SealedContent) -> tuple[Any, ...]:
         # The log is searched in lower case; sending needs the case as given.
         message.envelope.sender.lower(),
         message.envelope.sender,
-        message.author_domain,
         len(message.envelope.recipients),
         message.envelope.body,
         message.envelope.smtputf8,

@@ -70,7 +70,7 @@ class Work:
     is_sandbox: bool
     require_tls: bool = False
     sender: str
-    author_domain: str
+    domain: str  # whose route serves the mail, in lower case
     body: str
     smtputf8: bool
     ret: str
@@ -81,11 +81,6 @@ class Work:
     ciphertext: bytes | None = field(repr=False)  # None: too large for a claim, read by itself
     octets: int = 0  # of the ciphertext
     deliveries: tuple[Leased, ...]
-
-    @property
-    def domain(self) -> str:
-        """The domain whose route serves the mail."""
-        return self.sender.rpartition("@")[2] or self.author_domain
 
     @property
     def tells_nobody(self) -> bool:
@@ -120,6 +115,37 @@ class Tried:
         yield from (_storable(outcome.tls_version, 10), _storable(outcome.tls_cipher, 60))
         yield from (outcome.tls_verified, outcome.code, _storable(outcome.enhanced, 12))
         yield _storable(mask_addresses(outcome.text, known), 500)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A claim: of how many deliveries, and of whom how many; relay/turns.py makes them.
+
+    A turn is an organisation and a domain. Who is not named has nothing in hand, and may take
+    what is `fresh`. `chance`, in [0, 1), rounds the fifth that mail tried before gets beside new.
+    """
+
+    limit: int
+    fresh: int = 200  # of an organisation
+    fresh_turn: int = 200
+    rooms: tuple[tuple[UUID, int], ...] = ()
+    turns: tuple[tuple[UUID, str, int], ...] = ()
+    after: UUID = UUID(int=0)  # only organisations that come after it, in order
+    resume: tuple[tuple[UUID, str], ...] = ()  # from which domain on to look at one
+    chance: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim gave, and where the next one goes on."""
+
+    works: tuple[Work, ...]
+    # Turns that may have more due than they were given.
+    hungry: frozenset[tuple[UUID, str]] = frozenset()
+    seen: UUID | None = None  # the last organisation it came to; None: all of them
+    # From which domain on an organisation with very many is looked at next; '' for the first.
+    resume: tuple[tuple[UUID, str], ...] = ()
+    broken: tuple[tuple[int, int], ...] = ()  # id and fence of leased rows that cannot be read
 
 
 _NOT_TRIED = (False, None, None, "", "", "", "", "", False, 0, "", "")

@@ -23,7 +23,7 @@ from accounts.vault import HourKey, VaultError
 from relay.queue import statements
 from relay.queue.batching import GroupCommit
 from relay.queue.connection import CONNECT_SECONDS, Connection, HotConnection, Now
-from relay.queue.entries import Accepted, Leased, Settlement, Work
+from relay.queue.entries import Accepted, Ask, Claimed, Leased, Settlement, Work
 from relay.queue.sealing import Sealer
 from relay.queue.store import ALERT_AGAIN, learn_organisations
 
@@ -47,8 +47,17 @@ class _KeyClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    limit: int
-    crowded: tuple[UUID, ...] = ()
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    held: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PutOffNext:
+    ask: Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class Learn:
     organisations: tuple[UUID, ...]
 
 
-Item = Claim | Mark | Renew | Begin | Strike | Release | Settle | Read | Learn
+Item = Claim | PutOff | PutOffNext | Mark | Renew | Begin | Strike | Release | Settle | Read | Learn
 Cursor = psycopg.AsyncCursor[Any]
 
 
@@ -134,9 +143,18 @@ class Leases:
         await self._group.stop()
         await self._connection.close()
 
-    async def claim(self, limit: int, crowded: tuple[UUID, ...] = ()) -> list[Work]:
-        """Lease up to `limit` due deliveries, none of the organisations in `crowded`."""
-        return statements.works(await self._group.submit(Claim(limit, crowded)))
+    async def claim(self, ask: Ask) -> Claimed:
+        """Lease due deliveries. Raises Refused when one of them cannot even be read."""
+        found: Claimed = await self._group.submit(Claim(ask))
+        return found
+
+    async def put_off(self, held: tuple[tuple[int, int], ...]) -> None:
+        """Strike leased rows that cannot be read, by id and fence. Raises Refused."""
+        await self._group.submit(PutOff(held))
+
+    async def put_off_next(self, ask: Ask) -> None:
+        """Strike, unread, what a claim would give. Raises Refused."""
+        await self._group.submit(PutOffNext(ask))
 
     async def mark_dots(self, leases: tuple[Leased, ...]) -> None:
         """Return once the mark is committed for all of them. Raises LeaseLost: then for none.
@@ -256,7 +274,11 @@ class Leases:
                 own = [await self._own(connection, item, now) for item in items]
             held |= {kind: _ids(await cursor.fetchall()) for kind, cursor in cursors.items()}
             return [
-                await cursor.fetchall() if cursor else held.get(type(item)) if is_fit else Refused()
+                await _result(item, cursor)
+                if cursor
+                else held.get(type(item))
+                if is_fit
+                else Refused()
                 for item, is_fit, cursor in zip(items, fit, own, strict=True)
             ]
 
@@ -299,7 +321,11 @@ class Leases:
     async def _own(self, connection: Connection, item: Item, now: datetime) -> Cursor | None:
         """Run the statements that belong to one item, after all others."""
         if isinstance(item, Claim):
-            return await statements.claim(connection, self.owner, item.limit, now, item.crowded)
+            return await statements.claim(connection, self.owner, item.ask, now)
+        if isinstance(item, PutOff):
+            return await statements.put_off(connection, self.owner, item.held, now)
+        if isinstance(item, PutOffNext):
+            return await statements.put_off_next(connection, item.ask, now)
         if isinstance(item, Read):
             return await statements.content(connection, item.message_id)
         return None
@@ -338,6 +364,10 @@ class Leases:
         sealed = [self._sealer.seal_for_store(notice, hour_key) for notice in notices]
         if sealed and not await statements.store(connection, hour_key.id, sealed):
             raise _KeyClosed(hour_key.id)
+
+
+async def _result(item: Item, cursor: Cursor) -> Any:
+    return await (statements.claimed(cursor) if isinstance(item, Claim) else cursor.fetchall())
 
 
 def _ids(rows: Sequence[Any]) -> frozenset[int]:

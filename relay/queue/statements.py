@@ -6,7 +6,8 @@ No ORM, no thread hop and no publish per message. The instants are the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -16,15 +17,19 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from relay.queue.columns import Sealed, columns, delivery_columns, message_columns
+from relay.queue.claiming import CLAIM, PUT_OFF, PUT_OFF_NEXT
+from relay.queue.columns import Sealed, columns, delivery_columns, lists, message_columns
 from relay.queue.connection import Connection
-from relay.queue.entries import SETTLED, Leased, Settlement, Work
+from relay.queue.entries import SETTLED, Ask, Claimed, Leased, Settlement, Work
 from relay.smtp.envelope import Recipient
 
 LEASE = timedelta(seconds=60)
 # Larger content is read once it is its turn to use a connection (relay/delivery.py), so that a
 # shift never holds gigabytes.
 CONTENT_WITH_CLAIM = 64 * 1024
+# How much of the index one claim looks at; the next one goes on from there.
+ORGANISATIONS_MOST = 500
+DOMAINS_MOST = 500
 
 ORGANISATION_KEYS = """
 SELECT k.organisation_id, k.sealed, o.queue_lifetime_hours
@@ -68,12 +73,12 @@ WITH hour_key AS MATERIALIZED (
         %(is_sandbox)b::boolean[], %(tls_version)b::text[], %(tls_cipher)b::text[]) m
 ), content AS (
     INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
-        ciphertext, sender, author_domain, body, smtputf8, ret, envid, open_deliveries,
+        ciphertext, sender, body, smtputf8, ret, envid, open_deliveries,
         is_sandbox, require_tls)
     SELECT hour_key.id, c.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
         %(organisation)b::uuid[], %(wrapped_key)b::bytea[], %(ciphertext)b::bytea[],
-        %(sender)b::text[], %(author_domain)b::text[], %(body)b::text[], %(smtputf8)b::boolean[],
-        %(ret)b::text[], %(envid)b::text[], %(recipients)b::bigint[], %(is_sandbox)b::boolean[],
+        %(sender)b::text[], %(body)b::text[], %(smtputf8)b::boolean[], %(ret)b::text[],
+        %(envid)b::text[], %(recipients)b::bigint[], %(is_sandbox)b::boolean[],
         %(require_tls)b::boolean[]) c
 ), delivery AS (
     INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
@@ -108,56 +113,103 @@ async def store(
     return bool(row and row[0])
 
 
-# A lease that ran out is taken over here. Whether its dot mark was committed tells mail that
-# certainly did not arrive from mail that may have: only the latter is flagged.
-CLAIM = """
-WITH due AS MATERIALIZED (
-    SELECT id FROM relay_queueddelivery
-    WHERE due_at <= %(now)s AND (lease_expires_at IS NULL OR lease_expires_at < %(now)s)
-        AND organisation_id <> ALL(%(crowded)b::uuid[])
-    ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-), taken AS (
-    UPDATE relay_queueddelivery q SET fence = q.fence + 1, lease_owner = %(owner)s,
-        lease_expires_at = %(until)s, dot_at = NULL,
-        possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,
-        strikes = q.strikes + (q.begun_at IS NOT NULL)::int, begun_at = NULL,
-        reason = CASE WHEN q.dot_at IS NULL THEN q.reason ELSE 'uncertain' END
-    FROM due JOIN relay_queueddelivery before ON before.id = due.id WHERE q.id = due.id
-    RETURNING q.*, before.lease_owner IS NOT NULL AS is_suspect
-)
-SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.recipient,
-    t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
-    t.delayed_notice_at, t.cancelled_at, t.strikes, t.is_suspect, c.sender, c.author_domain,
-    c.body, c.smtputf8, c.ret, c.envid, c.hour_key_id, c.is_sandbox, c.require_tls,
-    octet_length(c.ciphertext) AS octets, c.wrapped_key,
-    CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
-        PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext
-FROM taken t LEFT JOIN relay_content c ON c.message_id = t.message_id
-ORDER BY t.accepted_at, t.message_id, t.position
-"""
-
-
 async def claim(
-    connection: Connection,
-    owner: UUID,
-    limit: int,
-    now: datetime,
-    crowded: Sequence[UUID] = (),
+    connection: Connection, owner: UUID, ask: Ask, now: datetime
 ) -> psycopg.AsyncCursor[Any]:
-    """Lease up to `limit` due deliveries, none of the organisations in `crowded`.
+    """Lease due deliveries as asked for.
 
-    Returns the cursor: in a pipeline the rows come later; `works()` reads them.
+    Returns the cursor: in a pipeline the rows come later; `claimed()` reads them.
     """
-    parameters = {
+    parameters = asked(ask, now) | {
         "owner": owner,
-        "limit": limit,
-        "now": now,
         "until": now + LEASE,
-        "crowded": list(crowded),
         "inline": CONTENT_WITH_CLAIM,
     }
     cursor = connection.cursor(row_factory=dict_row, binary=True)
     return await cursor.execute(CLAIM, parameters, prepare=True)
+
+
+async def put_off(
+    connection: Connection, owner: UUID, held: Iterable[tuple[int, int]], now: datetime
+) -> psycopg.AsyncCursor[Any]:
+    """Strike leased rows that cannot be read, by id and fence; returns the ids still held."""
+    parameters = {"owner": owner, "now": now} | columns("id fence", held)
+    return await connection.execute(PUT_OFF, parameters, prepare=True)
+
+
+async def put_off_next(connection: Connection, ask: Ask, now: datetime) -> psycopg.AsyncCursor[Any]:
+    """Strike what a claim would hand out, without reading any of it; returns the ids."""
+    return await connection.execute(PUT_OFF_NEXT, asked(ask, now), prepare=True)
+
+
+def asked(ask: Ask, now: datetime) -> dict[str, Any]:
+    return {
+        "now": now,
+        "limit": ask.limit,
+        "chance": ask.chance,
+        "after": ask.after,
+        "organisations": ORGANISATIONS_MOST,
+        "domains": DOMAINS_MOST,
+        "fresh": ask.fresh,
+        "fresh_turn": ask.fresh_turn,
+        **lists("organisation room", ask.rooms),
+        **lists("turn_organisation turn_domain turn_room", ask.turns),
+        **lists("resume_organisation resume_domain", ask.resume),
+    }
+
+
+async def claimed(cursor: psycopg.AsyncCursor[Any]) -> Claimed:
+    """Read what a claim returned: never no row at all, but perhaps one without a delivery."""
+    rows, broken = await _readable(cursor)
+    if not rows:
+        return Claimed(works=(), broken=tuple(broken))
+    found = [row for row in rows if row["id"] is not None]
+    organisations, domains = rows[0]["back_organisations"] or (), rows[0]["back_domains"] or ()
+    # The first word on an organisation counts.
+    resume = dict(reversed(list(zip(organisations, domains, strict=True))))
+    return Claimed(
+        works=tuple(works(found)),
+        hungry=frozenset(_hungry(found)),
+        seen=rows[0]["seen"],
+        resume=tuple(resume.items()),
+        broken=tuple(broken),
+    )
+
+
+async def _readable(
+    cursor: psycopg.AsyncCursor[Any],
+) -> tuple[list[dict[str, Any]], list[tuple[int, int]]]:
+    """Return the rows, and id and fence of those with a value that Python has none for."""
+    try:
+        return await cursor.fetchall(), []
+    except psycopg.DataError:
+        rows: list[dict[str, Any]] = []
+        broken = []
+        for number in range(cursor.rowcount):
+            await cursor.scroll(number, mode="absolute")
+            try:
+                rows += await cursor.fetchmany(1)
+            except psycopg.DataError:
+                broken.append(_identity(cursor, number))
+        return rows, broken
+
+
+def _identity(cursor: psycopg.AsyncCursor[Any], number: int) -> tuple[int, int]:
+    """Read id and fence of a row by their octets (both are bigint)."""
+    assert cursor.pgresult is not None
+    assert cursor.description is not None
+    names = [column.name for column in cursor.description]
+    values = [cursor.pgresult.get_value(number, names.index(name)) for name in ("id", "fence")]
+    return int.from_bytes(values[0] or b""), int.from_bytes(values[1] or b"")
+
+
+def _hungry(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[UUID, str]]:
+    given = Counter((row["organisation_id"], row["domain"]) for row in rows)
+    takes = {(row["organisation_id"], row["domain"]): row["take"] for row in rows}
+    for turn, take in takes.items():
+        # Up to a fifth, rounded up, is kept for a lane that may not have as much.
+        if given[turn] >= max(1, take - take // 5 - 1):
+            yield turn
 
 
 def works(rows: Iterable[dict[str, Any]]) -> list[Work]:
@@ -175,7 +227,7 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         is_sandbox=bool(first["is_sandbox"]),
         require_tls=bool(first["require_tls"]),
         sender=first["sender"] or "",
-        author_domain=first["author_domain"] or "",
+        domain=first["domain"],
         body=first["body"] or "",
         smtputf8=bool(first["smtputf8"]),
         ret=first["ret"] or "",

@@ -31,7 +31,7 @@ def leased(**fields: Any) -> Leased:
 def work(lease: Leased, sender: str = "post@due.example") -> Work:
     return Work(
         message_id=uuid4(), accepted_at=ACCEPTED, organisation_id=uuid4(), sender=sender,
-        author_domain="", body="7BIT", smtputf8=False, ret="", envid="", hour_key_id="k",
+        domain="due.example", body="7BIT", smtputf8=False, ret="", envid="", hour_key_id="k",
         wrapped_key=b"", ciphertext=b"", deliveries=(lease,), is_sandbox=False,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from relay.queue import LEASE, Leased, LeaseLost, Leases, Refused, Settlement, Tried, Work
+from relay.queue import LEASE, Ask, Leased, LeaseLost, Leases, Refused, Settlement, Tried, Work
 from relay.smtp.replies import Outcome, Scope, Verdict
 from tests.relay import mail
 
@@ -62,8 +62,12 @@ def deferred(lease: Leased, **fields: Any) -> Settlement:
     )
 
 
+async def claim(holder: Leases, limit: int = 200) -> tuple[Work, ...]:
+    return (await holder.claim(Ask(limit=limit))).works
+
+
 async def one(holder: Leases) -> Work:
-    (work,) = await holder.claim(200)
+    (work,) = await claim(holder)
     return work
 
 
@@ -82,7 +86,7 @@ def test_claim_gives_envelope_and_content_once() -> None:
             holder._sealer = sealer
             await holder.learn({house.id})
             assert sealer.open(work, work.ciphertext) == mail.CONTENT
-            assert await holder.claim(200) == []
+            assert await claim(holder) == ()
 
     mail.run(scenario())
 
@@ -118,7 +122,7 @@ def test_two_claimers_never_share_a_delivery() -> None:
     async def scenario() -> list[int]:
         await mail.keep(*(mail.message(house.id) for _ in range(120)))
         async with holders(2) as (left, right):
-            claims = await asyncio.gather(*(d.claim(10) for _ in range(8) for d in (left, right)))
+            claims = await asyncio.gather(*(claim(d, 10) for _ in range(8) for d in (left, right)))
         return [lease.id for works in claims for work in works for lease in work.deliveries]
 
     ids = mail.run(scenario())
@@ -128,10 +132,11 @@ def test_two_claimers_never_share_a_delivery() -> None:
 def test_crowded_organisation_leaves_room_for_others() -> None:
     one_house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
 
-    async def scenario() -> list[Work]:
+    async def scenario() -> tuple[Work, ...]:
         await mail.keep(mail.message(one_house.id), mail.message(other.id))
         async with holders() as (holder,):
-            return await holder.claim(200, (one_house.id,))
+            asked = Ask(limit=200, rooms=((one_house.id, 0),))
+            return (await holder.claim(asked)).works
 
     assert [work.organisation_id for work in mail.run(scenario())] == [other.id]
 
@@ -172,7 +177,7 @@ def test_deferred_delivery_waits_with_its_reason_and_keeps_the_content() -> None
             work = await one(holder)
             await holder.mark_dots(work.deliveries)
             await holder.settle(work, tuple(map(deferred, work.deliveries)))
-            assert await holder.claim(200) == []
+            assert await claim(holder) == ()
 
     mail.run(scenario())
     assert mail.rows(
@@ -252,16 +257,16 @@ def test_lease_is_kept_by_its_owner() -> None:
     house = mail.organisation()
     watch = Watch()
 
-    async def scenario() -> list[Work]:
+    async def scenario() -> tuple[Work, ...]:
         await mail.keep(mail.message(house.id))
         async with holders(2, watch=watch) as (owner, other):
             work = await one(owner)
             watch.offset = LEASE - timedelta(seconds=5)
             assert await owner.renew(work.deliveries)
             watch.offset = LEASE + timedelta(seconds=10)
-            return await other.claim(200)
+            return await claim(other)
 
-    assert mail.run(scenario()) == []
+    assert mail.run(scenario()) == ()
 
 
 def test_released_work_counts_no_try() -> None:
@@ -271,10 +276,10 @@ def test_released_work_counts_no_try() -> None:
     async def scenario() -> None:
         await mail.keep(mail.message(house.id), mail.message(house.id))
         async with holders() as (holder,):
-            first, second = await holder.claim(200)
+            first, second = await claim(holder)
             await holder.release(first.deliveries)
             await holder.release(second.deliveries, due_at, "route_paused")
-            (again,) = await holder.claim(200)
+            (again,) = await claim(holder)
             assert again.message_id == first.message_id
 
     mail.run(scenario())
@@ -311,7 +316,7 @@ def test_notice_is_stored_in_the_same_commit() -> None:
                 tried=tried(Verdict.BOUNCED, 550, "no"),
             )
             await holder.settle(work, (bounced,), mail.notice(house.id))
-            (notice,) = await holder.claim(200)
+            (notice,) = await claim(holder)
             assert notice.sender == ""
             assert notice.deliveries[0].recipient.address == "post@due.example"
 
@@ -328,7 +333,7 @@ def test_notice_is_sealed_again_when_its_hour_key_is_closed() -> None:
     async def scenario() -> None:
         await mail.keep(mail.message(house.id), mail.message(house.id))
         async with holders() as (holder,), await mail.session() as other:
-            first, second = await holder.claim(200)
+            first, second = await claim(holder)
             await holder.settle(first, (delivered(first.deliveries[0]),), mail.notice(house.id))
             await other.execute("UPDATE relay_hourkey SET closed_at = now()")
             await holder.settle(second, (delivered(second.deliveries[0]),), mail.notice(house.id))
@@ -351,7 +356,7 @@ def test_two_shifts_settle_recipients_of_the_same_messages() -> None:
     async def scenario() -> None:
         await mail.keep(*(mail.message(house.id, *recipients) for _ in range(30)))
         async with holders(2) as (left, right):
-            claims = await asyncio.gather(*(d.claim(7) for _ in range(20) for d in (left, right)))
+            claims = await asyncio.gather(*(claim(d, 7) for _ in range(20) for d in (left, right)))
             await asyncio.gather(
                 *(
                     (left if number % 2 == 0 else right).settle(
@@ -394,7 +399,7 @@ def test_settlement_that_cannot_be_written_harms_nobody() -> None:
     async def scenario() -> None:
         await mail.keep(mail.message(house.id), mail.message(house.id))
         async with holders() as (holder,):
-            first, second = await holder.claim(200)
+            first, second = await claim(holder)
             broken = Settlement(delivery=first.deliveries[0], state="waiting", at=mail.now())
             results = await asyncio.gather(
                 holder.settle(first, (broken,)),

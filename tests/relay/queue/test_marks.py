@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from relay.queue import LEASE, LeaseLost, Work
+from relay.queue import LEASE, Ask, LeaseLost, Work
 from tests.relay import mail
 from tests.relay.queue.test_leases import Watch, holders, one
 from tests.relay.stage import BLOCKED, becomes
@@ -31,7 +31,7 @@ def test_message_is_marked_whole_or_not_at_all(change: str) -> None:
         await mail.keep(mail.message(house.id, *(f"r{number}@modtager.example" for number in "ab")))
         await mail.keep(mail.message(house.id, *(f"r{number}@modtager.example" for number in "cd")))
         async with holders() as (holder,), await mail.session() as other:
-            good, lost = await holder.claim(200)
+            good, lost = (await holder.claim(Ask(limit=200))).works
             await other.execute(change)
             results = await asyncio.gather(
                 *(holder.mark_dots(work.deliveries) for work in (lost, good)),

@@ -1,39 +1,238 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
+"""Plans and times of a claim on queues of several depths, as the role and session of the shifts."""
+
 from __future__ import annotations
 
-from uuid import uuid4
+import time
+from collections import Counter
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from relay.queue import HotConnection
-from relay.queue.statements import CLAIM
+from relay.models import Hold
+from relay.queue import LEASE, Ask, Claimed, HotConnection, statements
+from relay.queue.claiming import CLAIM
+from tests import build
 from tests.relay import mail
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# Rows as STORE writes them, without their content: a claim takes them all the same.
+SEED = """
+INSERT INTO relay_queueddelivery (accepted_at, message_id, organisation_id, position, domain,
+    recipient, notify, orcpt, expires_at, due_at, attempts, lane, reason, possible_duplicate, fence)
+SELECT now(), gen_random_uuid(), coalesce(%s::uuid, gen_random_uuid()), 0, %s,
+    'ida@modtager.example', '', '', now() + interval '3 days', now() + %s::interval, 0, %s, 'new',
+    false, 0 FROM generate_series(1, %s)
+"""
+SECOND_AGO = timedelta(seconds=-1)
+HOUR_AHEAD = timedelta(hours=1)
+
+
+def seed(
+    house: UUID | None,
+    count: int,
+    *,
+    domain: str = "due.example",
+    due: timedelta = SECOND_AGO,
+    lane: int = 0,
+) -> None:
+    """Waiting mail of an organisation, or each row of another one's."""
+    mail.execute(SEED, house, domain, due, lane, count)
+
+
+def forget_leases() -> None:
+    mail.execute("UPDATE relay_queueddelivery SET lease_expires_at = NULL WHERE fence > 0")
 
 
 async def claim_plan() -> str:
     """Plan a claim as the shifts' connection does it, on the queue as it is."""
     hot = HotConnection(mail.dsn())
     async with hot.use() as connection:
-        values = {
-            "owner": uuid4(),
-            "limit": 200,
-            "now": mail.now(),
-            "until": mail.now(),
-            "crowded": [uuid4()],
-            "inline": 1,
-        }
+        values = statements.asked(Ask(limit=200), mail.now())
+        values |= {"owner": uuid4(), "until": mail.now(), "inline": 1}
         cursor = psycopg.AsyncClientCursor(connection)
-        await cursor.execute("EXPLAIN " + CLAIM.replace(")b", ")s"), values)
-        plan = "\n".join(line for (line,) in await cursor.fetchall())
+        await cursor.execute("EXPLAIN (FORMAT JSON) " + CLAIM.replace(")b", ")s"), values)
+        ((plan,),) = await cursor.fetchall()
     await hot.close()
-    return plan
+    return str(plan)
+
+
+async def claims(*asks: Ask) -> tuple[list[Claimed], float]:
+    """Claim one after the other, each long after the last; what they gave, and the median time."""
+    hot, given, times = HotConnection(mail.dsn()), [], []
+    async with hot.use() as connection:
+        for number, ask in enumerate(asks):
+            # All leases have run out.
+            now = mail.now() + 2 * number * LEASE
+            began = time.perf_counter()
+            cursor = await statements.claim(connection, uuid4(), ask, now)
+            given.append(await statements.claimed(cursor))
+            times.append(time.perf_counter() - began)
+    await hot.close()
+    return given, sorted(times)[len(times) // 2]
+
+
+def owners(claimed: Claimed) -> Counter[UUID]:
+    """Count what a claim gave, by organisation."""
+    given: Counter[UUID] = Counter()
+    for work in claimed.works:
+        given[work.organisation_id] += len(work.deliveries)
+    return given
+
+
+def lanes(claimed: Claimed) -> Counter[int]:
+    """Count what a claim gave, by lane."""
+    found = mail.rows("SELECT id, lane FROM relay_queueddelivery")
+    lane_of = dict(found)
+    return Counter(lane_of[lease.id] for work in claimed.works for lease in work.deliveries)
 
 
 def test_claim_planned_on_an_empty_queue_suits_a_full_one() -> None:
-    """It walks the index of due mail and stops at the limit; sorting a million rows would not."""
+    """Every look at due mail goes down the index of turns; a sort would be of a million rows."""
     plan = mail.run(claim_plan())
-    walk = plan[plan.index("LockRows") :].splitlines()[1]
-    assert "Index Scan using queueddelivery_due" in walk, plan
+    looks = plan.count("'Relation Name': 'relay_queueddelivery'")
+    # 2 for each level that is skipped, 3 lanes asked and 3 taken; and the write, by its number.
+    assert looks == 12, plan
+    assert plan.count("'Index Name': 'queueddelivery_turn'") == 10, plan
+    assert plan.count("'Index Name': 'relay_queueddelivery_pkey'") == 1, plan
+
+
+@pytest.mark.behaviour(25)
+@pytest.mark.parametrize(
+    "backlog", [2_000, 50_000, pytest.param(1_000_000, marks=pytest.mark.full)]
+)
+def test_backlog_of_one_organisation_costs_another_nothing(backlog: int) -> None:
+    """The other's mail is found as fast behind 50,000 rows, crowded or not, as behind none."""
+    noisy, other = mail.organisation(), mail.organisation("Andet Hus A/S")
+    seed(other.id, 10, due=timedelta(0))
+    _, alone = mail.run(claims(*[Ask(limit=200)] * 9))
+    forget_leases()
+    seed(noisy.id, backlog)
+    crowded = Ask(limit=200, rooms=((noisy.id, 0),))
+    given, beside = mail.run(claims(*[crowded] * 9))
+    assert [owners(claimed) for claimed in given] == [Counter({other.id: 10})] * 9
+    # Sorting or walking the rows takes 20 ms for 50,000 of them, and 400 ms for a million.
+    assert beside < 3 * alone + 0.005
+    forget_leases()
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed) == Counter({other.id: 10, noisy.id: 100})
+    assert claimed.hungry == {(noisy.id, "due.example")}
+
+
+@pytest.mark.behaviour(25)
+def test_new_mail_goes_before_mail_that_was_tried_and_does_not_starve_it() -> None:
+    house = mail.organisation()
+    seed(house.id, 500, lane=1, due=-timedelta(hours=1))
+    seed(house.id, 500)
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert lanes(claimed) == {0: 160, 1: 40}
+    mail.execute("DELETE FROM relay_queueddelivery WHERE lane = 0")
+    ((claimed,), _) = mail.run(claims(Ask(limit=100)))
+    assert lanes(claimed) == {1: 100}
+
+
+def test_where_only_one_may_go_each_lane_has_its_chance() -> None:
+    house = mail.organisation()
+    seed(house.id, 5, lane=1)
+    seed(house.id, 5)
+    asks = [Ask(limit=1, chance=chance) for chance in (0.0, 0.79, 0.81)]
+    given, _ = mail.run(claims(*asks))
+    assert [list(lanes(claimed)) for claimed in given] == [[0], [0], [1]]
+
+
+@pytest.mark.behaviour(26)
+@pytest.mark.parametrize("scope", ["organisation", "domain", "message"])
+def test_held_mail_is_left_alone_until_its_hold_ends(scope: str) -> None:
+    house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
+    for organisation in (house, other):
+        seed(organisation.id, 3)
+        seed(organisation.id, 2, domain="andet.example")
+    message = mail.value(
+        "SELECT message_id FROM relay_queueddelivery WHERE organisation_id = %s LIMIT 1", house.id
+    )
+    with build.as_owner():
+        hold = Hold.objects.create(
+            organisation=house,
+            domain="due.example" if scope == "domain" else None,
+            message_id=message if scope == "message" else None,
+            held_at=mail.now(),
+            ends_at=mail.now() + timedelta(hours=1),
+        )
+    left = {"organisation": 0, "domain": 2, "message": 4}[scope]
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed) == Counter({other.id: 5, house.id: left})
+    # What needs no next hop goes nevertheless; so does all of it once the hold is over.
+    forget_leases()
+    mail.execute("UPDATE relay_queueddelivery SET lane = 2")
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed)[house.id] == 5
+    forget_leases()
+    mail.execute("UPDATE relay_queueddelivery SET lane = 1")
+    with build.as_owner():
+        Hold.objects.filter(id=hold.id).update(ends_at=mail.now())
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed) == Counter({other.id: 5, house.id: 5})
+
+
+def test_turn_without_room_leaves_its_organisations_other_domains_alone() -> None:
+    house = mail.organisation()
+    seed(house.id, 300)
+    seed(house.id, 300, domain="andet.example")
+    full = Ask(limit=200, turns=((house.id, "due.example", 0),))
+    ((claimed,), _) = mail.run(claims(full))
+    assert {work.domain for work in claimed.works} == {"andet.example"}
+    partly = Ask(limit=200, turns=((house.id, "due.example", 7),))
+    ((claimed,), _) = mail.run(claims(partly))
+    assert Counter(work.domain for work in claimed.works) == {
+        "andet.example": 100,
+        "due.example": 7,
+    }
+
+
+def test_organisation_of_many_domains_gets_one_share_and_all_its_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name below a proven one is free to make: thousands must not be thousands of turns."""
+    house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
+    names = {f"{number:03}.due.example" for number in range(60)}
+    for name in names:
+        seed(house.id, 10, domain=name)
+    seed(other.id, 100)
+    monkeypatch.setattr(statements, "DOMAINS_MOST", 25)
+    served: set[str] = set()
+    resume: tuple[tuple[UUID, str], ...] = ()
+    for _ in range(6):
+        ((claimed,), _) = mail.run(claims(Ask(limit=20, resume=resume)))
+        forget_leases()
+        assert owners(claimed) == Counter({house.id: 10, other.id: 10})
+        served |= {work.domain for work in claimed.works}
+        resume = tuple((who, domain) for who, domain in claimed.resume if domain)
+    assert served >= names
+
+
+def test_very_many_organisations_are_looked_at_over_several_claims(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(statements, "ORGANISATIONS_MOST", 40)
+    seed(None, 100, due=timedelta(hours=1))
+    seed(None, 5)
+    ask, found, looks = Ask(limit=200), 0, 0
+    while True:
+        ((claimed,), _) = mail.run(claims(ask))
+        found, looks = found + len(claimed.works), looks + 1
+        if claimed.seen is None:
+            break
+        ask = Ask(limit=200, after=claimed.seen)
+    assert (found, looks) == (5, 3)
+
+
+def test_more_turns_than_asked_for_go_on_after_the_last() -> None:
+    seed(None, 12)
+    ((first,), _) = mail.run(claims(Ask(limit=5)))
+    assert len(first.works) == 5
+    assert first.seen == max(work.organisation_id for work in first.works)
+    ((second,), _) = mail.run(claims(Ask(limit=5, after=first.seen)))
+    assert not {work.organisation_id for work in first.works} & set(owners(second))

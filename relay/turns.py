@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Whose mail a shift takes next, and how much of it. Counts; does nothing.
+
+An organisation may have half as many deliveries in hand as places are free, a turn (one of its
+domains) a quarter. So whoever is alone has enough for every connection, and however many fill
+their share behind silent servers, places stay free for one that comes new.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+from relay.queue import Ask, Claimed
+
+Turn = tuple[UUID, str]
+Key = TypeVar("Key")
+
+PLACES = 1000
+CLAIM_MOST = 200
+FIRST = UUID(int=0)
+
+
+class Turns:
+    """What one shift has in hand, by organisation and by turn."""
+
+    def __init__(self, chance: Callable[[], float], places: int = PLACES) -> None:
+        """`chance` gives floats in [0, 1); `places`: deliveries in hand at once."""
+        self._chance = chance
+        self._free = places
+        self._organisations: Counter[UUID] = Counter()
+        self._turns: Counter[Turn] = Counter()
+        self._hungry: set[Turn] = set()
+        self._after = FIRST
+        self._resume: dict[UUID, str] = {}
+        self._most = CLAIM_MOST
+        self.goes_on = False  # whether the next claim should follow at once
+
+    def begin(self, turn: Turn, count: int) -> None:
+        """Take deliveries in hand."""
+        self._free -= count
+        self._organisations[turn[0]] += count
+        self._turns[turn] += count
+
+    def end(self, turn: Turn, count: int) -> bool:
+        """Let deliveries go; returns whether it is time to claim again."""
+        self._free += count
+        _lessen(self._organisations, turn[0], count)
+        _lessen(self._turns, turn, count)
+        return turn in self._hungry and self._has_room(turn)
+
+    def ask(self) -> Ask | None:
+        """Return what to claim now, None when no place is free."""
+        if self._free <= 0:
+            return None
+        return Ask(
+            # Half at most: many may come at once, each with the room that all of them see.
+            limit=min(self._most, (self._free + 1) // 2),
+            fresh=self._organisation_room(0),
+            fresh_turn=self._turn_room(0),
+            rooms=tuple(
+                (organisation, self._organisation_room(n))
+                for organisation, n in self._organisations.items()
+            ),
+            turns=tuple((*turn, self._turn_room(n)) for turn, n in self._turns.items()),
+            after=self._after,
+            resume=tuple(self._resume.items()),
+            chance=self._chance(),
+        )
+
+    def learn(self, claimed: Claimed) -> None:
+        """Note where the claim ended; `begin` what it gave first."""
+        self._most = min(self._most * 2, CLAIM_MOST)
+        self._after = claimed.seen or FIRST
+        self._resume |= dict(claimed.resume)
+        self._resume = {
+            organisation: domain for organisation, domain in self._resume.items() if domain
+        }
+        # Who has no room was not looked at.
+        self._hungry = {turn for turn in self._hungry if not self._room(turn)} | claimed.hungry
+        more = bool(claimed.resume) or any(map(self._has_room, self._hungry))
+        self.goes_on = claimed.seen is not None or (bool(claimed.works) and more)
+
+    def refused(self) -> bool:
+        """Note that a claim could not be read; returns whether it was for one delivery alone."""
+        alone = self._most == 1
+        self._most = max(1, self._most // 2)
+        self.goes_on = True
+        return alone
+
+    # The most that leaves, with what is then in hand, twice (or four times) as much free.
+    def _organisation_room(self, in_hand: int) -> int:
+        return max((self._free - 2 * in_hand) // 3, 0 if in_hand else 1)
+
+    def _turn_room(self, in_hand: int) -> int:
+        return max((self._free - 4 * in_hand) // 5, 0 if in_hand else 1)
+
+    def _room(self, turn: Turn) -> int:
+        of_organisation = self._organisation_room(self._organisations[turn[0]])
+        return min(of_organisation, self._turn_room(self._turns[turn]))
+
+    def _has_room(self, turn: Turn) -> bool:
+        # Half of what it may hold, so that claims are few and large.
+        return self._room(turn) > self._free // 10
+
+
+def _lessen(counts: Counter[Key], key: Key, count: int) -> None:
+    counts[key] -= count
+    if not counts[key]:
+        del counts[key]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Shares of a shift, with a queue that is only counted."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.queue import Ask, Claimed
+from relay.turns import CLAIM_MOST, PLACES, Turn, Turns
+
+pytestmark = pytest.mark.behaviour(25)
+
+
+def house(number: int) -> UUID:
+    return UUID(int=number + 1)
+
+
+class Books:
+    """What waits, by turn, and claims on it as the database hands them out (but for lanes)."""
+
+    def __init__(self, waiting: dict[Turn, int]) -> None:
+        self.waiting = Counter(waiting)
+
+    def claim(self, turns: Turns) -> Counter[Turn]:
+        """Claim once, as a shift does it."""
+        ask = turns.ask()
+        if ask is None:
+            return Counter()
+        given, hungry, seen = self._give(ask)
+        for turn, count in given.items():
+            turns.begin(turn, count)
+        self.waiting -= given
+        turns.learn(Claimed(works=(), hungry=frozenset(hungry), seen=seen))
+        return given
+
+    def _give(self, ask: Ask) -> tuple[Counter[Turn], set[Turn], UUID | None]:
+        rooms = dict(ask.rooms)
+        turn_rooms = {(who, domain): room for who, domain, room in ask.turns}
+        due = [turn for turn, count in sorted(self.waiting.items()) if count]
+        due = [t for t in due if t[0] > ask.after and turn_rooms.get(t, ask.fresh_turn) > 0]
+        due = [t for t in due if rooms.get(t[0], ask.fresh) > 0]
+        houses = sorted({turn[0] for turn in due})
+        seen = houses[ask.limit - 1] if len(houses) > ask.limit else None
+        given: Counter[Turn] = Counter()
+        hungry = set()
+        for who in houses[: ask.limit]:
+            each = min(rooms.get(who, ask.fresh), max(1, ask.limit // len(houses)))
+            own = [turn for turn in due if turn[0] == who]
+            for turn in own[:each]:
+                take = min(turn_rooms.get(turn, ask.fresh_turn), max(1, each // len(own)))
+                given[turn] = min(take, self.waiting[turn])
+                if given[turn] == take:
+                    hungry.add(turn)
+        return given, hungry, seen
+
+
+def fill(books: Books, turns: Turns, rounds: int = 100) -> Counter[Turn]:
+    """Claim until nothing more comes, without anything coming to its end."""
+    held: Counter[Turn] = Counter()
+    for _ in range(rounds):
+        held += books.claim(turns)
+    return held
+
+
+def test_alone_there_is_enough_for_every_connection() -> None:
+    turn = (house(0), "due.example")
+    held = fill(Books({turn: 5_000}), Turns(lambda: 0.5))
+    assert held[turn] == PLACES // 5
+
+
+@settings(deadline=None, max_examples=25)
+@given(silent=st.integers(1, 120), domains=st.integers(1, 4))
+def test_however_many_are_silent_a_new_one_is_served(silent: int, domains: int) -> None:
+    books = Books(
+        {(house(n), f"d{d}.example"): 5_000 for n in range(silent) for d in range(domains)}
+    )
+    turns = Turns(lambda: 0.5)
+    held = fill(books, turns)
+    assert sum(held.values()) <= PLACES
+    new = (house(1000), "new.example")
+    books.waiting[new] = 10
+    served = 0
+    for _ in range(12):
+        # The others never end; what this one gets in hand ends at once.
+        given = books.claim(turns)[new]
+        if given:
+            turns.end(new, given)
+        served += given
+    assert served == 10
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    speeds=st.lists(st.integers(1, 3), min_size=2, max_size=12),
+    size=st.integers(2_000, 5_000),
+)
+def test_busy_organisations_get_even_shares(speeds: list[int], size: int) -> None:
+    """Served as fast as they are claimed, N organisations get a share of N within a fifth."""
+    books = Books({(house(n), "due.example"): size * speed for n, speed in enumerate(speeds)})
+    turns = Turns(lambda: 0.5)
+    hand: deque[Turn] = deque()
+    served: Counter[UUID] = Counter()
+    while sum(served.values()) < 1_000:
+        for turn, count in books.claim(turns).items():
+            hand.extend([turn] * count)
+        for _ in range(min(100, len(hand))):
+            turn = hand.popleft()
+            served[turn[0]] += 1
+            turns.end(turn, 1)
+    share = sum(served.values()) / len(speeds)
+    assert all(share * 0.8 <= count <= share * 1.2 for count in served.values()), served
+
+
+def test_more_organisations_than_a_claim_may_take_come_in_turn() -> None:
+    books = Books({(house(n), "due.example"): 3 for n in range(3 * CLAIM_MOST)})
+    turns = Turns(lambda: 0.5, places=10_000)
+    first = [books.claim(turns) for _ in range(3)]
+    assert [len(given) for given in first] == [CLAIM_MOST] * 3
+    assert len(set().union(*first)) == 3 * CLAIM_MOST
+
+
+def test_shift_claims_again_at_once_only_while_that_brings_something() -> None:
+    turn = (house(0), "due.example")
+    books, turns = Books({turn: 350}), Turns(lambda: 0.5)
+    assert books.claim(turns)[turn] == 200
+    # Full of this one: the next claim waits until half of it is done.
+    assert not turns.goes_on
+    calls = [turns.end(turn, 1) for _ in range(150)]
+    assert calls.index(True) in range(60, 120)
+    assert books.claim(turns)[turn] > 60
+    while books.waiting[turn]:
+        turns.end(turn, 50)
+        books.claim(turns)
+    turns.end(turn, 50)
+    assert books.claim(turns)[turn] == 0
+    assert not turns.goes_on
+
+
+def test_claims_that_fail_grow_small_and_then_large_again() -> None:
+    turns = Turns(lambda: 0.5)
+    failed = [turns.refused() for _ in range(9)]
+    assert failed == [False] * 8 + [True] or failed == [False] * 7 + [True] * 2
+    ask = turns.ask()
+    assert ask is not None
+    assert ask.limit == 1
+    for _ in range(8):
+        turns.learn(Claimed(works=()))
+    ask = turns.ask()
+    assert ask is not None
+    assert ask.limit == CLAIM_MOST
+
+
+def test_no_place_no_claim() -> None:
+    turns = Turns(lambda: 0.5, places=10)
+    turns.begin((house(0), "due.example"), 10)
+    assert turns.ask() is None
