@@ -91,6 +91,7 @@ app.conf.update(
             "schedule": 600.0,
             "options": {"expires": 600},
         },
+        "sweep": {"task": "relay.sweep", "schedule": 60.0, "options": {"expires": 60}},
         "domains": {
             "task": "relay.recheck_domains",
             "schedule": 300.0,

@@ -14,7 +14,7 @@ from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from accounts import clock
-from relay import heartbeat, hourkeys, pausing, shift, upkeep, verification
+from relay import heartbeat, hourkeys, pausing, shift, sweeping, upkeep, verification
 
 SUCCESSOR_EXPIRES_SECONDS = 60
 
@@ -61,6 +61,11 @@ def forget_hour_keys() -> None:
 @shared_task(name="relay.reap_content")
 def reap_content() -> None:
     upkeep.reap_content(clock.now())
+
+
+@shared_task(name="relay.sweep")
+def sweep() -> None:
+    sweeping.sweep(clock.now())
 
 
 @shared_task(name="relay.recheck_domains")

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Each minute: ends what no shift ends, and finds what nobody would find (role duty).
+
+Every look is bounded and goes along an index, organisation by organisation; what is left over is
+there a minute later.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+
+from accounts import alerts
+from accounts.models import Alert, Organisation
+from relay.delivery import QUARANTINED
+from relay.models import Delivery, Hold, QueuedDelivery
+from relay.outcomes import LATE, OWED_MOST
+
+logger = logging.getLogger(__name__)
+
+# Of each organisation, in each minute.
+MOST = 5000
+MINUTE = timedelta(minutes=1)
+# Rows of the log are looked at once they should have been in the queue for so long, and once
+# nothing of their age may wait any more; each time all that were accepted in so long.
+SETTLED_IN = timedelta(minutes=5)
+WINDOW = timedelta(minutes=15)
+
+OVERDUE = "mail-overdue"
+STRANDED = "log-stranded"
+
+# A message ends with all of its recipients: only so may its content go (the row counts those that
+# are open, and this role may not write that down). One in hand is left to whoever has it.
+_END = """
+WITH whole AS MATERIALIZED (
+    SELECT DISTINCT waiting.message_id FROM accounts_organisation o CROSS JOIN LATERAL (
+        SELECT q.message_id FROM relay_queueddelivery q
+        WHERE q.organisation_id = o.id AND {which} ORDER BY q.accepted_at LIMIT %(most)s) waiting
+    WHERE {whose} AND NOT EXISTS (
+        SELECT FROM relay_queueddelivery q WHERE q.message_id = waiting.message_id
+            AND q.lease_expires_at >= %(now)s)
+), locked AS MATERIALIZED (
+    SELECT q.id, q.message_id, q.accepted_at, q.position,
+        q.possible_duplicate OR q.dot_at IS NOT NULL AS duplicate
+    FROM whole JOIN relay_queueddelivery q ON q.message_id = whole.message_id
+    ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
+), counted AS MATERIALIZED (
+    SELECT locked.*, count(*) OVER (PARTITION BY message_id) AS found FROM locked
+), ended AS MATERIALIZED (
+    SELECT counted.* FROM counted WHERE found = (
+        SELECT count(*) FROM relay_queueddelivery q WHERE q.message_id = counted.message_id)
+), gone AS (
+    DELETE FROM relay_queueddelivery q USING ended WHERE q.id = ended.id
+), logged AS (
+    UPDATE relay_delivery d SET state = %(state)s, final_reason = %(reason)s,
+        finished_at = %(now)s, possible_duplicate = ended.duplicate
+    FROM ended WHERE d.accepted_at = ended.accepted_at AND d.message_id = ended.message_id
+        AND d.position = ended.position
+), destroyed AS (
+    DELETE FROM relay_content c WHERE c.message_id IN (SELECT message_id FROM ended)
+    RETURNING c.message_id, c.accepted_at
+), told AS (
+    UPDATE relay_message m SET content_destroyed_at = %(now)s FROM destroyed
+    WHERE m.accepted_at = destroyed.accepted_at AND m.id = destroyed.message_id
+)
+SELECT count(*) FROM ended
+"""
+END_CLOSED = _END.format(which="true", whose="o.standing = %(closed)s")
+END_OVERDUE = _END.format(which="q.accepted_at <= %(latest)s", whose="true")
+
+# No hold keeps the end of its lifetime from a delivery. Mail that is not held was tried by then.
+GIVE_UP = """
+WITH late AS MATERIALIZED (
+    SELECT waiting.id FROM accounts_organisation o CROSS JOIN LATERAL (
+        SELECT q.id FROM relay_queueddelivery q
+        WHERE q.organisation_id = o.id
+            AND q.accepted_at <= %(late)s - make_interval(hours => o.queue_lifetime_hours)
+            AND q.expires_at <= %(late)s AND q.lane <> %(ending)s
+            AND (q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)
+        ORDER BY q.accepted_at LIMIT %(most)s) waiting
+), locked AS MATERIALIZED (
+    SELECT q.id FROM late JOIN relay_queueddelivery q ON q.id = late.id
+    ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
+)
+UPDATE relay_queueddelivery q SET lane = %(ending)s, due_at = %(now)s
+FROM locked WHERE q.id = locked.id
+"""
+
+STRANDED_ROWS = """
+SELECT count(*) FROM relay_delivery d
+WHERE d.accepted_at > %(since)s AND d.accepted_at <= %(until)s AND d.state = 'waiting'
+    AND NOT EXISTS (SELECT FROM relay_queueddelivery q
+        WHERE q.message_id = d.message_id AND q.position = d.position)
+"""
+
+
+def sweep(now: datetime) -> None:
+    """Do one minute's sweep."""
+    end_closed(now)
+    end_overdue(now)
+    give_up(now)
+    Hold.objects.filter(ends_at__lte=now).delete()
+    look_for_stranded(now)
+    resolve_quarantines()
+
+
+def end_closed(now: datetime) -> int:
+    """Cancel what waits for organisations that are closed, without a notice; returns how many."""
+    return _end(
+        END_CLOSED,
+        now,
+        state=Delivery.State.CANCELLED,
+        reason=Delivery.FinalReason.CLOSED,
+        closed=Organisation.Standing.CLOSED,
+    )
+
+
+def end_overdue(now: datetime) -> int:
+    """Expire what no shift could bring to an end; content never outlives that (GDPR 5(1)(e))."""
+    count = _end(
+        END_OVERDUE,
+        now,
+        state=Delivery.State.EXPIRED,
+        reason=Delivery.FinalReason.NONE,
+        latest=now - OWED_MOST - LATE,
+    )
+    if count:
+        logger.error("sweep: %d deliveries ended that should have ended by themselves", count)
+        alerts.raise_alert(OVERDUE)
+    return count
+
+
+def _end(statement: str, now: datetime, **values: str | datetime) -> int:
+    parameters: dict[str, str | datetime | int] = {"now": now, "most": MOST, **values}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def give_up(now: datetime) -> int:
+    """Bring mail that is held to its end when its lifetime is over; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            GIVE_UP,
+            {
+                "now": now,
+                "late": now - LATE - MINUTE,
+                "ending": QueuedDelivery.Lane.ENDING,
+                "most": MOST,
+            },
+        )
+        return int(cursor.rowcount)
+
+
+def look_for_stranded(now: datetime) -> int:
+    """Tell of deliveries that wait in the log, but not in the queue; returns how many were found.
+
+    Such mail would be lost without a word. Rows are looked at twice while they may wait.
+    """
+    ages = (SETTLED_IN, OWED_MOST + 2 * LATE)
+    count = sum(_stranded(now - age - WINDOW, now - age) for age in ages)
+    if count:
+        logger.error("sweep: %d deliveries wait in the log and not in the queue", count)
+        alerts.raise_alert(STRANDED)
+    return count
+
+
+def _stranded(since: datetime, until: datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(STRANDED_ROWS, {"since": since, "until": until})
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def resolve_quarantines() -> None:
+    """Close the alerts about organisations none of whose mail is set aside any more."""
+    for subject in Alert.objects.filter(kind=QUARANTINED, resolved_at=None).values_list(
+        "subject", flat=True
+    ):
+        rows = QueuedDelivery.objects.for_organisation(UUID(subject))
+        if not rows.filter(reason=QueuedDelivery.Reason.QUARANTINED).exists():
+            alerts.resolve_alert(QUARANTINED, subject)
