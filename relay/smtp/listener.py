@@ -22,7 +22,9 @@ class Limits:
     """Bounds of one process. Times in seconds, sizes in octets."""
 
     size: int = 26_214_400  # of one message
-    memory: int = 134_217_728  # of all messages that are arriving or being stored
+    # Of all messages that are arriving or waiting to be stored. The one that is being written, or
+    # looked through, takes about five times its size on top: sealed, and copied by the driver.
+    memory: int = 134_217_728
     command: int = 4_096  # RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8, ENVID and ORCPT add to it
     sign_in_line: int = 12_288  # RFC 4954 §4
     unread: int = 65_536  # of one connection, before reading pauses

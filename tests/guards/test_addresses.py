@@ -22,8 +22,8 @@ from accounts.models import Organisation
 from relay.models import Route
 from tests import build
 from tests.relay import mail
+from tests.relay.process import Process, free_port, running
 from tests.relay.submitting import SECRET, credential, domain
-from tests.relay.test_smtpd import Process, free_port, running
 from tests.relay.test_worker import ask_for_shifts, slots_taken, within, worker
 from tests.testbed.certificates import Authority
 from tests.testbed.smtp import FarEnd, Script, threaded

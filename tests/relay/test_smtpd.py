@@ -5,25 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import resource
 import signal
 import smtplib
 import socket
-import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 
 from relay import smtpd
 from tests.relay import mail
+from tests.relay.process import Process, login, running
 from tests.relay.smtp.balancing import proxied
 from tests.relay.submitting import SECRET, credential, domain
 from tests.testbed.certificates import Authority
@@ -31,81 +24,6 @@ from tests.testbed.certificates import Authority
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MESSAGE = b"From: anna@firma.example\r\nTo: erik@other.example\r\n\r\nhej\r\n"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def login(role: str) -> str:
-    """How to connect to the test database as `role`."""
-    if role != "owner":
-        return mail.dsn(role)
-    name = settings.DATABASES["default"]["NAME"]
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-
-
-class Process:
-    """`manage.py smtpd` on the test database."""
-
-    def __init__(self, authority: Authority, directory: Path, **environment: str) -> None:
-        self.port, self.tls_port = free_port(), free_port()
-        self.pem = directory / "server.pem"
-        self.authority = authority
-        self.renew()
-        self.environment = os.environ | {
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "DATABASE_ROLE": "relay",
-            "RELAY_DATABASE_URL": mail.dsn(),
-            "REDIS_URL": settings.REDIS_URL,
-            "VAULT_URL": settings.VAULT_URL,
-            "KEYRING_URL": settings.KEYRING_URL,
-            "SMTP_PORT": str(self.port),
-            "SMTPS_PORT": str(self.tls_port),
-            "SMTP_TLS_CERT": str(self.pem),
-            "SMTP_TLS_KEY": str(self.pem),
-            **environment,
-        }
-
-    def renew(self) -> None:
-        self.authority.server("localhost")
-        newest = max(self.authority.ca_file.parent.glob("localhost-*.pem"), key=os.path.getmtime)
-        self.pem.write_bytes(newest.read_bytes())
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "smtpd"],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def ready(self) -> None:
-        self.start()
-        assert self.process.stdout is not None
-        assert "ports" in self.process.stdout.readline()
-
-    def end(self) -> tuple[int, str]:
-        """Exit status and what was logged."""
-        self.process.terminate()
-        out, errors = self.process.communicate(timeout=15)
-        return self.process.returncode, out + errors
-
-    @property
-    def trusted(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.authority.ca_file))
-
-    def serial(self) -> str:
-        """The serial number of the certificate on the TLS port."""
-        with (
-            socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as raw,
-            self.trusted.wrap_socket(raw, server_hostname="localhost") as tls,
-        ):
-            certificate = tls.getpeercert()
-        assert certificate is not None
-        return str(certificate["serialNumber"])
 
 
 @pytest.fixture
@@ -118,17 +36,6 @@ def anna_sends() -> None:
     house = mail.organisation()
     domain(house, "firma.example")
     credential(house)
-
-
-@contextlib.contextmanager
-def running(process: Process) -> Iterator[Process]:
-    process.ready()
-    try:
-        yield process
-    finally:
-        if process.process.poll() is None:
-            process.process.kill()
-        process.process.communicate()
 
 
 def deliver(process: Process, *, implicit: bool = False) -> None:
