@@ -32,9 +32,9 @@ WITH house AS (SELECT id FROM accounts_organisation LIMIT 1), waiting AS MATERIA
     FROM waiting
 ), content AS (
     INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
-        ciphertext, sender, author_domain, body, smtputf8, ret, envid, open_deliveries, is_sandbox)
+        ciphertext, sender, body, smtputf8, ret, envid, open_deliveries, is_sandbox)
     SELECT 'seed', accepted_at, id, organisation_id, decode(repeat('00', 60), 'hex'),
-        decode(repeat('00', 200), 'hex'), 'hej@' || %(domain)s, '', '7BIT', false, '', '', 1, false
+        decode(repeat('00', 200), 'hex'), 'hej@' || %(domain)s, '7BIT', false, '', '', 1, false
     FROM waiting
 ), delivery AS (
     INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
