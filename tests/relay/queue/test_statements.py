@@ -236,3 +236,16 @@ def test_more_turns_than_asked_for_go_on_after_the_last() -> None:
     assert first.seen == max(work.organisation_id for work in first.works)
     ((second,), _) = mail.run(claims(Ask(limit=5, after=first.seen)))
     assert not {work.organisation_id for work in first.works} & set(owners(second))
+
+
+@pytest.mark.behaviour(26)
+def test_age_of_the_queue_is_of_mail_that_may_go() -> None:
+    """Readiness must not fail over what somebody keeps back; every turn and lane counts."""
+    house = mail.organisation()
+    seed(house.id, 2, domain="andet.example", due=-timedelta(seconds=600), lane=1)
+    seed(house.id, 3, due=-timedelta(seconds=60))
+    seed(None, 3, due=timedelta(hours=1), lane=1)
+    assert 600 <= mail.value("SELECT relay_queue_age()") < 660
+    with build.as_owner():
+        Hold.objects.create(organisation=house, domain="andet.example", held_at=mail.now())
+    assert 60 <= mail.value("SELECT relay_queue_age()") < 120
