@@ -99,6 +99,7 @@ def test_balancer_itself_is_counted_in_no_network():
     assert [crowd.admit(guest) for guest in visitors("", "", "")] == [None] * 3
 
 
+@pytest.mark.behaviour(7)
 @pytest.mark.parametrize(("limits", "start"), TOO_MANY)
 def test_known_clients_stay_and_the_late_one_is_refused(limits, start):
     with running(limits=limits) as server, ExitStack() as open_ones:
@@ -114,6 +115,7 @@ def test_known_clients_stay_and_the_late_one_is_refused(limits, start):
             assert next_one.reply()[:3] == b"220"
 
 
+@pytest.mark.behaviour(7)
 @pytest.mark.parametrize(("limits", "start"), TOO_MANY)
 def test_silent_client_makes_room_for_the_late_one(limits, start):
     with running(limits=limits) as server, ExitStack() as open_ones:
@@ -140,6 +142,7 @@ def test_dripping_does_not_help_to_stay():
             assert dripping[0].reply()[:3] == b"421"
 
 
+@pytest.mark.behaviour(7)
 def test_handshakes_count_by_address(certificates):
     limits = Limits(connections_per_address=2)
     with running(tls=certificates.server, limits=limits) as server, ExitStack() as open_ones:

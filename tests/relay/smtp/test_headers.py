@@ -246,6 +246,7 @@ def nested(levels: int) -> bytes:
 CYCLIC = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n--b--\r\n" * 100_000
 
 
+@pytest.mark.behaviour(16)
 @pytest.mark.parametrize("body", [nested(50_000), CYCLIC], ids=["deep", "cyclic"])
 def test_parts_inside_parts_pass_unread(body):
     """Behaviour 16: their depth has no bound because nothing here follows it."""

@@ -24,6 +24,7 @@ def settled(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+@pytest.mark.behaviour(7)
 def test_messages_on_one_connection_are_counted():
     with running(limits=Limits(messages=2)) as server, Raw(server.port) as raw:
         raw.sign_in()
@@ -34,6 +35,7 @@ def test_messages_on_one_connection_are_counted():
         assert raw.code(b"MAIL FROM:<anna@firma.example>") == 421
 
 
+@pytest.mark.behaviour(7)
 def test_messages_that_are_given_up_count_too():
     with running(limits=Limits(messages=5)) as server, Raw(server.port) as raw:
         raw.sign_in()
@@ -43,6 +45,7 @@ def test_messages_that_are_given_up_count_too():
         assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"421 4.7.0 ")
 
 
+@pytest.mark.behaviour(7)
 def test_idle_client_is_sent_away():
     with running(limits=Limits(idle=0.3)) as server, Raw(server.port) as raw:
         raw.sign_in()
@@ -91,6 +94,7 @@ def test_who_has_signed_in_may_stay():
         assert repeat(raw, b"NOOP\r\n", seconds=1.5) == b""
 
 
+@pytest.mark.behaviour(7)
 def test_session_ends_whatever_the_client_does():
     with (
         running(limits=Limits(idle=0.5, session=0.8, asides=10**9)) as server,
@@ -152,6 +156,7 @@ def test_client_that_never_reads_is_sent_away():
         assert settled(lambda: not server.listener.conversations)
 
 
+@pytest.mark.behaviour(5)
 def test_storing_has_a_limit():
     with running(limits=Limits(storing=0.2)) as server, Raw(server.port) as raw:
         server.ledger.waits = threading.Event()
@@ -160,6 +165,7 @@ def test_storing_has_a_limit():
         assert raw.reply().startswith(b"451 4.3.0 ")
 
 
+@pytest.mark.behaviour(4)
 def test_stopping_lets_messages_after_354_finish():
     with running() as server:
         busy, storing, idle = (Raw(server.port).sign_in() for _ in range(3))
@@ -193,6 +199,7 @@ def test_grace_ends():
         assert server.ledger.accepted == []
 
 
+@pytest.mark.behaviour(4)
 def test_message_that_is_being_stored_is_never_sent_away():
     with running() as server, Raw(server.port) as raw:
         server.ledger.waits = threading.Event()
@@ -219,6 +226,7 @@ def test_waiting_for_a_store_that_never_answers_ends():
     assert server.ledger.accepted == []
 
 
+@pytest.mark.behaviour(4)
 def test_message_whose_end_meets_the_last_word_is_not_taken():
     """421 is a promise as well: the client sends the message again."""
     with running() as server, Raw(server.port) as raw:

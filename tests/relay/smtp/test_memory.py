@@ -23,6 +23,7 @@ LARGE = HEADER + b"Bcc: bo@other.example\r\n\r\n" + b"a" * 70 + b"\r\n" * 2_500_
 TRACE = Trace(hostname="relay.example", queue_id="1", at=datetime(2026, 11, 22, tzinfo=UTC))
 
 
+@pytest.mark.behaviour(3)
 def test_memory_is_shared_and_given_back():
     with running(limits=Limits(size=300_000, memory=400_000)) as server:
         with Raw(server.port) as first, Raw(server.port) as second:

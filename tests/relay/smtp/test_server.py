@@ -27,6 +27,7 @@ def test_greeting_names_no_software(server):
         assert raw.reply() == b"220 relay.example ESMTP\r\n"
 
 
+@pytest.mark.behaviour(10)
 def test_extensions_are_announced(server):
     with Raw(server.port) as raw:
         raw.reply()
@@ -44,6 +45,7 @@ def test_message_arrives_as_sent(server, client):
     assert message.envelope == Envelope("anna@firma.example", (Recipient("erik@other.example"),))
 
 
+@pytest.mark.behaviour(10)
 def test_envelope_keeps_what_the_client_said(server, client):
     options = b"SIZE=120 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=Ab+2Bc AUTH=<>"
     assert client.code(b"MAIL FROM: <Anna@FIRMA.example> " + options) == 250
@@ -186,6 +188,7 @@ def test_ten_megabyte_command_is_refused_once(client):
     assert client.code(b"NOOP") == 250
 
 
+@pytest.mark.behaviour(7)
 def test_ten_thousand_recipients_are_capped(client):
     assert client.code(b"MAIL FROM:<anna@firma.example>") == 250
     client.send(b"".join(b"RCPT TO:<r%d@other.example>\r\n" % number for number in range(10_000)))
@@ -202,6 +205,7 @@ MISTYPED = [
 ]
 
 
+@pytest.mark.behaviour(6)
 @pytest.mark.parametrize("mistyped", MISTYPED)
 def test_mistyped_recipients_take_nothing_from_the_others(server, client, mistyped):
     assert client.code(b"MAIL FROM:<anna@firma.example>") == 250
@@ -212,6 +216,7 @@ def test_mistyped_recipients_take_nothing_from_the_others(server, client, mistyp
     assert client.reply()[:3] == b"250"
 
 
+@pytest.mark.behaviour(7)
 def test_attempts_to_name_a_recipient_are_capped(certificates):
     with running(limits=Limits(attempts=30)) as server, Raw(server.port) as raw:
         raw.sign_in()
@@ -219,6 +224,7 @@ def test_attempts_to_name_a_recipient_are_capped(certificates):
         assert [raw.code(b"RCPT TO:<erik>") for _ in range(31)] == [553] * 30 + [452]
 
 
+@pytest.mark.behaviour(6)
 def test_group_behind_a_refused_sender_is_no_fault(server, client):
     group = b"MAIL FROM:<carl@other.example>\r\n" + b"RCPT TO:<erik@other.example>\r\n" * 60
     for _ in range(5):
@@ -234,6 +240,7 @@ def test_recipients_from_nobody_are_wrong(server):
         assert [raw.code(b"RCPT TO:<a@b.example>") for _ in range(21)] == [503] * 20 + [421]
 
 
+@pytest.mark.behaviour(7)
 @pytest.mark.parametrize(
     "command",
     [
@@ -270,6 +277,7 @@ def test_flood_of_commands_lets_others_have_their_turn(certificates):
     assert max(after - before for before, after in pairwise(seen)) <= 50
 
 
+@pytest.mark.behaviour(4)
 @pytest.mark.parametrize("step", ["authenticate", "mail", "rcpt", "accept"])
 def test_failure_is_temporary_and_silent(server, step, caplog):
     server.ledger.fails_at = step
