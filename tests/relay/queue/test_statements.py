@@ -102,7 +102,12 @@ def test_claim_planned_on_an_empty_queue_suits_a_full_one() -> None:
 
 @pytest.mark.behaviour(25)
 @pytest.mark.parametrize(
-    "backlog", [2_000, 50_000, pytest.param(1_000_000, marks=pytest.mark.full)]
+    "backlog",
+    [
+        2_000,
+        50_000,
+        pytest.param(1_000_000, marks=[pytest.mark.full, pytest.mark.timeout(900)]),
+    ],
 )
 def test_backlog_of_one_organisation_costs_another_nothing(backlog: int) -> None:
     """The other's mail is found as fast behind 50,000 rows, crowded or not, as behind none."""
