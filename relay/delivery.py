@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 # Kinds of alerts; their subject is the organisation's id.
 UNOPENED = "mail-unopened"
 UNTOLD = "notice-unstored"
+DELAYS_SECONDS = 60.0
 QUARANTINED = "mail-quarantined"
 
 
@@ -76,6 +78,21 @@ class Courier:
             logger.error("delivery: message %s: %s", job.work.message_id, type(fault).__name__)
             await self._strike(job)
             return False
+
+    async def tell_delays(self) -> None:
+        """Tell senders of the delay when its time has come, each minute, until cancelled."""
+        while True:
+            await asyncio.sleep(DELAYS_SECONDS)
+            for work in await self.leases.delayed():
+                await self._tell_delay(work)
+
+    async def _tell_delay(self, work: Work) -> None:
+        now = self.now()
+        try:
+            await self._settle(Job(work), [outcomes.delayed(one, now) for one in work.deliveries])
+        except Exception as fault:  # noqa: BLE001 - its next try tells, or its end
+            logger.error("delivery: delay of %s: %s", work.message_id, type(fault).__name__)
+            await self.leases.release(work.deliveries)
 
     async def _strike(self, job: Job) -> None:
         """Count a fault of this service's own against the message, so that it ends one day."""

@@ -23,8 +23,6 @@ Reason = QueuedDelivery.Reason
 LOOK_AGAIN = timedelta(minutes=15)
 # A try that comes later than this after the lifetime's end is not made any more.
 LATE = timedelta(minutes=10)
-# The last try before the four hours are over may tell of the delay this much ahead of them.
-AHEAD = timedelta(minutes=30)
 MINUTE = timedelta(minutes=1)
 NOTICES_A_MINUTE = 60
 # An hour more than the longest lifetime: with it the last hour key goes.
@@ -80,6 +78,13 @@ def waiting(work: Work, lease: Leased, reason: Reason, now: datetime) -> Settlem
     if mark and now < mark:
         due_at = min(due_at, mark)
     return Settlement(delivery=lease, state=State.WAITING, at=now, due_at=due_at, reason=reason)
+
+
+def delayed(lease: Leased, now: datetime) -> Settlement:
+    """Leave a delivery as it is, but that its sender is told of the delay."""
+    return Settlement(
+        delivery=lease, state=State.WAITING, at=now, due_at=lease.due_at, reason=lease.reason
+    )
 
 
 def too_late(lease: Leased, now: datetime) -> bool:
@@ -159,8 +164,7 @@ def _tells_delay(work: Work, settlement: Settlement) -> bool:
     lease, mark = settlement.delivery, _delay_mark(work, settlement.delivery)
     if settlement.due_at is None or mark is None or lease.delayed_notice_at:
         return False
-    owed = settlement.at >= mark - AHEAD and settlement.due_at > mark
-    return owed and dsn.wants(lease.recipient, dsn.Action.DELAYED)
+    return settlement.at >= mark and dsn.wants(lease.recipient, dsn.Action.DELAYED)
 
 
 def notice(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> Accepted:

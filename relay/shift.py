@@ -123,7 +123,11 @@ class Shift:
         await self.courier.leases.start()
         helpers = [
             asyncio.create_task(kept_going(name, act, self.courier.leases.alert))
-            for name, act in (("shift", self._watch), ("leases", self._renew))
+            for name, act in (
+                ("shift", self._watch),
+                ("leases", self._renew),
+                ("delays", self.courier.tell_delays),
+            )
         ]
         try:
             await self._claim()

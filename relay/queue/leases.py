@@ -20,7 +20,7 @@ import psycopg
 
 from accounts import alerts
 from accounts.vault import HourKey, VaultError
-from relay.queue import statements
+from relay.queue import delays, statements
 from relay.queue.batching import GroupCommit
 from relay.queue.connection import CONNECT_SECONDS, Connection, HotConnection, Now
 from relay.queue.entries import Accepted, Ask, Claimed, Leased, Settlement, Work
@@ -97,6 +97,11 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class Delayed:
+    """Claims what its sender is to be told of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     message_id: UUID
 
@@ -108,7 +113,20 @@ class Learn:
     organisations: tuple[UUID, ...]
 
 
-Item = Claim | PutOff | PutOffNext | Mark | Renew | Begin | Strike | Release | Settle | Read | Learn
+Item = (
+    Claim
+    | PutOff
+    | PutOffNext
+    | Mark
+    | Renew
+    | Begin
+    | Strike
+    | Release
+    | Settle
+    | Read
+    | Delayed
+    | Learn
+)
 Cursor = psycopg.AsyncCursor[Any]
 
 
@@ -155,6 +173,10 @@ class Leases:
     async def put_off_next(self, ask: Ask) -> None:
         """Strike, unread, what a claim would give. Raises Refused."""
         await self._group.submit(PutOffNext(ask))
+
+    async def delayed(self) -> list[Work]:
+        """Lease mail whose senders are to be told of the delay, without its content."""
+        return delays.works(await self._group.submit(Delayed()))
 
     async def mark_dots(self, leases: tuple[Leased, ...]) -> None:
         """Return once the mark is committed for all of them. Raises LeaseLost: then for none.
@@ -326,6 +348,8 @@ class Leases:
             return await statements.put_off(connection, self.owner, item.held, now)
         if isinstance(item, PutOffNext):
             return await statements.put_off_next(connection, item.ask, now)
+        if isinstance(item, Delayed):
+            return await delays.delayed(connection, self.owner, now)
         if isinstance(item, Read):
             return await statements.content(connection, item.message_id)
         return None

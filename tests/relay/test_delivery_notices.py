@@ -86,7 +86,7 @@ def test_last_try_that_fails_expires(house: Organisation) -> None:
 
 
 def test_delay_is_told_once_at_four_hours(house: Organisation) -> None:
-    message = mail.message(house.id, ago=timedelta(hours=3, minutes=55))
+    message = mail.message(house.id, ago=timedelta(hours=4, seconds=1))
     prepare = to_house(house)
 
     def late(port: int) -> None:

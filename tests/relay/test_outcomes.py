@@ -97,12 +97,12 @@ def test_mail_without_route_expires() -> None:
 @pytest.mark.parametrize(
     ("after", "attempts", "told"),
     [
-        (timedelta(hours=1, minutes=51), 5, False),
-        (timedelta(hours=3, minutes=51), 6, True),
+        (timedelta(hours=3, minutes=59), 6, False),
+        (timedelta(hours=4), 6, True),
         (timedelta(hours=8), 7, True),
     ],
 )
-def test_delay_is_told_around_four_hours(after: timedelta, attempts: int, told: bool) -> None:
+def test_try_after_the_mark_tells_of_the_delay(after: timedelta, attempts: int, told: bool) -> None:
     lease = leased(attempts=attempts)
     settlement = judged(lease, after, code=450)
     telling = outcomes.telling(work(lease), [settlement])

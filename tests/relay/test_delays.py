@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Senders are told of a delay when its time has come, whenever the next try is."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from accounts.models import Organisation
+from relay import delivery
+from tests.relay import mail
+from tests.relay.stage import Stage, becomes, free_port, route, until
+from tests.testbed.smtp import FarEnd, Script
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MARK = timedelta(hours=4)
+LATER = "UPDATE relay_queueddelivery SET attempts = 6, reason = 'deferred', due_at = '2999-01-01'"
+KEPT = (
+    "SELECT attempts, reason, due_at = '2999-01-01', lease_owner IS NULL FROM relay_queueddelivery"
+)
+TOLD = "SELECT count(*) FROM relay_queueddelivery WHERE delayed_notice_at IS NOT NULL"
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "DELAYS_SECONDS", 0.05)
+
+
+def look(house: Organisation, wanted: int, *recipients: str, change: str = "", **of: Any) -> FarEnd:
+    """Have a shift look several times at a message that is not tried meanwhile."""
+    port = free_port()
+    route(house, port=port)
+
+    async def scenario() -> FarEnd:
+        await mail.keep(mail.message(house.id, *recipients, **of))
+        async with FarEnd(Script(), port=port) as far_end, await mail.session() as other:
+            await other.execute(LATER)
+            if change:
+                await other.execute(change)
+            stage = Stage(far_end)
+            working = asyncio.create_task(stage.shift().run())
+            await becomes(TOLD, wanted)
+            await until(lambda: len(far_end.ledger) >= bool(wanted))
+            await asyncio.sleep(0.6)
+            stage.stopping = True
+            await working
+            return far_end
+
+    return mail.run(scenario())
+
+
+def test_delay_is_told_once_at_its_mark_and_nothing_else_changes(house: Organisation) -> None:
+    names = ("a@x.example", "b@x.example")
+    (notice,) = look(house, 2, *names, ago=MARK + timedelta(seconds=1)).ledger
+    assert (notice.sender, notice.recipients) == ("", ["Post@due.example"])
+    assert b"Action: delayed" in notice.content
+    assert b"Subject: hej" in notice.content
+    assert all(name.encode() in notice.content for name in names)
+    assert mail.rows(KEPT) == [(6, "deferred", True, True)] * 2
+    assert mail.value("SELECT count(*) FROM relay_attempt WHERE verdict <> 'delivered'") == 0
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"ago": MARK - timedelta(minutes=1)},
+        {"sender": ""},
+        {"notify": "NEVER"},
+        {"notify": "FAILURE"},
+        {"is_sandbox": True},
+        {"change": "UPDATE relay_queueddelivery SET cancelled_at = now()"},
+        {"change": "UPDATE relay_queueddelivery SET strikes = 1"},
+        {"change": "UPDATE relay_queueddelivery SET expires_at = accepted_at"},
+    ],
+)
+def test_nobody_is_told_who_must_not_be(house: Organisation, of: dict[str, Any]) -> None:
+    assert look(house, 0, **{"ago": MARK + timedelta(seconds=1)} | of).ledger == []
+    assert mail.rows("SELECT fence FROM relay_queueddelivery") == [(0,)]
