@@ -53,7 +53,7 @@ def forgetting_runs_by_itself() -> Result:
 def erasures_happen_and_last() -> Result:
     now = clock.now()
     try:
-        found = repeat.compare(now.date())
+        found = repeat.compare(now)
     except LinesAltered:
         return Result(holds=False, seen="the journal of erasures was altered")
     counts = {
