@@ -29,7 +29,8 @@ from gdpr.seals import Verification
 LARGEST = 5 * 1024 * 1024
 # What a form adds to the file: its boundaries, the token, the file's name.
 AROUND = 16 * 1024
-# A check holds a thread of the portal for up to a minute, and half a gigabyte.
+# A check holds a thread of the portal for so many seconds at most, and half a gigabyte.
+PATIENCE_SECONDS = 30
 AT_ONCE = 2
 BUSY_SECONDS = 20
 CHECKS = Limit("agreement-checks", ((10, 5 * MINUTE), (60, HOUR)))
@@ -99,7 +100,7 @@ def judge(pdf: bytes, now: datetime) -> Judgement:
         raise NoPdf
     with _a_place():
         try:
-            verification = seals.verify(pdf, now=now)
+            verification = seals.verify(pdf, now=now, patience=PATIENCE_SECONDS)
         except BoundedError:
             raise TooHard from None
     return judged(pdf, verification)

@@ -26,6 +26,7 @@ from dpa.checking import Judgement, judge
 from dpa.models import Agreement, Document
 from dpa.words import finding, verdict
 from gdpr import seals
+from gdpr.bounded import BoundedError
 from gdpr.erasing import certificate
 from tests import build
 from tests.accounts.visiting import at
@@ -326,3 +327,16 @@ class TestCommand:
     def test_says_that_there_is_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match="No such file"):
             call_command("verify_agreement", str(tmp_path / "none.pdf"), stdout=StringIO())
+
+
+def test_a_check_waits_no_longer_than_its_own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def run(module: str, order: bytes, *, patience: float) -> bytes:
+        asked.append(patience)
+        raise BoundedError("took too long", spent=True)
+
+    monkeypatch.setattr(seals, "run", run)
+    with pytest.raises(checking.TooHard):
+        judge(papers.complete(), NOW)
+    assert asked == [checking.PATIENCE_SECONDS]
