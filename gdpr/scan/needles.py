@@ -17,8 +17,10 @@ from uuid import UUID
 SHORTEST_PHONE = 6
 # A longer address or number that only has this one in it is somebody else's. What stands before a
 # hit may be the end of an escape, as in JSON (RFC 8259, section 7), in a URL (RFC 3986, section
-# 2.1) or in PostgreSQL's form of octets, and then says nothing. Valid for `re` and PostgreSQL.
-_ESCAPED_BEFORE = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=%[0-9a-f]{2})"
+# 2.1), in quoted-printable mail (RFC 2045, section 6.7) or in PostgreSQL's form of octets, and then
+# says nothing. A letter beyond ASCII is not told from a quotation mark beyond it: both are octets
+# alone in a file. Valid for `re` and PostgreSQL.
+_ESCAPED_BEFORE = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=[%=][0-9a-f]{2})"
 BEFORE_ADDRESS = rf"(?:(?<![0-9a-z._-])|{_ESCAPED_BEFORE})"
 AFTER_ADDRESS = r"(?![0-9a-z]|[.-][0-9a-z])"
 BEFORE_NUMBER = rf"(?:(?<![0-9a-z])|{_ESCAPED_BEFORE})"

@@ -135,6 +135,7 @@ OWN = [
     "til\\n{}\\r\\n",
     "skriv til {}.",
     "hej%20{}%0A",
+    "hej=20{}=0D=0A",
     "limit:{}:5",
 ]
 OTHERS = ["j{}", "bo.{}", "bo-{}", "bo_{}", "7{}", "{}k", "{}.example", "{}-post.example"]
