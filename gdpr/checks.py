@@ -15,6 +15,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import EmailField, Model
 from django.db.models.constants import LOOKUP_SEP
 
+from gdpr import recipients
 from gdpr.inventory import ENTRIES, STORES
 from gdpr.registry import Entry, Eraser, Forgetting, Keep, LegalBasis, Store, SubjectPath, Whose
 
@@ -39,7 +40,8 @@ HINTS = {
 
 @register()
 def check_inventory(**kwargs: Any) -> list[Error]:
-    return list(faults(ENTRIES, STORES))
+    named = _unresolved("gdpr.recipients", recipients.EARLIEST_START)
+    return [*faults(ENTRIES, STORES), *named]
 
 
 def faults(entries: Iterable[Entry], stores: Iterable[Store]) -> Iterator[Error]:

@@ -34,6 +34,12 @@ def test_inventory_is_whole() -> None:
     assert len(ENTRIES) == len(apps.get_models(include_auto_created=True))
 
 
+def test_act_of_an_outer_app_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gdpr.recipients.EARLIEST_START", "dpa.objection:no_such_act")
+    (error,) = checks.check_inventory()
+    assert (error.id, "no_such_act" in error.msg) == ("gdpr.E011", True)
+
+
 def test_model_without_an_entry() -> None:
     errors = list(checks.faults([item for item in ENTRIES if item is not USER], STORES))
     assert [error.id for error in errors] == ["gdpr.E001"]
