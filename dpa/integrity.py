@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from dpa import facts as facts_of
 from dpa import lineage, texts
-from dpa.models import Agreement, AgreementEvent
+from dpa.models import Agreement, AgreementEvent, Document
 
 State = Agreement.State
 Act = AgreementEvent.Act
@@ -25,6 +25,12 @@ LEFT_IN = {
     Act.REFUSED: State.WITHDRAWN,
     Act.ENDED: State.ENDED,
 }
+# The event that tells of each document.
+EVENT_OF = {
+    Document.Kind.OFFERED: Act.OFFERED,
+    Document.Kind.SIGNED: Act.SIGNED,
+    Document.Kind.COMPLETE: Act.SEALED,
+}
 
 
 def faults(row: Agreement) -> Iterator[str]:
@@ -32,6 +38,10 @@ def faults(row: Agreement) -> Iterator[str]:
     yield from lineage.faults(row)
     if row.state != _told_state(row):
         yield "its state is not that of its last event"
+    told = {event.act for event in row.events.all()}
+    for kind in row.documents.order_by("pk").values_list("kind", flat=True):
+        if EVENT_OF[Document.Kind(kind)] not in told:
+            yield f"no event tells of the document {kind}"
     if texts.digest(row.text_language, row.text_version) != row.facts["text"]["digest"]:
         yield "the text is not the one that was issued"
     if f"facts:{facts_of.digest(row.facts)}" not in _issued(row):

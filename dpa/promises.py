@@ -17,7 +17,7 @@ from accounts.vault import VaultError
 from dpa import ending, integrity, texts
 from dpa import facts as facts_of
 from dpa.facts import Facts
-from dpa.models import Agreement, AgreementEvent, Document, OfferedText
+from dpa.models import Agreement, Document, OfferedText
 from dpa.press import CONTROLLER, PROCESSOR
 from gdpr import seals
 from gdpr.documents import BoundedError
@@ -26,12 +26,6 @@ from gdpr.seals import SealKeysError
 SHOWN = 3
 # Signatures are verified in a rotating sample: each takes a second or two.
 SAMPLE = 5
-# What each document's own event says of it.
-EVENT_OF = {
-    Document.Kind.OFFERED: AgreementEvent.Act.OFFERED,
-    Document.Kind.SIGNED: AgreementEvent.Act.SIGNED,
-    Document.Kind.COMPLETE: AgreementEvent.Act.SEALED,
-}
 Reason = Organisation.SendingReason
 # Sub-processors change by notice, the other parts are names and words.
 COMPARED = ("periods", "rate", "figures", "processing", "measures")
@@ -99,7 +93,7 @@ def _unfit_events() -> Iterator[str]:
     for row in _in_force().prefetch_related("events").iterator(chunk_size=100):
         kept = dict(row.documents.values_list("kind", "sha256"))
         told = {event.act: event.evidence for event in row.events.all()}
-        for kind, act in EVENT_OF.items():
+        for kind, act in integrity.EVENT_OF.items():
             if kind not in kept:
                 yield f"{row.pk} lacks what is {kind}"
             elif f"document:{bytes(kept[kind]).hex()}" not in told.get(act, ()):

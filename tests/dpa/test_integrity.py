@@ -55,6 +55,15 @@ def test_state_is_held_against_the_last_event(
     assert "its state is not that of its last event" in list(integrity.faults(row))
 
 
+def test_signature_is_not_undone_by_deleting_its_event(row: Agreement) -> None:
+    """The last event is deleted, and the state set back; the signed document is still there."""
+    with build.as_owner():
+        row.events.filter(sequence=2).delete()
+        Agreement.objects.filter(pk=row.pk).update(state=State.OFFERED)
+    row.refresh_from_db()
+    assert list(integrity.faults(row)) == ["no event tells of the document signed"]
+
+
 def test_other_signatory_shows(row: Agreement) -> None:
     row.signatory_name = "Bo Due"
     assert list(integrity.faults(row)) == ["the signatory is not the one who is named in it"]
