@@ -133,6 +133,14 @@ def found(token: str, now: datetime) -> Issued | None:
     return Issued(row[0], row[1], bytes(row[2]))
 
 
+def is_on_file(digest: bytes) -> bool:
+    """Return whether a file of this sha256 is the certificate of an erasure that is kept here."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT gdpr_is_certificate(%s)", [digest.hex()])
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
 def close_links(now: datetime) -> int:
     """Forget the tokens of links whose time is over, so that nothing leads there any more."""
     ended = Erasure.objects.filter(ended_at__lte=now - timedelta(days=LINK_DAYS))
