@@ -55,6 +55,7 @@ NO_COPY = {
     ("relay/verification.py", "hours", 72): "how long a domain's proof outlives its record",
     ("relay/verification.py", "days", 3): "the same",
     ("gdpr/deadlines.py", "days", 30): "until when an answer is promised",
+    ("gdpr/ledger.py", "days", 30): "how long an erasure is remembered after the last backup",
     ("gdpr/promises.py", "days", 30): "how far back answers are looked at",
     ("gdpr/erasing/certificate.py", "days", 90): "how long a link opens the certificate",
     ("gdpr/rights/erasure.py", "hours", 72): "how long an erasure can be cancelled",
@@ -160,10 +161,14 @@ def lengths(source: str) -> Iterator[tuple[str, int]]:
     """Yield unit and number of each length of time that is written out, whole days as days too.
 
     That is a timedelta, also of a constant of the module, a product with the seconds of an hour or
-    a day, a bare number of so many seconds, an interval of SQL.
+    a day, a bare number of so many seconds, an interval of SQL. A constant that says its unit is
+    one wherever it is used.
     """
     tree = ast.parse(source)
     names = dict(_constants(tree))
+    for name, number in names.items():
+        if (unit := name.rpartition("_")[2].lower()) in SECONDS:
+            yield from _in_every_unit({unit: number})
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("timedelta"):
             yield from _of_a_timedelta(node, names)
@@ -283,6 +288,9 @@ def test_no_module_writes_out_a_period() -> None:
         "limit = 2_592_000",
         "KEPT = 30\nlimit = now - timedelta(days=KEPT)",
         "KEPT: int = 30\nlimit = now - timedelta(KEPT)",
+        "KEPT_DAYS = 30",
+        "DAYS = 30",
+        "KEPT_HOURS = 720",
         "DAY = 86400\nlimit = DAY * 30",
     ],
 )
