@@ -30,7 +30,6 @@ from gdpr.holds import Hold
 from gdpr.models import Erasure
 from gdpr.models.erasures import ROWS
 from gdpr.registry import Entry, Eraser, Whose
-from gdpr.scan import Kind
 
 # How long the link of the last mail leads to the certificate; staff find it later by its number.
 LINK_DAYS = 90
@@ -167,19 +166,14 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
         "files": sum(found["files"].values()),
         "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
         "has_logs": "logs" in found["files"],
-        "mentions": _mentions(found["findings"]),
+        "mentions": found["mentions"],
+        "elsewhere": found["mentions"]["keys"] + found["mentions"]["files"],
         "accepted": findings.accepted(erasure),
         "authority": settings.AUTHORITY_NAME,
         "authority_address": settings.AUTHORITY_ADDRESS,
         "contact": settings.PRIVACY_EMAIL,
         "field": FIELD,
     }
-
-
-def _mentions(found: Iterable[tuple[str, str, int, int]]) -> int:
-    """Return in how many rows beside the kept ones a name or a phone number alone was found."""
-    weak = (row for row in found if not Kind(row[1]).is_conclusive)
-    return sum(count - kept for _place, _kind, count, kept in weak)
 
 
 def _counted(erasure: Erasure, what: str) -> list[Line]:

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import quote
@@ -102,6 +102,11 @@ class Needle:
     @property
     def _expression(self) -> re.Pattern[bytes]:
         return re.compile(self.pattern(self.folded).encode())
+
+
+def is_mention(kinds: Collection[Kind]) -> bool:
+    """Say whether these, found in one row, key or file, are a name or a phone number alone."""
+    return bool(kinds) and not any(kind.is_conclusive for kind in kinds)
 
 
 def listed(found: Counter[tuple[str, Kind]]) -> list[Finding]:
