@@ -62,5 +62,5 @@ class AgreementAdmin(ReadOnlyAdmin):
             messages.error(request, gettext("This agreement does not wait for our seal."))
             return
         sealing.refuse(row, clock.now())
-        audit.record(current_person(request), "agreement.refused", row, ["refused_at"])
+        audit.record(current_person(request), "agreement.seal-refused", row, ["refused_at"])
         messages.success(request, gettext("The worker closes the version and tells the customer."))

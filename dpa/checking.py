@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from hashlib import sha256
 from itertools import islice
 
@@ -24,12 +25,14 @@ from accounts.turns import turn
 from dpa.models import Agreement, Document
 from gdpr import seals
 from gdpr.documents import BoundedError
+from gdpr.erasing import certificate
 from gdpr.seals import Verification
 
 LARGEST = 5 * 1024 * 1024
 # What a form adds to the file: its boundaries, the token, the file's name.
 AROUND = 16 * 1024
-# A check holds a thread of the portal for up to a minute, and half a gigabyte.
+# A check holds a thread of the portal for so many seconds at most, and half a gigabyte.
+PATIENCE_SECONDS = 30
 AT_ONCE = 2
 BUSY_SECONDS = 20
 CHECKS = Limit("agreement-checks", ((10, 5 * MINUTE), (60, HOUR)))
@@ -69,6 +72,14 @@ class OnFile:
     created_at: datetime
 
 
+class Certificate(Enum):
+    """How much of the file is a certificate of erasure that is kept here. It names nobody."""
+
+    NONE = "none"
+    START = "start"
+    WHOLE = "whole"
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """`on_file` is the whole file as kept here; `begins_with` what stands on file of its start."""
@@ -76,12 +87,18 @@ class Judgement:
     verification: Verification
     on_file: OnFile | None
     begins_with: OnFile | None
+    certificate: Certificate = Certificate.NONE
 
     @property
     def genuine(self) -> bool:
         """Whether the file is, octet for octet, a document that both parties have signed."""
         complete = self.on_file is not None and self.on_file.kind == Document.Kind.COMPLETE
         return complete and self.verification.sound
+
+    @property
+    def certified(self) -> bool:
+        """Whether the file is, octet for octet, a certificate of erasure under our seal."""
+        return self.certificate is Certificate.WHOLE and self.verification.sound
 
 
 def demand_small(octets: int) -> None:
@@ -99,7 +116,7 @@ def judge(pdf: bytes, now: datetime) -> Judgement:
         raise NoPdf
     with _a_place():
         try:
-            verification = seals.verify(pdf, now=now)
+            verification = seals.verify(pdf, now=now, patience=PATIENCE_SECONDS)
         except BoundedError:
             raise TooHard from None
     return judged(pdf, verification)
@@ -108,7 +125,8 @@ def judge(pdf: bytes, now: datetime) -> Judgement:
 def judged(pdf: bytes, verification: Verification) -> Judgement:
     """Return what the signatures say together with what is on file."""
     on_file = _look_up(sha256(pdf).digest())
-    return Judgement(verification, on_file, None if on_file else _longest_start(pdf))
+    begins_with = None if on_file else _longest_start(pdf)
+    return Judgement(verification, on_file, begins_with, _certificate(pdf))
 
 
 @contextmanager
@@ -119,6 +137,13 @@ def _a_place() -> Iterator[None]:
         if not any(stack.enter_context(place) for place in places):
             raise Busy
         yield
+
+
+def _certificate(pdf: bytes) -> Certificate:
+    if certificate.is_on_file(sha256(pdf).digest()):
+        return Certificate.WHOLE
+    starts = any(certificate.is_on_file(digest) for digest in _revisions(pdf))
+    return Certificate.START if starts else Certificate.NONE
 
 
 def _longest_start(pdf: bytes) -> OnFile | None:

@@ -26,7 +26,6 @@ INVENTED = {
     "PRIVACY_EMAIL": "privacy@brevdue.example",
 }
 
-
 # What an agreement prints and the service goes by: name, least, most.
 BOUNDS = (
     ("SUBPROCESSOR_OBJECTION_DAYS", 1, 365),

@@ -16,7 +16,7 @@ REASONS: dict[str, Promise] = {
     "staff": _("Somebody at our end has looked at it and not set our seal."),
     "ending": _("Your organisation is closing, so there is nothing more to agree on."),
     "too-old": _("Our seal did not come in time."),
-    "changed": _("Something in it has changed since you signed."),
+    "changed": _("Something in it has changed since it was signed for you."),
 }
 
 
@@ -39,7 +39,7 @@ def complete_for_operator(agreement: Agreement, pdf: bytes) -> None:
 
 
 def unsealed(agreement: Agreement, user: User, reason: str) -> None:
-    """Tell one of the customer's people that a version they signed is closed; a key of REASONS."""
+    """Tell one of the customer's people that a signed version is closed; a key of REASONS."""
     context = _context(agreement) | {"reason": REASONS[reason]}
     to_person("dpa/unsealed", user, context, agreement.organisation_id)
 

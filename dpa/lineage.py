@@ -51,7 +51,8 @@ def faults(agreement: Agreement) -> Iterator[str]:
 
 def _digest(event: AgreementEvent) -> bytes:
     at = event.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    names = (str(event.agreement_id), str(event.sequence), at, str(event.act), *event.evidence)
+    rows = (str(event.organisation_id), str(event.agreement_id), str(event.sequence))
+    names = (*rows, at, str(event.act), *event.evidence)
     return sha256(bytes(event.previous_digest) + SEPARATOR.join(names).encode()).digest()
 
 

@@ -157,7 +157,8 @@ def issue(made: Draft, content: bytes, *, by: Membership, now: datetime) -> Agre
         demand_possible(by)
         _demand_same_text(made.text, now)
         _withdraw_open(by, now)
-        if Agreement.objects.for_organisation(by.organisation_id).filter(number__gte=made.number):
+        rows = Agreement.objects.for_organisation(by.organisation_id)
+        if rows.filter(number__gte=made.number).exists():
             raise Overtaken
         row = _store(made, by, now)
         store_document(row, Document.Kind.OFFERED, content, now)

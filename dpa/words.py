@@ -9,9 +9,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dpa.checking import Judgement, OnFile
+from dpa.checking import Certificate, Judgement, OnFile
 from dpa.models import Document
 from dpa.press import CONTROLLER, PROCESSOR, TIME_STAMP
+from gdpr import inventory
 from gdpr.erasing import certificate
 from gdpr.seals import Changes, Coverage, Signature, Trust, Verification
 
@@ -66,7 +67,30 @@ def verdict(judgement: Judgement) -> Verdict:
         )
     if judgement.on_file:
         return _verdict_on_file(judgement.on_file, judgement)
+    if judgement.certificate is not Certificate.NONE:
+        return _verdict_on_certificate(judgement)
     return _verdict_elsewhere(judgement)
+
+
+def _verdict_on_certificate(judgement: Judgement) -> Verdict:
+    """Return the answer about a file that is a certificate on file, or begins with one."""
+    if judgement.certificate is Certificate.START:
+        return Verdict(
+            "error",
+            _("Something was changed or added after this document left us."),
+            _("It begins with a certificate of erasure on file, and goes on otherwise."),
+        )
+    if judgement.certified:
+        return Verdict(
+            "success",
+            _("This is the very certificate on file, and its seal holds."),
+            _certificates_kept(),
+        )
+    return Verdict(
+        "warning",
+        _("This is the certificate on file, but its seal is not trusted here."),
+        _certificates_kept(),
+    )
 
 
 def _verdict_elsewhere(judgement: Judgement) -> Verdict:
@@ -85,15 +109,23 @@ def _verdict_elsewhere(judgement: Judgement) -> Verdict:
         )
     if _is_certificate(judgement.verification):
         return Verdict(
-            "success",
-            _("Its seal holds, and nothing was changed since."),
-            _("It is no agreement, and no copy of it is kept here. Who sealed it stands below."),
+            "warning",
+            _("Its seal holds, but this is not a document on file."),
+            _("It was changed where no seal looks, or it is no longer kept.")
+            + " "
+            + _certificates_kept(),
         )
     return Verdict(
         "error",
         _("This is not a document on file."),
         _("It was changed, or it was never ours. What its signatures say stands below."),
     )
+
+
+def _certificates_kept() -> str:
+    keep = inventory.entry("gdpr.Erasure").keep
+    assert keep is not None
+    return _("Certificates of erasure are kept here: %(period)s.") % {"period": keep.words}
 
 
 def _is_certificate(verification: Verification) -> bool:

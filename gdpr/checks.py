@@ -6,15 +6,17 @@ from __future__ import annotations
 import pkgutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from django.apps import apps
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.core.checks import Error, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import EmailField, Model
+from django.db.models import EmailField, Model, UUIDField
 from django.db.models.constants import LOOKUP_SEP
 
+from gdpr import recipients
 from gdpr.inventory import ENTRIES, STORES
 from gdpr.registry import Entry, Eraser, Forgetting, Keep, LegalBasis, Store, SubjectPath, Whose
 
@@ -34,12 +36,28 @@ HINTS = {
     "E013": "Say how long a store keeps its data and how a subject's leave it.",
     "E014": "Give the field a SubjectPath, or name a foreign key in not_leading.",
     "E015": "Give the path's other half: the same with the opposite condition, or none.",
+    "E016": "Give a SubjectPath through the other table: joined rows lead to the same people.",
+    "E017": "Give a SubjectPath for that kind of row, as for the other kinds that it may name.",
+    "E018": "Add a Store to gdpr/inventory/stores.py that says where, by the setting's name.",
 }
+# Settings with a path at which the service keeps no data.
+NO_STORES = {
+    "RELAY_CA_FILE": "only read",
+    "SEAL_PKCS12": "only read",
+    "SEAL_TRUST": "only read",
+    "SMTP_TLS_CERT": "only read",
+    "SMTP_TLS_KEY": "only read",
+    "TEST_CLOCK_FILE": "how far the clock of tests is moved",
+}
+
+# Whose, and the model and the field in which the account or the address stands.
+Somebody: TypeAlias = tuple[Whose, str, str]
 
 
 @register()
 def check_inventory(**kwargs: Any) -> list[Error]:
-    return list(faults(ENTRIES, STORES))
+    named = _unresolved("gdpr.recipients", recipients.EARLIEST_START)
+    return [*faults(ENTRIES, STORES), *named]
 
 
 def faults(entries: Iterable[Entry], stores: Iterable[Store]) -> Iterator[Error]:
@@ -59,8 +77,9 @@ def faults(entries: Iterable[Entry], stores: Iterable[Store]) -> Iterator[Error]
             yield from _leading_faults(entry, installed[entry.model], about_people)
         else:
             yield _error("E002", f"{entry.model} is not installed.")
-    for store in stores:
-        yield from _store_faults(store)
+    yield from _joined_faults([entry for entry in entries if entry.model in installed])
+    yield from _kind_faults([entry for entry in entries if entry.model in installed])
+    yield from _all_store_faults(list(stores))
 
 
 def _entry_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
@@ -194,6 +213,75 @@ def _ways(path: SubjectPath) -> tuple[Any, ...]:
     return path.whose, path.key, path.lookup, through and (through.model, through.on)
 
 
+def _joined_faults(entries: list[Entry]) -> Iterator[Error]:
+    """Yield who is named in a table, but not in one whose rows are joined to it.
+
+    Rows found by other rows are about all of whom those are about. And where those others are
+    found through a table, they belong to its rows: it leads to whom they name themselves.
+    """
+    about = {entry.model: {*_somebody(entry, entry.paths)} for entry in entries}
+    missing: set[tuple[str, Somebody]] = set()
+    for entry in entries:
+        own = {somebody for somebody in _about(entry) if somebody[1] == entry.model}
+        for there in (other for other in entries if other.model in _joined(entry)):
+            missing |= {(entry.model, who) for who in _about(there) - about[entry.model]}
+            missing |= {(there.model, who) for who in own - about[there.model]}
+    for label, (_, model, name) in sorted(missing):
+        yield _error("E016", f"{label} leads to {model}.{name}, and no path says so.")
+
+
+def _joined(entry: Entry) -> set[str]:
+    return {path.through.model for path in entry.paths if path.through} - {entry.model}
+
+
+def _about(entry: Entry) -> set[Somebody]:
+    return {*_somebody(entry, (path for path in entry.paths if not _is_mention(path)))}
+
+
+def _is_mention(path: SubjectPath) -> bool:
+    """Say whether the row is about something else and names the person in this field alone."""
+    name = path.lookup.partition(LOOKUP_SEP)[0]
+    return path.whose is Whose.PERSON and path.fields == (name,)
+
+
+def _somebody(entry: Entry, paths: Iterable[SubjectPath]) -> Iterator[Somebody]:
+    """Yield whom the paths compare: the last field of each lookup, and the model that has it."""
+    for path in paths:
+        label, last = path.through.model if path.through else entry.model, path.lookup
+        try:
+            model = apps.get_model(label)
+        except LookupError:
+            continue
+        for name in path.lookup.split(LOOKUP_SEP):
+            fields = {field.name: field for field in model._meta.fields}
+            if name not in fields:  # The way of comparing, such as iexact.
+                break
+            label, last = model._meta.label, name
+            model = fields[name].related_model or model
+        yield path.whose, label, last
+
+
+def _kind_faults(entries: list[Entry]) -> Iterator[Error]:
+    """Yield each kind of row that a table may name by kind and number, and that no path takes.
+
+    That is a row with a random number which goes with a person, or is emptied of them. A table that
+    the path of another kind goes through needs none: its rows stand in for those of that kind.
+    """
+    kinds = {entry.model for entry in entries if _goes_with_somebody(entry)}
+    for entry in entries:
+        throughs = [path.through for path in entry.paths if path.through]
+        named = {str(kind) for through in throughs for kind in through.here.values()}
+        if named:
+            for kind in sorted(kinds - named - {through.model for through in throughs}):
+                yield _error("E017", f"{entry.model} may name a row of {kind} that no path takes.")
+
+
+def _goes_with_somebody(entry: Entry) -> bool:
+    erasers = {path.eraser for path in entry.for_subject(Whose.PERSON)}
+    is_random = isinstance(apps.get_model(entry.model)._meta.pk, UUIDField)
+    return is_random and bool(erasers) and erasers <= {Eraser.ROW, Eraser.BLANK}
+
+
 def _keep_faults(label: str, keep: Keep, model: type[Model]) -> Iterator[Error]:
     if keep.period is None and not keep.event:
         yield _error("E010", f"{label} is kept without an end.")
@@ -205,6 +293,26 @@ def _keep_faults(label: str, keep: Keep, model: type[Model]) -> Iterator[Error]:
         yield _error("E010", f"{label} is forgotten by an act that is not named.")
     for name in (keep.period.constant, keep.act, keep.due, keep.oldest):
         yield from _unresolved(label, name)
+
+
+def _all_store_faults(stores: list[Store]) -> Iterator[Error]:
+    for store in stores:
+        yield from _store_faults(store)
+    own = {name for name in dir(settings) if name.isupper()} - {*dir(global_settings)}
+    named = " ".join(store.where for store in stores).replace(",", " ").split()
+    for name in sorted(own - NO_STORES.keys() - {*named}):
+        if _is_place(getattr(settings, name)):
+            yield _error("E018", f"{name} says where data lie, and no store names it.")
+
+
+def _is_place(value: object) -> bool:
+    """Say whether a setting, or a part of it, is a path or the address of something but a page."""
+    if isinstance(value, list):
+        return any(map(_is_place, value))
+    if not isinstance(value, str):
+        return False
+    scheme = urlsplit(value).scheme if "://" in value else ""
+    return value.startswith("/") or scheme not in ("", "http", "https")
 
 
 def _store_faults(store: Store) -> Iterator[Error]:

@@ -38,4 +38,4 @@ def of(*courses: Course) -> frozenset[Right]:
 AUTOMATIC = of(Course.PACKED, Course.POSTPONED)
 PACKED = of(Course.PACKED)
 # What is under way after its time to think is cancelled, with all that hangs on it.
-WITHDRAWN = of(Course.ASSESSED, Course.PACKED)
+WITHDRAWABLE = of(Course.ASSESSED, Course.PACKED)

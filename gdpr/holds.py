@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Max, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 
+from gdpr.deadlines import day_of
 from gdpr.registry import Entry, Eraser, LegalBasis, Purpose
 
 
@@ -66,4 +67,4 @@ def end_of(entry: Entry, rows: QuerySet[Any]) -> date | None:
     if newest is None:
         return None
     end = newest + keep.period.length
-    return end.date() if isinstance(end, datetime) else end
+    return day_of(end) if isinstance(end, datetime) else end

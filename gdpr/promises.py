@@ -53,7 +53,7 @@ def forgetting_runs_by_itself() -> Result:
 def erasures_happen_and_last() -> Result:
     now = clock.now()
     try:
-        found = repeat.compare(now.date())
+        found = repeat.compare(now)
     except LinesAltered:
         return Result(holds=False, seen="the journal of erasures was altered")
     counts = {
@@ -67,7 +67,7 @@ def erasures_happen_and_last() -> Result:
 
 
 def data_stay_in_the_eea() -> Result:
-    today = clock.now().date()
+    today = deadlines.day_of(clock.now())
     outside = recipients.outside_eea(today).count()
     seen = f"{outside} of {recipients.in_force(today).count()} recipients outside"
     return Result(holds=settings.EEA_ONLY and outside == 0, seen=seen)

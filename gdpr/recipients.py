@@ -30,8 +30,11 @@ EEA = eea.COUNTRIES
 REVIEW_DAYS = 365
 # Agreements say how early customers are told of a new sub-processor; named, for they stand above.
 EARLIEST_START = "dpa.objection:earliest_start"
-# A change of these makes another sub-processor of it.
-SUBSTANCE = frozenset({"services", "country", "transfer", "starts_on"})
+# A change of these makes another sub-processor of it. A name may be spelt anew: who it is, the
+# company number says.
+SUBSTANCE = frozenset(
+    {"services", "country", "transfer", "starts_on", "company_number", "engaged_by"}
+)
 Rows: TypeAlias = QuerySet[Recipient]
 
 
@@ -79,6 +82,18 @@ def demand_notice(services: Iterable[str], starts_on: date) -> None:
         raise ValidationError({"starts_on": told % {"day": earliest.isoformat()}})
 
 
+def needs_notice(row: Recipient, changed: Iterable[str], ends_on: date | None) -> bool:
+    """Return whether a row becomes another recipient than is kept, or brings back one that ended.
+
+    `changed` names its fields that were, `ends_on` is the end that it gets.
+    """
+    if row._state.adding or SUBSTANCE & set(changed):
+        return True
+    today = day_of(clock.now())
+    has_ended = Recipient.objects.filter(pk=row.pk, ends_on__lte=today).exists()
+    return has_ended and (ends_on is None or ends_on > today)
+
+
 def entries_for(row: Recipient) -> tuple[Entry, ...]:
     """Return the tables of which a recipient gets data by its services."""
     services = set(row.services)
@@ -114,7 +129,7 @@ def enter(row: Recipient, *, changed: Iterable[str], by: User | None) -> Recipie
     changed = frozenset(changed)
     act = "recipient.entered" if row._state.adding else "recipient.changed"
     row.full_clean()
-    if row._state.adding or changed & SUBSTANCE:
+    if needs_notice(row, changed, row.ends_on):
         demand_notice(row.services, row.starts_on)
     row.save()
     record_installation(by, act, row, changed)

@@ -301,6 +301,9 @@ class Personal:
 
     A field that `leads` holds the number or the address of somebody without being a foreign key or
     an EmailField, which are known to lead: a path must name it.
+
+    `customers_words` are a customer's own, or of their mail: whom they name is the customer's to
+    decide on (article 28(3)(a)), where the service is the processor. An erasure leaves them alone.
     """
 
     name: str
@@ -311,14 +314,20 @@ class Personal:
     corrected_by: Corrector = Corrector.NOBODY
     of: tuple[tuple[str, str], ...] = ()
     leads: bool = False
+    customers_words: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
 class NotPersonal:
-    """Fields without personal data, and the reason."""
+    """Fields without personal data, and the reason; `customers_words` as in Personal."""
 
     names: tuple[str, ...]
     because: str
+    customers_words: bool = False
 
 
 Field: TypeAlias = Personal | NotPersonal
@@ -353,10 +362,7 @@ class Entry:
     @property
     def names(self) -> tuple[str, ...]:
         """Return every field named, as often as it is named."""
-        named = (
-            item.names if isinstance(item, NotPersonal) else (item.name,) for item in self.fields
-        )
-        return tuple(name for group in named for name in group)
+        return tuple(name for item in self.fields for name in item.names)
 
     @property
     def is_personal(self) -> bool:

@@ -31,6 +31,7 @@ from gdpr.bounded import run
 from gdpr.certificates import Subject
 from gdpr.documents import render_card
 from gdpr.sealkeys import SealKeysError, trust_root
+from gdpr.typesetting.limits import PATIENCE
 from gdpr.verifying.findings import Changes, Coverage, Signature, Trust, Verification
 
 __all__ = [
@@ -99,18 +100,20 @@ def seal(pdf: bytes, *, field: str, reason: str, language: str, now: datetime) -
     return _sign(pdf, signer, Act(field, reason, now, language, permission, {"subject": subject}))
 
 
-def verify(pdf: bytes, *, now: datetime) -> Verification:
+def verify(pdf: bytes, *, now: datetime, patience: float = PATIENCE) -> Verification:
     """Say of each signature who made it, whether it is trusted, and what changed since.
 
-    The document may come from anybody: it is read in a process of its own, bounded in time and
-    memory. Raises BoundedError when that was not enough, SealKeysError.
+    The document may come from anybody: it is read in a process of its own, bounded in memory, in
+    processor time, and in `patience` seconds on the clock. Raises BoundedError when that was not
+    enough, SealKeysError.
     """
     order = {
         "pdf": base64.b64encode(pdf).decode(),
         "roots": [root.decode() for root in sealkeys.trust_roots(now)],
         "now": now.isoformat(),
     }
-    return Verification.read(json.loads(run(VERIFYING, json.dumps(order).encode())))
+    answer = run(VERIFYING, json.dumps(order).encode(), patience=patience)
+    return Verification.read(json.loads(answer))
 
 
 def _is_signed(pdf: bytes) -> bool:

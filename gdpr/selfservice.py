@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.models import User
 from gdpr import closing, emails, packages, requests
-from gdpr.courses import PACKED, WITHDRAWN
+from gdpr.courses import PACKED, WITHDRAWABLE
 from gdpr.models import Request, RequestedRight, Right
 
 State = RequestedRight.State
@@ -40,7 +40,7 @@ def answer(row: RequestedRight, person: User, words: str, now: datetime) -> None
 
 def withdraw(row: RequestedRight, person: User, now: datetime) -> None:
     """Take a request back; nothing that was ordered or written for it stays. Raises IllegalMove."""
-    if row.right not in WITHDRAWN:
+    if row.right not in WITHDRAWABLE:
         raise requests.IllegalMove
     with transaction.atomic():
         requests.move(row, State.WITHDRAWN, requests.person(person), now)

@@ -66,7 +66,7 @@ def refuse_older_database(**kwargs: Any) -> None:
             repeat.refuse_older_database(now)
         except ImproperlyConfigured as error:
             raise SystemExit(str(error)) from error
-        ledger.attest(now)
+        repeat.attest(now)
 
 
 @worker_ready.connect
@@ -97,5 +97,5 @@ def probe_erasures() -> None:
     now = clock.now()
     repeat.probe(now)
     ledger.forget(now)
-    ledger.attest(now)
+    repeat.attest(now)
     certificate.close_links(now)

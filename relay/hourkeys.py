@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
+from accounts import alerts
 from accounts.models import organisations
 from accounts.vault import HourKeys
 from relay.models import Content, HourKey
@@ -31,6 +32,8 @@ ORPHAN_AFTER = timedelta(hours=2)
 # itself is gone before its key is closed.
 KEPT = timedelta(days=LOG_DAYS)
 FORGET_MOST = 1000
+# Kind of the alert while keys cannot be removed from the disk; it stands for the whole keyring.
+LEFT = "hour-keys-left"
 
 
 def open_keyring() -> HourKeys:
@@ -77,14 +80,25 @@ def _seals_anything(identifier: str) -> bool:
 
 
 def _destroy_closed(keys: HourKeys, now: datetime) -> list[str]:
-    destroyed = []
-    for identifier in keys.ids():
-        if _may_go(identifier, now):
-            keys.destroy(identifier)
-            destroyed.append(identifier)
+    due = [identifier for identifier in keys.ids() if _may_go(identifier, now)]
+    destroyed = [identifier for identifier in due if _destroy(keys, identifier)]
     if destroyed:
         logger.info("hour keys destroyed: %d", len(destroyed))
+    # The row says closed already, so nothing but this tells of a key that stays on the disk.
+    if destroyed == due:
+        alerts.resolve_alert(LEFT)
+    else:
+        alerts.raise_alert(LEFT)
     return destroyed
+
+
+def _destroy(keys: HourKeys, identifier: str) -> bool:
+    try:
+        keys.destroy(identifier)
+    except OSError as fault:
+        logger.error("hour key %s is not destroyed (%s)", identifier, type(fault).__name__)
+        return False
+    return True
 
 
 def _may_go(identifier: str, now: datetime) -> bool:

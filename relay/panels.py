@@ -99,7 +99,10 @@ def first_steps(membership: Membership, now: datetime) -> Panel | None:
 
 
 def _address(page: str, membership: Membership) -> str:
-    """Return where a step is done; empty for who may not open that page."""
+    """Return where a step is done; empty where the role does not open that page.
+
+    A named signatory of another role has the panel of agreements on the same page.
+    """
     closed = page == AGREEMENTS and membership.role not in KEEPERS
     return "" if closed else reverse(page)
 

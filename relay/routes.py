@@ -122,8 +122,11 @@ def _set_pause(route: Route, reason: Route.PauseReason) -> None:
     route.save(update_fields=["pause_reason", "paused_at"])
 
 
-def remove(route: Route, *, by: Membership) -> None:
-    """Forget a route and its secret; mail that no other route takes waits."""
+def remove(route: Route, *, by: Membership | None) -> None:
+    """Forget a route and its secret; mail that no other route takes waits.
+
+    `by` is None when the service itself forgets it.
+    """
     with transaction.atomic():
-        audit.record(by.user, "route.removed", route)
+        audit.record(by.user if by else None, "route.removed", route)
         route.delete()

@@ -42,6 +42,7 @@ DEEDS: dict[str, str | Promise] = {
     "resumed": gettext_lazy("resumed"),
     "revoked": gettext_lazy("revoked"),
     "role-changed": gettext_lazy("role changed"),
+    "seal-refused": gettext_lazy("refused by staff"),
     "sending-allowed": gettext_lazy("sending allowed"),
     "sending-stopped": gettext_lazy("sending stopped"),
     "sent": gettext_lazy("sent"),

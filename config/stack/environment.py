@@ -46,6 +46,7 @@ def private_places(directory: Path, state: State, environment: Mapping[str, str]
         "PACKAGES": str(private_directory(directory / "packages")),
         "SEAL_KEYS_URL": private_directory(directory / "seal").as_uri(),
         "ERASURE_JOURNAL": str(private_directory(directory / "erasures")),
+        "LOG_DIRECTORIES": str(private_directory(directory / "log")),
         "SMTP_TLS_CERT": str(tls / "server.pem"),
         "SMTP_TLS_KEY": str(tls / "server.key"),
         "RELAY_CA_FILE": str(tls / "ca.pem"),

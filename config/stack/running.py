@@ -89,7 +89,6 @@ class Stack:
         }
 
     def start_processes(self) -> None:
-        LOG.parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "config.stack", "processes"]
         with open_log(LOG) as log:
             self.manager = spawn(

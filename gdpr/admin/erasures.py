@@ -31,7 +31,7 @@ from accounts.access import current_person
 from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
 from gdpr import tasks
-from gdpr.erasing import findings, run
+from gdpr.erasing import findings, run, steps
 from gdpr.forms import FindingsForm
 from gdpr.models import Erasure
 
@@ -52,14 +52,14 @@ class ErasureAdmin(ReadOnlyAdmin):
         "since",
         "fault",
         "where",
-        "findings",
+        "found",
         "due_at",
         "asked_at",
         "started_at",
         "ended_at",
         "document",
     )
-    readonly_fields = ("reference", "step", "since", "where", "findings", "document")
+    readonly_fields = ("reference", "step", "since", "where", "found", "document")
     search_fields = ("id__startswith",)
     actions = ("resume",)
 
@@ -101,16 +101,16 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("where or why"))
     def where(self, row: Erasure) -> str:
-        return str(row.report.get("stuck") or "–")
+        return str(row.report.get(steps.STUCK) or "–")
 
     @admin.display(description=_("found by the scan"))
-    def findings(self, row: Erasure) -> str:
+    def found(self, row: Erasure) -> str:
         """Return what the last scan stopped at, with the way to say that it is somebody else's."""
-        found = [(one.place, one.kind.value, one.count) for one in findings.of(row)]
-        if not found:
+        places = [(one.place, one.kind.value, one.count) for one in findings.of(row)]
+        if not places:
             return "–"
         url = reverse(ACCEPT, args=[row.pk])
-        listed = format_html_join("", "<li>{}: {} ({})</li>", found)
+        listed = format_html_join("", "<li>{}: {} ({})</li>", places)
         words = gettext("This is not the person, because …")
         return format_html('<ul>{}</ul><a href="{}">{}</a>', listed, url, words)
 

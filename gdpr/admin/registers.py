@@ -76,8 +76,8 @@ class RecipientForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data
-        touched = self.instance._state.adding or recipients.SUBSTANCE & set(self.changed_data)
-        if touched and {"services", "starts_on"} <= given.keys():
+        whole = {"services", "starts_on", "ends_on"} <= given.keys()
+        if whole and recipients.needs_notice(self.instance, self.changed_data, given["ends_on"]):
             recipients.demand_notice(given["services"], given["starts_on"])
         return given
 

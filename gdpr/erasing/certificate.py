@@ -30,7 +30,6 @@ from gdpr.holds import Hold
 from gdpr.models import Erasure
 from gdpr.models.erasures import ROWS
 from gdpr.registry import Entry, Eraser, Whose
-from gdpr.scan import Kind
 
 # How long the link of the last mail leads to the certificate; staff find it later by its number.
 LINK_DAYS = 90
@@ -133,6 +132,14 @@ def found(token: str, now: datetime) -> Issued | None:
     return Issued(row[0], row[1], bytes(row[2]))
 
 
+def is_on_file(digest: bytes) -> bool:
+    """Return whether a file of this sha256 is the certificate of an erasure that is kept here."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT gdpr_is_certificate(%s)", [digest.hex()])
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
 def close_links(now: datetime) -> int:
     """Forget the tokens of links whose time is over, so that nothing leads there any more."""
     ended = Erasure.objects.filter(ended_at__lte=now - timedelta(days=LINK_DAYS))
@@ -159,19 +166,14 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
         "files": sum(found["files"].values()),
         "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
         "has_logs": "logs" in found["files"],
-        "mentions": _mentions(found["findings"]),
+        "mentions": found["mentions"],
+        "elsewhere": found["mentions"]["keys"] + found["mentions"]["files"],
         "accepted": findings.accepted(erasure),
         "authority": settings.AUTHORITY_NAME,
         "authority_address": settings.AUTHORITY_ADDRESS,
         "contact": settings.PRIVACY_EMAIL,
         "field": FIELD,
     }
-
-
-def _mentions(found: Iterable[tuple[str, str, int, int]]) -> int:
-    """Return in how many rows beside the kept ones a name or a phone number alone was found."""
-    weak = (row for row in found if not Kind(row[1]).is_conclusive)
-    return sum(count - kept for _place, _kind, count, kept in weak)
 
 
 def _counted(erasure: Erasure, what: str) -> list[Line]:

@@ -44,7 +44,7 @@ def tell(erasure_id: UUID, left: Iterable[Finding]) -> None:
     """Write down what the scan stopped at, for people to look at. Role `duty`."""
     with transaction.atomic():
         erasure = Erasure.objects.select_for_update().get(pk=erasure_id)
-        found = [[finding.place, finding.kind.value, finding.count] for finding in left]
+        found = [[finding.place, finding.kind.value, _others(finding)] for finding in left]
         erasure.report = {**erasure.report, FOUND: found}
         erasure.save(update_fields=["report"])
 
@@ -60,9 +60,9 @@ def accepted(erasure: Erasure) -> list[Accepted]:
 
 
 def are_accepted(finding: Finding, known: Iterable[Accepted]) -> bool:
-    """Say whether people have accepted so many of them at this place."""
+    """Say whether people have accepted so many at this place besides the rows that are kept."""
     same = [one.finding for one in known if one.finding.place == finding.place]
-    return any(one.kind is finding.kind and one.count >= finding.count for one in same)
+    return any(one.kind is finding.kind and one.count >= _others(finding) for one in same)
 
 
 def accept(erasure: Erasure, because: str, by: User, now: datetime) -> None:
@@ -83,6 +83,11 @@ def accept(erasure: Erasure, because: str, by: User, now: datetime) -> None:
         row.due_at = min(row.due_at, now)
         row.save(update_fields=["report", "due_at"])
         audit.record_installation(by, "erasure.findings-accepted", row)
+
+
+def _others(finding: Finding) -> int:
+    """Return how many there are besides the rows that are kept, which go in their own time."""
+    return finding.count - finding.kept
 
 
 def _finding(place: str, kind: str, count: int) -> Finding:

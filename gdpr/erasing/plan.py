@@ -19,6 +19,7 @@ from accounts import emails, team
 from accounts.models import Membership, Organisation, Role
 from accounts.tenancy import organisation_context
 from gdpr import inventory, subjects
+from gdpr.deadlines import day_of
 from gdpr.holds import Ground, Hold, end_of, ground_of
 from gdpr.inventory import ENTRIES, entries_about
 from gdpr.registry import Entry, Eraser, SubjectPath, Whose
@@ -112,7 +113,7 @@ def at_the_end(made: Plan, subject: Subject, letters: int, now: datetime) -> Pla
     The last backup that has the person may be one from just before the last of them was deleted.
     """
     rows = subjects.rows(inventory.entry(MAIL), subject).count() + letters
-    until_on = (now + timedelta(hours=emails.KEPT_HOURS)).date()
+    until_on = day_of(now + timedelta(hours=emails.KEPT_HOURS))
     mails = Hold(model=MAIL, rows=rows, ground=Ground.SHORT, until_on=until_on)
     others = tuple(hold for hold in made.kept if hold.model != MAIL)
     kept = (*others, mails) if rows else others
@@ -120,7 +121,7 @@ def at_the_end(made: Plan, subject: Subject, letters: int, now: datetime) -> Pla
 
 
 def _backups_until(now: datetime) -> date:
-    return now.date() + timedelta(days=settings.BACKUP_DAYS)
+    return day_of(now) + timedelta(days=settings.BACKUP_DAYS)
 
 
 def erased_entries() -> list[Entry]:

@@ -7,7 +7,7 @@ Journal and table are compared both ways. Role `duty`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,14 +25,20 @@ BACK = "erased-person-back"
 OLDER = "database-older-than-erasures"
 LOST = "erasure-journal-incomplete"
 ALTERED = "erasure-journal-altered"
+UNREADABLE = "erasure-journal-unreadable"
+UNWRITABLE = "erasure-journal-unwritable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """Who is there again, what the table lacks, and what the journal lacks."""
+    """Who is there again, what the table lacks, and what the journal lacks.
+
+    `cut_off` is what the table lacks because a step, or the entry of a day, ended in between.
+    """
 
     back: list[User]
     missing: list[Erased]
+    cut_off: list[Erased]
     unwritten: list[Erased]
 
     @property
@@ -53,17 +59,27 @@ class Repeated:
     remaining: int
 
 
-def compare(today: date) -> Compared:
-    """Hold people, table and journal against each other. Raises LinesAltered."""
-    running = _whom_running_ones_are_about()
-    back = [person for person, _ in ledger.resurrected(today) if person.pk not in running]
-    return Compared(back=back, missing=ledger.missing(today), unwritten=ledger.unwritten(today))
+def compare(now: datetime) -> Compared:
+    """Hold people, table and journal against each other. Raises LinesAltered, OSError."""
+    today, running = now.date(), _running()
+    people = set(running.values())
+    absent = ledger.missing(today)
+    # The line is on the disk before the row is committed. An erasure that runs here takes the step
+    # again; an entry of nobody says nothing of an erasure.
+    cut_off = [one for one in absent if not one.person_digest or one.erasure_id in running]
+    return Compared(
+        back=[person for person, _ in ledger.resurrected(today) if person.pk not in people],
+        missing=[entry for entry in absent if entry not in cut_off],
+        cut_off=cut_off,
+        unwritten=ledger.unwritten(today),
+    )
 
 
 def repeat(now: datetime) -> Repeated:
     """Erase everybody who is there although they were erased. Raises LinesAltered.
 
-    Nobody has time to think again: they have had it. Harmless when repeated.
+    Nobody has time to think again: they have had it. One that runs here is carried on, and is no
+    repetition. Harmless when repeated.
     """
     today = now.date()
     missing, unwritten = ledger.missing(today), ledger.unwritten(today)
@@ -84,14 +100,18 @@ def repeat(now: datetime) -> Repeated:
 def probe(now: datetime) -> Compared | None:
     """Alert when somebody is back, and when table or journal lacks what the other has.
 
-    Return what was found, nothing when the journal was altered.
+    Return what was found, nothing when the journal was altered or cannot be read.
     """
     try:
-        found = compare(now.date())
+        found = compare(now)
     except LinesAltered:
         alerts.raise_alert(ALTERED)
         return None
+    except OSError:
+        alerts.raise_alert(UNREADABLE)
+        return None
     alerts.resolve_alert(ALTERED)
+    alerts.resolve_alert(UNREADABLE)
     _tell(BACK, bool(found.back))
     _tell(OLDER, bool(found.missing))
     _tell(LOST, bool(found.unwritten))
@@ -101,14 +121,26 @@ def probe(now: datetime) -> Compared | None:
 def refuse_older_database(now: datetime) -> None:
     """Call before a process that works with people's data. Raises ImproperlyConfigured.
 
-    A journal that was altered or has lost lines is an alert only: nothing would tell of it if the
-    process that sends mail stood still.
+    A journal that was altered, cannot be read or has lost lines is an alert only: nothing would
+    tell of it if the process that sends mail stood still.
     """
     found = probe(now)
     if found and found.is_older:
         raise ImproperlyConfigured(
             "the database is older than erasures in the journal: run manage.py replay_erasures"
         )
+    if found:
+        ledger.bring_in(found.cut_off)
+
+
+def attest(now: datetime) -> None:
+    """Enter that the journal is there today; alert when it cannot be written."""
+    try:
+        ledger.attest(now)
+    except OSError:
+        alerts.raise_alert(UNWRITABLE)
+    else:
+        alerts.resolve_alert(UNWRITABLE)
 
 
 def _erase(person: User, entry: Erased, now: datetime) -> bool:
@@ -128,16 +160,22 @@ def _erasure_for(person: User, entry: Erased, now: datetime) -> Erasure:
         erasure = Erasure(pk=entry.erasure_id, asked_at=entry.entered_at)
     elif erasure.ended_at is not None:
         erasure = Erasure(asked_at=entry.entered_at)
-    erasure.is_repeat, erasure.due_at = True, now
+    # One that runs here is no repetition: its person has not had the last mail.
+    if erasure.state != Erasure.State.RUNNING:
+        erasure.is_repeat = True
+    erasure.due_at = now
     erasure.language = User.objects.only("language").get(pk=person.pk).language
     erasure.save()
     return erasure
 
 
-def _whom_running_ones_are_about() -> set[UUID | None]:
-    # By the person: a repeated erasure need not have the number that the ledger has.
+def _running() -> dict[UUID, UUID | None]:
+    """Return whom the running erasures are about.
+
+    By the person too: a repeated erasure need not have the number that the ledger has.
+    """
     running = Erasure.objects.filter(state=Erasure.State.RUNNING)
-    return {subject.carried(erasure).subject.person_id for erasure in running}
+    return {erasure.pk: subject.carried(erasure).subject.person_id for erasure in running}
 
 
 def _tell(alert: str, is_so: bool) -> None:

@@ -197,7 +197,5 @@ def _pause(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> bool:
 
 def resolve_alerts() -> None:
     """Close the alerts of erasures that are at their end, or cancelled while they were stuck."""
-    told = alerts.open_alerts().filter(kind=ALERT).values_list("subject", flat=True)
-    unended = Erasure.objects.filter(pk__in=list(told), ended_at=None)
-    for subject_id in set(told) - {str(key) for key in unended.values_list("pk", flat=True)}:
-        alerts.resolve_alert(ALERT, subject_id)
+    unended = Erasure.objects.filter(ended_at=None).values_list("pk", flat=True)
+    alerts.resolve_others(ALERT, [str(key) for key in unended])

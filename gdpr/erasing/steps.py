@@ -8,8 +8,8 @@ with the first step that has no mark. What happens outside the database may happ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from gdpr.erasing import certificate, erasers, findings, letters, plan, subject
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
 from gdpr.models.erasures import ROWS
-from gdpr.registry import Entry, Eraser
+from gdpr.registry import Entry, Field, Personal
 from gdpr.registry import Role as Decides
 from gdpr.scan import Finding, Scan
 
@@ -122,7 +122,14 @@ def _tell_organisations(person_id: UUID) -> None:
 
 def search(erasure: Erasure, now: datetime) -> Scan:
     """Look everywhere for whom an erasure is about. Raises scan.ScanIncomplete."""
-    return scan.scan(subject.carried(erasure).sought, now, _kept_rows(erasure))
+    made = scan.scan(subject.carried(erasure).sought, now, _kept_rows(erasure))
+    return replace(made, findings=tuple(map(_as_kept, made.findings)))
+
+
+def _as_kept(finding: Finding) -> Finding:
+    """Return a finding whose kept rows say nothing where nobody should be, as in a state."""
+    is_expected = isinstance(_field_of(finding), Personal)
+    return finding if is_expected else replace(finding, kept=0)
 
 
 def _kept_rows(erasure: Erasure) -> dict[str, scan.Rows]:
@@ -158,14 +165,19 @@ def _is_leftover(finding: Finding) -> bool:
     """Say whether any of it is outside the rows that the plan keeps and what customers decide."""
     if not finding.kind.is_conclusive or finding.kept == finding.count:
         return False
-    entry = _entry_of(finding)
-    return entry is None or not _is_customers(entry)
+    return not _is_customers(finding)
 
 
-def _is_customers(entry: Entry) -> bool:
-    # Mail, and what a customer wrote down, is theirs to decide on (article 28(3)(a)).
-    by_customer = any(path.eraser is Eraser.ORGANISATION for path in entry.paths)
-    return entry.role is Decides.PROCESSOR or by_customer
+def _is_customers(finding: Finding) -> bool:
+    """Say whether it is in words that are a customer's to decide on (article 28(3)(a)).
+
+    Not in a customer's own name and address, nor in what the service writes beside their words:
+    there the service decides, and another customer's row has no business with the person.
+    """
+    entry, field = _entry_of(finding), _field_of(finding)
+    if entry is None or field is None:
+        return False
+    return entry.role is Decides.PROCESSOR and field.customers_words
 
 
 def _plan_of(erasure: Erasure) -> plan.Plan:
@@ -177,6 +189,22 @@ def _entry_of(finding: Finding) -> Entry | None:
 
 
 _ENTRY_OF_TABLE = {apps.get_model(entry.model)._meta.db_table: entry for entry in inventory.ENTRIES}
+
+
+def _field_of(finding: Finding) -> Field | None:
+    # A name that is a word of SQL comes in quotation marks.
+    return _FIELD_OF_PLACE.get(finding.place.replace('"', ""))
+
+
+def _places(entry: Entry) -> Iterator[tuple[str, Field]]:
+    meta = apps.get_model(entry.model)._meta
+    for field in entry.fields:
+        for name in field.names:
+            if column := meta.get_field(name).column:
+                yield f"{meta.db_table}.{column}", field
+
+
+_FIELD_OF_PLACE = dict(place for entry in inventory.ENTRIES for place in _places(entry))
 
 
 def _as_json(made: Scan) -> dict[str, Any]:

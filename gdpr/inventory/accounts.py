@@ -175,7 +175,10 @@ SESSION = Entry(
         ),
         Personal(
             name="session_data",
-            what=_("which organisation was chosen and which checks were passed"),
+            what=_(
+                "which organisation was chosen and which checks were passed, in one piece with"
+                " a hash made from the password"
+            ),
             access=Access.NAMED,
         ),
         Personal(name="expire_date", what=_("when the session ends")),

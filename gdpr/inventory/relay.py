@@ -90,7 +90,7 @@ MESSAGE = Entry(
     ),
     audiences=AUDIENCES,
     fields=(
-        Personal(name="sender", what=_("sender's address"), leads=True),
+        Personal(name="sender", what=_("sender's address"), leads=True, customers_words=True),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="content_destroyed_at", what=_("when the content was destroyed")),
         Personal(name="organisation", what=_("the customer that sent it")),
@@ -115,7 +115,7 @@ DELIVERY = Entry(
     ),
     audiences=AUDIENCES,
     fields=(
-        Personal(name="recipient", what=_("recipient's address"), leads=True),
+        Personal(name="recipient", what=_("recipient's address"), leads=True, customers_words=True),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="state", what=_("whether it was delivered")),
         Personal(name="final_reason", what=_("why it ended")),
@@ -145,7 +145,12 @@ ATTEMPT = Entry(
         Personal(name="verdict", what=_("how it went")),
         Personal(name="remote_host", what=_("name of the next mail server")),
         Personal(name="remote_address", what=_("network address of the next mail server")),
-        Personal(name="reply", what=_("what that server answered, addresses masked")),
+        Personal(
+            name="reply",
+            what=_("what that server answered, addresses masked"),
+            # Of the customer's mail, in another's words.
+            customers_words=True,
+        ),
         NotPersonal(
             ("organisation", "message_id", "accepted_at", "position", "number"),
             "which mail, which recipient of it, and which try",
@@ -182,13 +187,15 @@ CONTENT = Entry(
     ),
     audiences=ON_THE_WAY,
     fields=(
-        Personal(name="sender", what=_("sender's address"), leads=True),
+        Personal(name="sender", what=_("sender's address"), leads=True, customers_words=True),
         Personal(
             name="ciphertext",
             what=_("the mail with subject, names and content, encrypted"),
             access=Access.NAMED,
         ),
-        Personal(name="envid", what=_("a mark of the sender's own for the mail")),
+        Personal(
+            name="envid", what=_("a mark of the sender's own for the mail"), customers_words=True
+        ),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         NotPersonal(("message_id", "organisation"), "which mail of which customer"),
         NotPersonal(("hour_key_id", "wrapped_key"), "names of keys and a random key, encrypted"),
@@ -220,9 +227,17 @@ QUEUED_DELIVERY = Entry(
     ),
     audiences=ON_THE_WAY,
     fields=(
-        Personal(name="recipient", what=_("recipient's address"), leads=True),
-        Personal(name="domain", what=_("the domain of the sender's or author's address")),
-        Personal(name="orcpt", what=_("recipient's first address, where the mail was forwarded")),
+        Personal(name="recipient", what=_("recipient's address"), leads=True, customers_words=True),
+        Personal(
+            name="domain",
+            what=_("the domain of the sender's or author's address"),
+            customers_words=True,
+        ),
+        Personal(
+            name="orcpt",
+            what=_("recipient's first address, where the mail was forwarded"),
+            customers_words=True,
+        ),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="due_at", what=_("when it is tried next")),
         Personal(name="expires_at", what=_("when it is given up")),
@@ -292,11 +307,13 @@ ROUTE = Entry(
             what=_("user name at the customer's mail server, often an address"),
             corrected_by=Corrector.ORGANISATION,
             leads=True,
+            customers_words=True,
         ),
         Personal(
             name="sealed_secret", what=_("password of that user, encrypted"), access=Access.NAMED
         ),
-        NotPersonal(("id", "organisation", "name", "domain"), "the customer's route and its name"),
+        NotPersonal(("id", "organisation", "domain"), "the customer's route"),
+        NotPersonal(("name",), "the customer's name for it", customers_words=True),
         NotPersonal(
             ("priority", "concurrency", "rate_per_minute", "version"), "how the route is used"
         ),
@@ -315,7 +332,11 @@ CREDENTIAL = Entry(
     role=Role.PROCESSOR,
     fields=(
         NotPersonal(("id", "organisation", "username", "secret_hash"), "made by the service"),
-        NotPersonal(("name",), "the customer's name for a program; the form asks for one"),
+        NotPersonal(
+            ("name",),
+            "the customer's name for a program; the form asks for one",
+            customers_words=True,
+        ),
         NotPersonal(("rate_per_minute", "daily_cap", "recipients_a_day"), "limits"),
         NotPersonal(("networks", "by_network"), "networks of the customer's programs"),
         NotPersonal(("domains",), "the customer's domains that it may send from"),

@@ -19,7 +19,7 @@ from gdpr.registry import (
 SIGN_IN_COUNTERS = Store(
     key="sign-in-counters",
     title=_("Counters of sign-ins and mails, against guessing"),
-    where="Redis, keys limit:*",
+    where="Redis, REDIS_URL, keys limit:*",
     personal=_("keyed hashes of e-mail addresses and network addresses"),
     role=Role.CONTROLLER,
     purposes=(Purpose.SECURITY,),
@@ -31,7 +31,7 @@ SIGN_IN_COUNTERS = Store(
 SMTP_COUNTERS = Store(
     key="smtp-counters",
     title=_("Counters of failed sign-ins at the mail service"),
-    where="Redis, keys sign-in:*",
+    where="Redis, REDIS_URL, keys sign-in:*",
     personal=_("keyed hashes of network addresses"),
     role=Role.CONTROLLER,
     purposes=(Purpose.SECURITY,),
@@ -43,14 +43,14 @@ SMTP_COUNTERS = Store(
 BROKER = Store(
     key="broker",
     title=_("Work handed from process to process"),
-    where="Redis, queues of Celery",
+    where="Redis, CELERY_BROKER_URL, queues of Celery",
     because="payloads hold ids only; a guard reads them",
 )
 
 PROCESS_LOGS = Store(
     key="process-logs",
     title=_("Logs of the processes"),
-    where="standard output, kept by the operator's machine",
+    where="standard output, kept by the operator's machine, in LOG_DIRECTORIES",
     because="no address, name or content is written; a guard reads them",
 )
 

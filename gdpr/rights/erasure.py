@@ -27,6 +27,9 @@ from gdpr.registry import Eraser, Whose
 COOL_DOWN_HOURS = 72
 COOL_DOWN = timedelta(hours=COOL_DOWN_HOURS)
 LINK_PURPOSE = "erasure-cancel"
+# What an erasure waits for besides, staff or another owner, has no end of its own: as long as it
+# can be cancelled the link of its mail must open.
+LINK_DAYS = 365
 
 
 class OwnedAlone(Refused):
@@ -161,9 +164,18 @@ def leave_to_staff(
         audit.record_installation(by, "erasure.cancelled", erasure)
 
 
+def held_up_by(erasure: Erasure, person: User) -> list[Organisation]:
+    """Return the organisations for want of another owner of which an erasure did not begin."""
+    return obstacles(person) if erasure.fault == Erasure.Fault.LAST_OWNER else []
+
+
 def check_link(token: str) -> None:
-    """Raises links.LinkInvalid, links.LinkExpired."""
-    _read(token)
+    """Raises links.LinkInvalid, links.LinkExpired, NothingToCancel."""
+    person_id, erasure_id = _read(token)
+    with person_context(person_id):
+        mine = Erasure.objects.filter(pk=erasure_id, right__request__person=person_id)
+        if not mine.filter(state=Erasure.State.WAITING).exists():
+            raise NothingToCancel
 
 
 def _read(token: str) -> tuple[UUID, UUID]:
@@ -174,7 +186,7 @@ def _read(token: str) -> tuple[UUID, UUID]:
 
 def _token(erasure: Erasure, person: User) -> str:
     values = {"person": str(person.pk), "erasure": str(erasure.pk)}
-    return links.make(LINK_PURPOSE, values, erasure.due_at)
+    return links.make(LINK_PURPOSE, values, erasure.asked_at + timedelta(days=LINK_DAYS))
 
 
 def _end(erasure: Erasure, person: User | None, now: datetime) -> None:

@@ -135,6 +135,11 @@ def _read(token: str) -> tuple[UUID, UUID, str]:
 
 def _awaiting(right_id: UUID, address: str) -> Correction:
     """Return the correction, locked, if it still waits for this address."""
+    right = RequestedRight.objects.filter(pk=right_id).first()
+    if right is None:
+        raise links.LinkInvalid
+    # Before the correction, as where staff decide: they may be refusing it at this moment.
+    requests.hold(right)
     rows = Correction.objects.select_for_update(of=("self",))
     waiting = rows.filter(pk=right_id, field=ADDRESS, right__state=State.ACT)
     correction = waiting.select_related("right__request__person").first()

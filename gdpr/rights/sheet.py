@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from accounts.models import User
+from accounts.models import Membership, User
 from gdpr import deadlines, documents, recipients
 from gdpr.inventory import STORES
 from gdpr.models import Recipient, Request
@@ -58,7 +58,16 @@ def _audiences(person: User, tables: Sequence[Table], now: datetime) -> list[Aud
     """Return the actual recipients of what is kept (ECJ C-154/21), by category."""
     wanted = dict.fromkeys(audience for table in tables for audience in table.entry.audiences)
     since, on = deadlines.day_of(person.created_at), deadlines.day_of(now)
-    return [Audiences(str(audience.label), _names(audience, since, on)) for audience in wanted]
+    names = {audience: _names(audience, since, on) for audience in wanted}
+    if Audience.ORGANISATION in names:
+        names[Audience.ORGANISATION] += _organisations(person)
+    return [Audiences(str(audience.label), names[audience]) for audience in wanted]
+
+
+def _organisations(person: User) -> list[str]:
+    """Return the customers that the person acts for, by name."""
+    memberships = Membership.objects.filter(user=person).select_related("organisation")
+    return sorted(membership.organisation.name for membership in memberships)
 
 
 def _names(audience: Audience, since: date, on: date) -> list[str]:

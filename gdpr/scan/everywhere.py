@@ -29,6 +29,9 @@ class Scan:
     # How many in each place; without "logs" where no directory of logs is named to the service.
     files: dict[str, int]
     findings: tuple[Finding, ...]
+    # How many "rows" (but those that are kept), "keys" and "files" hold a name or a phone number
+    # alone: each counted once, wherever in it and however often.
+    mentions: dict[str, int]
 
 
 def scan(sought: Sought, now: datetime, kept: Mapping[str, tables.Rows] = NOTHING_KEPT) -> Scan:
@@ -47,6 +50,11 @@ def scan(sought: Sought, now: datetime, kept: Mapping[str, tables.Rows] = NOTHIN
         keys=in_keys.keys,
         files=in_files.files,
         findings=(*in_tables.findings, *in_keys.findings, *in_files.findings),
+        mentions={
+            "rows": in_tables.mentions,
+            "keys": in_keys.mentions,
+            "files": in_files.mentions,
+        },
     )
 
 

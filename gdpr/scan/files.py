@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete, listed
+from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete, is_mention, listed
 
 CHUNK = 1 << 20
 # Longer than any form of any needle, so that none falls between two chunks.
@@ -61,21 +61,25 @@ class Searched:
 
     findings: list[Finding]
     files: dict[str, int]
+    mentions: int
 
 
 def search(places: Sequence[Place], needles: Sequence[Needle]) -> Searched:
     """Look through every place. Raises ScanIncomplete."""
     found: Counter[tuple[str, Kind]] = Counter()
     files: dict[str, int] = {}
+    mentions = 0
     for place in places:
         try:
             paths = list(_files(place))
             files[place.name] = len(paths)
             for path in paths:
-                found.update((place.name, kind) for kind in _kinds_in(place, path, needles))
+                kinds = _kinds_in(place, path, needles)
+                found.update((place.name, kind) for kind in kinds)
+                mentions += is_mention(kinds)
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             raise ScanIncomplete(f"{place.name}: {type(error).__name__}") from None
-    return Searched(listed(found), files)
+    return Searched(listed(found), files, mentions)
 
 
 def _files(place: Place) -> Iterator[Path]:

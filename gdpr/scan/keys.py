@@ -12,7 +12,7 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete, listed
+from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete, is_mention, listed
 
 PATIENCE_SECONDS = 10.0
 BATCH = 1000
@@ -22,20 +22,23 @@ BATCH = 1000
 class Searched:
     findings: list[Finding]
     keys: int
+    mentions: int
 
 
 def search(needles: Sequence[Needle]) -> Searched:
     """Look through all keys. Raises ScanIncomplete when Redis is away or a type is not known."""
     found: Counter[tuple[str, Kind]] = Counter()
-    keys = 0
+    keys = mentions = 0
     try:
         with _redis() as redis:
             for key in redis.scan_iter(count=BATCH):
                 keys += 1
-                found.update(_found_in(redis, key, needles))
+                places = _found_in(redis, key, needles)
+                found.update(places)
+                mentions += is_mention({kind for _, kind in places})
     except RedisError as error:
         raise ScanIncomplete(f"Redis: {type(error).__name__}") from None
-    return Searched(listed(found), keys)
+    return Searched(listed(found), keys, mentions)
 
 
 def _redis() -> Redis:

@@ -7,7 +7,7 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import quote
@@ -17,8 +17,10 @@ from uuid import UUID
 SHORTEST_PHONE = 6
 # A longer address or number that only has this one in it is somebody else's. What stands before a
 # hit may be the end of an escape, as in JSON (RFC 8259, section 7), in a URL (RFC 3986, section
-# 2.1) or in PostgreSQL's form of octets, and then says nothing. Valid for `re` and PostgreSQL.
-_ESCAPED_BEFORE = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=%[0-9a-f]{2})"
+# 2.1), in quoted-printable mail (RFC 2045, section 6.7) or in PostgreSQL's form of octets, and then
+# says nothing. A letter beyond ASCII is not told from a quotation mark beyond it: both are octets
+# alone in a file. Valid for `re` and PostgreSQL.
+_ESCAPED_BEFORE = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=[%=][0-9a-f]{2})"
 BEFORE_ADDRESS = rf"(?:(?<![0-9a-z._-])|{_ESCAPED_BEFORE})"
 AFTER_ADDRESS = r"(?![0-9a-z]|[.-][0-9a-z])"
 BEFORE_NUMBER = rf"(?:(?<![0-9a-z])|{_ESCAPED_BEFORE})"
@@ -100,6 +102,11 @@ class Needle:
     @property
     def _expression(self) -> re.Pattern[bytes]:
         return re.compile(self.pattern(self.folded).encode())
+
+
+def is_mention(kinds: Collection[Kind]) -> bool:
+    """Say whether these, found in one row, key or file, are a name or a phone number alone."""
+    return bool(kinds) and not any(kind.is_conclusive for kind in kinds)
 
 
 def listed(found: Counter[tuple[str, Kind]]) -> list[Finding]:

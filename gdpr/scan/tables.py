@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from django.db import connection
 
@@ -43,6 +44,7 @@ class Searched:
     findings: list[Finding]
     tables: int
     columns: int
+    mentions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Rows:
 
 
 NO_ROWS = Rows("", ())
+Pair: TypeAlias = tuple[Column, Needle]
 
 
 def search(needles: Sequence[Needle], kept: Mapping[str, Rows]) -> Searched:
@@ -82,13 +85,15 @@ def search(needles: Sequence[Needle], kept: Mapping[str, Rows]) -> Searched:
     Raises ScanIncomplete.
     """
     findings: list[Finding] = []
-    names, columns = _tables(), 0
+    names, columns, mentions = _tables(), 0, 0
     for table in names:
         searched = _columns(table)
         columns += len(searched)
         if searched:
-            findings += _found_in(table, searched, needles, kept.get(table, NO_ROWS))
-    return Searched(findings, len(names), columns)
+            found, alone = _found_in(table, searched, needles, kept.get(table, NO_ROWS))
+            findings += found
+            mentions += alone
+    return Searched(findings, len(names), columns, mentions)
 
 
 def _tables() -> list[str]:
@@ -109,26 +114,44 @@ def _columns(table: str) -> list[Column]:
 
 def _found_in(
     table: str, columns: Sequence[Column], needles: Sequence[Needle], kept: Rows
-) -> Iterator[Finding]:
+) -> tuple[list[Finding], int]:
+    """Return the findings, and how many rows but the kept ones hold a name or a number alone."""
     pairs = [(column, needle) for column in columns for needle in needles]
-    counts = ", ".join(f"count(*) FILTER (WHERE {_condition(column)})" for column, _ in pairs)
-    values = [part for column, needle in pairs for part in _values(column, needle)]
+    counted = _counted(table, pairs, kept)
+    none = [0] * (len(pairs) + 1)
+    (_, *inside), (mentions, *outside) = counted.get(True, none), counted.get(False, none)
+    findings = [
+        Finding(place=f"{table}.{column.name}", kind=needle.kind, count=own + others, kept=own)
+        for (column, needle), own, others in zip(pairs, inside, outside, strict=True)
+        if own + others
+    ]
+    return findings, mentions
+
+
+def _counted(table: str, pairs: Sequence[Pair], kept: Rows) -> dict[bool, list[int]]:
+    """Return, for kept rows and others, how many are mentions, then how many hold each pair."""
+    found = ", ".join(f"{_condition(column)} AS f{at}" for at, (column, _) in enumerate(pairs))
+    counts = ", ".join(f"count(*) FILTER (WHERE f{at})" for at in range(len(pairs)))
     quoted = connection.ops.quote_name(kept.column)
     # One statement, so that kept rows and others are counted at the same instant.
     is_kept = f"{quoted}::text = ANY(%s)" if kept.keys else "cardinality(%s::text[]) > 0"
+    values = [part for column, needle in pairs for part in _values(column, needle)]
     with connection.cursor() as cursor:
-        # Names come quoted from the catalogue; everything sought is a parameter.
+        # Names come quoted from the catalogue; everything sought is a parameter. OFFSET 0 has
+        # each condition computed once, however often it is counted.
         cursor.execute(
-            f"SELECT {is_kept}, {counts} FROM {table} GROUP BY 1",  # noqa: S608
+            f"SELECT is_kept, count(*) FILTER (WHERE {_mention(pairs)}), {counts}"  # noqa: S608
+            f" FROM (SELECT {is_kept} AS is_kept, {found} FROM {table} OFFSET 0) t GROUP BY 1",
             [list(kept.keys), *values],
         )
-        counted = {in_kept: row for in_kept, *row in cursor.fetchall()}
-    none = [0] * len(pairs)
-    inside, outside = counted.get(True, none), counted.get(False, none)
-    for (column, needle), own, others in zip(pairs, inside, outside, strict=True):
-        if own + others:
-            place = f"{table}.{column.name}"
-            yield Finding(place=place, kind=needle.kind, count=own + others, kept=own)
+        return {in_kept: row for in_kept, *row in cursor.fetchall()}
+
+
+def _mention(pairs: Sequence[Pair]) -> str:
+    """Return the condition that a row has something of a pair, and nothing conclusive."""
+    weak = [f"f{at}" for at, (_, needle) in enumerate(pairs) if not needle.kind.is_conclusive]
+    strong = [f"f{at}" for at, (_, needle) in enumerate(pairs) if needle.kind.is_conclusive]
+    return f"({' OR '.join([*weak, 'false'])}) AND NOT ({' OR '.join([*strong, 'false'])})"
 
 
 def _condition(column: Column) -> str:

@@ -2,13 +2,13 @@
 """The XMP packet of a document that is PDF/A-3a and PDF/UA-1 at the same time.
 
 WeasyPrint marks one of the two. PDF/A knows nothing of the namespace of PDF/UA, so the packet has
-to describe it (ISO 19005-3, 6.6.2.3.2).
+to describe it (ISO 19005-3, 6.6.2.3.2), and the description has prefixes of its own (6.6.2.3.3).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
@@ -19,6 +19,20 @@ PDFUA_ID = "http://www.aiim.org/pdfua/ns/id/"
 EXTENSION = "http://www.aiim.org/pdfa/ns/extension/"
 SCHEMA = "http://www.aiim.org/pdfa/ns/schema#"
 PROPERTY = "http://www.aiim.org/pdfa/ns/property#"
+# The names that ISO 19005-3 asks for (6.6.2.3.3, 6.6.4), and those of the other namespaces: what
+# a library registers when it is imported does not decide on a document's octets.
+PREFIXES = {
+    "x": "adobe:ns:meta/",
+    "rdf": RDF,
+    "dc": DC,
+    "xmp": XMP,
+    "pdf": PDF,
+    "pdfaid": PDFA_ID,
+    "pdfuaid": PDFUA_ID,
+    "pdfaExtension": EXTENSION,
+    "pdfaSchema": SCHEMA,
+    "pdfaProperty": PROPERTY,
+}
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 # The mark of the packet's order of octets (XMP part 1, 7.3.2), then the packet's fixed name.
@@ -40,7 +54,9 @@ class Description:
 
 def packet(description: Description) -> bytes:
     """Return the whole XMP packet, encoded."""
-    meta = Element("{adobe:ns:meta/}xmpmeta")
+    for prefix, namespace in PREFIXES.items():
+        register_namespace(prefix, namespace)
+    meta = Element(f"{{{PREFIXES['x']}}}xmpmeta")
     rdf = SubElement(meta, f"{{{RDF}}}RDF")
     about = SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
     _conformance(about)

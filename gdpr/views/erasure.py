@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import clock
 from accounts.access import current_person, person_required, while_restricted
 from accounts.links import LinkInvalid
+from accounts.models import User
 from accounts.refusals import Refused
 from accounts.views.answers import dead_link, form_page, refusals_to, step_up_required
 from gdpr.erasing import certificate, plan
@@ -32,7 +33,7 @@ def erasure(request: HttpRequest) -> HttpResponse:
     person = current_person(request)
     running = acts.open_erasure(person)
     if running is not None:
-        return render(request, "gdpr/erasure_waiting.html", _waiting(running))
+        return render(request, "gdpr/erasure_waiting.html", _waiting(running, person))
     context = {
         "outlook": acts.outlook(),
         "obstacles": acts.obstacles(person),
@@ -42,12 +43,13 @@ def erasure(request: HttpRequest) -> HttpResponse:
     return render(request, "gdpr/erasure.html", context)
 
 
-def _waiting(running: Erasure) -> dict[str, object]:
+def _waiting(running: Erasure, person: User) -> dict[str, object]:
     drawn = plan.Plan.from_json(running.report["plan"]) if "plan" in running.report else None
     return {
         "erasure": running,
         "cancellable": running.state == Erasure.State.WAITING,
         "assessed": acts.is_assessed(running),
+        "obstacles": acts.held_up_by(running, person),
         "plan": drawn,
         "deleted": certificate.counted(drawn.deleted) if drawn else [],
         "anonymised": certificate.counted(drawn.anonymised) if drawn else [],

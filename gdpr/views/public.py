@@ -24,7 +24,7 @@ def privacy(request: HttpRequest) -> HttpResponse:
         "correspondents": notice.about_correspondents(),
         "interests": notice.interests(people),
         "cookies": notice.cookies(),
-        "transfers": _named(recipients.outside_eea(clock.now().date())),
+        "transfers": _named(recipients.outside_eea(deadlines.day_of(clock.now()))),
         "promised_days": deadlines.PROMISED_DAYS,
         "operator": settings,
         "operator_country": _country(settings.OPERATOR_COUNTRY),
@@ -44,7 +44,7 @@ def retention(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def recipient_list(request: HttpRequest) -> HttpResponse:
-    rows = _named(recipients.in_force(clock.now().date()))
+    rows = _named(recipients.in_force(deadlines.day_of(clock.now())))
     return render(request, "gdpr/recipients.html", {"rows": rows})
 
 

@@ -25,7 +25,7 @@ from accounts.views.answers import dead_link, form_page, refusal, step_up_requir
 from gdpr import clocks, packages, selfservice, tasks
 from gdpr import requests as acts
 from gdpr.clocks import Reading
-from gdpr.courses import WITHDRAWN
+from gdpr.courses import WITHDRAWABLE
 from gdpr.forms import AnswerForm, CorrectionForm, RequestForm
 from gdpr.models import Package, Request, RequestedRight, Step
 from gdpr.rights import rectification
@@ -234,7 +234,7 @@ def _standing(row: RequestedRight) -> Standing:
         steps=steps,
         package=made,
         fetchable=made is not None and packages.may_be_fetched(made, now),
-        withdrawable=row.is_open and row.right in WITHDRAWN,
+        withdrawable=row.is_open and row.right in WITHDRAWABLE,
         question=_question(row, steps),
         # Several rights can each have a question on one page.
         answer=AnswerForm(auto_id=f"{row.right}-%s"),

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, models
 from pytest_django.fixtures import Settings
 
-from accounts import audit, clock
+from accounts import alerts, audit, clock
 from accounts.models import Alert, AuditEvent, Organisation, PromiseResult, Session, User
 from accounts.promise import Promise, Result
 from accounts.staffsite import StaffSite
@@ -27,6 +27,7 @@ from gdpr import promises as duties
 from gdpr.deadlines import day_of
 from gdpr.inventory import ENTRIES
 from gdpr.models import RequestedRight, RetentionRun
+from relay import hourkeys
 from relay.models import Content, HourKey, Message, QueuedDelivery, Route, messages
 from tests import build
 from tests.dpa.test_promises import OFF as AGREEMENTS_OFF
@@ -176,6 +177,11 @@ def no_key_closed(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> Non
         HourKey.objects.create(id=f"{week_ago:%Y%m%dT%H}-0")
 
 
+def key_that_stays(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        alerts.raise_alert(hourkeys.LEFT)
+
+
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
     "App 3.9": trail,
@@ -200,6 +206,7 @@ OTHER_WAYS: list[tuple[str, Switch]] = [
     ("G4a", never_run),
     ("G4b", lost_journal),
     ("G4b", altered_journal),
+    ("R4b", key_that_stays),
     ("S19", late_answer),
 ]
 

@@ -42,7 +42,7 @@ def act(page: Client, row: Agreement, action: str) -> str:
     ("action", "field", "event"),
     [
         ("countersign", "released_at", "agreement.released"),
-        ("refuse", "refused_at", "agreement.refused"),
+        ("refuse", "refused_at", "agreement.seal-refused"),
     ],
 )
 def test_staff_decide_once_and_it_is_recorded(

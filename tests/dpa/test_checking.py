@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO, StringIO
@@ -26,11 +27,13 @@ from dpa.checking import Judgement, judge
 from dpa.models import Agreement, Document
 from dpa.words import finding, verdict
 from gdpr import seals
+from gdpr.bounded import BoundedError
 from gdpr.erasing import certificate
+from gdpr.models import Erasure
 from tests import build
 from tests.accounts.visiting import at
 from tests.dpa import papers
-from tests.gdpr.paper import NOW, examined, flipped, sample, unsigned
+from tests.gdpr.paper import NOW, examined, flipped, flips, sample, unsigned
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +71,17 @@ def rotated(pdf: bytes) -> bytes:
     page, _ = writer.find_page_for_modification(0)
     page.get_object()[NameObject("/Rotate")] = NumberObject(180)
     writer.update_container(page.get_object())
+    return _written(writer)
+
+
+def _revised(pdf: bytes) -> bytes:
+    """The file with a revision appended that changes nothing."""
+    writer = IncrementalPdfFileWriter(BytesIO(pdf))
+    writer.update_root()
+    return _written(writer)
+
+
+def _written(writer: IncrementalPdfFileWriter) -> bytes:
     out = BytesIO()
     writer.write(out)
     return out.getvalue()
@@ -147,7 +161,6 @@ class TestJudgement:
         assert found.on_file is None
         assert not found.genuine
         assert verdict(found).tone == "error"
-        _judge_as_certificate(found)
 
     def test_file_that_never_was_ours(self) -> None:
         found = judge(b"%PDF-1.7\n%nothing\n%%EOF\n", build.NOW)
@@ -203,13 +216,92 @@ def _says_broken(found: Judgement) -> bool:
     return any("the signature is broken" in line for line in said)
 
 
-def _judge_as_certificate(found: Judgement) -> None:
-    """A sound seal in the field of certificates is good news; beside another it is none."""
-    (signature,) = found.verification.signatures
-    seal = replace(signature, field=certificate.FIELD)
-    for signatures, tone in (((seal,), "success"), ((seal, signature), "error")):
-        verification = replace(found.verification, signatures=signatures)
-        assert verdict(Judgement(verification, None, None)).tone == tone
+@pytest.fixture
+def attest() -> bytes:
+    """A certificate of an erasure that is done, short, and on file."""
+    plain = sample("sealed.html")
+    pdf = seals.seal(plain, field=certificate.FIELD, reason="x", language="da", now=NOW)
+    with build.as_owner():
+        Erasure.objects.create(
+            language="da", state="done", asked_at=NOW, due_at=NOW, ended_at=NOW,
+            certificate=pdf, certificate_digest=sha256(pdf).hexdigest(),
+        )  # fmt: skip
+    return pdf
+
+
+def _padded(pdf: bytes) -> bytes:
+    """The file with a digit changed in the zeros that fill up the place of the signature."""
+    altered: bytes = flipped(pdf, unsigned(pdf)[-10], 7)
+    return altered
+
+
+class TestCertificate:
+    def test_on_file_is_said_to_be_and_to_be_kept(self, attest: bytes) -> None:
+        found = judge(attest, NOW)
+        assert (found.certified, found.genuine) == (True, False)
+        assert verdict(found).tone == "success"
+        assert "kept here: 5" in verdict(found).why
+
+    @pytest.mark.parametrize(
+        "add", [b"\n", b"%junk", b"<html>This person was NOT erased</html>", _revised, rotated]
+    )
+    def test_what_was_added_is_found_by_its_digest(
+        self, attest: bytes, add: bytes | Callable[[bytes], bytes]
+    ) -> None:
+        altered = add(attest) if callable(add) else attest + add
+        found = checking.judged(altered, examined(altered))
+        assert found.certificate is checking.Certificate.START
+        assert verdict(found).tone == "error"
+        assert "It begins with a certificate of erasure on file" in verdict(found).why
+
+    def test_padding_that_no_signature_covers_is_found_by_its_digest(self, attest: bytes) -> None:
+        found = judge(_padded(attest), NOW)
+        assert found.verification.sound
+        assert (found.certified, verdict(found).tone) == (False, "warning")
+        assert "changed where no seal looks" in verdict(found).why
+
+    @pytest.mark.timeout(600)
+    def test_flipped_octets_are_found(self, attest: bytes) -> None:
+        """By the seal where it looks, by the digest everywhere."""
+        for altered, covered in flips(attest, 30, random.Random(20261122)):
+            found = checking.judged(altered, examined(altered))
+            assert found.certificate is not checking.Certificate.WHOLE
+            assert verdict(found).tone in ("error", "warning")
+            assert not (covered and found.verification.sound)
+
+    def test_sound_one_that_is_not_on_file_is_not_said_to_be_unchanged(self, attest: bytes) -> None:
+        """The time to keep it may be over; a seal beside another is none of ours at all."""
+        with build.as_owner():
+            Erasure.objects.all().delete()
+        found = judge(attest, NOW)
+        assert found.verification.sound
+        assert verdict(found).tone == "warning"
+        twice = replace(found.verification, signatures=found.verification.signatures * 2)
+        assert verdict(Judgement(twice, None, None)).tone == "error"
+
+    def test_seal_of_another_installation(self, attest: bytes, settings, tmp_path: Path) -> None:
+        settings.SEAL_KEYS_URL = tmp_path.as_uri()
+        found = judge(attest, NOW)
+        assert (found.certified, verdict(found).tone) == (False, "warning")
+        assert "not trusted here" in verdict(found).words
+
+    def test_of_an_erasure_that_is_not_done_is_on_file_for_nobody(self, attest: bytes) -> None:
+        with build.as_owner():
+            Erasure.objects.update(state="running", ended_at=None)
+        assert judge(attest, NOW).certificate is checking.Certificate.NONE
+
+    def test_page_says_it(self, attest: bytes) -> None:
+        assert "This is the very certificate on file" in upload(attest)
+        assert "It begins with a certificate of erasure on file" in upload(attest + b"\n")
+
+    def test_command_succeeds_for_the_very_file_alone(self, attest: bytes, tmp_path: Path) -> None:
+        path = tmp_path / "a.pdf"
+        path.write_bytes(attest)
+        call_command("verify_agreement", str(path), stdout=StringIO())
+        for altered in (attest + b"\n", _padded(attest)):
+            path.write_bytes(altered)
+            with pytest.raises(CommandError):
+                call_command("verify_agreement", str(path), stdout=StringIO())
 
 
 def upload(content: bytes) -> str:
@@ -326,3 +418,16 @@ class TestCommand:
     def test_says_that_there_is_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match="No such file"):
             call_command("verify_agreement", str(tmp_path / "none.pdf"), stdout=StringIO())
+
+
+def test_a_check_waits_no_longer_than_its_own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def run(module: str, order: bytes, *, patience: float) -> bytes:
+        asked.append(patience)
+        raise BoundedError("took too long", spent=True)
+
+    monkeypatch.setattr(seals, "run", run)
+    with pytest.raises(checking.TooHard):
+        judge(papers.complete(), NOW)
+    assert asked == [checking.PATIENCE_SECONDS]

@@ -60,9 +60,10 @@ def other_words(_: pytest.MonkeyPatch) -> None:
 
 
 def late_end(patch: pytest.MonkeyPatch) -> None:
-    """Anna closes her organisation; nobody deletes anything until its last day is over."""
+    """Anna closes her organisation; its mail is not deleted until its last day is over."""
     with build.as_owner():
         organisation = Organisation.objects.get()
+        build.mail_of(organisation)
         standing.change_standing(organisation, Organisation.Standing.CLOSING, by=None)
         closed_at = AuditEvent.objects.get(action="organisation.closing").at
     last = closed_at + timedelta(days=terms.DELETION_DAYS)
@@ -87,6 +88,17 @@ def test_promise_holds_until_it_is_switched_off(
     assert before.holds, before.seen
     OFF[number](monkeypatch)
     assert not CHECKS[number]().holds
+
+
+def test_customer_that_leaves_is_not_held_against_what_is_offered_today(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It can get no new version, so nobody could put the difference right."""
+    shorter_log(monkeypatch)
+    assert not CHECKS["D1.1"]().holds
+    with build.as_owner():
+        Organisation.objects.update(standing=Standing.CLOSING)
+    assert CHECKS["D1.1"]().holds
 
 
 def missing(row: Agreement) -> None:

@@ -39,6 +39,10 @@ def only() -> Agreement:
     return Agreement.objects.get()
 
 
+def only_of(organisation: str) -> Agreement:
+    return Agreement.objects.get(organisation__name=organisation)
+
+
 def letters() -> list[dict[str, Any]]:
     rows = OutgoingMail.objects.filter(kind__startswith="dpa/")
     return [json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed)) for row in rows]
@@ -247,6 +251,35 @@ class TestOthers:
         as_duty()
         assert sealing.countersign(build.NOW) == 1
         assert Agreement.objects.get(state=State.IN_FORCE) == mine
+
+    def test_of_those_that_failed_before_one_is_tried_in_a_run(
+        self, by: Membership, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In turn, and after all others; once what was wrong is mended, one run seals them all."""
+        other_agreement()
+        signed_by(by)
+        broken = {b"junksigned", papers.signed()}
+        tried: list[bytes] = []
+
+        def refuse(content: bytes, **kwargs: Any) -> bytes:
+            tried.append(content)
+            raise seals.SealKeysError
+
+        monkeypatch.setattr(seals, "seal", refuse)
+        as_duty()
+        runs = []
+        for _ in range(3):
+            assert sealing.countersign(build.NOW) == 0
+            runs.append(set(tried))
+            tried.clear()
+        assert [len(run) for run in runs] == [2, 1, 1]
+        assert runs[0] == runs[1] | runs[2] == broken
+        with build.as_owner():
+            Alert.objects.filter(subject=str(only_of("Duehuset ApS").pk)).delete()
+        sealing.countersign(build.NOW)
+        assert [content == papers.signed() for content in tried] == [True, False]
+        monkeypatch.setattr(seals, "seal", lambda content, **_: content + b"sealed")
+        assert sealing.countersign(build.NOW) == 2
 
     def test_run_seals_so_many_the_oldest_first(
         self, by: Membership, monkeypatch: pytest.MonkeyPatch

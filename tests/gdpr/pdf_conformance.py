@@ -21,6 +21,13 @@ DC = "{http://purl.org/dc/elements/1.1/}"
 PDFA_ID = "{http://www.aiim.org/pdfa/ns/id/}"
 PDFUA_ID = "{http://www.aiim.org/pdfua/ns/id/}"
 SCHEMA = "{http://www.aiim.org/pdfa/ns/schema#}"
+# The namespaces whose prefix is laid down, with the clause that does.
+PREFIXES = {
+    "http://www.aiim.org/pdfa/ns/id/": ("pdfaid", "6.6.4"),
+    "http://www.aiim.org/pdfa/ns/extension/": ("pdfaExtension", "6.6.2.3.3"),
+    "http://www.aiim.org/pdfa/ns/schema#": ("pdfaSchema", "6.6.2.3.3"),
+    "http://www.aiim.org/pdfa/ns/property#": ("pdfaProperty", "6.6.2.3.3"),
+}
 
 # ISO 32000-1, 14.8.4.
 STANDARD = {
@@ -183,11 +190,25 @@ def _metadata(pdf: Pdf) -> Iterator[str]:
     described = [found.text for found in tree.iter(f"{SCHEMA}namespaceURI")]
     if PDFUA_ID[1:-1] not in described:
         yield "6.6.2.3: the namespace of PDF/UA is not described"
+    yield from _prefixes(packet, tree)
     title = tree.find(f".//{DC}title//{RDF}li")
     if title is None or not title.text or title.text != str(pdf.docinfo.get("/Title")):
         yield "UA 7.1: no title, or two"
     if not _reads_as_its_title(pdf):
         yield "UA 7.1: viewers would show the file name instead of the title"
+
+
+def _prefixes(packet: bytes, tree: ElementTree.Element) -> Iterator[str]:
+    """Yield each prefix that is not the one laid down, or not the one that the file describes."""
+    named = ElementTree.iterparse(BytesIO(packet), events=("start-ns",))
+    prefixes = {namespace: prefix for _, (prefix, namespace) in named}
+    for namespace, (prefix, clause) in PREFIXES.items():
+        if prefixes.get(namespace, prefix) != prefix:
+            yield f"{clause}: the prefix of {namespace} is not {prefix}"
+    for schema in tree.iter(f"{SCHEMA}namespaceURI"):
+        described = _value(tree, f"{SCHEMA}prefix")
+        if prefixes.get(str(schema.text), described) != described:
+            yield f"6.6.2.3.3: {schema.text} is described with a prefix that it does not have"
 
 
 def _value(tree: ElementTree.Element, name: str) -> str | None:

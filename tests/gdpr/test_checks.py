@@ -10,10 +10,18 @@ import pytest
 from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.test import override_settings
 
 from gdpr import checks
 from gdpr.inventory import ENTRIES, STORES, entry
-from gdpr.inventory.accounts import BACKUP_CODE, INVITATION, MEMBERSHIP, SESSION, USER
+from gdpr.inventory.accounts import (
+    AUDIT_EVENT,
+    BACKUP_CODE,
+    INVITATION,
+    MEMBERSHIP,
+    SESSION,
+    USER,
+)
 from gdpr.inventory.dpa import AGREEMENT, DOCUMENT
 from gdpr.inventory.framework import LOG_ENTRY
 from gdpr.inventory.relay import ATTEMPT, MESSAGE
@@ -32,6 +40,12 @@ def found(*entries: Entry, stores: tuple[Store, ...] = STORES) -> set[str]:
 def test_inventory_is_whole() -> None:
     assert checks.check_inventory() == []
     assert len(ENTRIES) == len(apps.get_models(include_auto_created=True))
+
+
+def test_act_of_an_outer_app_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gdpr.recipients.EARLIEST_START", "dpa.objection:no_such_act")
+    (error,) = checks.check_inventory()
+    assert (error.id, "no_such_act" in error.msg) == ("gdpr.E011", True)
 
 
 def test_model_without_an_entry() -> None:
@@ -115,7 +129,41 @@ def test_each_path_to_an_account_by_a_field_of_its_own_is_missed() -> None:
     ]
     for item, path, number in removed:
         left = tuple(other for other in item.paths if other is not path)
-        assert found(replace(item, paths=left)) == {f"gdpr.{number}"}, (item.model, path.lookup)
+        assert f"gdpr.{number}" in found(replace(item, paths=left)), (item.model, path.lookup)
+
+
+PATHS = [(item, path) for item in ENTRIES for path in item.paths]
+
+
+@pytest.mark.parametrize(("item", "path"), PATHS, ids=[f"{e.model} {p.lookup}" for e, p in PATHS])
+def test_each_path_of_the_inventory_is_missed(item: Entry, path: SubjectPath) -> None:
+    assert found(replace(item, paths=tuple(other for other in item.paths if other is not path)))
+
+
+@pytest.mark.parametrize(("item", "path"), PATHS, ids=[f"{e.model} {p.lookup}" for e, p in PATHS])
+def test_each_way_to_a_person_is_missed_with_all_its_states(item: Entry, path: SubjectPath) -> None:
+    left = tuple(other for other in item.paths if not _differ_in_state_alone(other, path))
+    assert found(replace(item, paths=left))
+
+
+def _differ_in_state_alone(one: SubjectPath, other: SubjectPath) -> bool:
+    ways = [(p.lookup, p.through and (p.through.model, p.through.here)) for p in (one, other)]
+    return ways[0] == ways[1]
+
+
+@pytest.mark.parametrize(
+    ("item", "lookup", "number"),
+    [
+        (MESSAGE, "recipient", "E016"),
+        (ATTEMPT, "sender", "E016"),
+        (DOCUMENT, "contact", "E016"),
+        (AUDIT_EVENT, "person", "E017"),
+        (AUDIT_EVENT, "email", "E017"),
+    ],
+)
+def test_path_that_other_tables_ask_for(item: Entry, lookup: str, number: str) -> None:
+    left = tuple(path for path in item.paths if path.lookup != lookup)
+    assert found(replace(item, paths=left)) == {f"gdpr.{number}"}
 
 
 def test_field_that_may_lead_is_named_by_a_path_or_as_not_leading() -> None:
@@ -138,7 +186,33 @@ def test_account_is_named_by_a_path_even_where_nothing_else_is_personal() -> Non
     ],
 )
 def test_store_that_says_too_little(store: Store) -> None:
-    assert found(stores=(store,)) == {"gdpr.E013"}
+    others = [other for other in STORES if other.key != store.key]
+    assert found(stores=(*others, store)) == {"gdpr.E013"}
+
+
+# No setting says where they are, or more than one store is at the same address.
+NOT_MISSED = {
+    "backups": "the operator's own",
+    "customers-servers": "rows of the database name them",
+    "links": "nowhere at the service",
+    "migrations": "in the database itself",
+    "own-mail-server": "a host and a port, as other settings are",
+    "sign-in-counters": "the same Redis as smtp-counters",
+    "smtp-counters": "the same Redis as sign-in-counters",
+}
+
+
+@pytest.mark.parametrize("store", STORES, ids=lambda store: store.key)
+def test_each_store_that_a_setting_names_is_missed(store: Store) -> None:
+    left = tuple(other for other in STORES if other is not store)
+    assert found(stores=left) == (set() if store.key in NOT_MISSED else {"gdpr.E018"})
+
+
+def test_both_counters_are_missed_and_a_new_directory() -> None:
+    left = tuple(store for store in STORES if "counters" not in store.key)
+    assert found(stores=left) == {"gdpr.E018"}
+    with override_settings(SPOOL="/var/spool/brevdue"):
+        assert found() == {"gdpr.E018"}
 
 
 def test_look_up_by_model() -> None:

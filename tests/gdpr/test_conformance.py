@@ -29,11 +29,11 @@ def _widgets(pdf):
     return [mark for page in pdf.pages for mark in page.get("/Annots", []) if "/FT" in mark]
 
 
-def _replace(pdf, holder, before, after):
+def _replace(pdf, holder, before, after, times=1):
     stream = pdf.Root.Metadata if holder == "xmp" else pdf.pages[0].Contents
     octets = stream.read_bytes()
     assert before in octets
-    stream.write(octets.replace(before, after, 1))
+    stream.write(octets.replace(before, after, times))
 
 
 def _without(dictionary, name):
@@ -47,6 +47,14 @@ SABOTAGE = {
     "undescribed": (
         "6.6.2.3",
         lambda p: _replace(p, "xmp", b"namespaceURI>http", b"namespaceURI>"),
+    ),
+    "other prefix": (
+        "6.6.2.3.3: the prefix",
+        lambda p: _replace(p, "xmp", b"pdfaProperty", b"ns9", times=-1),
+    ),
+    "described as another": (
+        "6.6.2.3.3: http://www.aiim.org/pdfua/ns/id/ is described",
+        lambda p: _replace(p, "xmp", b"prefix>pdfuaid", b"prefix>ua"),
     ),
     "other title": ("UA 7.1", lambda p: p.docinfo.__setitem__("/Title", "Andet")),
     "file name shown": ("UA 7.1", lambda p: _without(p.Root, "/ViewerPreferences")),

@@ -20,4 +20,4 @@ def test_form_offers_what_runs_at_once() -> None:
 
 
 def test_what_is_postponed_is_cancelled_and_not_withdrawn() -> None:
-    assert frozenset(Right) - courses.WITHDRAWN == {Right.ERASURE}
+    assert frozenset(Right) - courses.WITHDRAWABLE == {Right.ERASURE}

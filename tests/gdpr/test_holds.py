@@ -31,6 +31,14 @@ def test_closed_rows_go_with_the_last_of_them(organisation: Organisation, anna: 
     assert holds.end_of(ENTRY, Agreement.objects.all()) == until
 
 
+def test_day_is_the_one_of_copenhagen(organisation: Organisation, anna: User) -> None:
+    with build.as_owner():
+        closed_at = build.NOW.replace(hour=23, minute=30)
+        build.agreement(organisation, signatory=anna, closed_at=closed_at)
+    until = build.NOW.date() + (KEPT_DAYS + 1) * DAY
+    assert holds.end_of(ENTRY, Agreement.objects.all()) == until
+
+
 def test_row_whose_clock_has_not_begun_has_no_day(organisation: Organisation, anna: User) -> None:
     _signed(organisation, anna)
     with build.as_owner():

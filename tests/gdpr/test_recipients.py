@@ -125,6 +125,75 @@ def test_subprocessor_starts_no_earlier_than_customers_were_promised(clock: Cloc
     supplier("Postbuddet", services=["mail"], starts_on=today)
 
 
+@pytest.fixture
+def agreed() -> None:
+    """A customer with an agreement, who is told of new sub-processors and may object."""
+    with build.as_owner():
+        build.agreement(build.organisation("Duehuset ApS"), state="in_force")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("services", ["hosting", "backup"]),
+        ("country", "SE"),
+        ("transfer", "adequacy"),
+        ("starts_on", DAY + timedelta(days=1)),
+        ("company_number", "20000015"),
+        ("engaged_by", "Loftet"),
+    ],
+)
+@pytest.mark.usefixtures("agreed")
+def test_row_that_becomes_another_subprocessor_is_refused(field: str, value: object) -> None:
+    with build.as_owner():
+        row = build.supplier("Værtshuset")
+        row.save()
+        if field == "engaged_by":
+            value = build.supplier("Loftet")
+            value.save()
+    setattr(row, field, value)
+    with pytest.raises(ValidationError, match="at the earliest"):
+        recipients.enter(row, changed=[field], by=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        (0, None, True),
+        (0, 1, True),
+        (0, -1, False),
+        (-10, -1, False),
+        (1, None, False),
+        (None, 1, False),
+    ],
+)
+@pytest.mark.usefixtures("agreed")
+def test_subprocessor_that_has_ended_does_not_come_back_by_an_edit(
+    before: int | None, after: int | None, refused: bool, clock: Clock
+) -> None:
+    """Days from today; the one on which it ends is not one of its days."""
+    today = day_of(clock.now)
+    ends = [None if days is None else today + timedelta(days=days) for days in (before, after)]
+    with build.as_owner():
+        row = build.supplier("Værtshuset", ends_on=ends[0])
+        row.save()
+    row.ends_on = ends[1]
+    if refused:
+        with pytest.raises(ValidationError, match="at the earliest"):
+            recipients.enter(row, changed=["ends_on"], by=None)
+    else:
+        assert recipients.enter(row, changed=["ends_on"], by=None).ends_on == ends[1]
+
+
+@pytest.mark.usefixtures("agreed")
+def test_name_and_contact_are_corrected_at_once() -> None:
+    with build.as_owner():
+        row = build.supplier("Værtshuset")
+        row.save()
+    row.name = "Værtshuset A/S"
+    assert recipients.enter(row, changed=["name", "contact"], by=None).name == row.name
+
+
 def test_entering_is_in_the_audit_trail_without_values() -> None:
     supplier("Værtshuset")
     with build.as_owner():

@@ -7,7 +7,9 @@ import json
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts import vault
 from accounts.models import AuditEvent, OutgoingMail, Session, User
@@ -86,6 +88,14 @@ def test_link_writes_the_address_and_signs_every_browser_out(
     assert [letter["to"] for letter in mailed("address_change")] == [anna.email]
     assert [letter["to"] for letter in mailed("answered")] == [anna.email]
     assert stranger.post(link).status_code == 404
+
+
+def test_link_locks_in_the_order_in_which_staff_decide(link: str, anna: User) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        Client().post(link)
+    locked = [one["sql"] for one in asked if "FOR UPDATE" in one["sql"]]
+    tables = [sql.partition(" FROM ")[2].split()[0].strip('"') for sql in locked]
+    assert tables[:3] == ["gdpr_request", "gdpr_requestedright", "gdpr_correction"]
 
 
 def test_link_ends_by_itself(link: str, anna: User, clock: Clock) -> None:

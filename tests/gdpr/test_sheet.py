@@ -10,13 +10,13 @@ import pytest
 from django.conf import settings
 from django.utils import translation
 
-from accounts.models import User
+from accounts.models import Role, User
 from gdpr import documents, inventory, subjects
 from gdpr.extracts import Extract
 from gdpr.models import Request
-from gdpr.registry import Whose
+from gdpr.registry import Audience, Whose
 from gdpr.rights.reading import Table
-from gdpr.rights.sheet import TEMPLATE, Audiences
+from gdpr.rights.sheet import TEMPLATE, Audiences, _audiences
 from tests import build, poppler
 
 PAGE = re.compile(r"<page .*?</page>", re.DOTALL)
@@ -40,6 +40,16 @@ def test_agreement_is_told_apart_from_secrets() -> None:
     assert secret["accounts.User"]
     assert _table("dpa.Document").withheld
     assert not secret["dpa.Document"]
+
+
+@pytest.mark.django_db
+@pytest.mark.as_role("duty")
+def test_customers_that_the_person_acts_for_are_named() -> None:
+    anna = build.person("Anna", "Due")
+    build.member(build.organisation("Duehuset ApS"), anna, Role.OWNER)
+    found = _audiences(anna, [_table("accounts.Membership")], build.NOW)
+    told = {one.category: one.names for one in found}
+    assert told[str(Audience.ORGANISATION.label)] == ["Duehuset ApS"]
 
 
 def _sheet() -> bytes:

@@ -121,6 +121,15 @@ def test_new_one_starts_when_customers_have_had_their_time(page: Client) -> None
     assert "may object" in page.post(path, HOST | {"services": ["hosting", "support"]}).text
 
 
+def test_ended_one_is_not_brought_back_on_the_page(page: Client) -> None:
+    post(page, ends_on="2026-06-01")
+    with build.as_owner():
+        build.agreement(build.organisation("Duehuset ApS"), state="in_force")
+    path = address("recipient_change", Recipient.objects.get().pk)
+    assert "may object" in page.post(path, HOST | {"ends_on": ""}).text
+    assert page.post(path, HOST | {"ends_on": "2026-05-01"}).status_code == 302
+
+
 def test_recipient_engaged_by_itself_is_refused(page: Client) -> None:
     post(page)
     row = Recipient.objects.get()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ast
-import math
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +29,17 @@ NUMBERS = (
 )
 # No table's period is counted in minutes.
 UNITS = r"(?:day|hour|week|month|year)s?|dag(?:es?)?|døgn|timer?|uger?|måned(?:er)?|år"
-A_SPAN = re.compile(rf"\b(?:{NUMBERS})[ \u00a0-](?:{UNITS})\b", re.IGNORECASE)
+A_SPAN = re.compile(rf"\b(?:{NUMBERS})[ \u00a0\u2009\u202f-](?:{UNITS})\b", re.IGNORECASE)
 # PostgreSQL: interval '30 days', '30 days'::interval, make_interval(days => 30).
 AN_INTERVAL = re.compile(
     r"(?:\binterval\s*'(?=[^']*')|'(?=[^']*'\s*::\s*interval\b))\s*(\d+)\s*([a-z]+?)s?\s*'",
     re.IGNORECASE,
 )
-MADE_INTERVAL = re.compile(r"\bmake_interval\(\s*([a-z]+)\s*=>\s*(\d+)", re.IGNORECASE)
-SECONDS = {"hours": 3600, "days": 86_400}
+MADE_INTERVAL = re.compile(r"\bmake_interval\(\s*([a-z]+)\s*(?:=>|:=)\s*(\d+)", re.IGNORECASE)
+TIMES_AN_INTERVAL = re.compile(r"\b(\d+)\s*\*\s*interval\s*'1\s+([a-z]+?)s?'", re.IGNORECASE)
+A_DAY = 86_400
+SECONDS = {"hours": 3600, "days": A_DAY}
+LENGTHS = {"seconds": 1, "secs": 1, "minutes": 60, "mins": 60, "weeks": 7 * A_DAY, **SECONDS}
 # Spans of time that are no period of keeping, each with the reason.
 NO_PERIOD = {
     "The last 24 hours": "what the panel shows",
@@ -50,6 +53,14 @@ NO_PERIOD_IN_TEMPLATES = {
 # Lengths in code that happen to equal a period.
 NO_COPY = {
     ("relay/verification.py", "hours", 72): "how long a domain's proof outlives its record",
+    ("relay/verification.py", "days", 3): "the same",
+    ("gdpr/deadlines.py", "days", 30): "until when an answer is promised",
+    ("gdpr/ledger.py", "days", 30): "how long an erasure is remembered after the last backup",
+    ("gdpr/promises.py", "days", 30): "how far back answers are looked at",
+    ("gdpr/erasing/certificate.py", "days", 90): "how long a link opens the certificate",
+    ("gdpr/rights/erasure.py", "hours", 72): "how long an erasure can be cancelled",
+    ("gdpr/rights/erasure.py", "days", 3): "the same",
+    ("gdpr/rights/rectification.py", "days", 3): "how long a link confirms an address",
     ("relay/smtp/schedule.py", "hours", 120): "the same bound, in code without models; a test"
     " holds it against QUEUE_HOURS_MAX",
     ("relay/panels.py", "days", 7): "what the panel shows",
@@ -100,8 +111,8 @@ def test_what_is_let_through_is_there() -> None:
 
 def spans(page: str) -> list[str]:
     """Return the spans of time that a page writes out, as they read without their mark-up."""
-    bare = re.sub(r"<[^>]*>", "", page)
-    return A_SPAN.findall(re.sub(r"(?:\s|&nbsp;|&#160;)+", " ", bare))
+    bare = re.sub(r"\{\{\s*(\d+)\s*\}\}", r"\1", re.sub(r"<[^>]*>", "", page))
+    return A_SPAN.findall(re.sub(r"\s+", " ", html.unescape(bare)))
 
 
 def test_no_template_names_a_period() -> None:
@@ -126,6 +137,10 @@ def test_no_template_names_a_period() -> None:
         ("twenty-one days", "twenty-one days"),
         ("30&nbsp;dage", "30 dage"),
         ("<b>30</b> dage", "30 dage"),
+        ("30&#8239;dage", "30 dage"),
+        ("30&thinsp;dage", "30 dage"),
+        ("30\u202fdage", "30 dage"),
+        ("{{ 30 }} dage", "30 dage"),
         ("tolv døgn", "tolv døgn"),
     ],
 )
@@ -143,42 +158,97 @@ def _figures() -> set[tuple[str, int]]:
 
 
 def lengths(source: str) -> Iterator[tuple[str, int]]:
-    """Yield unit and number of each length of time that is written out.
+    """Yield unit and number of each length of time that is written out, whole days as days too.
 
-    That is a timedelta, a product with the seconds of an hour or a day, an interval of SQL.
+    That is a timedelta, also of a constant of the module, a product with the seconds of an hour or
+    a day, a bare number of so many seconds, an interval of SQL. A constant that says its unit is
+    one wherever it is used.
     """
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    names = dict(_constants(tree))
+    for name, number in names.items():
+        if (unit := name.rpartition("_")[2].lower()) in SECONDS:
+            yield from _in_every_unit({unit: number})
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("timedelta"):
-            yield from _of_a_timedelta(node)
+            yield from _of_a_timedelta(node, names)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-            yield from _of_a_product(node)
+            yield from _of_a_product(node, names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _of_an_interval(node.value)
+        elif isinstance(node, ast.Constant) and type(node.value) is int and node.value >= A_DAY:
+            yield from _of_seconds(node.value)
 
 
-def _of_a_timedelta(call: ast.Call) -> Iterator[tuple[str, int]]:
+def _constants(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            number = _number(node.value, {})
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name) and number is not None:
+                    yield target.id, number
+
+
+def _number(node: ast.expr, names: dict[str, int]) -> int | None:
+    """Return a number without its sign: written out, a constant of the module, or a product."""
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _number(node.operand, names)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        left, right = _number(node.left, names), _number(node.right, names)
+        return None if left is None or right is None else left * right
+    return None
+
+
+def _of_a_timedelta(call: ast.Call, names: dict[str, int]) -> Iterator[tuple[str, int]]:
     parts = [(word.arg, word.value) for word in call.keywords]
     # The order of arguments is that of datetime.timedelta: the first are the days.
-    for unit, value in [*zip(("days", "seconds"), call.args, strict=False), *parts]:
-        number = ast.unparse(value)
-        if unit and number.isdigit():
-            yield unit, int(number)
+    found = {
+        unit: number
+        for unit, value in [*zip(("days", "seconds"), call.args, strict=False), *parts]
+        if unit and (number := _number(value, names)) is not None
+    }
+    yield from _in_every_unit(found)
 
 
-def _of_a_product(product: ast.BinOp) -> Iterator[tuple[str, int]]:
-    factors = ast.unparse(product).replace("(", "").replace(")", "").split(" * ")
-    if not all(factor.isdigit() for factor in factors):
-        return
-    seconds = math.prod(map(int, factors))
-    if {"86400", "3600"} & set(factors) or factors.count("60") > 1:
-        yield from ((unit, seconds // one) for unit, one in SECONDS.items() if seconds % one == 0)
+def _in_every_unit(found: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield what is written, then the whole as days: 720 hours are 30 days."""
+    yield from found.items()
+    seconds = sum(number * LENGTHS.get(unit, 0) for unit, number in found.items())
+    if seconds and seconds % A_DAY == 0:
+        yield "days", seconds // A_DAY
+
+
+def _of_a_product(product: ast.BinOp, names: dict[str, int]) -> Iterator[tuple[str, int]]:
+    factors = {_number(node, names) for node in _factors(product)}
+    minutes = [node for node in _factors(product) if _number(node, names) == 60]
+    seconds = _number(product, names)
+    if seconds is not None and (factors & {3600, A_DAY} or len(minutes) > 1):
+        yield from _of_seconds(seconds)
+
+
+def _factors(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        yield from _factors(node.left)
+        yield from _factors(node.right)
+    else:
+        yield node
+
+
+def _of_seconds(seconds: int) -> Iterator[tuple[str, int]]:
+    yield from ((unit, seconds // one) for unit, one in SECONDS.items() if seconds % one == 0)
 
 
 def _of_an_interval(text: str) -> Iterator[tuple[str, int]]:
     for number, unit in AN_INTERVAL.findall(text):
-        yield unit.lower() + "s", int(number)
+        yield from _in_every_unit({unit.lower() + "s": int(number)})
     for unit, number in MADE_INTERVAL.findall(text):
-        yield unit.lower(), int(number)
+        yield from _in_every_unit({unit.lower(): int(number)})
+    for number, unit in TIMES_AN_INTERVAL.findall(text):
+        yield from _in_every_unit({unit.lower() + "s": int(number)})
 
 
 def test_no_module_writes_out_a_period() -> None:
@@ -207,6 +277,21 @@ def test_no_module_writes_out_a_period() -> None:
         "query = f\"DELETE FROM {table} WHERE at < now() - INTERVAL '30 day'\"",
         "query = \"SELECT '30 days'::interval\"",
         'query = "SELECT make_interval(days => 30)"',
+        'query = "SELECT make_interval(days := 30)"',
+        "query = \"SELECT now() - interval '720 hours'\"",
+        "query = \"SELECT now() - 30 * interval '1 day'\"",
+        "limit = now + timedelta(days=-30)",
+        "limit = now - timedelta(hours=720)",
+        "limit = now - timedelta(weeks=4, days=2)",
+        "limit = now - timedelta(days=2 * 15)",
+        "limit = 2592000",
+        "limit = 2_592_000",
+        "KEPT = 30\nlimit = now - timedelta(days=KEPT)",
+        "KEPT: int = 30\nlimit = now - timedelta(KEPT)",
+        "KEPT_DAYS = 30",
+        "DAYS = 30",
+        "KEPT_HOURS = 720",
+        "DAY = 86400\nlimit = DAY * 30",
     ],
 )
 def test_a_copy_in_a_module_is_found(line: str) -> None:

@@ -20,6 +20,7 @@ from tests.relay import mail
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.as_role("relay")]
 
 LATER = timedelta(hours=1, minutes=1)
+OPEN_ALERTS = "SELECT kind FROM accounts_alert WHERE resolved_at IS NULL"
 
 
 class Crash(Exception):
@@ -201,3 +202,25 @@ def test_key_is_overdue_after_the_hours_stated() -> None:
     late = hourkeys.count_overdue(began + stated)
     HourKey.objects.update(closed_at=began)
     assert (early, late, hourkeys.count_overdue(began + stated)) == (0, 1, 0)
+
+
+def test_key_that_cannot_be_removed_is_told_and_holds_up_no_other(
+    keys: HourKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stays,) = keys.ids()
+    goes = keys.current(mail.now(), closed=stays).id
+    mail.execute("INSERT INTO relay_hourkey (id) VALUES (%s)", goes)
+    forget_mail()
+    destroy = HourKeys.destroy
+
+    def refuse(ring: HourKeys, identifier: str) -> None:
+        if identifier == stays:
+            raise PermissionError
+        destroy(ring, identifier)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HourKeys, "destroy", refuse)
+        assert hourkeys.close_due(keys, mail.now() + LATER) == [goes]
+    assert mail.rows(OPEN_ALERTS) == [(hourkeys.LEFT,)]
+    assert hourkeys.close_due(keys, mail.now() + LATER) == [stays]
+    assert mail.rows(OPEN_ALERTS) == []

@@ -16,7 +16,7 @@ from dpa.words import finding, verdict
 class Command(BaseCommand):
     help = (
         "Say who signed a PDF, what changed since, and whether it is a document on file; exit 1"
-        " unless it is one that both parties have signed."
+        " unless it is one that both parties have signed, or a certificate of erasure."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -35,5 +35,5 @@ class Command(BaseCommand):
         for found in map(finding, judgement.verification.signatures):
             self.stdout.write(f"{found.title}: {found.signature.signer}")
             self.stdout.writelines(f"  {sentence}" for sentence in found.sentences)
-        if not judgement.genuine:
-            raise CommandError("not a document on file that both parties have signed")
+        if not (judgement.genuine or judgement.certified):
+            raise CommandError("neither an agreement on file, signed by both, nor a certificate")

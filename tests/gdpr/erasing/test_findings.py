@@ -69,6 +69,19 @@ def test_more_of_them_are_another_finding(stuck: Erasure, gone: User, dorte: Use
     assert [finding.count for finding in findings.of(stuck)] == [2]
 
 
+def test_kept_rows_that_have_gone_make_no_room_for_others(asked: Erasure, dorte: User) -> None:
+    def found(count: int, kept: int) -> Finding:
+        return Finding(place="stray.word", kind=Kind.ADDRESS, count=count, kept=kept)
+
+    findings.tell(asked.pk, [found(3, kept=2)])
+    Erasure.objects.filter(pk=asked.pk).update(fault=Erasure.Fault.LEFTOVER)
+    _accept(asked, dorte)
+    known = findings.accepted(asked)
+    assert findings.are_accepted(found(3, kept=2), known)
+    assert findings.are_accepted(found(1, kept=0), known)
+    assert not findings.are_accepted(found(3, kept=0), known)
+
+
 def test_without_reasons_nothing_is_accepted(stuck: Erasure, dorte: User) -> None:
     with pytest.raises(requests.ReasonMissing):
         _accept(stuck, dorte, " ")

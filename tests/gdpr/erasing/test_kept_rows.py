@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from redis import Redis
 
 from accounts.models import User
 from dpa.models import Agreement
@@ -63,3 +65,29 @@ def test_certificate_counts_a_name_in_other_rows_than_those_that_are_kept(
     assert kept.items() <= {row[0]: row[3] for row in asked.report["scan"]["findings"]}.items()
     said = f"står i {namesakes} andre rækker"
     assert said in poppler.words(bytes(asked.certificate or b""))
+
+
+def test_row_is_counted_once_wherever_name_and_number_stand_in_it(
+    asked: Erasure, gone: User
+) -> None:
+    other = seeds.somebody("Anna", "Anden", build.organisation("Andre ApS"))
+    (own, *_), (others, *_) = (
+        Agreement.objects.filter(signatory=person).exclude(in_force_at=None)
+        for person in (gone, other)
+    )
+    words = f"{gone.get_full_name()} {gone.phone}"
+    with build.as_owner():
+        for row in (own, others):
+            Agreement.objects.filter(pk=row.pk).update(signatory_title=words, facts={"x": words})
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.hset("stray", words, gone.phone)
+    assert run.carry_out(asked.pk, later())
+    asked.refresh_from_db()
+    made = asked.report["scan"]
+    assert made["mentions"] == {"rows": 1, "keys": 1, "files": 0}
+    for place in ("dpa_agreement.signatory_title", "dpa_agreement.facts"):
+        for kind in ("name", "phone"):
+            assert [place, kind, 2, 1] in made["findings"]
+    text = poppler.words(bytes(asked.certificate or b""))
+    assert "står i 1 anden række" in text
+    assert "alene 1 sted: i en nøgle" in text

@@ -197,12 +197,39 @@ def test_link_cancels_no_other_erasure_than_its_own(browser: Client, bo: User) -
     assert _fresh_row(bo).restricted_at is not None
 
 
-def test_link_of_the_mail_ends_with_the_time_to_think(browser: Client, clock: Clock) -> None:
+def test_link_of_the_mail_opens_as_long_as_the_erasure_can_be_cancelled(
+    browser: Client, clock: Clock
+) -> None:
     prove(browser)
     browser.post(at("gdpr:erasure-ask"))
     link = _link("cancel")
-    clock.forward(hours=erasure.COOL_DOWN_HOURS)
+    clock.forward(days=60)
+    assert Client().get(link).status_code == 200
+    _carry_out(clock.now)
     assert Client().get(link).status_code == 404
+
+
+def test_who_has_become_the_only_owner_reads_what_stands_in_the_way(
+    browser: Client, anna: User, bo: User, organisation: Organisation, clock: Clock
+) -> None:
+    prove(browser)
+    with build.as_owner():
+        bo.memberships.update(role=Role.OWNER)
+    browser.post(at("gdpr:erasure-ask"))
+    assert "you are the only owner" not in browser.get(at("gdpr:erasure")).text
+    clock.forward(hours=erasure.COOL_DOWN_HOURS)
+    with build.as_owner():
+        anna.memberships.update(role=Role.ADMIN)
+    with build.as_role("duty"):
+        assert not run.carry_out(_erasure().pk, clock.now)
+    browser = visit(bo, organisation)
+    text = browser.get(at("gdpr:erasure")).text
+    assert "you are the only owner here" in text
+    assert organisation.name in text.partition("you are the only owner here")[2]
+    assert "It is erased" not in text
+    with build.as_owner():
+        anna.memberships.update(role=Role.OWNER)
+    assert "you are the only owner" not in browser.get(at("gdpr:erasure")).text
 
 
 def test_only_owner_must_hand_over_or_close_first(anna: User, organisation: Organisation) -> None:

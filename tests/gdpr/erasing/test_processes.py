@@ -19,7 +19,7 @@ from django.db import connection
 from accounts.models import User
 from accounts.turns import LOCK_CLASS
 from config.stack.binaries import postgresql_programs
-from gdpr.erasing import run, steps
+from gdpr.erasing import repeat, run, steps
 from gdpr.models import Erasure
 from gdpr.scan import tables
 from gdpr.scan.needles import Needle
@@ -57,6 +57,7 @@ def test_worker_killed_again_and_again_leaves_a_whole_erasure(
         assert _run_worker(asked, names[number], moment) == -signal.SIGKILL
         done = asked.steps.filter(done_at__isnull=False).count()
         assert done == number + (moment == "after")
+        repeat.refuse_older_database(later())
     assert run.carry_out(asked.pk, later())
     assert not User.objects.filter(pk=gone.pk).exists()
     after = seeds.contents()

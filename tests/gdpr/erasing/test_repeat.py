@@ -10,8 +10,10 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
+from accounts import clock
 from accounts.models import Alert, OutgoingMail, User
 from gdpr import ledger, tasks
 from gdpr.erasing import repeat, run, steps
@@ -154,6 +156,64 @@ class TestWorkerAtItsStart:
         settings.DATABASE_ROLE = "relay"
         tasks.refuse_older_database()
 
+    def test_begins_after_a_kill_between_the_line_and_its_row(
+        self, asked: Erasure, gone: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, "_insert", _lose)
+            assert not run.carry_out(asked.pk, later())
+        assert _journal().exists()
+        assert not LedgerEntry.objects.filter(pk=asked.pk).exists()
+        tasks.refuse_older_database()
+        assert _open_alerts() == {run.ALERT}
+        assert LedgerEntry.objects.filter(pk=asked.pk).exists()
+
+    def test_begins_after_the_entry_of_a_day_was_cut_off(
+        self, stays: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = LedgerEntry.objects.count()
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, "_insert", _lose)
+            tasks.refuse_older_database()
+        assert _journal().exists()
+        tasks.refuse_older_database()
+        assert _open_alerts() == set()
+        assert LedgerEntry.objects.count() == before + 1
+
+    def test_tells_of_a_journal_that_it_cannot_read(self, stays: User) -> None:
+        tasks.refuse_older_database()
+        closed = _journal()
+        closed.unlink()
+        closed.mkdir()
+        tasks.refuse_older_database()
+        assert _open_alerts() == {repeat.UNREADABLE, repeat.UNWRITABLE}
+        closed.rmdir()
+        repeat.repeat(clock.now())
+        tasks.refuse_older_database()
+        assert _open_alerts() == set()
+
+    def test_tells_of_a_journal_that_it_cannot_write(self, stays: User) -> None:
+        Path(settings.ERASURE_JOURNAL).write_text("in the way")
+        tasks.refuse_older_database()
+        assert _open_alerts() == {repeat.UNWRITABLE}
+
+
+def _lose(erased: ledger.Erased) -> None:
+    raise OperationalError("the database is gone")
+
+
+def test_repetition_carries_on_an_erasure_that_is_stuck_here_and_its_person_hears_of_it(
+    asked: Erasure, gone: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.ACTS, "survey", lambda work: 1 / 0)
+        assert not run.carry_out(asked.pk, later())
+    OutgoingMail.objects.all().delete()
+    assert repeat.repeat(later(minutes=1)) == _repeated(erased=1)
+    asked.refresh_from_db()
+    assert (asked.state, asked.is_repeat) == (Erasure.State.DONE, False)
+    assert OutgoingMail.objects.filter(kind="gdpr/erased").exists()
+
 
 def test_probe_leaves_alone_an_erasure_that_is_running(
     asked: Erasure, gone: User, monkeypatch: pytest.MonkeyPatch
@@ -171,4 +231,4 @@ def test_repeated_erasure_that_is_running_is_not_somebody_back(
     gone.save(force_insert=True)
     monkeypatch.setitem(steps.ACTS, "ledger", lambda work: 1 / 0)
     assert repeat.repeat(later()).unfinished == 1
-    assert repeat.compare(later().date()).back == []
+    assert repeat.compare(later()).back == []

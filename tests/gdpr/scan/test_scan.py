@@ -126,6 +126,24 @@ def test_name_alone_proves_nothing(table: str) -> None:
     assert {kind for kind in Kind if kind.is_conclusive} == {Kind.PERSON, Kind.ADDRESS}
 
 
+def test_rows_keys_and_files_are_mentions_once_and_only_without_proof(
+    table: str, tmp_path: Path
+) -> None:
+    both = f"{GONE.name} {GONE.phone}"
+    proof = f"{both} {GONE.address}"
+    run(
+        "INSERT INTO leftover (word, code, packed) VALUES"
+        " (%s, %s, to_jsonb(%s::text)), (%s, '', '1'), (%s, %s, '1'), ('', '', '1')",
+        *(both, both, both, GONE.phone, both, GONE.address),
+    )
+    for name, text in {"a": both, "b": proof, "c": ""}.items():
+        (tmp_path / "logs" / name).write_text(text)
+        with Redis.from_url(configured.REDIS_URL) as redis:
+            redis.hset(name, text, text)
+    made = scan.scan(GONE, build.NOW)
+    assert made.mentions == {"rows": 2, "keys": 1, "files": 1}
+
+
 # Around an address of this one's own, and of somebody else whose address only contains it.
 OWN = [
     "{}",
@@ -135,6 +153,7 @@ OWN = [
     "til\\n{}\\r\\n",
     "skriv til {}.",
     "hej%20{}%0A",
+    "hej=20{}=0D=0A",
     "limit:{}:5",
 ]
 OTHERS = ["j{}", "bo.{}", "bo-{}", "bo_{}", "7{}", "{}k", "{}.example", "{}-post.example"]
