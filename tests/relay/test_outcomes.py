@@ -134,6 +134,7 @@ def test_failure_is_told_to_who_asked(notify: str, told: bool) -> None:
     assert (outcomes.telling(work(lease), [settlement]).action is Action.FAILED) is told
 
 
+@pytest.mark.behaviour(11)
 def test_null_sender_is_never_told() -> None:
     lease = leased()
     settlement = judged(lease, timedelta(0), verdict=Verdict.BOUNCED, code=550)

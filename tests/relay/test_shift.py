@@ -166,6 +166,7 @@ def test_new_mail_wakes_an_idle_shift(house: Organisation, monkeypatch: pytest.M
     mail.run(scenario())
 
 
+@pytest.mark.behaviour(20)
 def test_shift_works_without_redis(house: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     port = free_port()
@@ -188,6 +189,7 @@ def test_shift_works_without_redis(house: Organisation, monkeypatch: pytest.Monk
     mail.run(scenario())
 
 
+@pytest.mark.behaviour(25)
 def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisation) -> None:
     other = mail.organisation("Andet Hus A/S")
     slow_port, port = free_port(), free_port()

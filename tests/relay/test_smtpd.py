@@ -100,6 +100,7 @@ def test_process_watches_beat_and_tomorrow():
     assert {"heartbeat", "tomorrow"} <= mail.run(watches())
 
 
+@pytest.mark.behaviour(9)
 def test_renewed_certificate_is_used_after_sighup(authority, tmp_path, anna_sends):
     with running(Process(authority, tmp_path)) as process:
         first = process.serial()

@@ -93,6 +93,7 @@ def say_data(client: Raw, content: bytes = MESSAGE) -> bytes:
     return client.reply()
 
 
+@pytest.mark.behaviour(12)
 def test_message_is_stored_with_its_trace(client, journal, anna_sends):
     reply = say_data(client)
     (accepted,) = journal.messages
@@ -122,6 +123,7 @@ def test_message_is_stored_with_its_trace(client, journal, anna_sends):
         (b"anna@carls.example", b"550 5.7.1 "),
     ],
 )
+@pytest.mark.behaviour(14)
 def test_envelope_sender_must_be_in_a_verified_domain(client, anna_sends, sender, start):
     domain(anna_sends.organisation, "waiting.example", "pending")
     domain(mail.organisation("Carl"), "carls.example")
@@ -163,11 +165,13 @@ def test_name_proven_by_another_below_ones_own_is_theirs(server, anna_sends, sen
         b"From: anna@xn--frma-1bd.example\r\n",
     ],
 )
+@pytest.mark.behaviour(14)
 def test_every_author_must_be_in_a_verified_domain(client, journal, lines):
     assert say_data(client, lines + b"\r\nhej\r\n").startswith(b"550 5.7.1 ")
     assert journal.messages == []
 
 
+@pytest.mark.behaviour(11)
 def test_null_sender_is_stored_with_its_authors_domain(client, journal):
     client.begin(sender=b"")
     client.send(b"From: anna@firma.example\r\n\r\n.\r\n")
@@ -273,6 +277,7 @@ def test_revoked_credential_cannot_sign_in(server, anna_sends):
         assert raw.code(b"AUTH PLAIN " + plain("anna")) == 535
 
 
+@pytest.mark.behaviour(8)
 def test_unknown_and_known_users_cost_the_same(server, anna_sends):
     def spent(username: str) -> float:
         best = 1.0
@@ -288,6 +293,7 @@ def test_unknown_and_known_users_cost_the_same(server, anna_sends):
     assert abs(spent("anna") - spent("nobody")) < 0.01
 
 
+@pytest.mark.behaviour(8)
 def test_guessing_is_stopped_before_the_password_is_looked_at(server, anna_sends, monkeypatch):
     looks = []
     keyed_hash = vault.keyed_hash
@@ -312,6 +318,7 @@ def test_guessing_is_stopped_before_the_password_is_looked_at(server, anna_sends
         assert raw.code(b"AUTH PLAIN " + plain("anna")) == 454
 
 
+@pytest.mark.behaviour(6)
 def test_rate_and_daily_cap_are_temporary(journal, anna_sends):
     change(Credential, rate_per_minute=3)
     with serving(journal) as server, Raw(server.port) as raw:
@@ -382,6 +389,7 @@ def test_message_waits_for_the_commit_as_one_copy(anna_sends):
     assert looking.left == 0
 
 
+@pytest.mark.behaviour(5)
 def test_message_is_committed_before_250(anna_sends):
     with serving(Store(mail.dsn(), mail.sealer(), mail.now)) as server, Raw(server.port) as raw:
         raw.sign_in(plain("anna"))

@@ -66,6 +66,7 @@ def test_database_refuses_to_drop_a_day_inside_the_period() -> None:
     assert today in partitions.existing_days()
 
 
+@pytest.mark.behaviour(22)
 def test_day_with_unfinished_mail_stays_and_is_told_when_overdue(old_day: date) -> None:
     house = mail.organisation()
     at = datetime(old_day.year, old_day.month, old_day.day, 12, tzinfo=UTC)
@@ -100,6 +101,7 @@ def test_missing_tomorrow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alerts() == [partitions.DAY_MISSING]
 
 
+@pytest.mark.behaviour(27)
 def test_content_that_nothing_waits_for_is_reaped_and_told() -> None:
     mail.run(mail.keep(mail.message(mail.organisation().id)))
     assert upkeep.reap_content(mail.now()) == 0

@@ -204,6 +204,7 @@ def later() -> datetime:
     return clock.now() + timedelta(hours=1)
 
 
+@pytest.mark.behaviour(26)
 def test_pause_and_resume(page: Client, organisation: Organisation) -> None:
     row = route(organisation)
     assert "Mail is accepted and waits" in page.post(f"{LIST}{row.id}/pause/", follow=True).text

@@ -59,6 +59,7 @@ def test_what_is_in_hand_or_due_says_so(page: Client, organisation: Organisation
     assert "being sent" in page.get(WAITING).text
 
 
+@pytest.mark.behaviour(26)
 def test_trying_now_makes_one_message_or_all_due(page: Client, organisation: Organisation) -> None:
     first = message(organisation, "erik@modtager.example")
     message(organisation, "ida@modtager.example")

@@ -116,6 +116,7 @@ def test_content_that_is_gone_reads_as_none() -> None:
     assert mail.run(scenario()) is None
 
 
+@pytest.mark.behaviour(21)
 def test_two_claimers_never_share_a_delivery() -> None:
     house = mail.organisation()
 
@@ -141,6 +142,7 @@ def test_crowded_organisation_leaves_room_for_others() -> None:
     assert [work.organisation_id for work in mail.run(scenario())] == [other.id]
 
 
+@pytest.mark.behaviour(27)
 def test_last_final_state_destroys_the_content() -> None:
     house = mail.organisation()
 
@@ -190,6 +192,7 @@ def test_deferred_delivery_waits_with_its_reason_and_keeps_the_content() -> None
     assert mail.value("SELECT count(*) FROM relay_content") == 1
 
 
+@pytest.mark.behaviour(23)
 def test_late_worker_changes_nothing() -> None:
     """The lease ran out before the dot: the second shift has it, the first one's result is void."""
     house = mail.organisation()
@@ -218,6 +221,7 @@ def test_late_worker_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("dot", [False, True])
+@pytest.mark.behaviour(22)
 def test_crash_is_reclaimed_and_flagged_only_after_the_dot(dot: bool) -> None:
     house = mail.organisation()
     watch = Watch()
@@ -253,6 +257,7 @@ def test_possible_duplicate_reaches_the_log() -> None:
     assert mail.value("SELECT possible_duplicate FROM relay_delivery") is True
 
 
+@pytest.mark.behaviour(23)
 def test_lease_is_kept_by_its_owner() -> None:
     house = mail.organisation()
     watch = Watch()

@@ -279,6 +279,7 @@ def test_no_address_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert "modtager" not in caplog.text + "".join(map(repr, results))
 
 
+@pytest.mark.behaviour(5)
 def test_acknowledged_only_after_the_commit() -> None:
     """While the commit cannot finish, nobody has been told that the message is safe."""
     house = mail.organisation()

@@ -80,12 +80,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "address", "rest"), ACCEPTED)
+@pytest.mark.behaviour(15)
 def test_path_is_read(path, address, rest):
     found, following = parse_path(path)
     assert (str(found), following) == (address, rest)
 
 
 @pytest.mark.parametrize(("path", "fault"), REFUSED)
+@pytest.mark.behaviour(15)
 def test_path_is_refused(path, fault):
     with pytest.raises(AddressError) as caught:
         parse_path(path)
@@ -157,6 +159,7 @@ _LABELS = st.from_regex(r"[a-z0-9]([a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 
 
 @given(st.lists(_LABELS, min_size=1, max_size=4), _LABELS)
+@pytest.mark.behaviour(14)
 def test_within_never_matches_part_of_a_label(labels, other):
     verified = ".".join([*labels, "example"])
     assert within(verified, {verified})

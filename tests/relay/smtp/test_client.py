@@ -52,6 +52,7 @@ async def test_message_arrives_byte_for_byte(features):
 
 @both_ways
 @on_both_loops
+@pytest.mark.behaviour(24)
 async def test_each_recipient_has_its_own_outcome(features):
     script = Script(
         features=features,
@@ -295,6 +296,7 @@ async def test_server_that_stops_reading_is_left():
     ],
 )
 @on_both_loops
+@pytest.mark.behaviour(19)
 async def test_what_the_server_cannot_take_is_never_offered(
     features, the_envelope, content, enhanced
 ):

@@ -27,6 +27,7 @@ def test_stuffing_is_undone_by_the_receiver(content):
 
 
 @given(contents)
+@pytest.mark.behaviour(2)
 def test_stuffing_equals_the_rule_line_by_line(content):
     body, terminator = encode_body(content)
     lines = content.split(b"\r\n")

@@ -76,6 +76,7 @@ def test_header_is_refused(content, fault):
 
 
 @pytest.mark.parametrize(("content", "fault"), LINES)
+@pytest.mark.behaviour(1)
 def test_lines_are_refused(content, fault):
     with pytest.raises(ContentError) as caught:
         check_lines(content)
@@ -134,6 +135,7 @@ def test_message_without_body_is_read():
     assert scan(FROM).end == len(FROM)
 
 
+@pytest.mark.behaviour(13)
 def test_trace_and_missing_fields_are_put_in_front():
     content = FROM + BODY
     assert edit(content, scan(content), TRACE) == (
@@ -174,6 +176,8 @@ def test_present_fields_are_left_alone():
         b"Authentication-Results: ; spf=pass\r\n",
     ],
 )
+@pytest.mark.behaviour(12)
+@pytest.mark.behaviour(18)
 def test_field_that_does_not_travel_is_left_out(field):
     for content in (field + REST + BODY, REST + field + BODY, field + REST + field + BODY + field):
         header = scan(content, authserv_id=b"relay.example")
@@ -193,6 +197,7 @@ def test_control_fields_are_reported():
     }
 
 
+@pytest.mark.behaviour(17)
 def test_twenty_nine_received_pass():
     assert scan(FROM + b"Received: by x\r\n" * 29 + BODY).received == 29
 
@@ -209,6 +214,7 @@ def test_twenty_nine_received_pass():
         b"From: " + b"a," * 8_000 + b"\r\n" + BODY,
     ],
 )
+@pytest.mark.behaviour(16)
 def test_hostile_header_is_refused_at_once(content):
     started = time.perf_counter()
     with pytest.raises(ContentError):

@@ -22,6 +22,7 @@ from relay.smtp.parameters import MailParameters, ParameterError, read_mail, rea
         ("ret=full", MailParameters(ret="FULL")),
     ],
 )
+@pytest.mark.behaviour(10)
 def test_mail_parameters_are_read(text, parameters):
     assert read_mail(text) == parameters
 

@@ -35,6 +35,7 @@ def tries(lifetime: timedelta, random: Callable[[], float]) -> list[timedelta]:
     return made
 
 
+@pytest.mark.behaviour(25)
 def test_steps_follow_the_published_table():
     made = tries(LIFETIME, middle)
     gaps = [int((b - a).total_seconds() // 60) for a, b in zip(made, made[1:], strict=False)]

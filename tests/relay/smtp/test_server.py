@@ -74,6 +74,7 @@ def test_null_sender_is_empty(server, client):
     assert server.ledger.accepted[0].envelope.sender == ""
 
 
+@pytest.mark.behaviour(19)
 def test_undeclared_8bit_is_marked(server, client):
     deliver(client, HEADER + b"\r\n\xe6\r\n")
     assert server.ledger.accepted[0].envelope.body == "8BITMIME"
@@ -86,6 +87,7 @@ def test_recipient_given_twice_counts_once(server, client):
     assert len(server.ledger.accepted[0].envelope.recipients) == 1
 
 
+@pytest.mark.behaviour(6)
 def test_pipelined_group_is_answered_in_order(server, client):
     client.send(
         b"MAIL FROM:<anna@firma.example>\r\nRCPT TO:<later@other.example>\r\n"
@@ -352,6 +354,7 @@ def test_client_that_vanishes_in_data_leaves_nothing(server, client):
     assert server.listener.held == 0
 
 
+@pytest.mark.behaviour(3)
 def test_undeclared_oversize_is_read_to_its_end_and_refused_once(certificates):
     with running(limits=Limits(size=10_000)) as small, Raw(small.port) as raw:
         raw.sign_in()

@@ -32,6 +32,7 @@ def greeted(server):
         yield raw
 
 
+@pytest.mark.behaviour(8)
 def test_nothing_but_starttls_works_in_clear(strict):
     with Raw(strict.port) as raw:
         raw.reply()
@@ -59,6 +60,7 @@ def test_starttls_starts_over(strict, certificates):
         assert raw.code(b"AUTH PLAIN " + PLAIN) == 235
 
 
+@pytest.mark.behaviour(9)
 def test_commands_sent_before_the_handshake_are_discarded(strict, certificates):
     """CVE-2024-34083: octets behind STARTTLS in the same packet are an attacker's."""
     with Raw(strict.port) as raw:

@@ -34,6 +34,7 @@ SMUGGLED = (
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("pieces", ["whole", "octets", "split in the end"])
+@pytest.mark.behaviour(1)
 def test_false_end_of_data_is_refused(server, client, name, pieces):
     end = VARIANTS[name]
     client.begin()
@@ -73,6 +74,7 @@ def test_false_end_of_data_is_refused(server, client, name, pieces):
         (b"a.\r\n", b"a.\r\n"),
     ],
 )
+@pytest.mark.behaviour(2)
 def test_dots_are_unstuffed_once(server, client, sent, kept):
     for chunk in (1, 3, 10_000):
         client.begin()

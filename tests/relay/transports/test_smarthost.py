@@ -170,6 +170,7 @@ async def test_lost_after_the_dot_is_not_tried_again_here():
 
 
 @on_both_loops
+@pytest.mark.behaviour(25)
 async def test_no_more_connections_than_the_route_allows():
     busiest = 0
     async with FarEnd(Script(dot=Slow(0.05, "250 ok"))) as far_end:
