@@ -7,6 +7,7 @@ import ast
 import html
 import re
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ NUMBERS = (
 )
 # No table's period is counted in minutes.
 UNITS = r"(?:day|hour|week|month|year)s?|dag(?:es?)?|døgn|timer?|uger?|måned(?:er)?|år"
-A_SPAN = re.compile(rf"\b(?:{NUMBERS})[ \u00a0\u2009\u202f-](?:{UNITS})\b", re.IGNORECASE)
+A_SPAN = re.compile(rf"\b(?:(?:{NUMBERS})[ \u00a0\u2009\u202f-]|\d+)(?:{UNITS})\b", re.IGNORECASE)
 # PostgreSQL: interval '30 days', '30 days'::interval, make_interval(days => 30).
 AN_INTERVAL = re.compile(
     r"(?:\binterval\s*'(?=[^']*')|'(?=[^']*'\s*::\s*interval\b))\s*(\d+)\s*([a-z]+?)s?\s*'",
@@ -141,6 +142,7 @@ def test_no_template_names_a_period() -> None:
         ("30&thinsp;dage", "30 dage"),
         ("30\u202fdage", "30 dage"),
         ("{{ 30 }} dage", "30 dage"),
+        ("30dage", "30dage"),
         ("tolv døgn", "tolv døgn"),
     ],
 )
@@ -223,11 +225,19 @@ def _in_every_unit(found: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _of_a_product(product: ast.BinOp, names: dict[str, int]) -> Iterator[tuple[str, int]]:
-    factors = {_number(node, names) for node in _factors(product)}
-    minutes = [node for node in _factors(product) if _number(node, names) == 60]
-    seconds = _number(product, names)
-    if seconds is not None and (factors & {3600, A_DAY} or len(minutes) > 1):
+    # A module may have these from another.
+    known = {"DAY": A_DAY, "HOUR": 3600} | names
+    values = [_value(node, known) for node in _factors(product)]
+    seconds = prod(value or 0 for value in values)
+    if seconds and ({3600, A_DAY} & set(values) or values.count(60) > 1):
         yield from _of_seconds(seconds)
+
+
+def _value(node: ast.expr, names: dict[str, int]) -> int | None:
+    """Return a number, or the seconds of a timedelta."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("timedelta"):
+        return dict(_of_a_timedelta(node, names)).get("days", 0) * A_DAY
+    return _number(node, names)
 
 
 def _factors(node: ast.expr) -> Iterator[ast.expr]:
@@ -292,6 +302,8 @@ def test_no_module_writes_out_a_period() -> None:
         "DAYS = 30",
         "KEPT_HOURS = 720",
         "DAY = 86400\nlimit = DAY * 30",
+        "from accounts.limits import DAY\nlimit = 30 * DAY",
+        "limit = now - 30 * timedelta(days=1)",
     ],
 )
 def test_a_copy_in_a_module_is_found(line: str) -> None:
