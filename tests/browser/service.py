@@ -101,6 +101,8 @@ def _extra(far_end: FarEnd, dns: NameServer, authority: Authority, logs: Path) -
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(free_port()),
         "SMTPS_PORT": str(free_port()),
+        # Also where a stack of this checkout, run before, has left its settings.
+        "RELAY_DEVELOPMENT_DOMAINS": "false",
         "RELAY_RESOLVER": dns.server,
         "RELAY_CA_FILE": str(authority.ca_file),
         "RELAY_EGRESS_LOOPBACK_PORTS": str(far_end.port),

@@ -46,7 +46,7 @@ ARRIVED = ("leveret", "delivered")
 DESTROYED = ("Destrueret", "Destroyed")
 CANCEL = ("Indtil da kan du fortryde", "Until then you can cancel")
 REFUSED = ("forkert", "is wrong")
-SEALED = ("Filens segl holder", "Its seal holds")
+SEALED = ("netop den sletteattest, vi opbevarer", "the very certificate on file")
 
 
 @dataclass

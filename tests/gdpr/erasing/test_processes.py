@@ -78,6 +78,8 @@ def test_search_holds_no_transaction_and_there_is_one_at_a_time(
     with psycopg.connect(at("duty", here()), autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s, %s)", _lock("erasure-scan"))
         assert not run.carry_out(asked.pk, later())
+        # The lock would otherwise end with its server process, which may take a moment.
+        other.execute("SELECT pg_advisory_unlock(%s, %s)", _lock("erasure-scan"))
     assert seen == []
     asked.refresh_from_db()
     assert asked.fault == Erasure.Fault.NONE
