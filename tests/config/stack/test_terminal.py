@@ -27,9 +27,10 @@ def test_hang_up_of_the_terminal_is_seen(tmp_path):
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     )  # fmt: skip
     os.close(slave)
-    assert os.read(master, 100).strip() == b"there"
-    os.close(master)
-    child.wait(timeout=20)
+    with open(master, "rb", buffering=0) as terminal:
+        # The whole line: its end is a write of its own, which would fail once the terminal is gone.
+        assert terminal.readline().strip() == b"there"
+    assert child.wait(timeout=20) == 0
     assert (tmp_path / "seen").read_text() == "gone"
 
 
