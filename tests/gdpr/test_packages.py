@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -150,7 +151,21 @@ def _elsewhere(package: Package) -> Iterator[None]:
         assert cursor.fetchone() == (True,)
     yield
     # As when the worker is killed: nothing is given back but the connection.
+    backend = other.connection.info.backend_pid
     other.close()
+    _wait_for_the_end_of(backend)
+
+
+def _wait_for_the_end_of(backend: int) -> None:
+    deadline = time.monotonic() + 20
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            # What a session holds is let go before it disappears from here.
+            cursor.execute("SELECT FROM pg_locks WHERE pid = %s", [backend])
+            if cursor.fetchone() is None:
+                return
+            time.sleep(0.01)
+    raise AssertionError("the other session does not end")
 
 
 def test_what_was_put_back_waits_though_nobody_is_at_it(

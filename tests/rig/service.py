@@ -105,7 +105,9 @@ class Service:
         for name in names:
             self.start_process(name)
         if not wait_until(self.greets, START_SECONDS):
-            raise RuntimeError(f"no greeting from smtp; see {self.log('smtp')}")
+            # The directory may be gone when somebody reads this.
+            status, told = self.processes["smtp"].poll(), self.log("smtp").read_text()[-2000:]
+            raise RuntimeError(f"no greeting on port {self.sign_in.port} ({status=}):\n{told}")
 
     def start_process(self, name: str) -> None:
         """Start one process with the very command of the Procfile."""
