@@ -12,7 +12,7 @@ from datetime import datetime
 
 from accounts.vault import KeyGone, VaultError
 from relay import outcomes, quarantine, sandbox
-from relay.models import Route
+from relay.models import QueuedDelivery, Route
 from relay.outcomes import NoticeLimit, Telling
 from relay.quarantine import Suspects
 from relay.queue import (
@@ -30,6 +30,8 @@ from relay.routing import Routes, Waits
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.transports import RouteTarget, Transport
 
+Reason = QueuedDelivery.Reason
+
 logger = logging.getLogger(__name__)
 
 # Kinds of alerts; their subject is the organisation's id.
@@ -46,6 +48,7 @@ class Job:
     work: Work
     sent: bool = False
     content: bytes | None = field(default=None, repr=False)
+    is_shut_out: bool = False  # no route takes mail of its organisation and domain now
 
     def let_go(self) -> None:
         """Hold no content any more; it can be read again."""
@@ -168,10 +171,7 @@ class Courier:
         except VaultError:
             return await self._judge(job, now, await self._unopened(job))
         if isinstance(target, Waits):
-            reason = target.reason
-            return await self._settle(
-                job, [outcomes.waiting(work, lease, reason, now) for lease in work.deliveries]
-            )
+            return await self._wait(job, target.reason)
         late = [lease for lease in work.deliveries if outcomes.too_late(lease, now)]
         if late:
             job.work = work = replace(
@@ -179,6 +179,18 @@ class Courier:
             )
             await self._settle(job, [outcomes.expired(lease, now) for lease in late])
         return await self._try(job, target) if work.deliveries else bool(late)
+
+    async def _wait(self, job: Job, reason: Reason) -> bool:
+        """Hand back what no route takes, as due as it was; what may not wait any longer ends."""
+        work, now = job.work, self.now()
+        late = [lease for lease in work.deliveries if now >= lease.expires_at]
+        ends = [outcomes.expired(lease, now) for lease in late]
+        told = await self._settle(job, ends) if ends else False
+        rest = tuple(lease for lease in work.deliveries if lease not in late)
+        if rest:
+            await self.leases.release(rest, reason=reason.value)
+            job.is_shut_out = True
+        return told
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
         told = False
@@ -299,7 +311,7 @@ class Courier:
         except Refused:
             logger.error("delivery: notice on message %s cannot be stored", work.message_id)
             await self.leases.alert(UNTOLD, str(work.organisation_id))
-            await self._write(work, outcomes.owing(work, told, now + outcomes.LOOK_AGAIN))
+            await self._write(work, outcomes.owing(work, told, now + outcomes.NOTICE_AGAIN))
             return False
         return True
 

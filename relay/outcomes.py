@@ -19,8 +19,8 @@ from relay.smtp.replies import Outcome, Scope, Verdict
 State = Delivery.State
 Reason = QueuedDelivery.Reason
 
-# Mail without a usable route is looked at again this often; a person who resumes it is quicker.
-LOOK_AGAIN = timedelta(minutes=15)
+# A notice that cannot be stored now is tried again after this.
+NOTICE_AGAIN = timedelta(minutes=15)
 # A try that comes later than this after the lifetime's end is not made any more.
 LATE = timedelta(minutes=10)
 MINUTE = timedelta(minutes=1)
@@ -67,17 +67,6 @@ def _reason(outcome: Outcome) -> Reason:
         return Reason.UNOPENED
     # RFC 3463 §3.8: X.7.* without a reply is about security, so about TLS.
     return Reason.TLS if outcome.enhanced.startswith("4.7.") else Reason.UNREACHABLE
-
-
-def waiting(work: Work, lease: Leased, reason: Reason, now: datetime) -> Settlement:
-    """Decide what becomes of a delivery that no route may take: it waits, but not for ever."""
-    if now >= lease.expires_at:
-        return Settlement(delivery=lease, state=State.EXPIRED, at=now)
-    due_at = min(now + LOOK_AGAIN, lease.expires_at)
-    mark = _delay_mark(work, lease)
-    if mark and now < mark:
-        due_at = min(due_at, mark)
-    return Settlement(delivery=lease, state=State.WAITING, at=now, due_at=due_at, reason=reason)
 
 
 def delayed(lease: Leased, now: datetime) -> Settlement:

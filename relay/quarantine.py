@@ -4,7 +4,9 @@
 A fault that is raised strikes its message at once. A message that ends the whole process raises
 nothing: its lease is taken over, together with those of all that was in hand then. Such suspects
 are carried a few at a time, those struck before alone, each written down as begun beforehand; what
-is taken over although it was begun is struck. Mail that no process ever died of pays nothing.
+is taken over although it was begun is struck. Who was begun alone is struck for the first time as
+well, so that the third process that ends over a message is the last. Mail that no process ever died
+of pays nothing.
 """
 
 from __future__ import annotations

@@ -124,6 +124,10 @@ class Routes:
     async def close(self) -> None:
         await self._connection.close()
 
+    async def is_open(self, organisation_id: UUID, domain: str) -> bool:
+        """Whether a route takes mail of a sender's domain, as of two seconds ago."""
+        return not isinstance(choose(await self._routes(organisation_id), domain), Waits)
+
     async def target(self, organisation_id: UUID, domain: str) -> RouteTarget | Waits:
         """Return where mail of a sender's domain goes now. Raises psycopg.Error, VaultError.
 

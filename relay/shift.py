@@ -50,6 +50,9 @@ DRAIN_SECONDS = 720.0
 STOP_SECONDS = 5.0
 WATCH_SECONDS = 0.2
 RENEW_SECONDS = LEASE.total_seconds() / 4
+# Turns without a usable route are looked at so often, and so many of them at once.
+SHUT_SECONDS = 1.0
+SHUT_MOST = 100
 # New mail that comes within this of the first is claimed with it.
 GATHER_SECONDS = 0.003
 UNREADABLE = "mail-unreadable"  # the alert's kind
@@ -127,6 +130,7 @@ class Shift:
                 ("shift", self._watch),
                 ("leases", self._renew),
                 ("delays", self.courier.tell_delays),
+                ("routes", self._look_at_routes),
             )
         ]
         try:
@@ -208,6 +212,8 @@ class Shift:
         try:
             if await self.courier.carry(job):
                 self._news.set()
+            if job.is_shut_out:
+                self.turns.shut((job.work.organisation_id, job.work.domain))
         except Exception as fault:  # noqa: BLE001 - one message must not end the shift
             # The lease runs out by itself; whether the dot left is in the row.
             logger.error("shift: message %s: %s", job.work.message_id, type(fault).__name__)
@@ -254,6 +260,15 @@ class Shift:
             leases = tuple(lease for job in self._jobs.values() for lease in job.work.deliveries)
             if leases:
                 await self.courier.leases.renew(leases)
+
+    async def _look_at_routes(self) -> None:
+        """Take mail again that had nowhere to go, once it has."""
+        while True:
+            await asyncio.sleep(SHUT_SECONDS)
+            for turn in self.turns.next_shut(SHUT_MOST):
+                if await self.courier.routes.is_open(*turn):
+                    self.turns.reopen(turn)
+                    self._news.set()
 
     async def _drain(self) -> None:
         """Let what is in hand come to its end, less patiently once told to stop."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
@@ -33,6 +34,7 @@ class Turns:
         self._organisations: Counter[UUID] = Counter()
         self._turns: Counter[Turn] = Counter()
         self._hungry: set[Turn] = set()
+        self._shut: dict[Turn, None] = {}  # in the order in which they are looked at
         self._after = FIRST
         self._resume: dict[UUID, str] = {}
         self._most = CLAIM_MOST
@@ -65,6 +67,7 @@ class Turns:
                 for organisation, n in self._organisations.items()
             ),
             turns=tuple((*turn, self._turn_room(n)) for turn, n in self._turns.items()),
+            left_out=tuple(self._shut),
             after=self._after,
             resume=tuple(self._resume.items()),
             chance=self._chance(),
@@ -80,8 +83,25 @@ class Turns:
         }
         # Who has no room was not looked at.
         self._hungry = {turn for turn in self._hungry if not self._room(turn)} | claimed.hungry
+        self._hungry -= self._shut.keys()
         more = bool(claimed.resume) or any(map(self._has_room, self._hungry))
         self.goes_on = claimed.seen is not None or (bool(claimed.works) and more)
+
+    def shut(self, turn: Turn) -> None:
+        """Take no more of this turn, however much is due: it has nowhere to go."""
+        self._shut[turn] = None
+        self._hungry.discard(turn)
+
+    def reopen(self, turn: Turn) -> None:
+        """Take of this turn again."""
+        self._shut.pop(turn, None)
+
+    def next_shut(self, most: int) -> list[Turn]:
+        """Return shut turns to look at, those first that were not looked at for longest."""
+        chosen = list(islice(self._shut, most))
+        for turn in chosen:
+            self._shut[turn] = self._shut.pop(turn)
+        return chosen
 
     def refused(self) -> bool:
         """Note that a claim could not be read; returns whether it was for one delivery alone."""

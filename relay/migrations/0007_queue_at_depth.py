@@ -27,22 +27,25 @@ UPDATE relay_queueddelivery SET expires_at = accepted_at
 WHERE expires_at NOT BETWEEN '2000-01-01+00' AND '3000-01-01+00';
 """
 
-# Of mail that is not held back: the first of each turn and lane, one index descent each.
+# Of mail that may go: the first of each turn and lane, one index descent each. Nobody claims the
+# mail of a turn without a route, but the first of it was asked for and says so.
 QUEUE_AGE = """
 CREATE OR REPLACE FUNCTION relay_queue_age() RETURNS integer
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH RECURSIVE turn AS (
-        (SELECT organisation_id, domain, lane, due_at FROM relay_queueddelivery
+        (SELECT organisation_id, domain, lane, due_at, reason FROM relay_queueddelivery
             ORDER BY organisation_id, domain, lane, due_at LIMIT 1)
         UNION ALL
         SELECT next.* FROM turn, LATERAL (
-            SELECT q.organisation_id, q.domain, q.lane, q.due_at FROM relay_queueddelivery q
+            SELECT q.organisation_id, q.domain, q.lane, q.due_at, q.reason
+            FROM relay_queueddelivery q
             WHERE (q.organisation_id, q.domain, q.lane)
                 > (turn.organisation_id, turn.domain, turn.lane)
             ORDER BY q.organisation_id, q.domain, q.lane, q.due_at LIMIT 1) next
     )
     SELECT greatest(0, coalesce(extract(epoch FROM now() - min(due_at)), 0))::integer
-    FROM turn WHERE NOT EXISTS (
+    FROM turn WHERE reason NOT IN ('no_route', 'route_paused', 'stopped', 'resting', 'paced')
+        AND NOT EXISTS (
         SELECT FROM relay_hold h WHERE h.organisation_id = turn.organisation_id
             AND h.message_id IS NULL AND coalesce(h.domain, turn.domain) = turn.domain
             AND (h.ends_at IS NULL OR h.ends_at > now()))

@@ -36,6 +36,9 @@ organisation(id) AS (
 ), kept AS MATERIALIZED (
     SELECT organisation_id, domain, message_id FROM relay_hold
     WHERE ends_at IS NULL OR ends_at > %(now)s
+    UNION ALL
+    SELECT l.organisation, l.domain, NULL
+    FROM unnest(%(left_organisation)b::uuid[], %(left_domain)b::text[]) l(organisation, domain)
 ), pair AS MATERIALIZED (
     SELECT l.id AS organisation_id, p.domain, p.nth, l.most,
         coalesce((SELECT r.most FROM unnest(%(turn_organisation)b::uuid[], %(turn_domain)b::text[],
@@ -96,15 +99,20 @@ organisation(id) AS (
 )
 """  # noqa: S608 - constants
 
+# A share may cut a message: who is left of its recipients comes with a later claim and goes in a
+# transaction of its own, as RFC 5321 §4.5.3.1.10 has it for too many. That is one message of each
+# turn and claim at most, and nobody gets it twice; taking it whole would cost a look at each.
 # A lease that ran out is taken over here. Whether its dot mark was committed tells mail that
-# certainly did not arrive from mail that may have: only the latter is flagged. There is always a
-# row: it says where the next claim goes on.
+# certainly did not arrive from mail that may have: only the latter is flagged. A process that died
+# over mail begun alone died of it: the first time counts as well then, which was nobody's. There is
+# always a row: it says where the next claim goes on.
 CLAIM = f"""
 WITH RECURSIVE {TURNS}, taken AS (
     UPDATE relay_queueddelivery q SET fence = q.fence + 1, lease_owner = %(owner)s,
         lease_expires_at = %(until)s, dot_at = NULL,
         possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,
-        strikes = q.strikes + (q.begun_at IS NOT NULL)::int, begun_at = NULL,
+        strikes = q.strikes + CASE WHEN q.begun_at IS NULL THEN 0 WHEN q.strikes = 0 THEN 1
+            ELSE 2 END, begun_at = NULL,
         reason = CASE WHEN q.dot_at IS NULL THEN q.reason ELSE 'uncertain' END
     FROM due WHERE q.id = due.id
     RETURNING q.*, due.take, due.is_suspect

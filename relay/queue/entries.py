@@ -131,6 +131,8 @@ class Ask:
     fresh_turn: int = 200
     rooms: tuple[tuple[UUID, int], ...] = ()
     turns: tuple[tuple[UUID, str, int], ...] = ()
+    # Turns whose next hop takes nothing for now: only what needs none is taken of them.
+    left_out: tuple[tuple[UUID, str], ...] = ()
     after: UUID = UUID(int=0)  # only organisations that come after it, in order
     resume: tuple[tuple[UUID, str], ...] = ()  # from which domain on to look at one
     chance: float = 0.5

@@ -154,6 +154,7 @@ def asked(ask: Ask, now: datetime) -> dict[str, Any]:
         "fresh_turn": ask.fresh_turn,
         **lists("organisation room", ask.rooms),
         **lists("turn_organisation turn_domain turn_room", ask.turns),
+        **lists("left_organisation left_domain", ask.left_out),
         **lists("resume_organisation resume_domain", ask.resume),
     }
 

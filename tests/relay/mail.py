@@ -19,7 +19,7 @@ from django.db import connection
 from accounts import vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation, OrganisationKey
-from relay.queue import Accepted, Sealer, Store, keyring_directory
+from relay.queue import Accepted, Sealer, Store, StoreUnavailable, keyring_directory
 from relay.smtp.envelope import Envelope, Recipient
 from tests import build
 
@@ -119,10 +119,20 @@ def notice(organisation_id: UUID) -> Accepted:
 
 
 async def keep(*messages: Accepted) -> None:
-    """Store messages as the SMTP process does."""
+    """Store messages as the SMTP process does, however slowly a busy machine connects."""
     store = Store(dsn(), sealer(), now)
     await store.start()
     try:
-        await asyncio.gather(*map(store.store, messages))
+        await asyncio.gather(*(_keep(store, message) for message in messages))
     finally:
         await store.stop()
+
+
+async def _keep(store: Store, message: Accepted) -> None:
+    while True:
+        try:
+            return await store.store(message)
+        except StoreUnavailable as fault:
+            # Without a connection nothing was written.
+            if str(fault) != "ConnectionTimeout":
+                raise

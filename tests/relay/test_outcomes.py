@@ -73,28 +73,6 @@ def test_last_try_falls_on_the_end_of_the_lifetime() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "due"),
-    [
-        (timedelta(hours=1), timedelta(hours=1, minutes=15)),
-        (timedelta(hours=3, minutes=50), timedelta(hours=4)),
-        (timedelta(hours=71, minutes=50), HOURS_72),
-    ],
-)
-def test_mail_without_route_is_looked_at_when_something_is_to_be_said(
-    after: timedelta, due: timedelta
-) -> None:
-    lease = leased()
-    settlement = outcomes.waiting(work(lease), lease, Reason.NO_ROUTE, ACCEPTED + after)
-    assert (settlement.state, settlement.due_at) == (State.WAITING, ACCEPTED + due)
-
-
-def test_mail_without_route_expires() -> None:
-    lease = leased()
-    settlement = outcomes.waiting(work(lease), lease, Reason.NO_ROUTE, ACCEPTED + HOURS_72)
-    assert settlement.state == State.EXPIRED
-
-
-@pytest.mark.parametrize(
     ("after", "attempts", "told"),
     [
         (timedelta(hours=3, minutes=59), 6, False),

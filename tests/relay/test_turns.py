@@ -159,3 +159,27 @@ def test_no_place_no_claim() -> None:
     turns = Turns(lambda: 0.5, places=10)
     turns.begin((house(0), "due.example"), 10)
     assert turns.ask() is None
+
+
+def test_turn_that_is_shut_is_asked_for_no_more_until_it_is_reopened() -> None:
+    turns = Turns(lambda: 0.5)
+    first, second = (house(0), "a.example"), (house(0), "b.example")
+    turns.shut(first)
+    turns.shut(second)
+    turns.learn(Claimed(works=(), hungry=frozenset({first})))
+    ask = turns.ask()
+    assert ask is not None
+    assert ask.left_out == (first, second)
+    assert not turns.goes_on
+    turns.reopen(first)
+    ask = turns.ask()
+    assert ask is not None
+    assert ask.left_out == (second,)
+
+
+def test_shut_turns_are_looked_at_in_turn() -> None:
+    turns = Turns(lambda: 0.5)
+    every = [(house(number), "a.example") for number in range(5)]
+    for turn in every:
+        turns.shut(turn)
+    assert [turns.next_shut(2) for _ in range(3)] == [every[:2], every[2:4], [every[4], every[0]]]

@@ -182,6 +182,18 @@ def test_held_mail_is_left_alone_until_its_hold_ends(scope: str) -> None:
     assert owners(claimed) == Counter({other.id: 5, house.id: 5})
 
 
+@pytest.mark.behaviour(26)
+def test_turn_that_is_shut_gives_only_what_needs_no_next_hop() -> None:
+    house = mail.organisation()
+    for lane in (0, 1, 2):
+        seed(house.id, 2, lane=lane)
+    seed(house.id, 3, domain="andet.example")
+    ((claimed,), _) = mail.run(claims(Ask(limit=200, left_out=((house.id, "due.example"),))))
+    given = Counter(work.domain for work in claimed.works)
+    assert given == {"due.example": 2, "andet.example": 3}
+    assert lanes(claimed) == {2: 2, 0: 3}
+
+
 def test_turn_without_room_leaves_its_organisations_other_domains_alone() -> None:
     house = mail.organisation()
     seed(house.id, 300)
@@ -254,3 +266,6 @@ def test_age_of_the_queue_is_of_mail_that_may_go() -> None:
     with build.as_owner():
         Hold.objects.create(organisation=house, domain="andet.example", held_at=mail.now())
     assert 60 <= mail.value("SELECT relay_queue_age()") < 120
+    mail.execute("UPDATE relay_queueddelivery SET reason = 'route_paused'"
+                 " WHERE domain = 'due.example' AND due_at < now()")  # fmt: skip
+    assert mail.value("SELECT relay_queue_age()") == 0
