@@ -113,13 +113,18 @@ class Telling:
 
 
 def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
-    """Decide whether the sender is told of failures, or else of the delay (RFC 3461 §5.2)."""
+    """Decide whether the sender is told of failures and relays, or else of the delay.
+
+    RFC 3461 §5.2. That mail was delivered is for the next server to tell, if it knows how to.
+    """
     settled = tuple(settlements)
     if work.tells_nobody:
         return Telling(settled, None, ())
     failed = tuple(filter(_tells_failure, settled))
-    if failed:
-        return Telling(settled, dsn.Action.FAILED, failed)
+    relayed = tuple(filter(_tells_relay, settled))
+    if failed or relayed:
+        action = dsn.Action.FAILED if failed else dsn.Action.RELAYED
+        return Telling(settled, action, (*failed, *relayed))
     delayed = tuple(one for one in settled if _tells_delay(work, one))
     told = tuple(replace(s, delayed_notice_at=s.at) if s in delayed else s for s in settled)
     return Telling(told, dsn.Action.DELAYED if delayed else None, delayed)
@@ -128,12 +133,13 @@ def telling(work: Work, settlements: Iterable[Settlement]) -> Telling:
 def owing(work: Work, told: Telling, due_at: datetime) -> tuple[Settlement, ...]:
     """Return the settlements as they are while the sender cannot be told; never a silent end.
 
-    What failed waits until `due_at`, and its notice is owed; a delay is told with a later try.
+    What failed waits until `due_at`, and its notice is owed; a delay is told with a later try. That
+    mail was handed on cannot wait, because it would go once more: the log says so.
     """
-    waits = told.action is dsn.Action.FAILED and may_owe(work, due_at)
+    waits = may_owe(work, due_at)
     return tuple(
         replace(one, state=State.WAITING, due_at=due_at, reason=Reason.UNTOLD)
-        if waits and one in told.about
+        if waits and _tells_failure(one)
         else replace(one, delayed_notice_at=None)
         for one in told.settlements
     )
@@ -147,6 +153,14 @@ def may_owe(work: Work, due_at: datetime) -> bool:
 def _tells_failure(settlement: Settlement) -> bool:
     final = settlement.state in (State.BOUNCED, State.EXPIRED)
     return final and dsn.wants(settlement.delivery.recipient, dsn.Action.FAILED)
+
+
+def _tells_relay(settlement: Settlement) -> bool:
+    """RFC 3461 §5.2.2: the next server took the mail without the wish for a receipt."""
+    tried, recipient = settlement.tried, settlement.delivery.recipient
+    if not recipient.notify or tried is None or settlement.state != State.DELIVERED:
+        return False
+    return not tried.outcome.took_dsn and dsn.wants(recipient, dsn.Action.RELAYED)
 
 
 def _tells_delay(work: Work, settlement: Settlement) -> bool:
@@ -183,7 +197,7 @@ def _report(work: Work, told: Telling, content: bytes, hostname: str, now: datet
         action=told.action,
         message_id=work.message_id,
         sender=work.sender,
-        failures=tuple(map(_failure, told.about)),
+        recipients=tuple(map(_told, told.about)),
         original=content,
         accepted_at=work.accepted_at,
         now=now,
@@ -193,18 +207,19 @@ def _report(work: Work, told: Telling, content: bytes, hostname: str, now: datet
     )
 
 
-def _failure(settlement: Settlement) -> dsn.Failure:
+def _told(settlement: Settlement) -> dsn.Told:
     tried = settlement.tried
     untried = Outcome(
         verdict=Verdict.RETRY,
         scope=Scope.ROUTE,
         text=_why_untried(settlement.delivery.reason),
     )
-    return dsn.Failure(
+    return dsn.Told(
         recipient=settlement.delivery.recipient,
         outcome=tried.outcome if tried else untried,
         attempted_at=tried.finished_at if tried else settlement.at,
         expired=settlement.state == State.EXPIRED,
+        relayed=settlement.state == State.DELIVERED,
     )
 
 

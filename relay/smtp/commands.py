@@ -46,7 +46,7 @@ def mail_command(envelope: Envelope, content: bytes, features: Features) -> byte
         words.append("BODY=8BITMIME")
     if needs_smtputf8(envelope, content):
         words.append("SMTPUTF8")
-    if "DSN" in features.keywords:
+    if features.dsn:
         if envelope.ret in ("FULL", "HDRS"):
             words.append(f"RET={envelope.ret}")
         if _XTEXT.fullmatch(envelope.envid):
@@ -57,7 +57,7 @@ def mail_command(envelope: Envelope, content: bytes, features: Features) -> byte
 def rcpt_command(recipient: Recipient, features: Features) -> bytes:
     """Return RCPT, with the DSN parameters where the server has the extension (RFC 3461)."""
     command = f"RCPT TO:<{recipient.address}>"
-    if "DSN" in features.keywords:
+    if features.dsn:
         if _NOTIFY.fullmatch(recipient.notify):
             command += f" NOTIFY={recipient.notify}"
         if _XTEXT.fullmatch(recipient.orcpt):

@@ -2,7 +2,8 @@
 """Delivery status notifications (RFC 3461, 3464, 6522, 6533) as bytes. Sends nothing.
 
 The envelope of every notification has the null reverse-path; only the headers of the original
-are returned, because its content is destroyed with the final state.
+are returned, also where RET=FULL asks for all of it (RFC 3461 §4.3 lets a server return less):
+content is destroyed with the final state, and must not travel once more.
 """
 
 from __future__ import annotations
@@ -30,26 +31,28 @@ class Action(StrEnum):
 
     FAILED = "failed"
     DELAYED = "delayed"
+    RELAYED = "relayed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Told:
     """One recipient that the notification is about."""
 
     recipient: Recipient
     outcome: Outcome
     attempted_at: datetime
     expired: bool = False  # given up because its lifetime ended, not because of the last reply
+    relayed: bool = False  # handed on, whatever became of the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything one notification says; ``failures`` share the action."""
+    """Everything one notification says; its recipients share the action but for relayed ones."""
 
     action: Action
     message_id: UUID  # of the original; the sender finds it in the log under this id
     sender: str  # the original's reverse-path, which the notification is addressed to
-    failures: tuple[Failure, ...]
+    recipients: tuple[Told, ...]
     original: bytes = field(repr=False)  # the original content; only its header section is read
     accepted_at: datetime
     now: datetime
@@ -58,12 +61,14 @@ class Report:
     envid: str = ""
 
 
+_WORDS = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: "SUCCESS"}
+
+
 def wants(recipient: Recipient, action: Action) -> bool:
     """Whether this recipient's NOTIFY asks for such a notification (RFC 3461 §4.1, §5.2)."""
     if not recipient.notify:
-        return True
-    asked = recipient.notify.upper().split(",")
-    return ("FAILURE" if action is Action.FAILED else "DELAY") in asked
+        return action is not Action.RELAYED
+    return _WORDS[action] in recipient.notify.upper().split(",")
 
 
 def build(report: Report) -> bytes:
@@ -88,6 +93,7 @@ def _boundary(report: Report) -> str:
 _SUBJECTS = {
     Action.FAILED: "Ikke leveret / Undelivered mail",
     Action.DELAYED: "Forsinket / Delayed mail",
+    Action.RELAYED: "Givet videre / Relayed mail",
 }
 
 
@@ -118,35 +124,53 @@ def _human_part(report: Report) -> bytes:
 
 
 def _danish(report: Report) -> Iterator[str]:
+    rest, relayed = _sorted(report)
     if report.action is Action.FAILED:
         yield "Din e-mail kunne ikke leveres til:"
-    else:
+    elif report.action is Action.DELAYED:
         yield "Din e-mail er endnu ikke leveret til modtagerne herunder. Du skal ikke gøre noget:"
         yield f"vi prøver igen indtil {_moment(report.expires_at)}."
-    yield ""
-    for failure in report.failures:
-        yield f"  {_one_line(failure.recipient.address)}"
-        if failure.expired:
+    for told in rest:
+        yield f"\n  {_one_line(told.recipient.address)}"
+        if told.expired:
             yield "    Vi prøvede, til fristen udløb. Det sidste svar var:"
-        yield from _answer(failure.outcome, "modtagerens server svarede ikke")
+        yield from _answer(told.outcome, "modtagerens server svarede ikke")
+    if relayed:
+        yield from _apart("Din e-mail er givet videre til næste mailserver for:", relayed)
+        yield "Den server sender ingen kvitteringer, så der kommer ikke flere om disse modtagere."
     yield ""
     yield f"E-mailen blev modtaget {_moment(report.accepted_at)}. Den har id {report.message_id}."
 
 
 def _english(report: Report) -> Iterator[str]:
+    rest, relayed = _sorted(report)
     if report.action is Action.FAILED:
         yield "Your message could not be delivered to:"
-    else:
+    elif report.action is Action.DELAYED:
         yield "Your message has not been delivered yet to the recipients below. Nothing is needed"
         yield f"from you: delivery is tried until {_moment(report.expires_at)}."
-    yield ""
-    for failure in report.failures:
-        yield f"  {_one_line(failure.recipient.address)}"
-        if failure.expired:
+    for told in rest:
+        yield f"\n  {_one_line(told.recipient.address)}"
+        if told.expired:
             yield "    It was tried until its time was up. The last answer was:"
-        yield from _answer(failure.outcome, "the recipient's server did not answer")
+        yield from _answer(told.outcome, "the recipient's server did not answer")
+    if relayed:
+        yield from _apart("Your message was handed to the next mail server for:", relayed)
+        yield "That server sends no receipts, so no more will come about these recipients."
     yield ""
     yield f"The message was accepted {_moment(report.accepted_at)}. Its id is {report.message_id}."
+
+
+def _sorted(report: Report) -> tuple[list[Told], list[Told]]:
+    """Return those that the report's own action is about, and those that were handed on."""
+    relayed = [told for told in report.recipients if told.relayed]
+    return [told for told in report.recipients if not told.relayed], relayed
+
+
+def _apart(sentence: str, relayed: list[Told]) -> Iterator[str]:
+    yield f"\n{sentence}\n"
+    yield from (f"  {_one_line(told.recipient.address)}" for told in relayed)
+    yield ""
 
 
 def _answer(outcome: Outcome, silence: str) -> list[str]:
@@ -159,7 +183,7 @@ def _moment(moment: datetime) -> str:
 
 
 def _status_part(report: Report) -> bytes:
-    groups = [_message_fields(report), *(_recipient_fields(report, f) for f in report.failures)]
+    groups = [_message_fields(report), *(_recipient_fields(report, t) for t in report.recipients)]
     fields = "\r\n".join("".join(f"{line}\r\n" for line in group) for group in groups)
     return (
         b"Content-Type: message/delivery-status\r\n"
@@ -175,30 +199,33 @@ def _message_fields(report: Report) -> Iterator[str]:
     yield f"Arrival-Date: {format_datetime(report.accepted_at.astimezone(UTC))}"
 
 
-def _recipient_fields(report: Report, failure: Failure) -> Iterator[str]:
-    outcome = failure.outcome
-    if failure.recipient.orcpt:
-        kind, _, address = failure.recipient.orcpt.partition(";")
+def _recipient_fields(report: Report, told: Told) -> Iterator[str]:
+    outcome, action = told.outcome, Action.RELAYED if told.relayed else report.action
+    if told.recipient.orcpt:
+        kind, _, address = told.recipient.orcpt.partition(";")
         yield f"Original-Recipient: {_one_line(kind)}; {_one_line(_decode_xtext(address))}"
-    yield f"Final-Recipient: {_typed_address(failure.recipient.address)}"
-    yield f"Action: {report.action}"
-    yield f"Status: {_status(report.action, failure)}"
+    yield f"Final-Recipient: {_typed_address(told.recipient.address)}"
+    yield f"Action: {action}"
+    yield f"Status: {_status(action, told)}"
     if outcome.remote_host:
         yield f"Remote-MTA: dns; {_one_line(outcome.remote_host)}"
     if outcome.code:
         # RFC 3464 §2.3.6: only what the remote said, never a text of our own.
         yield f"Diagnostic-Code: smtp; {_ascii(f'{outcome.code} {outcome.text}')}"
-    yield f"Last-Attempt-Date: {format_datetime(failure.attempted_at.astimezone(UTC))}"
-    if report.action is Action.DELAYED:
+    yield f"Last-Attempt-Date: {format_datetime(told.attempted_at.astimezone(UTC))}"
+    if action is Action.DELAYED:
         yield f"Will-Retry-Until: {format_datetime(report.expires_at.astimezone(UTC))}"
 
 
-def _status(action: Action, failure: Failure) -> str:
-    """RFC 3464 §2.3.4: class 5 for failed, 4 for delayed; 4.4.7 says that time ran out."""
-    if action is Action.FAILED and failure.expired:
+_CLASSES = {Action.FAILED: "5", Action.DELAYED: "4", Action.RELAYED: "2"}
+
+
+def _status(action: Action, told: Told) -> str:
+    """RFC 3464 §2.3.4: the class says how it ended so far; 4.4.7 that time ran out."""
+    if action is Action.FAILED and told.expired:
         return "4.4.7"
-    subject = failure.outcome.enhanced.partition(".")[2] or "0.0"
-    return f"{'5' if action is Action.FAILED else '4'}.{subject}"
+    subject = told.outcome.enhanced.partition(".")[2] or "0.0"
+    return f"{_CLASSES[action]}.{subject}"
 
 
 def _typed_address(address: str) -> str:

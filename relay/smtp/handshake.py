@@ -103,6 +103,11 @@ class Features:
         """RFC 2920."""
         return "PIPELINING" in self.keywords
 
+    @property
+    def dsn(self) -> bool:
+        """RFC 3461."""
+        return "DSN" in self.keywords
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

@@ -56,6 +56,7 @@ class Outcome:
     ``code`` 0 means that no reply was seen. ``text`` is the remote's own text, at most
     500 characters, and may hold addresses: mask_addresses() before it reaches a log.
     ``after_dot``: the final dot was sent and no reply was seen: the far end may have the message.
+    ``took_dsn``: it was taken together with what notifications the sender wants (RFC 3461).
     """
 
     verdict: Verdict
@@ -69,6 +70,7 @@ class Outcome:
     tls_cipher: str = ""
     tls_verified: bool = False
     after_dot: bool = False
+    took_dsn: bool = False
 
 
 class ReplyError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay.smtp.handshake import Session, Timeouts
 from relay.smtp.replies import Outcome, Reply, ReplyError, Scope, Stage, Verdict
@@ -64,6 +64,7 @@ class Transaction:
         self._wire = session.wire
         self._peer = session.peer
         self._pipelining = session.features.pipelining
+        self._dsn = session.features.dsn
         self._timeouts = timeouts
         self._message = message
         self._on_dot = on_dot
@@ -166,7 +167,7 @@ class Transaction:
         self._wire.write(self._message.terminator)
         self._dot_sent = True
         reply = await self._wire.reply(self._timeouts.dot)
-        self._settle(self._peer.judged(reply, Stage.DOT))
+        self._settle(replace(self._peer.judged(reply, Stage.DOT), took_dsn=self._dsn))
         self.broken = reply.code == 421 or reply.code // 100 == 3
         self.dirty = False
 

@@ -112,6 +112,42 @@ def test_failure_is_told_to_who_asked(notify: str, told: bool) -> None:
     assert (outcomes.telling(work(lease), [settlement]).action is Action.FAILED) is told
 
 
+@pytest.mark.behaviour(10)
+@pytest.mark.parametrize(
+    ("notify", "took_dsn", "told"),
+    [
+        ("", False, False),
+        ("FAILURE,DELAY", False, False),
+        ("NEVER", False, False),
+        ("SUCCESS", False, True),
+        ("DELAY,SUCCESS", False, True),
+        ("SUCCESS", True, False),
+    ],
+)
+def test_relay_is_told_to_who_asked_unless_the_next_server_tells(
+    notify: str, took_dsn: bool, told: bool
+) -> None:
+    lease = replace(leased(), recipient=Recipient("erik@modtager.example", notify))
+    settlement = judged(lease, timedelta(0), verdict=Verdict.DELIVERED, code=250, took_dsn=took_dsn)
+    telling = outcomes.telling(work(lease), [settlement])
+    assert telling.action is (Action.RELAYED if told else None)
+    assert telling.about == ((settlement,) if told else ())
+
+
+def test_receipt_that_must_wait_is_dropped_and_its_mail_stays_delivered() -> None:
+    glad = replace(leased(), recipient=Recipient("erik@modtager.example", "SUCCESS"))
+    lost = leased(id=2, position=1)
+    done = judged(glad, timedelta(0), verdict=Verdict.DELIVERED, code=250)
+    failed = judged(lost, timedelta(0), verdict=Verdict.BOUNCED, code=550)
+    telling = outcomes.telling(work(glad), [done, failed])
+    assert (telling.action, telling.about) == (Action.FAILED, (failed, done))
+    owing = outcomes.owing(work(glad), telling, ACCEPTED + timedelta(minutes=1))
+    assert [(one.state, one.reason) for one in owing] == [
+        (State.DELIVERED, ""),
+        (State.WAITING, Reason.UNTOLD),
+    ]
+
+
 @pytest.mark.behaviour(11)
 def test_null_sender_is_never_told() -> None:
     lease = leased()

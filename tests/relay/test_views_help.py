@@ -33,6 +33,20 @@ def test_every_refusal_and_every_last_word_links_a_paragraph() -> None:
     assert set(lacking) == wordless
 
 
+def test_every_reply_has_an_enhanced_code() -> None:
+    """RFC 2034 §4: of the class of its code; a reply that asks for more has none."""
+    bare = [reply for reply in REPLIES if not reply.enhanced]
+    assert {reply.code // 100 for reply in bare} == {3}
+    coded = [reply for reply in REPLIES if reply.enhanced]
+    assert [r for r in coded if not r.enhanced.startswith(f"{r.code // 100}.")] == []
+
+
+@pytest.mark.parametrize("path", ["/help/smtp", "/en/help/smtp"])
+def test_page_says_what_a_receipt_holds(client: Client, path: str) -> None:
+    text = client.get(path).text
+    assert all(word in text for word in ("NOTIFY=SUCCESS", "RET=FULL", "ENVID", "ORCPT"))
+
+
 @pytest.mark.parametrize("path", ["/help/smtp", "/en/help/smtp"])
 def test_page_names_the_longest_line(client: Client, path: str) -> None:
     text = client.get(path).text

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.smtp.dsn import MAX_RETURNED_HEADERS, Action, Failure, Report, build, wants
+from relay.smtp.dsn import MAX_RETURNED_HEADERS, Action, Report, Told, build, wants
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict
 
@@ -31,13 +31,13 @@ def refused(**changes) -> Outcome:
     return Outcome(**{**facts, **changes})
 
 
-def failure(address="erik@modtager.example", **changes) -> Failure:
+def told(address="erik@modtager.example", **changes) -> Told:
     facts = {
         "recipient": Recipient(address),
         "outcome": refused(),
         "attempted_at": NOW - timedelta(minutes=1),
     }
-    return Failure(**{**facts, **changes})
+    return Told(**{**facts, **changes})
 
 
 def report(**changes) -> Report:
@@ -45,7 +45,7 @@ def report(**changes) -> Report:
         "action": Action.FAILED,
         "message_id": UUID("019a0000-0000-7000-8000-000000000001"),
         "sender": "hej@kunde.example",
-        "failures": (failure(),),
+        "recipients": (told(),),
         "original": ORIGINAL,
         "accepted_at": NOW - timedelta(hours=5),
         "now": NOW,
@@ -101,8 +101,8 @@ def test_failure_fields_are_exact():
 
 
 def test_several_recipients_share_one_report():
-    first = failure(recipient=Recipient("a@x.example", orcpt="rfc822;Old+40x.example"))
-    fields = groups(report(failures=(first, failure("b@x.example"))))
+    first = told(recipient=Recipient("a@x.example", orcpt="rfc822;Old+40x.example"))
+    fields = groups(report(recipients=(first, told("b@x.example"))))
     assert [group["Final-Recipient"] for group in fields[1:]] == [
         "rfc822; a@x.example",
         "rfc822; b@x.example",
@@ -111,23 +111,42 @@ def test_several_recipients_share_one_report():
 
 
 def test_expiry_says_that_time_ran_out():
-    late = failure(outcome=refused(verdict=Verdict.RETRY, code=451, enhanced="4.3.0"), expired=True)
-    assert groups(report(failures=(late,)))[1]["Status"] == "4.4.7"
-    assert b"fristen udl" in build(report(failures=(late,)))
+    late = told(outcome=refused(verdict=Verdict.RETRY, code=451, enhanced="4.3.0"), expired=True)
+    assert groups(report(recipients=(late,)))[1]["Status"] == "4.4.7"
+    assert b"fristen udl" in build(report(recipients=(late,)))
 
 
 def test_silence_has_no_diagnostic_of_our_own():
-    silent = failure(outcome=refused(code=0, enhanced="", text=""), expired=True)
-    assert "Diagnostic-Code" not in groups(report(failures=(silent,)))[1]
-    assert b"did not answer" in build(report(failures=(silent,)))
+    silent = told(outcome=refused(code=0, enhanced="", text=""), expired=True)
+    assert "Diagnostic-Code" not in groups(report(recipients=(silent,)))[1]
+    assert b"did not answer" in build(report(recipients=(silent,)))
 
 
 def test_delay_says_until_when_it_is_tried():
-    slow = failure(outcome=refused(verdict=Verdict.RETRY, code=450, enhanced="4.2.0", text="later"))
-    fields = groups(report(action=Action.DELAYED, failures=(slow,)))[1]
+    slow = told(outcome=refused(verdict=Verdict.RETRY, code=450, enhanced="4.2.0", text="later"))
+    fields = groups(report(action=Action.DELAYED, recipients=(slow,)))[1]
     assert (fields["Action"], fields["Status"]) == ("delayed", "4.2.0")
     assert fields["Will-Retry-Until"] == "Wed, 04 Mar 2026 07:00:00 +0000"
-    assert "Delayed" in parsed(report(action=Action.DELAYED, failures=(slow,)))["Subject"]
+    assert "Delayed" in parsed(report(action=Action.DELAYED, recipients=(slow,)))["Subject"]
+
+
+@pytest.mark.behaviour(10)
+def test_mail_that_was_handed_on_is_told_beside_what_failed():
+    taken = refused(verdict=Verdict.DELIVERED, code=250, enhanced="2.0.0", text="2.0.0 queued")
+    relayed = told("ida@modtager.example", outcome=taken, relayed=True)
+    both = report(recipients=(told(), relayed))
+    fields = groups(both)
+    assert [(one["Action"], one["Status"]) for one in fields[1:]] == [
+        ("failed", "5.1.1"),
+        ("relayed", "2.0.0"),
+    ]
+    text = next(parsed(both).iter_parts()).get_content()
+    assert text.index("could not be delivered") < text.index("handed to the next mail server")
+    alone = report(action=Action.RELAYED, recipients=(relayed,))
+    text = next(parsed(alone).iter_parts()).get_content()
+    assert "Relayed" in parsed(alone)["Subject"]
+    assert "could not be delivered" not in text
+    assert text.count("ida@modtager.example") == 2
 
 
 @pytest.mark.parametrize(
@@ -152,7 +171,7 @@ def test_only_headers_of_the_original_are_returned(original):
 
 
 def test_international_addresses_take_their_seven_bit_form():
-    fields = groups(report(failures=(failure("søren@modtager.example"),)))[1]
+    fields = groups(report(recipients=(told("søren@modtager.example"),)))[1]
     assert fields["Final-Recipient"] == r"utf-8; s\x{F8}ren@modtager.example"
     raw = build(report(sender="søren@kunde.example"))
     assert "To: <søren@kunde.example>".encode() in raw
@@ -181,11 +200,11 @@ def test_notify_is_honoured(notify, on_failure, on_delay):
 
 @given(st.text(max_size=200), st.text(max_size=60), st.text(max_size=60))
 def test_hostile_texts_add_no_field_and_no_line(text, address, envid):
-    hostile = failure(
+    hostile = told(
         recipient=Recipient(address, orcpt=f"rfc822;{address}"),
         outcome=refused(text=text, remote_host=address),
     )
-    the_report = report(failures=(hostile,), envid=envid, sender=f"x{address}")
+    the_report = report(recipients=(hostile,), envid=envid, sender=f"x{address}")
     raw = build(the_report)
     assert raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r")
     status = raw.split(b"Content-Description: Delivery report\r\n\r\n")[1].split(b"\r\n--=_")[0]
