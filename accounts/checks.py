@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 
 from accounts.passwords import PASSWORD_FLOOR_LENGTH
+
+logger = logging.getLogger(__name__)
 
 # Every connection's own role decides what row-level security hides from it.
 ROLE = """
@@ -56,6 +61,50 @@ def refuse_unsafe_database() -> None:
             )
         if names := unsafe_settings():
             raise ImproperlyConfigured(f"must be on, or a commit can be lost: {', '.join(names)}")
+
+
+# Leases of mail and of packages last a minute or more, by the clock of whoever looks: a host that
+# is further ahead would take over what others still have in hand.
+CLOCK_WARNING = timedelta(seconds=5)
+CLOCK_MOST = timedelta(seconds=30)
+
+
+def _own_clock() -> datetime:
+    # Not accounts.clock: tests move that one for all processes, and never the database's.
+    return datetime.now(UTC)
+
+
+def clock_ahead(own: Callable[[], datetime] = _own_clock) -> timedelta:
+    """Return how far this machine's clock is ahead of the database's; negative: behind it.
+
+    Zero while the time that the question itself took leaves room for doubt.
+    """
+    connection.ensure_connection()
+    before = own()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (there,) = cursor.fetchone()
+    ahead: timedelta = max(before - there, timedelta())
+    return ahead + min(own() - there, timedelta())
+
+
+def refuse_wrong_clock(own: Callable[[], datetime] = _own_clock) -> None:
+    """Call at the start of a process that works on the queue. Raises ImproperlyConfigured.
+
+    A database that is down says nothing about the time either.
+    """
+    with suppress(OperationalError):
+        ahead = clock_ahead(own)
+        if abs(ahead) < CLOCK_WARNING:
+            return
+        side = "ahead of" if ahead > timedelta() else "behind"
+        words = f"{abs(ahead).total_seconds():.0f} s {side}"
+        logger.warning("the clock of this machine is %s that of the database", words)
+        if abs(ahead) >= CLOCK_MOST:
+            raise ImproperlyConfigured(
+                f"the clock of this machine is {words} that of the database, so it would take over"
+                " mail that others have in hand; let both follow the same time (NTP)"
+            )
 
 
 @register(Tags.security, deploy=True)

@@ -13,10 +13,11 @@ from accounts import alerts, audit, checks, clock, emails
 
 
 @worker_init.connect
-def refuse_unsafe_database(**kwargs: Any) -> None:
+def refuse_unsafe_ground(**kwargs: Any) -> None:
     """End the worker before it takes work, whatever its role: Celery has no other way in."""
     try:
         checks.refuse_unsafe_database()
+        checks.refuse_wrong_clock()
     except ImproperlyConfigured as error:
         # Celery logs an exception of a receiver and goes on; this is none.
         raise SystemExit(str(error)) from error

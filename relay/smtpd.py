@@ -24,7 +24,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from accounts import alerts, clock, limits
-from accounts.checks import refuse_unsafe_database
+from accounts.checks import refuse_unsafe_database, refuse_wrong_clock
 from relay import heartbeat
 from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
@@ -242,6 +242,7 @@ async def _signalled() -> None:
 def run(ready: Callable[[], None] = lambda: None) -> None:
     """Serve on uvloop, on a safe database only. Raises what `serve` raises."""
     refuse_unsafe_database()
+    refuse_wrong_clock()
     allow_files(settings.SMTP_CONNECTIONS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(ready))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -75,3 +76,25 @@ def test_settings_for_tests_are_refused(settings: Settings, tmp_path: Path) -> N
     assert checks.check_password_rule() == []
     settings.PASSWORD_LENGTH = 7
     assert [error.id for error in checks.check_password_rule()] == ["accounts.E005"]
+
+
+def moved(seconds: float) -> Callable[[], datetime]:
+    return lambda: datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(40, "ahead of"), (-40, "behind")])
+def test_clock_far_from_the_databases_is_refused(seconds: float, side: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f" s {side} that of the database"):
+        checks.refuse_wrong_clock(moved(seconds))
+
+
+@pytest.mark.parametrize("seconds", [20, -20])
+def test_clock_that_goes_wrong_is_told(seconds: float, caplog: pytest.LogCaptureFixture) -> None:
+    checks.refuse_wrong_clock(moved(seconds))
+    assert "that of the database" in caplog.text
+
+
+def test_clock_in_step_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    assert checks.clock_ahead() == timedelta()
+    checks.refuse_wrong_clock()
+    assert caplog.text == ""
