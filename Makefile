@@ -7,7 +7,7 @@ BABEL := $(BIN)/python -m babel.messages.frontend
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo promises test test-all storm bench check checks fmt messages reset
+.PHONY: help run demo promises test test-all planted storm bench check checks fmt messages reset
 .NOTPARALLEL:
 
 help: ## show this list
@@ -26,6 +26,10 @@ test: .venv/dev.stamp ## the test suite with branch coverage
 test-all: .venv/dev.stamp ## the full matrix: every page, language, size and theme
 	@$(STACK) provision test
 	@$(STACK) exec -- $(BIN)/pytest -n 2 --cov --cov-report=term $(TESTS)
+
+planted: .venv/dev.stamp ## plant a fault in each behaviour of the mail path: its test must fail (long)
+	@$(STACK) provision test
+	@$(STACK) exec -- $(BIN)/python -m tests.planted $(NUMBERS)
 
 storm: .venv/dev.stamp ## kill processes while mail flows; judged by three ledgers (long)
 	@$(BIN)/python -m tests.storm

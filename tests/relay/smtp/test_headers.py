@@ -202,6 +202,13 @@ def test_twenty_nine_received_pass():
     assert scan(FROM + b"Received: by x\r\n" * 29 + BODY).received == 29
 
 
+@pytest.mark.behaviour(17)
+def test_thirty_received_are_a_loop():
+    with pytest.raises(ContentError) as caught:
+        scan(FROM + b"Received: by x\r\n" * 30 + BODY)
+    assert caught.value.fault is Fault.LOOP
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -74,6 +74,14 @@ def test_null_sender_is_empty(server, client):
     assert server.ledger.accepted[0].envelope.sender == ""
 
 
+@pytest.mark.behaviour(12)
+def test_who_is_named_in_the_header_is_no_recipient_for_that(server, client):
+    shown = b"To: ida@other.example\r\nCc: bo@other.example\r\nBcc: carl@other.example\r\n"
+    deliver(client, HEADER + shown + b"\r\nhej\r\n")
+    (message,) = server.ledger.accepted
+    assert message.envelope.recipients == (Recipient("erik@other.example"),)
+
+
 @pytest.mark.behaviour(19)
 def test_undeclared_8bit_is_marked(server, client):
     deliver(client, HEADER + b"\r\n\xe6\r\n")

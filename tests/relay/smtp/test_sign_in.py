@@ -173,6 +173,7 @@ def test_unknown_user_and_wrong_password_get_the_same_words(greeted):
     assert wrong == greeted.say(b"AUTH PLAIN " + coded("\0nobody\0wrong"))
 
 
+@pytest.mark.behaviour(8)
 def test_third_failure_ends_the_connection(server, greeted):
     wrong = b"AUTH PLAIN " + coded(f"\0{USER}\0wrong")
     assert [greeted.code(wrong) for _ in range(3)] == [535, 535, 421]

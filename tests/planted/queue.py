@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Faults in keeping mail and bringing it on its way: behaviours 20 to 27."""
+
+from __future__ import annotations
+
+from tests.planted.fault import Fault
+
+LEASES = "tests/relay/queue/test_leases.py"
+CLAIMS = "tests/relay/queue/test_statements.py"
+SHIFT = "tests/relay/test_shift.py"
+SWEEPING = "tests/relay/test_sweeping.py"
+
+FAULTS = (
+    Fault(
+        20,
+        "relay/shift.py",
+        "async with asyncio.timeout(POLL_SECONDS):",
+        "async with asyncio.timeout(None):",
+        f"{SHIFT}::test_shift_works_without_redis",
+    ),
+    Fault(
+        20,
+        "relay/sweeping.py",
+        "d.state = 'waiting'\n",
+        "d.state = 'delivered'\n",
+        f"{SWEEPING}::test_delivery_that_waits_in_the_log_alone_is_told",
+    ),
+    Fault(
+        21,
+        "relay/queue/claiming.py",
+        " AND (q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)",
+        "",
+        f"{LEASES}::test_two_claimers_never_share_a_delivery",
+    ),
+    Fault(
+        21,
+        "gdpr/views/requests.py",
+        "countdown=1",
+        "countdown=3600",
+        "tests/guards/test_countdowns.py::test_no_task_is_put_off_for_long",
+    ),
+    Fault(
+        22,
+        "relay/queue/claiming.py",
+        "possible_duplicate = q.possible_duplicate OR q.dot_at IS NOT NULL,\n"
+        "        strikes = q.strikes + CASE",
+        "strikes = q.strikes + CASE",
+        f"{LEASES}::test_crash_is_reclaimed_and_flagged_only_after_the_dot",
+    ),
+    Fault(
+        22,
+        "relay/routing.py",
+        "await cursor.execute(ROUTES,",
+        'await connection.execute("BEGIN")\n            await cursor.execute(ROUTES,',
+        "tests/relay/test_delivery_turns.py::test_no_transaction_is_open_while_a_server_is_silent",
+    ),
+    Fault(
+        23,
+        "relay/queue/statements.py",
+        "WHERE q.id = held.id AND q.fence = held.fence AND q.lease_owner = %(owner)s\n",
+        "WHERE q.id = held.id AND %(owner)s::uuid IS NOT NULL\n",
+        f"{LEASES}::test_lease_is_kept_by_its_owner",
+    ),
+    Fault(
+        23,
+        "relay/queue/statements.py",
+        "ON q.id = s.id AND q.fence = s.fence AND q.lease_owner = %(owner)s",
+        "ON q.id = s.id AND %(owner)s::uuid IS NOT NULL",
+        f"{LEASES}::test_late_worker_changes_nothing",
+    ),
+    Fault(
+        24,
+        "relay/smtp/transaction.py",
+        "for index in self._accepted:\n            self.outcomes[index] = outcome",
+        "for index in self._message.recipients:\n            self.outcomes[index] = outcome",
+        "tests/relay/smtp/test_client.py::test_each_recipient_has_its_own_outcome",
+    ),
+    Fault(
+        24,
+        "relay/outcomes.py",
+        "if outcome.verdict is Verdict.BOUNCED:",
+        "if False:",
+        "tests/relay/test_delivery_turns.py::test_each_recipient_goes_its_own_way",
+    ),
+    Fault(
+        25,
+        "relay/smtp/schedule.py",
+        "(1, 5, 15, 30, 60, 120, 240)",
+        "(1, 5, 15, 30, 60, 120, 300)",
+        "tests/relay/smtp/test_schedule.py::test_steps_follow_the_published_table",
+    ),
+    Fault(
+        25,
+        "relay/turns.py",
+        "max((self._free - 4 * in_hand) // 5, 0 if in_hand else 1)",
+        "self._free",
+        f"{SHIFT}::test_slow_server_of_one_organisation_does_not_delay_another",
+    ),
+    Fault(
+        25,
+        "relay/queue/claiming.py",
+        "greatest(0, t.take - t.reserve - t.ends)",
+        "greatest(0, t.take / 2)",
+        f"{CLAIMS}::test_new_mail_goes_before_mail_that_was_tried_and_does_not_starve_it",
+    ),
+    Fault(
+        26,
+        "relay/queue/claiming.py",
+        "WHERE ends_at IS NULL OR ends_at > %(now)s",
+        "WHERE false",
+        f"{CLAIMS}::test_held_mail_is_left_alone_until_its_hold_ends",
+    ),
+    Fault(
+        26,
+        "relay/queue/statements.py",
+        "AND q.lease_owner = %(owner)s AND q.cancelled_at IS NULL",
+        "AND q.lease_owner = %(owner)s",
+        "tests/relay/test_cancelling.py::test_mail_in_hand_is_cancelled_before_its_dot",
+    ),
+    Fault(
+        26,
+        "relay/cancelling.py",
+        "rows = rows.filter(domain=scope.domain)",
+        "rows = rows.all()",
+        "tests/relay/test_cancelling.py::test_a_domains_mail_is_cancelled_or_all",
+    ),
+    Fault(
+        27,
+        "relay/queue/statements.py",
+        "WHERE c.message_id = counted.message_id AND counted.open <= 0",
+        "WHERE c.message_id = counted.message_id AND counted.open < 0",
+        f"{LEASES}::test_last_final_state_destroys_the_content",
+    ),
+    Fault(
+        27,
+        "relay/sweeping.py",
+        "DELETE FROM relay_content c WHERE c.message_id IN (SELECT message_id FROM ended)",
+        "DELETE FROM relay_content c WHERE c.message_id IN (SELECT message_id FROM ended LIMIT 0)",
+        f"{SWEEPING}::test_mail_of_a_closed_organisation_ends_at_once",
+    ),
+    Fault(
+        27,
+        "relay/upkeep.py",
+        "return Content.objects.filter(~Exists(waiting))",
+        "return Content.objects.filter(Exists(waiting))",
+        "tests/relay/test_upkeep.py::test_content_that_nothing_waits_for_is_reaped_and_told",
+    ),
+)

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""All planted faults, and all traps."""
+
+from __future__ import annotations
+
+from tests.planted import queue, receiving
+
+FAULTS = (*receiving.FAULTS, *queue.FAULTS)
