@@ -83,9 +83,8 @@ def clock_ahead(own: Callable[[], datetime] = _own_clock) -> timedelta:
     before = own()
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        (there,) = cursor.fetchone()
-    ahead: timedelta = max(before - there, timedelta())
-    return ahead + min(own() - there, timedelta())
+        there: datetime = cursor.fetchone()[0]
+    return max(before - there, timedelta()) + min(own() - there, timedelta())
 
 
 def refuse_wrong_clock(own: Callable[[], datetime] = _own_clock) -> None:

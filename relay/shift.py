@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,12 +126,7 @@ class Shift:
         await self.courier.leases.start()
         helpers = [
             asyncio.create_task(kept_going(name, act, self.courier.leases.alert))
-            for name, act in (
-                ("shift", self._watch),
-                ("leases", self._renew),
-                ("delays", self.courier.tell_delays),
-                ("routes", self._look_at_routes),
-            )
+            for name, act in self._helpers()
         ]
         try:
             await self._claim()
@@ -149,6 +144,12 @@ class Shift:
             await self.courier.leases.stop()
             await self.courier.routes.close()
             await self.slot.leave()
+
+    def _helpers(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        yield "shift", self._watch
+        yield "leases", self._renew
+        yield "delays", self.courier.tell_delays
+        yield "routes", self._look_at_routes
 
     async def _claim(self) -> None:
         while not self._closing:

@@ -56,8 +56,8 @@ FAULTS = (
     Fault(
         3,
         "relay/smtp/intake.py",
-        "del self._octets[end + 2 :]",
-        "self._octets.clear()",
+        "            self.drop()\n",
+        '            self.drop()\n            return b""\n',
         f"{DIALOGUE}::test_undeclared_oversize_is_read_to_its_end_and_refused_once",
     ),
     Fault(
@@ -93,7 +93,7 @@ FAULTS = (
         "relay/queue/store.py",
         "await self._group.submit(message)",
         "self._group.submit(message)",
-        f"{SUBMISSION}::test_message_is_committed_before_250",
+        "tests/relay/queue/test_store.py::test_acknowledged_only_after_the_commit",
     ),
     Fault(
         5,
@@ -154,8 +154,8 @@ FAULTS = (
     Fault(
         8,
         "relay/submission.py",
-        '_limit_key("credential", username)]',
-        '_limit_key("credential", username + str(self._now()))]',
+        "if token is None:\n            return answers.THROTTLED",
+        "if token is None:\n            token = ''",
         f"{SUBMISSION}::test_guessing_is_stopped_before_the_password_is_looked_at",
     ),
     Fault(
@@ -206,6 +206,14 @@ FAULTS = (
         "envid=given.envid",
         'envid=""',
         f"{DIALOGUE}::test_envelope_keeps_what_the_client_said",
+    ),
+    Fault(
+        10,
+        "relay/outcomes.py",
+        "return not tried.outcome.took_dsn and dsn.wants",
+        "return dsn.wants",
+        "tests/relay/test_outcomes.py::"
+        "test_relay_is_told_to_who_asked_unless_the_next_server_tells",
     ),
     Fault(
         11,

@@ -31,7 +31,7 @@ def copy_to(directory: Path) -> Path:
     return tree
 
 
-def run(tree: Path, tests: Iterable[str]) -> tuple[Results, str]:
+def run(tree: Path, tests: Iterable[str], *options: str) -> tuple[Results, str]:
     """Run tests in the tree; returns their results, and what was printed."""
     with NamedTemporaryFile(suffix=".xml") as report:
         done = subprocess.run(
@@ -39,6 +39,7 @@ def run(tree: Path, tests: Iterable[str]) -> tuple[Results, str]:
                 *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:randomly"),
                 *("-p", "no:cacheprovider", f"--junitxml={report.name}", "--reuse-db"),
                 *(f"--timeout={TEST_SECONDS}", "-o", "timeout_method=signal"),
+                *options,
                 *dict.fromkeys(tests),
             ],
             cwd=tree,
