@@ -71,14 +71,16 @@ SELECT count(*) FROM ended
 END_CLOSED = _END.format(which="true", whose="o.standing = %(closed)s")
 END_OVERDUE = _END.format(which="q.accepted_at <= %(latest)s", whose="true")
 
-# No hold keeps the end of its lifetime from a delivery. Mail that is not held was tried by then.
+# Neither a hold nor a missing route keeps its lifetime's end from a delivery. What was due long
+# ago is not about to be tried; other mail has its last try when its lifetime ends, or soon after.
 GIVE_UP = """
 WITH late AS MATERIALIZED (
     SELECT waiting.id FROM accounts_organisation o CROSS JOIN LATERAL (
         SELECT q.id FROM relay_queueddelivery q
         WHERE q.organisation_id = o.id
-            AND q.accepted_at <= %(late)s - make_interval(hours => o.queue_lifetime_hours)
-            AND q.expires_at <= %(late)s AND q.lane <> %(ending)s
+            AND q.accepted_at <= %(ended)s - make_interval(hours => o.queue_lifetime_hours)
+            AND q.expires_at <= %(ended)s AND least(q.expires_at, q.due_at) <= %(late)s
+            AND q.lane <> %(ending)s
             AND (q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)
         ORDER BY q.accepted_at LIMIT %(most)s) waiting
 ), locked AS MATERIALIZED (
@@ -142,12 +144,13 @@ def _end(statement: str, now: datetime, **values: str | datetime) -> int:
 
 
 def give_up(now: datetime) -> int:
-    """Bring mail that is held to its end when its lifetime is over; returns how many."""
+    """Bring mail that nobody takes to its end when its lifetime is over; returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(
             GIVE_UP,
             {
                 "now": now,
+                "ended": now - MINUTE,
                 "late": now - LATE - MINUTE,
                 "ending": QueuedDelivery.Lane.ENDING,
                 "most": MOST,

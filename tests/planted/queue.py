@@ -127,6 +127,13 @@ FAULTS = (
     ),
     Fault(
         26,
+        "relay/sweeping.py",
+        "SET lane = %(ending)s, due_at = %(now)s\nFROM locked",
+        "SET due_at = %(now)s\nFROM locked",
+        f"{SWEEPING}::test_mail_that_nobody_takes_comes_to_its_end_when_its_lifetime_is_over",
+    ),
+    Fault(
+        26,
         "relay/cancelling.py",
         "rows = rows.filter(domain=scope.domain)",
         "rows = rows.all()",

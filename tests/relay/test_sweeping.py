@@ -74,13 +74,22 @@ def test_content_never_outlives_the_longest_lifetime(house: Organisation) -> Non
 
 
 @pytest.mark.behaviour(26)
-@pytest.mark.parametrize(("minutes", "lane"), [(9, 0), (12, 2)])
-def test_held_mail_comes_to_its_end_when_its_lifetime_is_over(
-    house: Organisation, minutes: int, lane: int
+@pytest.mark.parametrize(
+    ("minutes", "due", "lane"),
+    [
+        (9, "'2999-01-01'", 0),
+        (12, "'2999-01-01'", 2),
+        (9, "expires_at", 0),
+        (-1, "accepted_at", 0),
+        (2, "accepted_at", 2),
+    ],
+)
+def test_mail_that_nobody_takes_comes_to_its_end_when_its_lifetime_is_over(
+    house: Organisation, minutes: int, due: str, lane: int
 ) -> None:
     mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 19")
     keep(house)
-    mail.execute("UPDATE relay_queueddelivery SET due_at = '2999-01-01'")
+    mail.execute(f"UPDATE relay_queueddelivery SET due_at = {due}")
     at = mail.now() + timedelta(hours=19, minutes=minutes)
     assert sweeping.give_up(at) == lane // 2
     assert mail.rows("SELECT lane, due_at = %s FROM relay_queueddelivery", at) == [
