@@ -22,6 +22,9 @@ class GroupCommit(Generic[Item]):
     `write` returns one result per item, in order; a result that is an exception is raised to that
     item's submitter, and what `write` raises to all of them. A batch has at most `most` items and
     stops growing at `capacity`, counted by `weigh` (octets, for messages).
+
+    What nobody is waiting for may be `patient`: it is held back until `enough` of it is there, or
+    `patience` (seconds) after the first, and then goes with the next batch.
     """
 
     def __init__(
@@ -31,12 +34,18 @@ class GroupCommit(Generic[Item]):
         most: int,
         weigh: Callable[[Item], int] = lambda item: 0,
         capacity: int = 1,
+        patience: float = 0.0,
+        enough: int = 1,
     ) -> None:
         self._write = write
         self._most = most
         self._weigh = weigh
         self._capacity = capacity
+        self._patience = patience
+        self._enough = enough
         self._waiting: deque[tuple[Item, asyncio.Future[Any]]] = deque()
+        self._patient: list[tuple[Item, asyncio.Future[Any]]] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._arrived = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -48,22 +57,39 @@ class GroupCommit(Generic[Item]):
     async def stop(self) -> None:
         """Write what waits and end; items that come later get Stopped."""
         self._stopping = True
-        self._arrived.set()
+        self._ripen()
         if self._task:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    def submit(self, item: Item) -> asyncio.Future[Any]:
-        """Put an item into the next batch; the future carries its result. Raises Stopped.
+    def submit(self, item: Item, *, patient: bool = False) -> asyncio.Future[Any]:
+        """Put an item into a batch; the future carries its result. Raises Stopped.
 
         Cancelling the future takes the item back, unless it is being written already.
         """
         if self._stopping:
             raise Stopped
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        self._arrived.set()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        if not patient:
+            self._waiting.append((item, future))
+            self._arrived.set()
+            return future
+        self._patient.append((item, future))
+        if len(self._patient) >= self._enough:
+            self._ripen()
+        elif self._timer is None:
+            self._timer = loop.call_later(self._patience, self._ripen)
         return future
+
+    def _ripen(self) -> None:
+        """Let what was held back go with the next batch."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiting.extend(self._patient)
+        self._patient.clear()
+        self._arrived.set()
 
     async def _run(self) -> None:
         while self._waiting or not self._stopping:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000
 RETRY_SECONDS = 0.5
+# Settlements go together, as no connection waits for them. Until then a crash repeats the mail.
+SETTLE_SECONDS = 0.02
+SETTLE_ENOUGH = 100
 
 
 class Refused(Exception):
@@ -128,6 +131,8 @@ Item = (
     | Learn
 )
 Cursor = psycopg.AsyncCursor[Any]
+# One statement for all of a batch.
+_BATCHED: frozenset[type[Any]] = frozenset({Mark, Renew, Begin, Strike, Release, Settle})
 
 
 class Leases:
@@ -146,7 +151,9 @@ class Leases:
         self._now = now
         self._leaving = False
         self._registered = ""
-        self._group = GroupCommit[Item](self._write, most=MOST)
+        self._group = GroupCommit[Item](
+            self._write, most=MOST, patience=SETTLE_SECONDS, enough=SETTLE_ENOUGH
+        )
 
     async def start(self) -> None:
         self._group.start()
@@ -216,7 +223,7 @@ class Leases:
         The notice to the sender is stored in the same commit, when any of them was. Raises
         Refused when it cannot be stored, and then nothing is written.
         """
-        settle = self._group.submit(Settle(work, settlements, notice))
+        settle = self._group.submit(Settle(work, settlements, notice), patient=True)
         # What was sent is settled even when whoever sent it is cut off.
         held: frozenset[int] = await asyncio.shield(settle)
         return held
@@ -287,7 +294,7 @@ class Leases:
             await self._prepare(connection, items, now, hour_key)
             fit = [self._can_store(item, hour_key) for item in items]
             ready = [item for item, is_fit in zip(items, fit, strict=True) if is_fit]
-            async with connection.pipeline(), connection.transaction():
+            async with _together(connection, ready, hour_key):
                 cursors = await self._execute(connection, ready, now)
                 held: dict[type[Any], frozenset[int]] = {}
                 if hour_key and Settle in cursors:
@@ -388,6 +395,31 @@ class Leases:
         sealed = [self._sealer.seal_for_store(notice, hour_key) for notice in notices]
         if sealed and not await statements.store(connection, hour_key.id, sealed):
             raise _KeyClosed(hour_key.id)
+
+
+@asynccontextmanager
+async def _together(
+    connection: Connection, items: Sequence[Item], hour_key: HourKey | None
+) -> AsyncIterator[None]:
+    """Send the statements of a batch as one transaction, with as few words as that takes."""
+    kinds = {type(item) for item in items}
+    if len(kinds) == 1 and (len(items) == 1 or kinds <= _BATCHED) and not hour_key:
+        yield  # one statement
+    elif not hour_key:
+        # What is sent before a Sync is one transaction (PostgreSQL: message flow, pipelining).
+        async with connection.pipeline():
+            try:
+                yield
+            except psycopg.Error:
+                raise
+            except BaseException:
+                # Without a Sync none of it happens.
+                await connection.close()
+                raise
+    else:
+        # An hour key that is closed by now takes all of it back.
+        async with connection.pipeline(), connection.transaction():
+            yield
 
 
 async def _result(item: Item, cursor: Cursor) -> Any:

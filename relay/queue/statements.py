@@ -17,6 +17,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
+from relay.queue.arrays import Statement
 from relay.queue.claiming import CLAIM, PUT_OFF, PUT_OFF_NEXT
 from relay.queue.columns import Sealed, columns, delivery_columns, lists, message_columns
 from relay.queue.connection import Connection
@@ -108,7 +109,7 @@ async def store(
 ) -> bool:
     """Write messages, their deliveries, content and queue rows; False when the key is closed."""
     parameters = {"hour_key": hour_key_id} | message_columns(sealed) | delivery_columns(sealed)
-    cursor = await connection.execute(STORE, parameters, prepare=True)
+    cursor = await _STORE.execute(connection, parameters)
     row = await cursor.fetchone()
     return bool(row and row[0])
 
@@ -125,8 +126,7 @@ async def claim(
         "until": now + LEASE,
         "inline": CONTENT_WITH_CLAIM,
     }
-    cursor = connection.cursor(row_factory=dict_row, binary=True)
-    return await cursor.execute(CLAIM, parameters, prepare=True)
+    return await _CLAIM.execute(connection, parameters, dict_row)
 
 
 async def put_off(
@@ -134,12 +134,12 @@ async def put_off(
 ) -> psycopg.AsyncCursor[Any]:
     """Strike leased rows that cannot be read, by id and fence; returns the ids still held."""
     parameters = {"owner": owner, "now": now} | columns("id fence", held)
-    return await connection.execute(PUT_OFF, parameters, prepare=True)
+    return await _PUT_OFF.execute(connection, parameters)
 
 
 async def put_off_next(connection: Connection, ask: Ask, now: datetime) -> psycopg.AsyncCursor[Any]:
     """Strike what a claim would hand out, without reading any of it; returns the ids."""
-    return await connection.execute(PUT_OFF_NEXT, asked(ask, now), prepare=True)
+    return await _PUT_OFF_NEXT.execute(connection, asked(ask, now))
 
 
 def asked(ask: Ask, now: datetime) -> dict[str, Any]:
@@ -306,14 +306,14 @@ async def mark_dots(
     ]
     parameters = {"owner": owner, "now": now, "until": now + LEASE}
     parameters |= columns("id fence message together", rows)
-    return await connection.execute(MARK, parameters, prepare=True)
+    return await _MARK.execute(connection, parameters)
 
 
 async def renew(
     connection: Connection, owner: UUID, leases: Iterable[Leased], now: datetime
 ) -> psycopg.AsyncCursor[Any]:
     """Keep leases for another LEASE; the ids returned are those still held."""
-    return await connection.execute(RENEW, _held(owner, leases, now), prepare=True)
+    return await _RENEW.execute(connection, _held(owner, leases, now))
 
 
 def _held(owner: UUID, leases: Iterable[Leased], now: datetime) -> dict[str, Any]:
@@ -331,7 +331,7 @@ async def begin(
     connection: Connection, owner: UUID, leases: Iterable[Leased], now: datetime
 ) -> psycopg.AsyncCursor[Any]:
     """Commit that suspects are about to be carried; the ids returned are those still held."""
-    return await connection.execute(BEGIN, _held(owner, leases, now), prepare=True)
+    return await _BEGIN.execute(connection, _held(owner, leases, now))
 
 
 # A dot that left before the fault may have brought the message there.
@@ -358,7 +358,7 @@ async def strike(
     """
     rows = [(lease.id, lease.fence, due_at, reason) for lease, due_at, reason in struck]
     parameters = {"owner": owner} | columns("id fence due_at reason", rows)
-    return await connection.execute(STRIKE, parameters, prepare=True)
+    return await _STRIKE.execute(connection, parameters)
 
 
 # Unsent work goes back without counting a try. A row whose dot left is not unsent: it stays
@@ -381,7 +381,7 @@ async def release(
     """Hand leases back unsent, each with a new due time and a reason when there is one."""
     rows = [(lease.id, lease.fence, due_at, reason) for lease, due_at, reason in back]
     parameters = {"owner": owner} | columns("id fence due_at reason", rows)
-    return await connection.execute(RELEASE, parameters, prepare=True)
+    return await _RELEASE.execute(connection, parameters)
 
 
 # Locks are taken in one order (queue rows by id, content by message), so that two shifts that
@@ -471,4 +471,9 @@ async def settle(
         "last": max(days),
         **columns(SETTLED, (settlement.row(work) for work, settlement in settled)),
     }
-    return await connection.execute(SETTLE, parameters, prepare=True)
+    return await _SETTLE.execute(connection, parameters)
+
+
+_CLAIM, _PUT_OFF, _PUT_OFF_NEXT = Statement(CLAIM), Statement(PUT_OFF), Statement(PUT_OFF_NEXT)
+_STORE, _SETTLE, _MARK = Statement(STORE), Statement(SETTLE), Statement(MARK)
+_RENEW, _BEGIN, _STRIKE, _RELEASE = map(Statement, (RENEW, BEGIN, STRIKE, RELEASE))
