@@ -13,10 +13,13 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from relay import egress
-from relay.models import Credential, Delivery, Route, SendingDomain
+from relay.models import Credential, Delivery, Quota, Route, SendingDomain
+from relay.reasons import WORDS
+from relay.releasing import Because
 from relay.routes import Details
 from relay.search import Search
 from relay.smtp.addresses import AddressError, host_name
+from relay.waitlist import Wanted
 
 # Past these nothing good was ever meant.
 PRIORITY_MAX = 1000
@@ -240,3 +243,45 @@ def written(search: Search) -> dict[str, Any]:
     """Return the form's fields as they were when the search was made."""
     star = "*" if search.beginning else ""
     return {"recipient": search.recipient + star, "state": search.state, "day": search.day}
+
+
+class WaitingForm(forms.Form):
+    """Which waiting mail is shown; it stands in the address line, so it names no address."""
+
+    to = _line(_("To domain"), 253, required=False, list="destinations", inputmode="url")
+    domain = _line(_("From domain"), 253, required=False, list="domains", inputmode="url")
+    why = forms.ChoiceField(
+        label=_("Why"), required=False, choices=[("", _("any")), *WORDS.items()]
+    )
+
+    def clean_to(self) -> str:
+        return _domain(self.cleaned_data["to"])
+
+    def clean_domain(self) -> str:
+        return _domain(self.cleaned_data["domain"])
+
+    def wanted(self) -> Wanted:
+        return Wanted(**self.cleaned_data)
+
+
+def _domain(text: str) -> str:
+    """Return what stands behind the last at-sign: an address has no place in an address line."""
+    return text.rpartition("@")[2].lower()
+
+
+class ReleaseForm(forms.Form):
+    """Why staff let mail go that this service set aside."""
+
+    because = forms.ChoiceField(
+        label=_("It is tried again, because"), choices=Because.choices, widget=forms.RadioSelect
+    )
+
+
+class QuotaForm(forms.ModelForm):  # type: ignore[type-arg] # generic in the stubs only
+    class Meta:
+        model = Quota
+        fields = ("organisation", "messages_an_hour", "messages_a_day")
+        help_texts = {
+            "messages_an_hour": _("What is above it is accepted and waits. Empty: no limit."),
+            "messages_a_day": _("Counted beside the one above. Empty: no limit."),
+        }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What the portal reads: the log by pages, one message's timeline, and the mail that waits.
+"""What the portal reads: the log by pages, and one message's timeline. What waits: waitlist.py.
 
 Call everything inside the organisation's context (accounts/tenancy.py).
 """
@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q
-
 from accounts.ids import uuid7_time
-from relay.models import Attempt, Delivery, Message, QueuedDelivery
+from relay import reasons
+from relay.models import Attempt, Delivery, Message
+from relay.reasons import Explained
 
 PAGE = 50
 
@@ -124,11 +124,11 @@ def _deliveries_of(
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One recipient: state, every attempt in order, and the queue's row while it waits."""
+    """One recipient: state, every attempt in order, and why it waits if it does."""
 
     delivery: Delivery
     attempts: tuple[Attempt, ...]
-    waiting: QueuedDelivery | None
+    waiting: Explained | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Timeline:
     tracks: tuple[Track, ...]
 
 
-def timeline(organisation_id: UUID, message_id: UUID) -> Timeline | None:
+def timeline(organisation_id: UUID, message_id: UUID, now: datetime) -> Timeline | None:
     """Return everything about one message, None when the organisation has no such message.
 
     The id carries the time, so each query touches one partition.
@@ -148,8 +148,7 @@ def timeline(organisation_id: UUID, message_id: UUID) -> Timeline | None:
         return None
     of = day | {"message_id": message_id}
     attempts = _attempts(organisation_id, of)
-    rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(message_id=message_id)
-    waiting = {row.position: row for row in rows}
+    waiting = reasons.of_message(organisation_id, message_id, now)
     deliveries = Delivery.objects.for_organisation(organisation_id).filter(**of)
     tracks = (
         Track(row, tuple(attempts[row.position]), waiting.get(row.position))
@@ -166,22 +165,3 @@ def _attempts(organisation_id: UUID, of: dict[str, Any]) -> dict[int, list[Attem
     ):
         found[attempt.position].append(attempt)
     return found
-
-
-def waiting(
-    organisation_id: UUID, after: Place | None = None, size: int = PAGE
-) -> tuple[list[QueuedDelivery], Place | None]:
-    """Return waiting deliveries, oldest first, each with its reason and next try; and a place."""
-    rows = QueuedDelivery.objects.for_organisation(organisation_id).order_by("accepted_at", "id")
-    if after:
-        rows = rows.filter(Q(accepted_at__gt=after.at) | Q(accepted_at=after.at, id__gt=after.id))
-    found = list(rows[: size + 1])
-    shown = found[:size]
-    more = len(found) > size
-    return shown, Place(shown[-1].accepted_at, shown[-1].id) if more else None
-
-
-def waiting_by_reason(organisation_id: UUID) -> dict[str, int]:
-    """Return how many deliveries wait for each reason."""
-    rows = QueuedDelivery.objects.for_organisation(organisation_id).values_list("reason")
-    return dict(rows.annotate(count=Count("id")).order_by("reason"))

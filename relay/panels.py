@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
-from django.db.models import Count, Exists, Min, Q
+from django.db.models import Count, Exists, Q
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Membership, Organisation
 from accounts.models.organisations import KEEPERS, READERS
 from accounts.tenancy import TenantModel
-from relay.models import Credential, Delivery, QueuedDelivery, Route, SendingDomain
+from relay import waitlist
+from relay.models import Credential, Delivery, Route, SendingDomain
+from relay.reasons import WORDS
 
 REASONS_SHOWN = 5
 ROUTES_SHOWN = 10
@@ -154,18 +156,10 @@ def waiting(membership: Membership, now: datetime) -> Panel | None:
     """Return why mail waits, the most frequent reason first."""
     if membership.role not in READERS:
         return None
-    rows = QueuedDelivery.objects.for_organisation(membership.organisation_id)
-    counted = rows.values("reason").annotate(
-        count=Count("id"), oldest=Min("accepted_at"), next=Min("due_at")
-    )
-    words = dict(QueuedDelivery.Reason.choices)
-    reasons: list[dict[str, Any]] = [
-        row | {"words": words[row["reason"]]} for row in counted.order_by("-count", "reason")
-    ]
+    counts = waitlist.counts(membership.organisation_id, now)
     data = {
-        "reasons": reasons[:REASONS_SHOWN],
-        "total": sum(row["count"] for row in reasons),
-        "oldest": min((row["oldest"] for row in reasons), default=None),
+        "reasons": [(WORDS[one.value], one) for one in counts.reasons[:REASONS_SHOWN]],
+        "counts": counts,
         "now": now,
     }
     return Panel("relay/panels/waiting.html", data)

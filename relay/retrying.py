@@ -6,10 +6,14 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
+
 from accounts import audit, clock, limits
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership
+from relay import scopes
 from relay.models import QueuedDelivery
+from relay.scopes import Done, Scope
 
 # However much becomes due at once, new mail goes before it.
 Lane = QueuedDelivery.Lane
@@ -22,35 +26,28 @@ WAITS_FOR_A_ROUTE = (
 )
 
 
-def retry(message_id: UUID | None = None, *, by: Membership) -> int:
-    """Make all waiting mail due, or one message's; returns how many deliveries. Raises TooMany."""
-    limits.check(RETRIES, str(by.organisation_id))
-    count = retry_now(by.organisation_id, clock.now(), message_id)
-    audit.record(by.user, "organisation.mail-retried", by.organisation)
-    return count
-
-
-def retry_now(organisation_id: UUID, now: datetime, message_id: UUID | None = None) -> int:
-    """Make waiting mail due at once, all of it or one message's; returns how many deliveries.
+def retry(scope: Scope, *, by: Membership) -> Done:
+    """Make mail due, the first piece of it. Raises TooMany.
 
     What a shift has in hand is left alone: its fence would not allow it anyway.
     """
-    rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(
-        due_at__gt=now, lease_owner=None, lane__lt=Lane.ENDING
-    )
-    if message_id:
-        rows = rows.filter(message_id=message_id)
-    return rows.update(due_at=now, lane=Lane.AGAIN)
+    limits.check(RETRIES, str(by.organisation_id))
+    done = retry_now(scope, clock.now(), most=scopes.PIECE)
+    audit.record(by.user, "organisation.mail-retried", by.organisation)
+    return done
 
 
-def send_what_waited(organisation_id: UUID, now: datetime) -> None:
-    """Make mail due that waited for a route, but what a shift has in hand: that one settles it."""
-    rows = QueuedDelivery.objects.for_organisation(organisation_id)
-    waited = rows.filter(reason__in=WAITS_FOR_A_ROUTE, lease_owner=None, lane__lt=Lane.ENDING)
-    waited.update(due_at=now, lane=Lane.AGAIN)
+def retry_now(scope: Scope, now: datetime, most: int | None = None) -> Done:
+    """Make mail due that is not; all of it, unless `most` says how much is looked at."""
+    later = Q(due_at__gt=now, lane__lt=Lane.ENDING)
+    return scopes.change(scope, now, lambda ids: _make_due(ids, later, now), most)
 
 
-def waits(organisation_id: UUID, message_id: UUID) -> bool:
-    """Return whether the organisation has this message and some of it is not final."""
-    rows = QueuedDelivery.objects.for_organisation(organisation_id)
-    return rows.filter(message_id=message_id).exists()
+def send_what_waited(organisation_id: UUID, now: datetime, most: int | None = None) -> Done:
+    """Make mail due that waited for a route; as `retry_now`."""
+    waited = Q(reason__in=WAITS_FOR_A_ROUTE, due_at__gt=now, lane__lt=Lane.ENDING)
+    return scopes.change(Scope(organisation_id), now, lambda ids: _make_due(ids, waited, now), most)
+
+
+def _make_due(ids: list[int], where: Q, now: datetime) -> int:
+    return scopes.update(ids, where, due_at=now, lane=Lane.AGAIN)

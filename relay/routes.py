@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit, clock
 from accounts.models import Membership
 from accounts.refusals import Refused
+from relay import scopes
 from relay.models import Route, SendingDomain
 from relay.retrying import send_what_waited
 from relay.routing import seal_secret
@@ -53,12 +54,15 @@ def listed(rows: QuerySet[Route]) -> QuerySet[Route]:
 
 
 def add(details: Details, *, by: Membership) -> Route:
-    """Make a route; mail that waited for one goes at once. Raises SecretMissing."""
+    """Make a route; mail that waited for one goes at once, its first piece here and now.
+
+    Raises SecretMissing.
+    """
     route = Route(organisation_id=by.organisation_id, created_at=clock.now())
     changed = _take(route, details)
     with transaction.atomic():
         route.save(force_insert=True)
-        send_what_waited(by.organisation_id, clock.now())
+        send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)
         audit.record(by.user, "route.created", route, changed)
     return route
 
@@ -109,10 +113,10 @@ def pause(route: Route, *, by: Membership) -> None:
 
 
 def resume(route: Route, *, by: Membership) -> None:
-    """Use the route again; what waited for it goes at once."""
+    """Use the route again; what waited for it goes at once, its first piece here and now."""
     if route.paused_at is not None:
         _set_pause(route, Route.PauseReason.NONE)
-        send_what_waited(by.organisation_id, clock.now())
+        send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)
         audit.record(by.user, "route.resumed", route, ["paused_at"])
 
 

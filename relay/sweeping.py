@@ -15,8 +15,9 @@ from django.db import connection
 
 from accounts import alerts
 from accounts.models import Alert, Organisation
+from relay import holding
 from relay.delivery import QUARANTINED
-from relay.models import Delivery, Hold, QueuedDelivery
+from relay.models import Delivery, QueuedDelivery
 from relay.outcomes import LATE, OWED_MOST
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def sweep(now: datetime) -> None:
     end_closed(now)
     end_overdue(now)
     give_up(now)
-    Hold.objects.filter(ends_at__lte=now).delete()
+    holding.settle(now)
     look_for_stranded(now)
     resolve_quarantines()
 

@@ -8,13 +8,26 @@ from __future__ import annotations
 import mmap
 import os
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 
 from accounts import clock
-from relay import heartbeat, hourkeys, pausing, shift, sweeping, upkeep, verification
+from relay import (
+    cancelling,
+    heartbeat,
+    holding,
+    hourkeys,
+    pausing,
+    retrying,
+    shift,
+    sweeping,
+    upkeep,
+    verification,
+)
+from relay.scopes import Scope
 
 SUCCESSOR_EXPIRES_SECONDS = 60
 
@@ -66,6 +79,35 @@ def reap_content() -> None:
 @shared_task(name="relay.sweep")
 def sweep() -> None:
     sweeping.sweep(clock.now())
+
+
+@shared_task(name="relay.retry")
+def retry(
+    *, organisation_id: str, domain: str | None = None, recipient_domain: str | None = None
+) -> None:
+    """Go on with what a person asked for about more than one request writes."""
+    scope = Scope(UUID(organisation_id), domain=domain, recipient_domain=recipient_domain)
+    retrying.retry_now(scope, clock.now())
+
+
+@shared_task(name="relay.cancel")
+def cancel(
+    *, organisation_id: str, domain: str | None = None, recipient_domain: str | None = None
+) -> None:
+    """As above."""
+    scope = Scope(UUID(organisation_id), domain=domain, recipient_domain=recipient_domain)
+    cancelling.cancel_now(scope, clock.now())
+
+
+@shared_task(name="relay.send_what_waited")
+def send_what_waited(*, organisation_id: str) -> None:
+    retrying.send_what_waited(UUID(organisation_id), clock.now())
+
+
+@shared_task(name="relay.settle_holds")
+def settle_holds() -> None:
+    """What the sweep does each minute, sooner."""
+    holding.settle(clock.now())
 
 
 @shared_task(name="relay.recheck_domains")

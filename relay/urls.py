@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from relay.views import credentials, domains, log, replies, routes, waiting
+from relay.views import credentials, domains, log, replies, routes, waiting, waiting_acts
 
 app_name = "relay"
 
@@ -36,6 +36,13 @@ urlpatterns = [
     path("log/", log.messages, name="log"),
     path("log/<uuid:message_id>/", log.message, name="message"),
     path("waiting/", waiting.waiting, name="waiting"),
-    path("waiting/retry/", waiting.retry_all, name="retry-all"),
-    path("waiting/<uuid:message_id>/retry/", waiting.retry, name="retry"),
+    # All of it, or one domain's: the query says which.
+    path("waiting/retry/", waiting_acts.retry, name="retry-all"),
+    path("waiting/hold/", waiting_acts.hold, name="hold-all"),
+    path("waiting/release/", waiting_acts.release, name="release-all"),
+    path("waiting/cancel/", waiting_acts.cancel, name="cancel-all"),
+    path("waiting/<uuid:message_id>/retry/", waiting_acts.retry, name="retry"),
+    path("waiting/<uuid:message_id>/hold/", waiting_acts.hold, name="hold"),
+    path("waiting/<uuid:message_id>/release/", waiting_acts.release, name="release"),
+    path("waiting/<uuid:message_id>/cancel/", waiting_acts.cancel, name="cancel"),
 ]

@@ -29,6 +29,8 @@ DEEDS: dict[str, str | Promise] = {
     "good": gettext_lazy("standing is good"),
     "in-force": gettext_lazy("in force"),
     "mail-cancelled": gettext_lazy("waiting mail cancelled"),
+    "mail-held": gettext_lazy("waiting mail held back"),
+    "mail-released": gettext_lazy("held mail released"),
     "mail-retried": gettext_lazy("waiting mail tried at once"),
     "named": gettext_lazy("named"),
     "offered": gettext_lazy("issued"),

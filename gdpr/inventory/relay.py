@@ -352,7 +352,7 @@ HOLD = Entry(
     role=Role.PROCESSOR,
     fields=(
         NotPersonal(("id", "organisation", "message_id"), "which mail of which customer"),
-        NotPersonal(("domain",), "one of the customer's domains"),
+        NotPersonal(("domain",), "one of the customer's domains, or one that it writes to"),
         NotPersonal(("reason", "held_at", "ends_at"), "why, and for how long"),
     ),
 )

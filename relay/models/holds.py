@@ -11,7 +11,7 @@ from relay.models.messages import QueuedDelivery
 
 
 class Hold(TenantModel):
-    """Mail that no claim takes: one message, a domain's, or all of an organisation's.
+    """Mail that no claim takes: one message, to or from a domain, or all of an organisation's.
 
     It expires all the same.
     """
@@ -24,7 +24,8 @@ class Hold(TenantModel):
         PACED = "paced", QueuedDelivery.Reason.PACED.label
 
     id = models.BigAutoField(primary_key=True)
-    # One of the two, or neither for all mail. The domain is that of QueuedDelivery.
+    # One of the two, or neither for all mail. The domain is that of QueuedDelivery; one that
+    # begins with an at-sign is where mail goes, as RecipientDomain (relay/scopes.py) has it.
     message_id = models.UUIDField(null=True, blank=True)
     domain = models.TextField(_("domain"), null=True, blank=True)  # noqa: DJ001 - empty is one
     reason = models.CharField(_("reason"), max_length=20, choices=Reason, default=Reason.HELD)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,6 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from accounts import clock
 from accounts.access import current_membership, current_organisation, member_required
 from accounts.models import Role
 from accounts.models.organisations import READERS
@@ -18,7 +21,9 @@ from accounts.views.answers import form_page
 from relay import log
 from relay.forms import SearchForm, written
 from relay.models import Credential, Delivery, Message
+from relay.scopes import Scope
 from relay.search import Search, find, opened
+from relay.views.acting import acts_on
 
 LIST = "relay/log.html"
 
@@ -80,9 +85,9 @@ def _address(request: HttpRequest, search: Search, before: log.Place | None = No
 @require_safe
 @member_required(*READERS)
 def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
-    organisation = current_organisation(request)
+    organisation, now = current_organisation(request), clock.now()
     try:
-        timeline = log.timeline(organisation.id, message_id)
+        timeline = log.timeline(organisation.id, message_id, now)
     except (ValueError, OverflowError):  # an id whose time is beyond any calendar
         timeline = None
     if timeline is None:
@@ -92,8 +97,25 @@ def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
         "message": timeline.message,
         "credential": _credential(timeline.message),
         "masked": sees_masked(request),
+        "now": now,
+        **_acts(timeline, now),
     }
     return render(request, "relay/message.html", context)
+
+
+def _acts(timeline: log.Timeline, now: datetime) -> dict[str, Any]:
+    """Return what can be done with a message that waits."""
+    waiting = [track.waiting for track in timeline.tracks if track.waiting]
+    if not waiting:
+        return {"waits": False}
+    scope = Scope(timeline.message.organisation_id, timeline.message.id)
+    acts = acts_on(scope, now)
+    return {
+        "waits": True,
+        "held_with_others": any(one.is_held for one in waiting) and not acts["is_held"],
+        "waiting_url": reverse("relay:waiting"),
+        **acts,
+    }
 
 
 def _credential(row: Message) -> Credential | None:

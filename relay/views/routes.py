@@ -30,6 +30,7 @@ from relay import routes as acts
 from relay.forms import RouteForm
 from relay.models import Route
 from relay.smtp.replies import Verdict
+from relay.views import onward
 
 PAGE_LENGTH = 50
 NEW, EDIT, SHOW = "relay/route_new.html", "relay/route_edit.html", "relay/route.html"
@@ -55,6 +56,7 @@ def route_new(request: HttpRequest) -> HttpResponse:
         row = acts.add(form.details(), by=by)
     except Refused as refused:
         return refusal(request, NEW, form, refused)
+    onward.send_what_waited(by.organisation_id)
     messages.success(request, _("Saved. Test the connection now, before mail depends on it."))
     return redirect("relay:route", row.id)
 
@@ -124,6 +126,7 @@ def route_pause(request: HttpRequest, route_id: UUID) -> HttpResponse:
 def route_resume(request: HttpRequest, route_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Route, route_id)
     acts.resume(row, by=current_membership(request))
+    onward.send_what_waited(row.organisation_id)
     messages.success(request, _("Resumed. What waited for the route goes now."))
     return redirect("relay:route", row.id)
 

@@ -1,78 +1,124 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Mail that waits: why, when it is tried next, when it is given up; and trying it now."""
+"""The page of mail that waits: why, what happens when, and what keeps it back."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import clock
-from accounts.access import current_membership, current_organisation, member_required
-from accounts.models.organisations import BUILDERS, READERS
-from accounts.views.answers import refusals_to
-from relay import log, retrying
-from relay.models import QueuedDelivery
+from accounts.access import current_organisation, member_required
+from accounts.models.organisations import READERS
+from relay import holding, waitlist
+from relay.forms import WaitingForm
+from relay.log import Place
+from relay.models import Hold, QueuedDelivery, Quota, Route
+from relay.reasons import WORDS
+from relay.scopes import Scope
+from relay.views.acting import acts_on, address
 from relay.views.log import sees_masked
+from relay.waitlist import Counts, Wanted
+
+HOLDS_SHOWN = 30
+ROUTES_SHOWN = 10
+SET_ASIDE_SHOWN = 5
 
 
 @require_safe
 @member_required(*READERS)
 def waiting(request: HttpRequest) -> HttpResponse:
-    organisation = current_organisation(request)
-    after = log.Place.parse(request.GET.get("after", ""), int)
-    rows, onward = log.waiting(organisation.id, after)
-    here = reverse("relay:waiting")
+    organisation_id, now = current_organisation(request).id, clock.now()
+    form = WaitingForm(request.GET or None)
+    wanted = form.wanted() if form.is_valid() else Wanted()
+    after = Place.parse(request.GET.get("after", ""), int)
+    rows, onward = waitlist.listed(organisation_id, wanted, now, after)
+    counts = waitlist.counts(organisation_id, now)
     context = {
         "rows": rows,
-        "reasons": reasons(organisation.id),
-        "now": clock.now(),
+        "form": form,
+        "wanted": wanted,
+        "counts": counts,
+        "tallies": [(WORDS[one.value], _shown(why=one.value), one) for one in counts.reasons],
+        "destinations": [(_shown(to=one.value), one) for one in counts.destinations if one.value],
+        "now": now,
         "masked": sees_masked(request),
-        "first": here if after else "",
-        "next": f"{here}?{urlencode({'after': str(onward)})}" if onward else "",
+        "first": _shown(**_parts(wanted)) if after else "",
+        "next": _shown(**_parts(wanted), after=str(onward)) if onward else "",
+        **_kept_back(organisation_id, counts, now),
+        **acts_on(_scope(organisation_id, wanted), now),
     }
     return render(request, "relay/waiting.html", context)
 
 
-def reasons(organisation_id: UUID) -> list[tuple[str, int]]:
-    """Return the reasons in words with their counts, the most frequent first."""
-    counts = log.waiting_by_reason(organisation_id)
-    words = dict(QueuedDelivery.Reason.choices)
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [(str(words[reason]), count) for reason, count in ordered]
+def _parts(wanted: Wanted) -> dict[str, str]:
+    return {"why": wanted.why, "to": wanted.to, "domain": wanted.domain}
 
 
-@require_POST
-@member_required(*BUILDERS)
-@refusals_to("relay:waiting")
-def retry_all(request: HttpRequest) -> HttpResponse:
-    _tell(request, retrying.retry(by=current_membership(request)))
-    return redirect("relay:waiting")
+def _shown(**parts: str) -> str:
+    """Return the address of the page with these parts of its query."""
+    query = urlencode({name: value for name, value in parts.items() if value})
+    return reverse("relay:waiting") + (f"?{query}" if query else "")
 
 
-@require_POST
-@member_required(*BUILDERS)
-@refusals_to("relay:waiting")
-def retry(request: HttpRequest, message_id: UUID) -> HttpResponse:
-    by = current_membership(request)
-    if not retrying.waits(by.organisation_id, message_id):
-        raise Http404
-    _tell(request, retrying.retry(message_id, by=by))
-    return redirect("relay:message", message_id)
+def _scope(organisation_id: UUID, wanted: Wanted) -> Scope:
+    """Return what the acts are about: one domain's mail, or all; none are about two domains."""
+    if wanted.to and wanted.domain:
+        return Scope(organisation_id)
+    return Scope(organisation_id, None, wanted.domain or None, wanted.to or None)
 
 
-def _tell(request: HttpRequest, count: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One thing that is held: `domain` with where it belongs, or a message."""
+
+    hold: Hold
+    release: str
+    domain: str = ""
+    is_recipient: bool = False
+    message_id: UUID | None = None
+
+
+def _kept_back(organisation_id: UUID, counts: Counts, now: datetime) -> dict[str, Any]:
+    """Return what keeps mail back, apart from the rows themselves."""
+    holds = list(holding.held(Scope(organisation_id), now)[: HOLDS_SHOWN + 1])
+    by_people = [hold for hold in holds if hold.reason == Hold.Reason.HELD]
+    over = next((hold for hold in holds if hold.reason == Hold.Reason.OVER_QUOTA), None)
+    routes = Route.objects.for_organisation(organisation_id)
+    resting = routes.filter(Q(rest_until__gt=now) | ~Q(paused_at=None)).order_by("name", "id")
+    return {
+        "all_held": next(
+            (hold for hold in by_people if not (hold.domain or hold.message_id)), None
+        ),
+        "release_all": reverse("relay:release-all"),
+        "held": [_held(hold) for hold in by_people if hold.domain or hold.message_id],
+        "more_held": len(holds) > HOLDS_SHOWN,
+        "over_quota": over,
+        "quota": over and Quota.objects.for_organisation(organisation_id).first(),
+        "routes": list(resting[:ROUTES_SHOWN]),
+        "set_aside": _set_aside(organisation_id, counts, now),
+    }
+
+
+def _held(hold: Hold) -> Held:
+    scope = holding.scope_of(hold)
+    name = scope.recipient_domain or scope.domain or ""
+    release = address("release", scope)
+    return Held(hold, release, name, scope.recipient_domain is not None, scope.message_id)
+
+
+def _set_aside(organisation_id: UUID, counts: Counts, now: datetime) -> dict[str, Any] | None:
+    why = QueuedDelivery.Reason.QUARANTINED.value
+    count = counts.of(why)
     if not count:
-        messages.success(request, _("Everything that waits is in hand or due already."))
-        return
-    told = ngettext(
-        "%(count)d delivery is tried now.", "%(count)d deliveries are tried now.", count
-    )
-    messages.success(request, told % {"count": count})
+        return None
+    rows, _ = waitlist.listed(organisation_id, Wanted(why=why), now, size=SET_ASIDE_SHOWN)
+    return {"count": count, "rows": rows, "url": _shown(why=why)}

@@ -82,6 +82,8 @@ STAFF_PAGES = (
     _staff_page("relay_credential"),
     _staff_page("relay_route", "change"),
     _staff_page("relay_queueddelivery"),
+    _staff_page("relay_hold"),
+    _staff_page("relay_quota", "add"),
     _staff_page("gdpr_erasure"),
 )
 
@@ -138,6 +140,7 @@ PAGES = (
     Page("log", "relay:log", "anna"),
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
+    Page("waiting-cancel", "relay:cancel-all", "anna"),
     Page("agreements", "dpa:agreements", "anna"),
     Page("agreement-draft", "dpa:draft", "anna"),
     Page("agreement", "dpa:agreement", "anna", row=_of_anna(places.a_agreement)),

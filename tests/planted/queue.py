@@ -134,9 +134,31 @@ FAULTS = (
     ),
     Fault(
         26,
-        "relay/cancelling.py",
-        "rows = rows.filter(domain=scope.domain)",
-        "rows = rows.all()",
+        "relay/queue/claiming.py",
+        " OR (q.organisation_id, {RECIPIENT_DOMAIN}) NOT IN",
+        " OR ('00000000-0000-0000-0000-000000000000'::uuid, {RECIPIENT_DOMAIN}) NOT IN",
+        f"{CLAIMS}::"
+        "test_hold_on_where_mail_goes_leaves_other_recipients_and_organisations_alone",
+    ),
+    Fault(
+        26,
+        "relay/holding.py",
+        "put_off = Q(due_at=F(\"expires_at\"),",
+        "put_off = Q(due_at__lt=F(\"expires_at\"),",
+        "tests/relay/test_holding.py::test_message_is_held_and_released",
+    ),
+    Fault(
+        26,
+        "relay/reasons.py",
+        "ELSE coalesce(shut.reason, q.reason) END",
+        "ELSE q.reason END",
+        "tests/relay/test_waitlist.py::test_route_that_takes_nothing_is_the_reason",
+    ),
+    Fault(
+        26,
+        "relay/scopes.py",
+        "return rows.filter(domain=self.domain)",
+        "return rows.all()",
         "tests/relay/test_cancelling.py::test_a_domains_mail_is_cancelled_or_all",
     ),
     Fault(

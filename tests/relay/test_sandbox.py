@@ -14,6 +14,7 @@ from accounts.models import Organisation
 from relay import outcomes, retrying
 from relay.models import Credential
 from relay.queue import Leases, Store
+from relay.scopes import Scope
 from tests import build
 from tests.relay import mail
 from tests.relay.smtp.listening import Raw
@@ -227,7 +228,7 @@ def shift_died(house: Organisation) -> None:
 def retried(house: Organisation) -> None:
     with build.as_owner():
         mail.execute("UPDATE relay_queueddelivery SET due_at = now() + interval '1 hour'")
-        assert retrying.retry_now(house.id, mail.now()) == 1
+        assert retrying.retry_now(Scope(house.id), mail.now()).count == 1
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,18 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from accounts import clock, database
 from accounts.management.roles import demand_role
-from relay.overview import Overview, overview
+from relay.overview import Overview, Part, overview
 
 
 class Command(BaseCommand):
-    help = "Show what waits in the queue: by state and reason, the oldest, by organisation."
+    help = "Show what waits by state, reason, recipients' domain and organisation, and the oldest."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for machines")
@@ -27,11 +28,25 @@ class Command(BaseCommand):
 def _text(seen: Overview) -> str:
     lines = [f"waiting {seen.waiting}  leased {seen.leased}  due {seen.due}"]
     if seen.oldest_accepted_at:
-        lines.append(f"oldest accepted {seen.oldest_accepted_at:%Y-%m-%d %H:%M:%S} UTC")
-    lines += [f"{reason:<16} {count}" for reason, count in seen.reasons.items()]
+        lines.append(f"oldest accepted {_instant(seen.oldest_accepted_at)}")
+    for title, parts in (
+        ("state", seen.states),
+        ("reason", seen.reasons),
+        ("to domain", seen.domains),
+    ):
+        lines += ["", title, *(_line(name, part) for name, part in parts.items())]
+    lines += ["", "organisation"]
     lines += [
         f"{one.organisation_id}  waiting {one.waiting}  due {one.due}  "
-        f"oldest {one.oldest_accepted_at:%Y-%m-%d %H:%M:%S} UTC"
+        f"oldest {_instant(one.oldest_accepted_at)}"
         for one in seen.organisations
     ]
     return "\n".join(lines)
+
+
+def _line(name: str, part: Part) -> str:
+    return f"  {name or '-':<30} {part.waiting:>9}  oldest {_instant(part.oldest_accepted_at)}"
+
+
+def _instant(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

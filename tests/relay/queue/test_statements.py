@@ -194,6 +194,28 @@ def test_turn_that_is_shut_gives_only_what_needs_no_next_hop() -> None:
     assert lanes(claimed) == {2: 2, 0: 3}
 
 
+@pytest.mark.behaviour(26)
+def test_hold_on_where_mail_goes_leaves_other_recipients_and_organisations_alone() -> None:
+    house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
+    for organisation in (house, other):
+        seed(organisation.id, 3)
+        seed(organisation.id, 3, lane=1)
+    mail.execute(
+        "UPDATE relay_queueddelivery SET recipient = 'ida@modtager.example@ANDET.example' WHERE id"
+        " IN (SELECT min(id) FROM relay_queueddelivery WHERE organisation_id = %s GROUP BY lane)",
+        house.id,
+    )
+    with build.as_owner():
+        Hold.objects.create(organisation=house, domain="@modtager.example", held_at=mail.now())
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed) == Counter({other.id: 6, house.id: 2})
+    forget_leases()
+    with build.as_owner():
+        Hold.objects.update(domain="@andet.example")
+    ((claimed,), _) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed) == Counter({other.id: 6, house.id: 4})
+
+
 def test_turn_without_room_leaves_its_organisations_other_domains_alone() -> None:
     house = mail.organisation()
     seed(house.id, 300)

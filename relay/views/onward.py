@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Starts the tasks that go on with what one request does not write."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from relay import tasks
+from relay.scopes import Scope
+
+# A task that nobody took by then is not what the person sees any more.
+EXPIRES_SECONDS = 3600
+
+
+def go_on(task: Any, scope: Scope) -> bool:
+    """Start a task about the scope; False when it cannot be started now."""
+    values = {
+        "organisation_id": str(scope.organisation_id),
+        "domain": scope.domain,
+        "recipient_domain": scope.recipient_domain,
+    }
+    try:
+        task.apply_async(kwargs=values, expires=EXPIRES_SECONDS, retry=False)
+    except OperationalError:
+        return False
+    return True
+
+
+def send_what_waited(organisation_id: UUID) -> None:
+    """Have the rest of what waited for a route made due; without Redis its turn comes anyway."""
+
+    def start() -> None:
+        with suppress(OperationalError):
+            tasks.send_what_waited.apply_async(
+                kwargs={"organisation_id": str(organisation_id)},
+                expires=EXPIRES_SECONDS,
+                retry=False,
+            )
+
+    transaction.on_commit(start)
+
+
+def settle_holds() -> None:
+    """Have done at once what the sweep does within a minute."""
+
+    def start() -> None:
+        with suppress(OperationalError):
+            tasks.settle_holds.apply_async(expires=60, retry=False)
+
+    transaction.on_commit(start)

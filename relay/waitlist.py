@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the page of waiting mail reads: pages of it, and its counts; both look at so much at most.
+
+Call everything inside the organisation's context (accounts/tenancy.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.cache import cache
+from django.db import connection
+
+from relay.log import PAGE, Place
+from relay.models import QueuedDelivery
+from relay.queue.claiming import RECIPIENT_DOMAIN
+from relay.reasons import KEPT, NEXT, WHY, Explained, explained
+
+# Rows that one page of a filtered list is looked for in; the next page goes on from there.
+LOOKED_THROUGH = 20_000
+# Counts go no further, and figures of more than the second are as old as the third at most.
+COUNTED_MOST = 100_000
+COUNTED_EACH_TIME = 5000
+COUNTED_SECONDS = 60
+SHOWN = 20
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+_LOOKED = """
+looked AS MATERIALIZED (
+    SELECT q.* FROM relay_queueddelivery q
+    WHERE q.organisation_id = %(organisation)s AND q.accepted_at >= %(at)s
+        AND (q.accepted_at > %(at)s OR q.id > %(id)s)
+    ORDER BY q.accepted_at, q.id LIMIT %(most)s
+)
+"""
+LISTED = f"""
+WITH {KEPT}, {_LOOKED}, explained AS (
+    SELECT q.*, {WHY} AS why, row_number() OVER (ORDER BY q.accepted_at, q.id) AS number
+    FROM looked q
+), judged AS (
+    SELECT q.*, (%(why)s = '' OR q.why = %(why)s) AND (%(domain)s = '' OR q.domain = %(domain)s)
+        AND (%(to)s = '' OR {RECIPIENT_DOMAIN} = '@' || %(to)s) AS matches
+    FROM explained q
+)
+SELECT q.*, {NEXT} AS next_at FROM judged q WHERE q.matches OR q.number = %(most)s
+ORDER BY q.accepted_at, q.id LIMIT %(size)s
+"""  # noqa: S608 - constants
+
+COUNTED = f"""
+WITH {KEPT}, looked AS MATERIALIZED (
+    SELECT q.* FROM relay_queueddelivery q WHERE q.organisation_id = %(organisation)s
+    LIMIT %(most)s
+), explained AS (
+    SELECT q.*, {WHY} AS why, {RECIPIENT_DOMAIN} AS goes_to FROM looked q
+), counted AS (
+    SELECT grouping(q.why, q.goes_to, q.domain) AS kind,
+        coalesce(q.why, q.goes_to, q.domain) COLLATE "C" AS value, count(*) AS count,
+        min(q.accepted_at) AS oldest_at, min({NEXT}) AS next_at
+    FROM explained q GROUP BY GROUPING SETS ((q.why), (q.goes_to), (q.domain))
+), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY kind ORDER BY count DESC, value) AS place FROM counted
+)
+SELECT kind, value, count, oldest_at, next_at FROM placed WHERE place <= %(shown)s
+ORDER BY kind, place
+"""  # noqa: S608 - constants
+# grouping(): a bit for each that the row is not grouped by.
+_WHY, _TO, _DOMAIN = 0b011, 0b101, 0b110
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of it is shown: a value of reasons.WORDS, the sender's and the recipient's domain."""
+
+    why: str = ""
+    domain: str = ""
+    to: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.why or self.domain or self.to)
+
+
+def listed(
+    organisation_id: UUID,
+    wanted: Wanted,
+    now: datetime,
+    after: Place | None = None,
+    size: int = PAGE,
+) -> tuple[list[Explained], Place | None]:
+    """Return waiting deliveries, oldest first, and where to go on.
+
+    A page that is not full may have a next one: the look ended before the queue did.
+    """
+    most = LOOKED_THROUGH if wanted else size + 1
+    values = {
+        "organisation": organisation_id,
+        "at": after.at if after else EARLIEST,
+        "id": after.id if after else 0,
+        "why": wanted.why,
+        "domain": wanted.domain,
+        "to": wanted.to,
+        "most": most,
+        "size": size + 1,
+        "now": now,
+    }
+    rows: list[Any] = list(QueuedDelivery.objects.raw(LISTED, values))
+    shown = [row for row in rows if row.matches][:size]
+    ends = rows[-1:] if len(rows) <= size and rows and rows[-1].number == most else []
+    last = shown[-1:] if len(rows) > size else ends
+    onward = Place(last[0].accepted_at, last[0].id) if last else None
+    return [explained(row) for row in shown], onward
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    value: str
+    count: int
+    oldest_at: datetime
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of the first COUNTED_MOST deliveries, the most frequent first; `is_all`: there are no more.
+
+    `domains` are of the sender, `destinations` of the recipients.
+    """
+
+    total: int = 0
+    is_all: bool = True
+    reasons: tuple[Count, ...] = ()
+    domains: tuple[Count, ...] = ()
+    destinations: tuple[Count, ...] = ()
+    oldest_at: datetime | None = field(default=None)
+
+    def of(self, why: str) -> int:
+        """Return how many wait for a reason."""
+        return sum(count.count for count in self.reasons if count.value == why)
+
+
+def counts(organisation_id: UUID, now: datetime) -> Counts:
+    """Count what waits; a large amount at most once in COUNTED_SECONDS."""
+    key = f"waiting:{organisation_id}"
+    found: Counts | None = cache.get(key)
+    if found is None:
+        found = _counts(organisation_id, now)
+        if found.total > COUNTED_EACH_TIME:
+            cache.set(key, found, COUNTED_SECONDS)
+    return found
+
+
+def forget_counts(organisation_id: UUID) -> None:
+    """Count again: somebody has just changed what waits, and looks at what came of it."""
+    cache.delete(f"waiting:{organisation_id}")
+
+
+def _counts(organisation_id: UUID, now: datetime) -> Counts:
+    values: dict[str, Any] = {
+        "organisation": organisation_id,
+        "most": COUNTED_MOST + 1,
+        "shown": SHOWN,
+        "now": now,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTED, values)
+        rows = cursor.fetchall()
+    reasons = tuple(_of(rows, _WHY))
+    total = sum(one.count for one in reasons)
+    return Counts(
+        total=min(total, COUNTED_MOST),
+        is_all=total <= COUNTED_MOST,
+        reasons=reasons,
+        domains=tuple(_of(rows, _DOMAIN)),
+        destinations=tuple(_of(rows, _TO)),
+        oldest_at=min((one.oldest_at for one in reasons), default=None),
+    )
+
+
+def _of(rows: list[Any], kind: int) -> Iterator[Count]:
+    # What goes nowhere that has a domain is counted with the others, and has no name.
+    return (
+        Count(str(value or "").removeprefix("@"), *rest)
+        for found, value, *rest in rows
+        if found == kind
+    )

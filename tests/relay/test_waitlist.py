@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Why mail waits and when it is next: rows, pages and counts, with and without holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from accounts.models import Organisation
+from accounts.tenancy import organisation_context
+from relay import log, reasons, waitlist
+from relay.models import Hold, QueuedDelivery
+from relay.reasons import WORDS, Explained
+from relay.waitlist import Wanted
+from tests import build
+from tests.relay.test_log import NOW, message
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+DUE = NOW + HOUR
+
+
+@pytest.fixture(autouse=True)
+def _context(organisation: Organisation) -> Iterator[None]:
+    waitlist.forget_counts(organisation.id)
+    with organisation_context(organisation.id):
+        yield
+    waitlist.forget_counts(organisation.id)
+
+
+def hold(organisation: Organisation, **values: Any) -> None:
+    with build.as_owner():
+        Hold.objects.create(organisation=organisation, held_at=NOW, **values)
+
+
+def change(**values: Any) -> None:
+    with build.as_owner():
+        QueuedDelivery.objects.update(**values)
+
+
+def told(one: Explained) -> tuple[str, Any]:
+    return one.why, one.next_at
+
+
+@pytest.mark.behaviour(26)
+@pytest.mark.parametrize(
+    ("row", "holds", "expected"),
+    [
+        ({}, [], ("deferred", DUE)),
+        ({}, [{}], ("held", None)),
+        ({}, [{"ends_at": NOW - HOUR}], ("deferred", DUE)),
+        ({}, [{"domain": "due.example"}], ("held", None)),
+        ({}, [{"domain": "andet.example"}], ("deferred", DUE)),
+        ({}, [{"domain": "@modtager.example"}], ("held", None)),
+        ({}, [{"domain": "@due.example"}], ("deferred", DUE)),
+        ({}, [{"domain": "@tager.example"}], ("deferred", DUE)),
+        ({}, [{"reason": "over_quota", "ends_at": NOW + 5 * HOUR}], ("over_quota", NOW + 5 * HOUR)),
+        ({}, [{"reason": "over_quota", "ends_at": NOW + HOUR / 2}], ("over_quota", DUE)),
+        (
+            {},
+            [{"reason": "paced", "domain": "due.example", "ends_at": NOW + 2 * HOUR}],
+            ("paced", NOW + 2 * HOUR),
+        ),
+        ({}, [{"reason": "paced", "domain": "x.example"}], ("deferred", DUE)),
+        ({}, [{"reason": "over_quota", "ends_at": DUE}, {}], ("held", None)),
+        ({"lane": 2, "reason": "quarantined"}, [{}], ("quarantined", DUE)),
+        ({"lane": 2, "cancelled_at": NOW}, [{}], ("cancelled", NOW)),
+    ],
+)
+def test_reason_and_next_time_are_the_same_wherever_they_are_told(
+    organisation: Organisation, row: dict[str, Any], holds: list[dict[str, Any]], expected: Any
+) -> None:
+    made = message(organisation, "erik@x.example@Modtager.example")
+    change(domain="due.example", **row)
+    for values in holds:
+        hold(organisation, **values)
+    ((one,), _) = waitlist.listed(organisation.id, Wanted(), NOW)
+    assert told(one) == expected
+    timeline = log.timeline(organisation.id, made.id, NOW)
+    assert timeline is not None
+    assert timeline.tracks[0].waiting is not None
+    assert told(timeline.tracks[0].waiting) == expected
+    (count,) = waitlist.counts(organisation.id, NOW).reasons
+    assert (count.value, count.count, count.next_at) == (expected[0], 1, expected[1])
+    for why in WORDS:
+        found, _ = waitlist.listed(organisation.id, Wanted(why=why), NOW)
+        assert len(found) == (why == expected[0])
+
+
+@pytest.mark.behaviour(26)
+def test_hold_on_one_message_is_about_no_other(organisation: Organisation) -> None:
+    made, other = (message(organisation, "erik@modtager.example", ago=n) for n in range(2))
+    hold(organisation, message_id=made.id)
+    assert told(reasons.of_message(organisation.id, made.id, NOW)[0]) == ("held", None)
+    assert told(reasons.of_message(organisation.id, other.id, NOW)[0]) == ("deferred", DUE)
+
+
+def test_another_organisation_sees_nothing(
+    organisation: Organisation, other_organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example")
+    with organisation_context(other_organisation.id):
+        for owner in (organisation.id, other_organisation.id):
+            assert waitlist.listed(owner, Wanted(), NOW) == ([], None)
+            assert waitlist._counts(owner, NOW).total == 0
+            assert reasons.of_message(owner, made.id, NOW) == {}
+
+
+def test_another_organisations_hold_holds_nothing(
+    organisation: Organisation, other_organisation: Organisation
+) -> None:
+    message(organisation, "erik@modtager.example")
+    for values in ({}, {"domain": "@modtager.example"}, {"reason": "over_quota"}):
+        hold(other_organisation, **values)
+    with build.as_role("relay"):
+        ((one,), _) = waitlist.listed(organisation.id, Wanted(), NOW)
+    assert told(one) == ("deferred", DUE)
+
+
+def test_pages_are_of_what_is_wanted_and_go_on_where_the_look_ended(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waitlist, "LOOKED_THROUGH", 4)
+    for number in range(9):
+        message(organisation, f"r@{'a' if number % 4 else 'b'}.example", ago=9 - number)
+    seen, looks, after = [], 0, None
+    while True:
+        rows, after = waitlist.listed(organisation.id, Wanted(to="b.example"), NOW, after, size=2)
+        seen += [one.row.recipient for one in rows]
+        looks += 1
+        if after is None:
+            break
+    assert (seen, looks) == (["r@b.example"] * 3, 3)
+
+
+def test_each_row_stands_on_one_page(organisation: Organisation) -> None:
+    message(organisation, *(f"r{n}@modtager.example" for n in range(5)))
+    seen, place = [], None
+    while True:
+        rows, place = waitlist.listed(organisation.id, Wanted(), NOW, place, size=2)
+        seen += [one.row.position for one in rows]
+        if place is None:
+            break
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_counts_are_bounded_and_old_only_where_they_are_large(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waitlist, "COUNTED_EACH_TIME", 2)
+    monkeypatch.setattr(waitlist, "COUNTED_MOST", 4)
+    message(organisation, "a@x.example", "b@y.example")
+    assert waitlist.counts(organisation.id, NOW).total == 2
+    message(organisation, "c@y.example", ago=5)
+    counts = waitlist.counts(organisation.id, NOW)
+    assert (counts.total, counts.is_all, counts.of("deferred")) == (3, True, 3)
+    assert [(one.value, one.count) for one in counts.destinations] == [
+        ("y.example", 2),
+        ("x.example", 1),
+    ]
+    message(organisation, "d@x.example", "e@x.example")
+    assert waitlist.counts(organisation.id, NOW).total == 3
+    waitlist.forget_counts(organisation.id)
+    counts = waitlist.counts(organisation.id, NOW)
+    assert (counts.total, counts.is_all) == (4, False)
