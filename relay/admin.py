@@ -243,5 +243,8 @@ class QuotaAdmin(ReadOnlyAdmin):
         """Keep it with its event: who may send how much is what somebody pays for."""
         with transaction.atomic():
             obj.save()
-            act = "quota.changed" if change else "quota.created"
-            audit.record(current_person(request), act, obj, form.changed_data)
+            by = current_person(request)
+            if change:
+                audit.record(by, "quota.changed", obj, form.changed_data)
+            else:
+                audit.record(by, "quota.created", obj, form.changed_data)

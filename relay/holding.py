@@ -115,8 +115,9 @@ def settle(now: datetime) -> None:
         _put_off(_later(scope_of(row).rows(), now))
     to_domains = by_people.filter(_lasting(now), domain__startswith="@")
     for organisation_id, domains in _by_organisation(to_domains).items():
-        rows = QueuedDelivery.objects.for_organisation(organisation_id).filter(due_at__lte=now)
-        _put_off(_later(rows.alias(to=RecipientDomain(F("recipient"))), now).filter(to__in=domains))
+        everything = QueuedDelivery.objects.for_organisation(organisation_id)
+        due = _later(everything.filter(due_at__lte=now), now)
+        _put_off(due.alias(to=RecipientDomain(F("recipient"))).filter(to__in=domains))
     Hold.objects.filter(ends_at__lte=now).delete()
 
 

@@ -6,6 +6,8 @@ Large amounts are gone through piece by piece along the index, however few of th
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +16,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Func, Q, QuerySet, TextField
 
+from accounts import vault
 from relay.models import QueuedDelivery
 
 # Rows that are looked at in one statement, and written in one transaction.
 PIECE = 5000
+PURPOSE = "scope"
 
 
 class RecipientDomain(Func):
@@ -50,6 +54,20 @@ class Scope:
                 to=f"@{self.recipient_domain}"
             )
         return rows
+
+
+def sealed(scope: Scope) -> str:
+    """Return text for a task: which domains somebody writes to is nothing for a broker."""
+    words = json.dumps([scope.domain, scope.recipient_domain]).encode()
+    found = vault.seal(PURPOSE, words, organisation_id=scope.organisation_id)
+    return base64.urlsafe_b64encode(found).decode()
+
+
+def opened(organisation_id: UUID, text: str) -> Scope:
+    """Read what `sealed` wrote. Raises VaultError."""
+    found = base64.urlsafe_b64decode(text.encode())
+    domain, to = json.loads(vault.unseal(PURPOSE, found, organisation_id=organisation_id))
+    return Scope(organisation_id, None, domain, to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ from relay import (
     hourkeys,
     pausing,
     retrying,
+    scopes,
     shift,
     sweeping,
     upkeep,
     verification,
 )
-from relay.scopes import Scope
 
 SUCCESSOR_EXPIRES_SECONDS = 60
 
@@ -82,21 +82,18 @@ def sweep() -> None:
 
 
 @shared_task(name="relay.retry")
-def retry(
-    *, organisation_id: str, domain: str | None = None, recipient_domain: str | None = None
-) -> None:
-    """Go on with what a person asked for about more than one request writes."""
-    scope = Scope(UUID(organisation_id), domain=domain, recipient_domain=recipient_domain)
-    retrying.retry_now(scope, clock.now())
+def retry(*, organisation_id: str, scope_id: str) -> None:
+    """Go on with what a person asked for about more than one request writes.
+
+    `scope_id` is the scope, sealed.
+    """
+    retrying.retry_now(scopes.opened(UUID(organisation_id), scope_id), clock.now())
 
 
 @shared_task(name="relay.cancel")
-def cancel(
-    *, organisation_id: str, domain: str | None = None, recipient_domain: str | None = None
-) -> None:
+def cancel(*, organisation_id: str, scope_id: str) -> None:
     """As above."""
-    scope = Scope(UUID(organisation_id), domain=domain, recipient_domain=recipient_domain)
-    cancelling.cancel_now(scope, clock.now())
+    cancelling.cancel_now(scopes.opened(UUID(organisation_id), scope_id), clock.now())
 
 
 @shared_task(name="relay.send_what_waited")

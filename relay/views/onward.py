@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from relay import tasks
+from relay import scopes, tasks
 from relay.scopes import Scope
 
 # A task that nobody took by then is not what the person sees any more.
@@ -19,11 +19,7 @@ EXPIRES_SECONDS = 3600
 
 def go_on(task: Any, scope: Scope) -> bool:
     """Start a task about the scope; False when it cannot be started now."""
-    values = {
-        "organisation_id": str(scope.organisation_id),
-        "domain": scope.domain,
-        "recipient_domain": scope.recipient_domain,
-    }
+    values = {"organisation_id": str(scope.organisation_id), "scope_id": scopes.sealed(scope)}
     try:
         task.apply_async(kwargs=values, expires=EXPIRES_SECONDS, retry=False)
     except OperationalError:

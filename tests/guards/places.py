@@ -15,7 +15,7 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Invitation, Organisation, Role, User
 from dpa.models import Signatory
 from gdpr.models import Right
-from relay.models import Credential, Delivery, Message, Route, SendingDomain
+from relay.models import Credential, Delivery, Message, QueuedDelivery, Route, SendingDomain
 from tests import build
 
 ALL = frozenset(Role)
@@ -144,6 +144,21 @@ def a_message(organisation: Organisation) -> UUID:
     return message
 
 
+def a_waiting_message(organisation: Organisation) -> UUID:
+    """A message that is in the queue as well."""
+    message, now = a_message(organisation), datetime.now(UTC)
+    QueuedDelivery.objects.create(
+        organisation=organisation,
+        message_id=message,
+        accepted_at=uuid7_time(message),
+        position=0,
+        recipient="erik@modtager.example",
+        due_at=now + timedelta(hours=1),
+        expires_at=now + timedelta(hours=72),
+    )
+    return message
+
+
 def a_agreement(organisation: Organisation) -> UUID:
     """A version of an agreement that was issued and then withdrawn."""
     return build.agreement(organisation).id
@@ -194,10 +209,10 @@ MEMBER = {
     "relay:hold-all": Place(BUILDERS),
     "relay:release-all": Place(BUILDERS),
     "relay:cancel-all": Place(BUILDERS),
-    "relay:retry": Place(BUILDERS, a_message),
-    "relay:hold": Place(BUILDERS, a_message),
-    "relay:release": Place(BUILDERS, a_message),
-    "relay:cancel": Place(BUILDERS, a_message),
+    "relay:retry": Place(BUILDERS, a_waiting_message),
+    "relay:hold": Place(BUILDERS, a_waiting_message),
+    "relay:release": Place(BUILDERS, a_waiting_message),
+    "relay:cancel": Place(BUILDERS, a_waiting_message),
     "relay:credentials": Place(READERS),
     "relay:credential-new": Place(BUILDERS),
     "relay:credential": Place(READERS, a_credential),

@@ -101,7 +101,8 @@ def test_large_amounts_are_cancelled_in_batches_and_requests(
     assert cancel(builder) == Done(4, is_all=False)
     assert len(mail.rows(MARKED)) == 4
     with build.as_role("duty"):
-        tasks.cancel(organisation_id=str(house.id))
+        scope_id = scopes.sealed(Scope(house.id))
+        tasks.cancel(organisation_id=str(house.id), scope_id=scope_id)
     assert len(mail.rows(MARKED)) == 5
 
 
