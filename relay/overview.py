@@ -11,19 +11,18 @@ from uuid import UUID
 
 from django.db import connection
 
-from relay.queue.claiming import RECIPIENT_DOMAIN
-from relay.reasons import KEPT, WHY
+from relay.reasons import EXPLAINED, KEPT
 
 DOMAINS_SHOWN = 20
-# What is in hand is leased now; what is due should be, and is not.
+# What is in hand is leased now; what is due should be, and is not. What is held may not go now,
+# because somebody, a quota or its route keeps it back.
 STATES = ("in_hand", "due", "later", "held", "set_aside", "ending")
 COUNTED = f"""
-WITH {KEPT}, explained AS (
-    SELECT q.*, {WHY} AS why, {RECIPIENT_DOMAIN} AS goes_to FROM relay_queueddelivery q
-), judged AS (
+WITH {KEPT}, looked AS (SELECT * FROM relay_queueddelivery), {EXPLAINED}, judged AS (
     SELECT q.*, CASE WHEN q.lease_expires_at >= %(now)s THEN 'in_hand'
         WHEN q.why = 'quarantined' THEN 'set_aside' WHEN q.lane = 2 THEN 'ending'
         WHEN q.why IN ('held', 'over_quota', 'paced') THEN 'held'
+        WHEN q.why = q.shut THEN 'held'
         WHEN q.due_at <= %(now)s THEN 'due' ELSE 'later' END AS state
     FROM explained q
 ), counted AS (

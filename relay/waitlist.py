@@ -17,8 +17,7 @@ from django.db import connection
 
 from relay.log import PAGE, Place
 from relay.models import QueuedDelivery
-from relay.queue.claiming import RECIPIENT_DOMAIN
-from relay.reasons import KEPT, NEXT, WHY, Explained, explained
+from relay.reasons import EXPLAINED, KEPT, NEXT, Explained, explained
 
 # Rows that one page of a filtered list is looked for in; the next page goes on from there.
 LOOKED_THROUGH = 20_000
@@ -38,12 +37,10 @@ looked AS MATERIALIZED (
 )
 """
 LISTED = f"""
-WITH {KEPT}, {_LOOKED}, explained AS (
-    SELECT q.*, {WHY} AS why, row_number() OVER (ORDER BY q.accepted_at, q.id) AS number
-    FROM looked q
-), judged AS (
-    SELECT q.*, (%(why)s = '' OR q.why = %(why)s) AND (%(domain)s = '' OR q.domain = %(domain)s)
-        AND (%(to)s = '' OR {RECIPIENT_DOMAIN} = '@' || %(to)s) AS matches
+WITH {KEPT}, {_LOOKED}, {EXPLAINED}, judged AS (
+    SELECT q.*, row_number() OVER (ORDER BY q.accepted_at, q.id) AS number,
+        (%(why)s = '' OR q.why = %(why)s) AND (%(domain)s = '' OR q.domain = %(domain)s)
+        AND (%(to)s = '' OR q.goes_to = '@' || %(to)s) AS matches
     FROM explained q
 )
 SELECT q.*, {NEXT} AS next_at FROM judged q WHERE q.matches OR q.number = %(most)s
@@ -54,9 +51,7 @@ COUNTED = f"""
 WITH {KEPT}, looked AS MATERIALIZED (
     SELECT q.* FROM relay_queueddelivery q WHERE q.organisation_id = %(organisation)s
     LIMIT %(most)s
-), explained AS (
-    SELECT q.*, {WHY} AS why, {RECIPIENT_DOMAIN} AS goes_to FROM looked q
-), counted AS (
+), {EXPLAINED}, counted AS (
     SELECT grouping(q.why, q.goes_to, q.domain) AS kind,
         coalesce(q.why, q.goes_to, q.domain) COLLATE "C" AS value, count(*) AS count,
         min(q.accepted_at) AS oldest_at, min({NEXT}) AS next_at

@@ -12,7 +12,7 @@ import pytest
 from accounts.models import Organisation
 from accounts.tenancy import organisation_context
 from relay import log, reasons, waitlist
-from relay.models import Hold, QueuedDelivery
+from relay.models import Hold, QueuedDelivery, Route, SendingDomain
 from relay.reasons import WORDS, Explained
 from relay.waitlist import Wanted
 from tests import build
@@ -26,6 +26,9 @@ DUE = NOW + HOUR
 
 @pytest.fixture(autouse=True)
 def _context(organisation: Organisation) -> Iterator[None]:
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=True)
+        Route.objects.create(organisation=organisation, host="a.example", created_at=NOW)
     waitlist.forget_counts(organisation.id)
     with organisation_context(organisation.id):
         yield
@@ -89,6 +92,68 @@ def test_reason_and_next_time_are_the_same_wherever_they_are_told(
     for why in WORDS:
         found, _ = waitlist.listed(organisation.id, Wanted(why=why), NOW)
         assert len(found) == (why == expected[0])
+
+
+def route(organisation: Organisation, domain: str = "", **values: Any) -> None:
+    with build.as_owner():
+        of = {"organisation": organisation, "created_at": NOW}
+        served = domain and SendingDomain.objects.get_or_create(**of, name=domain, token="x")[0]
+        Route.objects.create(**of, host="b.example", domain=served or None, **values)
+
+
+RESTS = NOW + 3 * HOUR
+
+
+@pytest.mark.behaviour(26)
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        ([], ("no_route", None)),
+        ([{"paused_at": NOW}], ("route_paused", None)),
+        (
+            [{"paused_at": NOW, "pause_reason": "sign_in_refused"}],
+            ("sign_in_refused", None),
+        ),
+        ([{"rest_until": RESTS}], ("resting", RESTS)),
+        ([{"rest_until": NOW + HOUR / 2}], ("resting", DUE)),
+        ([{"rest_until": NOW}], ("deferred", DUE)),
+        ([{"paused_at": NOW, "priority": 1}, {}], ("deferred", DUE)),
+        ([{"paused_at": NOW}, {"rest_until": RESTS, "priority": 1}], ("resting", RESTS)),
+        ([{"paused_at": NOW, "domain": "due.example"}, {}], ("route_paused", None)),
+        ([{"paused_at": NOW}, {"domain": "due.example"}], ("deferred", DUE)),
+        ([{"paused_at": NOW}, {"domain": "e.example"}], ("route_paused", None)),
+        (
+            [{"paused_at": NOW, "domain": "post.due.example"}, {"domain": "due.example"}],
+            ("route_paused", None),
+        ),
+    ],
+)
+def test_route_that_takes_nothing_is_the_reason(
+    organisation: Organisation, routes: list[dict[str, Any]], expected: Any
+) -> None:
+    with build.as_owner():
+        Route.objects.all().delete()
+    message(organisation, "erik@modtager.example")
+    change(domain="post.due.example")
+    for values in routes:
+        route(organisation, **values)
+    ((one,), _) = waitlist.listed(organisation.id, Wanted(), NOW)
+    assert told(one) == expected
+    (count,) = waitlist.counts(organisation.id, NOW).reasons
+    assert (count.value, count.next_at) == expected
+    change(domain="")
+    ((one,), _) = waitlist.listed(organisation.id, Wanted(), NOW)
+    assert told(one) == ("deferred", DUE)
+
+
+@pytest.mark.parametrize("values", [{"sending_allowed": False}, {"standing": "suspended"}])
+def test_stopped_organisation_says_so(organisation: Organisation, values: dict[str, Any]) -> None:
+    message(organisation, "erik@modtager.example")
+    change(domain="due.example")
+    with build.as_owner():
+        Organisation.objects.update(**values)
+    ((one,), _) = waitlist.listed(organisation.id, Wanted(), NOW)
+    assert told(one) == ("stopped", None)
 
 
 @pytest.mark.behaviour(26)
