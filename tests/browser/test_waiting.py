@@ -39,6 +39,8 @@ def _fill(organisation: Organisation, now: datetime) -> Message:
             Hold.objects.create(organisation=organisation, held_at=now, **values)
         Quota.objects.create(organisation=organisation, messages_an_hour=5000, messages_a_day=50000)
         of = {"organisation": organisation, "created_at": now, "host": "mail.due.example"}
+        Organisation.objects.update(sending_allowed=True)
+        Route.objects.create(**of, name="Hovedserver")
         Route.objects.create(**of, name="Kontorets server", rest_until=now + timedelta(minutes=4))
         Route.objects.create(**of, name="Reserve", paused_at=now, pause_reason="by_person")
     return made

@@ -262,6 +262,8 @@ def test_page_is_narrowed_by_its_address(page: Client, organisation: Organisatio
         message(organisation, f"r@{name}.example", ago=n) for n, name in enumerate(("x", "y", "z"))
     ]
     with build.as_owner():
+        Organisation.objects.update(sending_allowed=True)
+        Route.objects.create(organisation=organisation, host="m.example", created_at=clock.now())
         rows = QueuedDelivery.objects
         rows.filter(message_id=made[0].id).update(reason="tls", domain="due.example")
 

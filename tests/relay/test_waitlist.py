@@ -96,7 +96,7 @@ def test_reason_and_next_time_are_the_same_wherever_they_are_told(
 
 def route(organisation: Organisation, domain: str = "", **values: Any) -> None:
     with build.as_owner():
-        of = {"organisation": organisation, "created_at": NOW}
+        of: dict[str, Any] = {"organisation": organisation, "created_at": NOW}
         served = domain and SendingDomain.objects.get_or_create(**of, name=domain, token="x")[0]
         Route.objects.create(**of, host="b.example", domain=served or None, **values)
 
