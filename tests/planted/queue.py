@@ -137,14 +137,13 @@ FAULTS = (
         "relay/queue/claiming.py",
         " OR (q.organisation_id, {RECIPIENT_DOMAIN}) NOT IN",
         " OR ('00000000-0000-0000-0000-000000000000'::uuid, {RECIPIENT_DOMAIN}) NOT IN",
-        f"{CLAIMS}::"
-        "test_hold_on_where_mail_goes_leaves_other_recipients_and_organisations_alone",
+        f"{CLAIMS}::test_hold_on_where_mail_goes_leaves_other_recipients_and_organisations_alone",
     ),
     Fault(
         26,
         "relay/holding.py",
-        "put_off = Q(due_at=F(\"expires_at\"),",
-        "put_off = Q(due_at__lt=F(\"expires_at\"),",
+        'put_off = Q(due_at=F("expires_at"),',
+        'put_off = Q(due_at__lt=F("expires_at"),',
         "tests/relay/test_holding.py::test_message_is_held_and_released",
     ),
     Fault(
