@@ -75,6 +75,7 @@ def test_alone_there_is_enough_for_every_connection() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(silent=st.integers(1, 120), domains=st.integers(1, 4))
+@pytest.mark.behaviour(25)
 def test_however_many_are_silent_a_new_one_is_served(silent: int, domains: int) -> None:
     books = Books(
         {(house(n), f"d{d}.example"): 5_000 for n in range(silent) for d in range(domains)}

@@ -267,6 +267,7 @@ def test_lease_is_kept_by_its_owner() -> None:
         async with holders(2, watch=watch) as (owner, other):
             work = await one(owner)
             watch.offset = LEASE - timedelta(seconds=5)
+            assert await other.renew(work.deliveries) == frozenset()
             assert await owner.renew(work.deliveries)
             watch.offset = LEASE + timedelta(seconds=10)
             return await claim(other)
