@@ -245,11 +245,17 @@ def written(search: Search) -> dict[str, Any]:
     return {"recipient": search.recipient + star, "state": search.state, "day": search.day}
 
 
+def _domain_line(label: Any, listed: str) -> Any:
+    """A domain, with those of a list to choose from; the browser sends no address."""
+    attrs = {"list": listed, "inputmode": "url", "pattern": "[^@]*"}
+    return _line(label, 253, required=False, **attrs)
+
+
 class WaitingForm(forms.Form):
     """Which waiting mail is shown; it stands in the address line, so it names no address."""
 
-    to = _line(_("To domain"), 253, required=False, list="destinations", inputmode="url")
-    domain = _line(_("From domain"), 253, required=False, list="domains", inputmode="url")
+    to = _domain_line(_("To domain"), "destinations")
+    domain = _domain_line(_("From domain"), "domains")
     why = forms.ChoiceField(
         label=_("Why"), required=False, choices=[("", _("any")), *WORDS.items()]
     )

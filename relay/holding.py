@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -106,7 +106,7 @@ def _lasting(now: datetime) -> Q:
 def settle(now: datetime) -> None:
     """Put off what is held row by row, make due what was let go, and forget ended holds.
 
-    Role duty.
+    A hold on a message ends with it. Role duty.
     """
     by_people = Hold.objects.filter(reason=Hold.Reason.HELD).order_by("id")
     for row in by_people.filter(ends_at__lte=now):
@@ -118,6 +118,8 @@ def settle(now: datetime) -> None:
         everything = QueuedDelivery.objects.for_organisation(organisation_id)
         due = _later(everything.filter(due_at__lte=now), now)
         _put_off(due.alias(to=RecipientDomain(F("recipient"))).filter(to__in=domains))
+    waits = QueuedDelivery.objects.filter(message_id=OuterRef("message_id"))
+    by_people.exclude(message_id=None).filter(~Exists(waits)).delete()
     Hold.objects.filter(ends_at__lte=now).delete()
 
 

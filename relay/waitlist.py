@@ -22,7 +22,7 @@ from relay.reasons import EXPLAINED, KEPT, NEXT, Explained, explained
 # Rows that one page of a filtered list is looked for in; the next page goes on from there.
 LOOKED_THROUGH = 20_000
 # Counts go no further, and figures of more than the second are as old as the third at most.
-COUNTED_MOST = 100_000
+COUNTED_MOST = 50_000
 COUNTED_EACH_TIME = 5000
 COUNTED_SECONDS = 60
 SHOWN = 20

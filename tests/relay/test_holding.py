@@ -189,6 +189,16 @@ def test_what_waited_for_a_route_is_made_due_and_nothing_else(
     assert due() == ["a@x.example", "c@x.example"]
 
 
+def test_hold_on_a_message_ends_with_it(organisation: Organisation, anna: User) -> None:
+    kept, gone = (message(organisation, "a@x.example", ago=n) for n in range(2))
+    for one in (kept, gone):
+        act(anna, holding.hold, message_id=one.id)
+    act(anna, holding.hold, domain="due.example")
+    mail.execute("DELETE FROM relay_queueddelivery WHERE message_id = %s", gone.id)
+    settle()
+    assert mail.rows("SELECT message_id FROM relay_hold ORDER BY 1") == [(kept.id,), (None,)]
+
+
 def test_held_mail_ends_at_its_time(organisation: Organisation, anna: User) -> None:
     made = message(organisation, "a@x.example")
     act(anna, holding.hold, message_id=made.id)
