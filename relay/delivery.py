@@ -28,7 +28,7 @@ from relay.queue import (
 from relay.room import Room
 from relay.routing import Routes, Waits
 from relay.smtp.replies import Outcome, Scope, Verdict
-from relay.transports import RouteTarget, Transport
+from relay.transports import NotNow, RouteTarget, Transport
 
 Reason = QueuedDelivery.Reason
 
@@ -49,6 +49,7 @@ class Job:
     sent: bool = False
     content: bytes | None = field(default=None, repr=False)
     is_shut_out: bool = False  # no route takes mail of its organisation and domain now
+    not_now: NotNow | None = None  # why it went back untried
 
     def let_go(self) -> None:
         """Hold no content any more; it can be read again."""
@@ -120,12 +121,26 @@ class Courier:
             # What is still held goes back unsent; the rest is somebody else's by now.
             await self.leases.release(job.work.deliveries)
             return False
+        except NotNow as not_now:
+            job.not_now = not_now
+            return await self._hand_back(job, not_now.reason)
         except KeyGone:
             logger.warning("delivery: key of message %s is gone: settled", job.work.message_id)
             now = self.now()
             return await self._settle(
                 job, [outcomes.key_gone(lease, now) for lease in job.work.deliveries]
             )
+
+    async def _hand_back(self, job: Job, reason: str) -> bool:
+        """Hand back what cannot go now, as due as it was; what may not wait any longer ends."""
+        work, now = job.work, self.now()
+        late = [lease for lease in work.deliveries if now >= lease.expires_at]
+        ends = [outcomes.expired(lease, now) for lease in late]
+        told = await self._settle(job, ends) if ends else False
+        rest = tuple(lease for lease in work.deliveries if lease not in late)
+        if rest:
+            await self.leases.release(rest, reason=reason or None)
+        return told
 
     async def _end(self, job: Job) -> bool:
         """Settle what is not tried any more, and leave the job with the rest."""
@@ -170,8 +185,13 @@ class Courier:
             target = await self.routes.target(work.organisation_id, work.domain)
         except VaultError:
             return await self._judge(job, now, await self._unopened(job))
+        if isinstance(target, RouteTarget) and work.require_tls:
+            target = target.demanding_tls()
         if isinstance(target, Waits):
-            return await self._wait(job, target.reason)
+            if target.until is not None:
+                raise NotNow(target.reason, target.until)
+            job.is_shut_out = True
+            return await self._hand_back(job, target.reason)
         late = [lease for lease in work.deliveries if outcomes.too_late(lease, now)]
         if late:
             job.work = work = replace(
@@ -179,18 +199,6 @@ class Courier:
             )
             await self._settle(job, [outcomes.expired(lease, now) for lease in late])
         return await self._try(job, target) if work.deliveries else bool(late)
-
-    async def _wait(self, job: Job, reason: Reason) -> bool:
-        """Hand back what no route takes, as due as it was; what may not wait any longer ends."""
-        work, now = job.work, self.now()
-        late = [lease for lease in work.deliveries if now >= lease.expires_at]
-        ends = [outcomes.expired(lease, now) for lease in late]
-        told = await self._settle(job, ends) if ends else False
-        rest = tuple(lease for lease in work.deliveries if lease not in late)
-        if rest:
-            await self.leases.release(rest, reason=reason.value)
-            job.is_shut_out = True
-        return told
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
         told = False
@@ -242,7 +250,7 @@ class Courier:
         try:
             envelope = work.envelope(work.deliveries)
             return await self.transport.send(target, envelope, content, on_dot)
-        except (LeaseLost, KeyGone):
+        except (LeaseLost, KeyGone, NotNow):
             raise
         except VaultError:
             return await self._unopened(job)

@@ -19,6 +19,7 @@ from psycopg.rows import class_row
 
 from accounts import vault
 from accounts.models import Organisation
+from relay import resting
 from relay.models import QueuedDelivery, Route
 from relay.queue import HotConnection
 from relay.smtp.tls import TlsPolicy
@@ -41,9 +42,10 @@ def seal_secret(organisation_id: UUID, secret: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """No route may take the mail now."""
+    """No route may take the mail now; `until` is when to ask again, where that is known."""
 
     reason: Reason
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,9 @@ class RouteFacts:
     sealed_secret: bytes = field(default=b"", repr=False)
     version: int = 0
     concurrency: int = 1
+    rate_per_minute: int | None = None
+    failures: int = 0
+    rest_until: datetime | None = None
     paused: bool = False
     pause_reason: str = ""
 
@@ -95,7 +100,8 @@ SELECT o.sending_allowed AND o.standing = ANY(%(carried)s) AS may_send, r.id,
     coalesce(d.name, '') AS domain, coalesce(r.host, '') AS host, coalesce(r.port, 0) AS port,
     coalesce(r.security, '') AS security, coalesce(r.username, '') AS username,
     coalesce(r.sealed_secret, '') AS sealed_secret, coalesce(r.version, 0) AS version,
-    coalesce(r.concurrency, 1) AS concurrency, r.paused_at IS NOT NULL AS paused,
+    coalesce(r.concurrency, 1) AS concurrency, r.rate_per_minute,
+    coalesce(r.failures, 0) AS failures, r.rest_until, r.paused_at IS NOT NULL AS paused,
     coalesce(r.pause_reason, '') AS pause_reason
 FROM accounts_organisation o
 LEFT JOIN relay_route r ON r.organisation_id = o.id
@@ -112,14 +118,15 @@ WHERE id = %s AND version = %s AND paused_at IS NULL
 class Routes:
     """The routes of every organisation whose mail this process carries."""
 
-    def __init__(self, dsn: str, now: Callable[[], datetime], *, shares: int = 1) -> None:
-        """`shares`: processes that share a route's connections between them."""
+    def __init__(self, dsn: str, now: Callable[[], datetime]) -> None:
         self._connection = HotConnection(dsn)
         self._one_at_a_time = asyncio.Lock()
         self._now = now
-        self._shares = shares
         self._known: dict[UUID, tuple[datetime, list[RouteFacts]]] = {}
         self._secrets: dict[tuple[UUID, int], str] = {}
+        # Of the facts that are known now: messages of one route share one object.
+        self._targets: dict[UUID, tuple[RouteFacts, RouteTarget]] = {}
+        self._failing: set[UUID] = set()
 
     async def close(self) -> None:
         await self._connection.close()
@@ -140,7 +147,18 @@ class Routes:
             chosen = choose(await self._routes(organisation_id, after=self._now()), domain)
         if isinstance(chosen, Waits):
             return chosen
+        if chosen.rest_until and chosen.rest_until > self._now():
+            return Waits(reason=Reason.RESTING, until=chosen.rest_until)
         assert chosen.id is not None
+        known, target = self._targets.get(chosen.id, (None, None))
+        if target is None or known is not chosen:
+            target = await self._target(organisation_id, chosen)
+            self._targets[chosen.id] = chosen, target
+        return target
+
+    async def _target(self, organisation_id: UUID, chosen: RouteFacts) -> RouteTarget:
+        assert chosen.id is not None
+        careful = resting.is_tried_carefully(chosen.failures)
         return RouteTarget(
             route_id=chosen.id,
             version=chosen.version,
@@ -149,8 +167,39 @@ class Routes:
             tls=TlsPolicy(chosen.security),
             username=chosen.username,
             password=await self._password(organisation_id, chosen),
-            concurrency=max(1, chosen.concurrency // self._shares),
+            concurrency=1 if careful else chosen.concurrency,
+            rate=chosen.rate_per_minute,
+            is_failing=chosen.failures > 0,
         )
+
+    async def failed(self, target: RouteTarget) -> datetime | None:
+        """Count a connection that failed; returns until when the route rests, if it does.
+
+        Waits for a database that is away.
+        """
+        self._failing.add(target.route_id)
+        async with self._one_at_a_time:
+            until = await self._at_last(
+                lambda connection: resting.failed(
+                    connection, target.route_id, target.version, self._now()
+                )
+            )
+            self._forget(target.route_id)
+        return until
+
+    async def worked(self, target: RouteTarget) -> None:
+        """Note that the server answers, if it did not of late.
+
+        Waits for a database that is away.
+        """
+        if not target.is_failing and target.route_id not in self._failing:
+            return
+        self._failing.discard(target.route_id)
+        async with self._one_at_a_time:
+            await self._at_last(
+                lambda connection: resting.worked(connection, target.route_id, target.version)
+            )
+            self._forget(target.route_id)
 
     async def pause(self, target: RouteTarget, reason: Route.PauseReason) -> None:
         """Stop using a route until a person resumes it, unless it was changed meanwhile.
@@ -161,6 +210,12 @@ class Routes:
         async with self._one_at_a_time:
             await self._at_last(lambda connection: connection.execute(PAUSE, values))
         self._known.clear()
+
+    def _forget(self, route_id: UUID) -> None:
+        """Read the routes again of whoever has this one."""
+        for organisation_id, (_, routes) in list(self._known.items()):
+            if any(route.id == route_id for route in routes):
+                del self._known[organisation_id]
 
     async def _routes(
         self, organisation_id: UUID, *, after: datetime | None = None

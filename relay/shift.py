@@ -22,7 +22,9 @@ from django.conf import settings
 from accounts import clock
 from relay import heartbeat
 from relay.delivery import Courier, Job
-from relay.egress import guard_from_settings
+from relay.egress import Guard, guard_from_settings
+from relay.hops import SharedGate
+from relay.permits import Permits
 from relay.queue import (
     LEASE,
     Ask,
@@ -36,8 +38,9 @@ from relay.queue import (
     keyring_directory,
 )
 from relay.routing import Routes
-from relay.smtp.tls import make_contexts
+from relay.smtp.tls import Contexts, make_contexts
 from relay.supervision import kept_going
+from relay.transports import NotNow
 from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
@@ -56,6 +59,10 @@ SHUT_MOST = 100
 # New mail that comes within this of the first is claimed with it.
 GATHER_SECONDS = 0.003
 UNREADABLE = "mail-unreadable"  # the alert's kind
+# A next hop that is full is asked again after this long, one that rests or is paced after no more
+# than that: somebody may have mended it.
+FULL_SECONDS = 2.0
+NOT_NOW_SECONDS = 30.0
 SLOT_CLASS = 0x42726576  # the advisory locks of shifts, apart from any other
 
 
@@ -102,6 +109,7 @@ class Shift:
     """
 
     courier: Courier
+    permits: Permits
     slot: Slot
     stop: Callable[[], bool]
     hand_over: Callable[[], bool]
@@ -141,6 +149,7 @@ class Shift:
             self.courier.leases.leave()
             await self._hand_back()
             await self.courier.transport.close()
+            await self.permits.close()
             await self.courier.leases.stop()
             await self.courier.routes.close()
             await self.slot.leave()
@@ -150,6 +159,7 @@ class Shift:
         yield "leases", self._renew
         yield "delays", self.courier.tell_delays
         yield "routes", self._look_at_routes
+        yield "permits", self.permits.keep
 
     async def _claim(self) -> None:
         while not self._closing:
@@ -220,9 +230,17 @@ class Shift:
             logger.error("shift: message %s: %s", job.work.message_id, type(fault).__name__)
 
     def _done(self, turn: Turn, count: int, task: asyncio.Task[None]) -> None:
-        del self._jobs[task]
-        if self.turns.end(turn, count):
+        job = self._jobs.pop(task)
+        if job.not_now is not None:
+            self.turns.put_back(turn, count, self._pause(job.not_now))
+        elif self.turns.end(turn, count):
             self._news.set()
+
+    def _pause(self, not_now: NotNow) -> float:
+        if not_now.until is None:
+            return FULL_SECONDS
+        left = (not_now.until - self.courier.now()).total_seconds()
+        return min(max(left, 0.0), NOT_NOW_SECONDS)
 
     async def _watch(self) -> None:
         """Notice the stop signal, old age, and a slot that was lost with its connection."""
@@ -299,20 +317,35 @@ class Shift:
 def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
     """Build a shift from the settings of this process. Raises OSError when a file is missing."""
     dsn, sealer = conninfo(), Sealer(keyring_directory())
+    routes = Routes(dsn, clock.now)
+    permits, transport = sharing_transport(
+        dsn,
+        routes,
+        ehlo_name=settings.RELAY_HOSTNAME,
+        contexts=make_contexts(settings.RELAY_CA_FILE),
+        guard=guard_from_settings(),
+    )
     courier = Courier(
         leases=Leases(dsn, sealer, clock.now),
-        routes=Routes(dsn, clock.now, shares=settings.RELAY_SHIFTS),
-        transport=Smarthost(
-            ehlo_name=settings.RELAY_HOSTNAME,
-            contexts=make_contexts(settings.RELAY_CA_FILE),
-            guard=guard_from_settings(),
-        ),
+        routes=routes,
+        transport=transport,
         sealer=sealer,
         now=clock.now,
         random=SystemRandom().random,
         hostname=settings.RELAY_HOSTNAME,
     )
-    return Shift(courier=courier, slot=slot, stop=stop, hand_over=hand_over)
+    return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
+
+
+def sharing_transport(
+    dsn: str, routes: Routes, *, ehlo_name: str, contexts: Contexts, guard: Guard
+) -> tuple[Permits, Smarthost]:
+    """Build a transport that shares its next hops with all other shifts, and its permits."""
+    permits = Permits(dsn)
+    gate = SharedGate(permits, routes)
+    transport = Smarthost(ehlo_name=ehlo_name, contexts=contexts, guard=guard, gate=gate)
+    permits.wanted, permits.crowded = transport.let_go, transport.let_go_oldest
+    return permits, transport
 
 
 async def work(shift: Shift) -> None:

@@ -4,12 +4,17 @@
 An organisation may have half as many deliveries in hand as places are free, a turn (one of its
 domains) a quarter. So whoever is alone has enough for every connection, and however many fill
 their share behind silent servers, places stay free for one that comes new.
+
+A turn whose mail came back, because its next hop takes no more, is left out for a while. After
+that it may have as many in hand as found a connection, or one, and one more for each that ends.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 from uuid import UUID
@@ -24,12 +29,27 @@ CLAIM_MOST = 200
 FIRST = UUID(int=0)
 
 
+@dataclass(slots=True)
+class _Window:
+    """How many deliveries of a turn may be in hand, and from when on."""
+
+    most: int
+    opens_at: float
+
+
 class Turns:
     """What one shift has in hand, by organisation and by turn."""
 
-    def __init__(self, chance: Callable[[], float], places: int = PLACES) -> None:
+    def __init__(
+        self,
+        chance: Callable[[], float],
+        places: int = PLACES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`chance` gives floats in [0, 1); `places`: deliveries in hand at once."""
         self._chance = chance
+        self._clock = clock
+        self._windows: dict[Turn, _Window] = {}
         self._free = places
         self._organisations: Counter[UUID] = Counter()
         self._turns: Counter[Turn] = Counter()
@@ -48,10 +68,25 @@ class Turns:
 
     def end(self, turn: Turn, count: int) -> bool:
         """Let deliveries go; returns whether it is time to claim again."""
+        self._let_go(turn, count)
+        if window := self._windows.get(turn):
+            window.most += count
+            if window.most >= CLAIM_MOST and window.opens_at <= self._clock():
+                del self._windows[turn]
+        return turn in self._hungry and self._has_room(turn)
+
+    def put_back(self, turn: Turn, count: int, seconds: float) -> None:
+        """Let deliveries go that nothing could be tried with; ask for none for so long."""
+        self._let_go(turn, count)
+        in_hand = max(1, self._turns[turn])
+        window = self._windows.get(turn)
+        most = min(in_hand, window.most) if window else in_hand
+        self._windows[turn] = _Window(most, self._clock() + seconds)
+
+    def _let_go(self, turn: Turn, count: int) -> None:
         self._free += count
         _lessen(self._organisations, turn[0], count)
         _lessen(self._turns, turn, count)
-        return turn in self._hungry and self._has_room(turn)
 
     def ask(self) -> Ask | None:
         """Return what to claim now, None when no place is free."""
@@ -66,12 +101,18 @@ class Turns:
                 (organisation, self._organisation_room(n))
                 for organisation, n in self._organisations.items()
             ),
-            turns=tuple((*turn, self._turn_room(n)) for turn, n in self._turns.items()),
-            left_out=tuple(self._shut),
+            turns=tuple(
+                (*turn, min(self._turn_room(self._turns[turn]), self._window_room(turn) or PLACES))
+                for turn in {**self._turns, **self._windows}
+            ),
+            left_out=tuple(self._left_out()),
             after=self._after,
             resume=tuple(self._resume.items()),
             chance=self._chance(),
         )
+
+    def _left_out(self) -> set[Turn]:
+        return self._shut.keys() | {one for one in self._windows if not self._window_room(one)}
 
     def learn(self, claimed: Claimed) -> None:
         """Note where the claim ended; `begin` what it gave first."""
@@ -117,13 +158,24 @@ class Turns:
     def _turn_room(self, in_hand: int) -> int:
         return max((self._free - 4 * in_hand) // 5, 0 if in_hand else 1)
 
+    def _window_room(self, turn: Turn) -> int:
+        window = self._windows.get(turn)
+        if window is None:
+            return PLACES
+        is_open = window.opens_at <= self._clock()
+        return max(0, window.most - self._turns[turn]) if is_open else 0
+
     def _room(self, turn: Turn) -> int:
         of_organisation = self._organisation_room(self._organisations[turn[0]])
-        return min(of_organisation, self._turn_room(self._turns[turn]))
+        of_turn = min(self._turn_room(self._turns[turn]), self._window_room(turn))
+        return min(of_organisation, of_turn)
 
     def _has_room(self, turn: Turn) -> bool:
         # Half of what it may hold, so that claims are few and large.
-        return self._room(turn) > self._free // 10
+        half = self._free // 10
+        if window := self._windows.get(turn):
+            half = min(half, window.most // 2)
+        return self._room(turn) > half
 
 
 def _lessen(counts: Counter[Key], key: Key, count: int) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -31,7 +32,78 @@ class RouteTarget:
     tls: TlsPolicy = TlsPolicy.STARTTLS
     username: str = ""
     password: str = field(default="", repr=False)
-    concurrency: int = 10
+    concurrency: int = field(default=10, compare=False)
+    rate: int | None = field(default=None, compare=False)  # messages a minute
+    # Whether connections failed of late: then a success has to be written down.
+    is_failing: bool = field(default=False, compare=False)
+    is_demanded: bool = False  # by the message, beyond what the route itself asks for
+
+    def demanding_tls(self) -> RouteTarget:
+        """Return this target, or one with verified TLS where the route could do without."""
+        if self.tls in (TlsPolicy.IMPLICIT, TlsPolicy.STARTTLS):
+            return self
+        return replace(self, tls=TlsPolicy.STARTTLS, is_demanded=True)
+
+    def serves(self, other: RouteTarget) -> bool:
+        """Whether a connection that was opened for this target may carry another's mail."""
+        return self is other or self == other or self == other.demanding_tls()
+
+
+class NotNow(Exception):
+    """The next hop takes no more for now; nothing was tried, and no try is counted.
+
+    `until`: when to ask again; None: once a connection is free. `reason`: a value of
+    QueuedDelivery.Reason; empty leaves the one that is there.
+    """
+
+    def __init__(self, reason: str = "", until: datetime | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.until = until
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """The right to one connection to a next hop, from before it is opened until it is closed."""
+
+    number: int = 0
+    is_lost: bool = False  # somebody else may have it by now
+
+
+class Gate(Protocol):
+    """What the processes that use a next hop agree on. Nothing of it is asked per message."""
+
+    async def take(self, target: RouteTarget) -> Permit | None:
+        """Return a permit for one more connection, None when all are taken."""
+        ...
+
+    async def give(self, permit: Permit) -> None:
+        """Take a permit back, once the connection is closed."""
+        ...
+
+    async def failed(self, target: RouteTarget) -> datetime | None:
+        """Count a connection that failed; returns until when the hop is left alone, if it is."""
+        ...
+
+    async def worked(self, target: RouteTarget) -> None:
+        """Note that the hop answers."""
+        ...
+
+
+class OpenGate:
+    """For a process that shares its next hops with no other."""
+
+    async def take(self, target: RouteTarget) -> Permit | None:
+        return Permit()
+
+    async def give(self, permit: Permit) -> None:
+        pass
+
+    async def failed(self, target: RouteTarget) -> datetime | None:
+        return None
+
+    async def worked(self, target: RouteTarget) -> None:
+        pass
 
 
 class Transport(Protocol):
@@ -45,7 +117,7 @@ class Transport(Protocol):
         None: the server takes this recipient in another transaction; send again to those alone,
         once the other outcomes are written. ``content`` is awaited when it is the message's turn
         to use a connection, ``on_dot`` before the final dot leaves. What they raise passes
-        through, and then no dot was sent.
+        through, and then no dot was sent. Raises NotNow when it is not its turn for long.
         """
         ...
 

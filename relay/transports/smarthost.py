@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
+from uuid import UUID
 
 from relay.egress import EgressRefusedError, Guard
 from relay.smtp.client import Connection
@@ -15,27 +16,11 @@ from relay.smtp.handshake import SessionError, Target, Timeouts
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.smtp.tls import Contexts
 from relay.smtp.transaction import OnDot, Stale
-from relay.transports import Loader, RouteTarget
+from relay.transports import Gate, Loader, NotNow, OpenGate, RouteTarget
+from relay.transports.seats import Hop, Seat
 
-MAX_MESSAGES = 100
-MAX_AGE_SECONDS = 300.0
-MAX_IDLE_SECONDS = 30.0
-
-
-@dataclass(slots=True, eq=False)
-class _Kept:
-    connection: Connection
-    opened_at: float
-    expiry: asyncio.TimerHandle | None = None
-
-
-@dataclass(slots=True)
-class _Pool:
-    """Connections to one target. Never shared: other credentials are another target."""
-
-    slots: asyncio.Semaphore
-    idle: list[_Kept] = field(default_factory=list)
-    users: int = 0
+GOODBYE = 421  # RFC 5321 §3.8: the server closes the connection
+RESTING = "resting"  # of QueuedDelivery.Reason
 
 
 class Smarthost:
@@ -47,56 +32,98 @@ class Smarthost:
         ehlo_name: str,
         contexts: Contexts,
         guard: Guard,
+        gate: Gate | None = None,
         timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ehlo_name = ehlo_name
         self._contexts = contexts
         self._guard = guard
+        self._gate = gate or OpenGate()
         self._timeouts = timeouts or Timeouts()
         self._clock = clock
-        self._pools: dict[RouteTarget, _Pool] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._hops: dict[UUID, Hop] = {}
         self._closed = False
 
     async def send(
         self, target: RouteTarget, envelope: Envelope, content: Loader, on_dot: OnDot
     ) -> list[Outcome | None]:
         """Deliver one message; see Transport."""
-        pool = self._pools.setdefault(target, _Pool(asyncio.Semaphore(target.concurrency)))
-        pool.users += 1
+        hop = self._hops.get(target.route_id) or self._new_hop(target)
+        seat = await hop.take(target)
         try:
-            async with pool.slots:
-                return await self._send(pool, target, envelope, await content(), on_dot)
+            return await self._send(hop, seat, target, envelope, await content(), on_dot)
         except SessionError as error:
+            await self._failed(hop, seat, target, error.outcome)
             return [error.outcome] * len(envelope.recipients)
         finally:
-            pool.users -= 1
-            self._forget_unused(target, pool)
+            hop.free(seat)
 
     async def _send(
-        self, pool: _Pool, target: RouteTarget, envelope: Envelope, content: bytes, on_dot: OnDot
+        self,
+        hop: Hop,
+        seat: Seat,
+        target: RouteTarget,
+        envelope: Envelope,
+        content: bytes,
+        on_dot: OnDot,
     ) -> list[Outcome | None]:
         while True:
-            kept = self._take(pool) or await self._open(target)
+            connection = await self._connected(seat, target)
             try:
-                outcomes = await kept.connection.send(envelope, content, on_dot)
+                outcomes = await connection.send(envelope, content, on_dot)
             except Stale:
                 # Nothing was said about this message: the next connection counts as the first.
                 continue
-            self._give_back(pool, target, kept)
+            if target.is_failing or connection.sent == 1:
+                await self._learn(hop, seat, target, outcomes)
             return outcomes
+
+    async def _connected(self, seat: Seat, target: RouteTarget) -> Connection:
+        """Return the seat's connection, a new one where it has none that fits."""
+        if seat.connection is not None:
+            if seat.connection.usable and seat.open_for(target):
+                return seat.connection
+            await seat.connection.close()
+            seat.connection = None
+        seat.connection = await self._open(target)
+        seat.target, seat.opened_at = target, self._clock()
+        return seat.connection
+
+    async def _learn(
+        self, hop: Hop, seat: Seat, target: RouteTarget, outcomes: Sequence[Outcome | None]
+    ) -> None:
+        """Note whether the server answers: any word is an answer, but that it closes."""
+        codes = {outcome.code for outcome in outcomes if outcome}
+        if codes == {GOODBYE}:
+            await self._count(hop, seat, target)
+        elif any(codes):
+            await self._gate.worked(target)
+
+    async def _failed(self, hop: Hop, seat: Seat, target: RouteTarget, outcome: Outcome) -> None:
+        """Count what says nothing but that the server, or the way to it, does not work."""
+        unreached = outcome.scope is Scope.INFRASTRUCTURE and outcome.code in (0, GOODBYE)
+        # What a message asks for beyond the route says nothing about the route.
+        if unreached and not target.is_demanded:
+            await self._count(hop, seat, target)
+
+    async def _count(self, hop: Hop, seat: Seat, target: RouteTarget) -> None:
+        if hop.has_another(seat):
+            # It works, and has as many connections as it bears.
+            hop.has_enough()
+        elif until := await self._gate.failed(target):
+            hop.turn_away(NotNow(RESTING, until))
 
     async def probe(self, target: RouteTarget) -> Outcome:
         """Connect, encrypt and sign in without sending; DELIVERED means that the route works."""
         try:
-            kept = await self._open(target)
+            connection = await self._open(target)
         except SessionError as error:
             return error.outcome
-        await kept.connection.close()
-        return kept.connection.peer.outcome(Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "")
+        await connection.close()
+        return connection.peer.outcome(Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "")
 
-    async def _open(self, target: RouteTarget) -> _Kept:
+    async def _open(self, target: RouteTarget) -> Connection:
         """Try the target's addresses in turn. Raises SessionError with what the last one said."""
         try:
             addresses = await self._guard.addresses(target.host, target.port)
@@ -111,8 +138,8 @@ class Smarthost:
                     raise
         return await self._connect(target, addresses[-1])
 
-    async def _connect(self, target: RouteTarget, address: str) -> _Kept:
-        connection = await Connection.open(
+    async def _connect(self, target: RouteTarget, address: str) -> Connection:
+        return await Connection.open(
             Target(
                 host=target.host,
                 address=address,
@@ -125,54 +152,33 @@ class Smarthost:
             contexts=self._contexts,
             timeouts=self._timeouts,
         )
-        return _Kept(connection, self._clock())
 
-    def _take(self, pool: _Pool) -> _Kept | None:
-        """Return the connection used last: the others can then grow old and go."""
-        while pool.idle:
-            kept = pool.idle.pop()
-            if kept.expiry is not None:
-                kept.expiry.cancel()
-            if self._worth_keeping(kept):
-                return kept
-            self._let_go(kept)
-        return None
+    def let_go(self, route_id: UUID) -> None:
+        """Give up connections of a route that nobody uses here, because somebody asks for them."""
+        if hop := self._hops.get(route_id):
+            hop.let_go()
 
-    def _give_back(self, pool: _Pool, target: RouteTarget, kept: _Kept) -> None:
-        if self._closed or not self._worth_keeping(kept):
-            self._let_go(kept)
-            return
-        loop = asyncio.get_running_loop()
-        kept.expiry = loop.call_later(MAX_IDLE_SECONDS, self._expire, pool, target, kept)
-        pool.idle.append(kept)
+    def let_go_oldest(self) -> None:
+        """Give up the connection that was idle longest, of whichever route."""
+        idle = [(hop.idle_at, hop) for hop in self._hops.values() if hop.idle_at is not None]
+        if idle:
+            _, hop = min(idle, key=lambda one: one[0])
+            hop.let_go(0)
 
-    def _worth_keeping(self, kept: _Kept) -> bool:
-        young = self._clock() - kept.opened_at < MAX_AGE_SECONDS
-        return kept.connection.usable and young and kept.connection.sent < MAX_MESSAGES
+    def _new_hop(self, target: RouteTarget) -> Hop:
+        forget = partial(self._forget, target.route_id)
+        hop = Hop(self._gate, forget, self._clock, closing=self._closed)
+        self._hops[target.route_id] = hop
+        return hop
 
-    def _expire(self, pool: _Pool, target: RouteTarget, kept: _Kept) -> None:
-        pool.idle.remove(kept)
-        self._let_go(kept)
-        self._forget_unused(target, pool)
-
-    def _let_go(self, kept: _Kept) -> None:
-        """Say goodbye in the background; nobody waits for another server's QUIT."""
-        task = asyncio.get_running_loop().create_task(kept.connection.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    def _forget_unused(self, target: RouteTarget, pool: _Pool) -> None:
-        if not pool.users and not pool.idle and self._pools.get(target) is pool:
-            del self._pools[target]
+    def _forget(self, route_id: UUID, hop: Hop) -> None:
+        if self._hops.get(route_id) is hop:
+            del self._hops[route_id]
 
     async def close(self) -> None:
         """Close what is idle and wait for the goodbyes; what is in use closes after its message."""
         self._closed = True
-        for target, pool in list(self._pools.items()):
-            while kept := self._take(pool):
-                self._let_go(kept)
-            self._forget_unused(target, pool)
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*(hop.close() for hop in list(self._hops.values())))
 
 
 def _refused(target: RouteTarget, text: str) -> Outcome:

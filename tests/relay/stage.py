@@ -17,9 +17,8 @@ from relay.egress import Guard, system_lookup
 from relay.models import Route
 from relay.queue import Accepted, Leases
 from relay.routing import Routes
-from relay.shift import Shift, Slot
+from relay.shift import Shift, Slot, sharing_transport
 from relay.smtp.tls import make_contexts
-from relay.transports.smarthost import Smarthost
 from tests import build
 from tests.relay import mail
 from tests.testbed.certificates import Authority
@@ -79,19 +78,22 @@ class Stage:
         return mail.now() + self.offset
 
     def shift(self, **options: Any) -> Shift:
-        sealer = mail.sealer()
+        sealer, routes = mail.sealer(), Routes(mail.dsn(), self.now)
+        permits, transport = sharing_transport(
+            mail.dsn(),
+            routes,
+            ehlo_name="relay.brevdue.example",
+            contexts=make_contexts(self.ca_file),
+            guard=Guard(
+                lookup=system_lookup,
+                loopback_ports=frozenset({self.far_end.port}),
+                refusal_seconds=0,
+            ),
+        )
         courier = Courier(
             leases=Leases(mail.dsn(), sealer, self.now),
-            routes=Routes(mail.dsn(), self.now),
-            transport=Smarthost(
-                ehlo_name="relay.brevdue.example",
-                contexts=make_contexts(self.ca_file),
-                guard=Guard(
-                    lookup=system_lookup,
-                    loopback_ports=frozenset({self.far_end.port}),
-                    refusal_seconds=0,
-                ),
-            ),
+            routes=routes,
+            transport=transport,
             sealer=sealer,
             now=self.now,
             random=lambda: 0.5,
@@ -103,7 +105,7 @@ class Stage:
             "hand_over": lambda: False,
             "stop_seconds": 0.3,
         }
-        return Shift(courier=courier, **values | options)
+        return Shift(courier=courier, permits=permits, **values | options)
 
 
 async def until(found: Callable[[], Any], seconds: float = 10) -> None:
@@ -157,11 +159,13 @@ def carry(
     return mail.run(scenario())
 
 
-# Advisory locks that shifts of this database hold: their slots.
-SLOTS = (
-    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+# Advisory locks that shifts of this database hold: their slots, which have two numbers, and their
+# permits, which have one.
+LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = {}"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+SLOTS, PERMITS = LOCKS.format(2), LOCKS.format(1)
 # Sessions of the mail path that wait for another's lock.
 BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity"

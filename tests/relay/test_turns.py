@@ -42,6 +42,7 @@ class Books:
         rooms = dict(ask.rooms)
         turn_rooms = {(who, domain): room for who, domain, room in ask.turns}
         due = [turn for turn, count in sorted(self.waiting.items()) if count]
+        due = [t for t in due if t not in ask.left_out]
         due = [t for t in due if t[0] > ask.after and turn_rooms.get(t, ask.fresh_turn) > 0]
         due = [t for t in due if rooms.get(t[0], ask.fresh) > 0]
         houses = sorted({turn[0] for turn in due})
@@ -184,3 +185,65 @@ def test_shut_turns_are_looked_at_in_turn() -> None:
     for turn in every:
         turns.shut(turn)
     assert [turns.next_shut(2) for _ in range(3)] == [every[:2], every[2:4], [every[4], every[0]]]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def given(books: Books, turns: Turns) -> int:
+    return sum(books.claim(turns).values())
+
+
+def test_turn_whose_mail_came_back_is_left_out_and_then_tried_with_one() -> None:
+    turn, clock = (house(0), "due.example"), Clock()
+    books, turns = Books({turn: 5_000}), Turns(lambda: 0.5, clock=clock)
+    for _ in range(given(books, turns)):
+        turns.put_back(turn, 1, 2.0)
+    assert given(books, turns) == 0
+    ask = turns.ask()
+    assert ask is not None
+    assert ask.left_out == (turn,)
+    # Mail that ends needs no next hop: there is room for it all the same.
+    assert {(who, domain): room for who, domain, room in ask.turns}[turn] > 100
+    clock.now = 2.0
+    assert given(books, turns) == 1
+    assert given(books, turns) == 0
+    # One more for each that ends, until it is as before.
+    for most in (2, 4, 8, 16, 32, 64, 128):
+        for _ in range(most // 2):
+            turns.end(turn, 1)
+        assert turns.goes_on or turns.end(turn, 0)
+        assert given(books, turns) == most
+    for _ in range(128):
+        turns.end(turn, 1)
+    assert given(books, turns) == CLAIM_MOST
+
+
+def test_turn_may_have_as_many_in_hand_as_found_a_connection() -> None:
+    turn, other, clock = (house(0), "due.example"), (house(1), "due.example"), Clock()
+    books, turns = Books({turn: 5_000, other: 5_000}), Turns(lambda: 0.5, clock=clock)
+    taken = books.claim(turns)
+    for _ in range(taken[turn] - 4):
+        turns.put_back(turn, 1, 2.0)
+    clock.now = 2.0
+    again = books.claim(turns)
+    assert again[turn] == 0
+    assert again[other] > 0
+    turns.end(turn, 1)
+    assert books.claim(turns)[turn] == 2
+
+
+def test_turn_does_not_forget_a_rest_because_others_of_it_end() -> None:
+    turn, clock = (house(0), "due.example"), Clock()
+    books, turns = Books({turn: 5_000}), Turns(lambda: 0.5, clock=clock)
+    count = given(books, turns)
+    turns.put_back(turn, 1, 30.0)
+    for _ in range(count - 1):
+        turns.end(turn, 1)
+    assert given(books, turns) == 0
+    clock.now = 30.0
+    assert given(books, turns) > 0

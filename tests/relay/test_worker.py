@@ -87,7 +87,7 @@ def house_with_route(port: int) -> UUID:
 
 def slots_taken() -> int:
     return int(mail.value(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     ))  # fmt: skip
 

@@ -102,6 +102,8 @@ class FarEnd:
     ledger: list[Received] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)  # every line received, in order
     connections: int = 0
+    open: int = 0  # connections at this moment
+    most_open: int = 0
     clear: bytearray = field(default_factory=bytearray)  # every byte received without TLS
     impatient: int = 0  # commands sent before the reply to the last, without PIPELINING
     in_transaction: list[str] = field(default_factory=list)  # recipients taken so far
@@ -132,12 +134,15 @@ class FarEnd:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
         try:
             await _Conversation(self, reader, writer, self.connections).run()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
+            self.open -= 1
             writer.transport.abort()
 
     def choose(self, verb: str, answer: Answer, address: str = "") -> Action:

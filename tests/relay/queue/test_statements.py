@@ -231,6 +231,15 @@ def test_turn_without_room_leaves_its_organisations_other_domains_alone() -> Non
     }
 
 
+def test_of_a_turn_that_is_left_out_only_what_needs_no_next_hop_is_taken() -> None:
+    house = mail.organisation()
+    seed(house.id, 30)
+    seed(house.id, 3, lane=2)
+    seed(house.id, 2, domain="andet.example")
+    ((claimed,), _) = mail.run(claims(Ask(limit=200, left_out=((house.id, "due.example"),))))
+    assert Counter(work.domain for work in claimed.works) == {"andet.example": 2, "due.example": 3}
+
+
 def test_organisation_of_many_domains_gets_one_share_and_all_its_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -35,14 +35,21 @@ class Clock:
         return self.now
 
 
-def smarthost(*far_ends: FarEnd, addresses=("127.0.0.1",), contexts=CONTEXTS, **more) -> Smarthost:
+def guard(*far_ends: FarEnd, addresses=("127.0.0.1",)) -> Guard:
     async def lookup(name: str) -> list[str]:
         return list(addresses)
 
     ports = frozenset(far_end.port for far_end in far_ends)
-    guard = Guard(lookup=lookup, loopback_ports=ports, refusal_seconds=0)
+    return Guard(lookup=lookup, loopback_ports=ports, refusal_seconds=0)
+
+
+def smarthost(*far_ends: FarEnd, addresses=("127.0.0.1",), contexts=CONTEXTS, **more) -> Smarthost:
     return Smarthost(
-        ehlo_name="mail.brevdue.example", contexts=contexts, guard=guard, timeouts=QUICK, **more
+        ehlo_name="mail.brevdue.example",
+        contexts=contexts,
+        guard=guard(*far_ends, addresses=addresses),
+        timeouts=QUICK,
+        **more,
     )
 
 
@@ -98,13 +105,13 @@ async def test_connection_is_left_after_a_hundred_messages_or_five_minutes():
 
 @on_both_loops
 async def test_idle_connection_is_closed(monkeypatch):
-    monkeypatch.setattr("relay.transports.smarthost.MAX_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr("relay.transports.seats.MAX_IDLE_SECONDS", 0.05)
     async with FarEnd() as far_end:
         transport = smarthost(far_end)
         await transport.send(target(far_end), ENVELOPE, content, nothing)
         await asyncio.sleep(0.2)
         assert far_end.commands[-1] == "QUIT"
-        assert transport._pools == {}
+        assert transport._hops == {}
         await transport.close()
 
 
@@ -132,7 +139,7 @@ async def test_half_dead_connections_cost_no_attempt(ending):
     async def on_dot() -> None:
         dots.append(1)
 
-    script = Script(mail=["250 ok", "250 ok", ending, ending, "250 ok"])
+    script = Script(mail=["250 ok", "250 ok", ending, "250 ok"])
     script.dot = [Slow(0.1, "250 ok"), Slow(0.1, "250 ok"), "250 ok"]
     async with FarEnd(script) as far_end:
         transport = smarthost(far_end)
@@ -217,7 +224,8 @@ async def test_content_that_cannot_be_read_frees_the_slot():
         for _ in range(3):
             with pytest.raises(RuntimeError, match="key gone"):
                 await transport.send(target(far_end, concurrency=1), ENVELOPE, broken, nothing)
-        assert transport._pools == {}
+        await transport.close()
+        assert transport._hops == {}
 
 
 @on_both_loops
@@ -239,7 +247,8 @@ async def test_refused_address_waits_and_opens_no_socket():
         assert [o.verdict for o in outcomes] == [Verdict.RETRY, Verdict.RETRY]
         assert outcomes[0].text == "this server address cannot be used"
         assert far_end.connections == 0
-        assert transport._pools == {}
+        await transport.close()
+        assert transport._hops == {}
 
 
 @on_both_loops
@@ -281,7 +290,8 @@ async def test_failing_mark_passes_through_and_frees_the_slot():
         for _ in range(3):
             with pytest.raises(RuntimeError, match="database gone"):
                 await transport.send(target(far_end, concurrency=1), ENVELOPE, content, on_dot)
-        assert transport._pools == {}
+        await transport.close()
+        assert transport._hops == {}
         assert far_end.ledger == []
 
 
