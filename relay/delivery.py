@@ -12,8 +12,9 @@ from datetime import datetime
 
 from accounts.vault import KeyGone, VaultError
 from relay import outcomes, quarantine, sandbox
-from relay.models import QueuedDelivery, Route
+from relay.models import Route
 from relay.outcomes import NoticeLimit, Telling
+from relay.pacing import PACED, Pace
 from relay.quarantine import Suspects
 from relay.queue import (
     Accepted,
@@ -29,8 +30,7 @@ from relay.room import Room
 from relay.routing import Routes, Waits
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.transports import NotNow, RouteTarget, Transport
-
-Reason = QueuedDelivery.Reason
+from relay.transports.smarthost import RESTING
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class Courier:
     leases: Leases
     routes: Routes
     transport: Transport
+    pace: Pace
     sealer: Sealer
     now: Callable[[], datetime]
     random: Callable[[], float]
@@ -122,7 +123,11 @@ class Courier:
             await self.leases.release(job.work.deliveries)
             return False
         except NotNow as not_now:
-            job.not_now = not_now
+            job.not_now, work = not_now, job.work
+            job.is_shut_out = not_now.reason == RESTING
+            if not_now.reason == PACED and not_now.until is not None:
+                # The hold is about all that waits, for all shifts.
+                await self.routes.hold_back(work.organisation_id, work.domain, not_now.until)
             return await self._hand_back(job, not_now.reason)
         except KeyGone:
             logger.warning("delivery: key of message %s is gone: settled", job.work.message_id)
@@ -190,7 +195,8 @@ class Courier:
         if isinstance(target, Waits):
             if target.until is not None:
                 raise NotNow(target.reason, target.until)
-            job.is_shut_out = True
+            # Where all of it ends, its notice comes next, and says why it waits.
+            job.is_shut_out = any(now < lease.expires_at for lease in work.deliveries)
             return await self._hand_back(job, target.reason)
         late = [lease for lease in work.deliveries if outcomes.too_late(lease, now)]
         if late:
@@ -238,6 +244,8 @@ class Courier:
         work = job.work
 
         async def content() -> bytes:
+            if target.rate is not None:
+                await self.pace.spend(target)
             if work.ciphertext is None:
                 await held.enter_async_context(self.room.hold(work.organisation_id, work.octets))
                 held.callback(job.let_go)

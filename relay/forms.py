@@ -24,6 +24,7 @@ from relay.waitlist import Wanted
 # Past these nothing good was ever meant.
 PRIORITY_MAX = 1000
 CONCURRENCY_MAX = 50
+RATE_MAX = 100_000
 BEGINNING_MIN = 3
 
 
@@ -117,7 +118,7 @@ class RouteForm(forms.Form):
         min_value=1,
         max_value=PRIORITY_MAX,
         initial=10,
-        help_text=_("The lowest number is used; the next one only when the first is paused."),
+        help_text=_("The lowest number is used; the next one while the first is paused or rests."),
     )
     concurrency = forms.IntegerField(
         label=_("Connections at once"),
@@ -125,6 +126,13 @@ class RouteForm(forms.Form):
         max_value=CONCURRENCY_MAX,
         initial=10,
         help_text=_("So many at most; ask whoever runs the server what it bears."),
+    )
+    rate_per_minute = forms.IntegerField(
+        label=_("Messages a minute"),
+        min_value=1,
+        max_value=RATE_MAX,
+        required=False,
+        help_text=_("What is above it waits for the next minute. Leave it empty for no limit."),
     )
 
     def __init__(

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from relay.models import Route
 from relay.reasons import EXPLAINED, KEPT
 
 DOMAINS_SHOWN = 20
@@ -117,3 +118,27 @@ def _parts(rows: Iterable[Any], kind: int) -> dict[str, Part]:
 
 def _waiting(states: dict[str, Part], state: str) -> int:
     return states[state].waiting if state in states else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestingRoute:
+    """A route whose server did not answer so often that it is left alone for now."""
+
+    organisation_id: UUID
+    route_id: UUID
+    failures: int
+    rest_until: datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; the instant in ISO 8601."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def resting(now: datetime) -> tuple[RestingRoute, ...]:
+    """Return the routes that rest, the one that rests longest first."""
+    rows = Route.objects.filter(rest_until__gt=now).order_by("-rest_until", "id")
+    return tuple(
+        RestingRoute(row.organisation_id, row.id, row.failures, row.rest_until)
+        for row in rows
+        if row.rest_until is not None
+    )

@@ -11,6 +11,7 @@ from accounts import audit, limits, vault
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership
 from accounts.tenancy import organisation_context
+from relay import routes
 from relay.egress import guard_from_settings
 from relay.models import Route
 from relay.routing import SECRET_PURPOSE
@@ -36,6 +37,8 @@ def probe(route: Route, *, by: Membership) -> Outcome:
         target = _target(route)
     outcome = asyncio.run(_probe(target))
     with organisation_context(by.organisation_id, person_id=by.user_id):
+        if outcome.verdict is Verdict.DELIVERED:
+            routes.wake(route)
         audit.record(by.user, "route.tested", route)
     return outcome
 

@@ -23,6 +23,7 @@ WAITS_FOR_A_ROUTE = (
     QueuedDelivery.Reason.NO_ROUTE,
     QueuedDelivery.Reason.ROUTE_PAUSED,
     QueuedDelivery.Reason.SIGN_IN_REFUSED,
+    QueuedDelivery.Reason.RESTING,
 )
 
 

@@ -46,6 +46,7 @@ class Details:
     domain: SendingDomain | None = None
     priority: int = 10
     concurrency: int = 10
+    rate_per_minute: int | None = None
 
 
 def listed(rows: QuerySet[Route]) -> QuerySet[Route]:
@@ -75,10 +76,11 @@ def change(route: Route, details: Details, *, by: Membership) -> Route:
     changed = _take(route, details)
     if not changed:
         return route
-    if {"secret", *CONNECTS} & set(changed):
-        route.version += 1
     columns = ["sealed_secret" if name == "secret" else name for name in changed]
     with transaction.atomic():
+        if {"secret", *CONNECTS} & set(changed):
+            route.version += 1
+            wake(route)
         route.save(update_fields=[*columns, "version"])
         audit.record(by.user, "route.changed", route, changed)
     return route
@@ -103,6 +105,14 @@ def _take(route: Route, details: Details) -> list[str]:
 def _demand_secret(route: Route, details: Details) -> None:
     if details.username and not (details.secret or route.sealed_secret):
         raise SecretMissing
+
+
+def wake(route: Route) -> None:
+    """End the rest of a route that is known to work, or is another one now; its mail goes."""
+    failed = Route.objects.filter(pk=route.pk, failures__gt=0)
+    if failed.update(failures=0, rest_until=None):
+        route.failures, route.rest_until = 0, None
+        send_what_waited(route.organisation_id, clock.now())
 
 
 def pause(route: Route, *, by: Membership) -> None:

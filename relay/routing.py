@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 
 from accounts import vault
 from accounts.models import Organisation
-from relay import resting
+from relay import pacing, resting
 from relay.models import QueuedDelivery, Route
 from relay.queue import HotConnection
 from relay.smtp.tls import TlsPolicy
@@ -68,19 +68,24 @@ class RouteFacts:
     paused: bool = False
     pause_reason: str = ""
 
+    def rests(self, now: datetime) -> bool:
+        """Whether its server is left alone, because it did not answer."""
+        return self.rest_until is not None and self.rest_until > now
 
-def choose(routes: list[RouteFacts], domain: str) -> RouteFacts | Waits:
+
+def choose(routes: list[RouteFacts], domain: str, now: datetime) -> RouteFacts | Waits:
     """Pick the route for mail of a sender's domain from an organisation's, in their order.
 
-    Routes of the domain itself, or of the nearest domain above it, come before general ones.
+    Routes of the domain itself, or of the nearest domain above it, come before general ones. One
+    that is paused or rests leaves its mail to the next.
     """
     if not routes or not routes[0].may_send:
         return Waits(reason=Reason.STOPPED)
     serving = _serving([route for route in routes if route.id], domain.lower())
     if not serving:
         return Waits(reason=Reason.NO_ROUTE)
-    open_ones = [route for route in serving if not route.paused]
-    return open_ones[0] if open_ones else Waits(reason=_pause(serving[0]))
+    open_ones = [route for route in serving if not route.paused and not route.rests(now)]
+    return open_ones[0] if open_ones else _wait(serving[0])
 
 
 def _serving(routes: list[RouteFacts], domain: str) -> list[RouteFacts]:
@@ -90,9 +95,11 @@ def _serving(routes: list[RouteFacts], domain: str) -> list[RouteFacts]:
     return [r for r in named if len(r.domain) == nearest] or [r for r in routes if not r.domain]
 
 
-def _pause(route: RouteFacts) -> Reason:
+def _wait(route: RouteFacts) -> Waits:
+    if not route.paused:
+        return Waits(reason=Reason.RESTING, until=route.rest_until)
     refused = route.pause_reason == Route.PauseReason.SIGN_IN_REFUSED
-    return Reason.SIGN_IN_REFUSED if refused else Reason.ROUTE_PAUSED
+    return Waits(reason=Reason.SIGN_IN_REFUSED if refused else Reason.ROUTE_PAUSED)
 
 
 ROUTES = """
@@ -127,28 +134,29 @@ class Routes:
         # Of the facts that are known now: messages of one route share one object.
         self._targets: dict[UUID, tuple[RouteFacts, RouteTarget]] = {}
         self._failing: set[UUID] = set()
+        self._held: dict[tuple[UUID, str], datetime] = {}
 
     async def close(self) -> None:
         await self._connection.close()
 
     async def is_open(self, organisation_id: UUID, domain: str) -> bool:
         """Whether a route takes mail of a sender's domain, as of two seconds ago."""
-        return not isinstance(choose(await self._routes(organisation_id), domain), Waits)
+        chosen = choose(await self._routes(organisation_id), domain, self._now())
+        return not isinstance(chosen, Waits)
 
     async def target(self, organisation_id: UUID, domain: str) -> RouteTarget | Waits:
         """Return where mail of a sender's domain goes now. Raises psycopg.Error, VaultError.
 
         Waits for a database that is away.
         """
-        chosen = choose(await self._routes(organisation_id), domain)
-        if isinstance(chosen, Waits):
-            # Mail waits for minutes because of this answer, and a person may have resumed the
-            # route since it was read.
-            chosen = choose(await self._routes(organisation_id, after=self._now()), domain)
+        now = self._now()
+        chosen = choose(await self._routes(organisation_id), domain, now)
+        if isinstance(chosen, Waits) and chosen.until is None:
+            # Mail waits because of this answer, and a person may have resumed the route since it
+            # was read.
+            chosen = choose(await self._routes(organisation_id, after=now), domain, now)
         if isinstance(chosen, Waits):
             return chosen
-        if chosen.rest_until and chosen.rest_until > self._now():
-            return Waits(reason=Reason.RESTING, until=chosen.rest_until)
         assert chosen.id is not None
         known, target = self._targets.get(chosen.id, (None, None))
         if target is None or known is not chosen:
@@ -210,6 +218,20 @@ class Routes:
         async with self._one_at_a_time:
             await self._at_last(lambda connection: connection.execute(PAUSE, values))
         self._known.clear()
+
+    async def hold_back(self, organisation_id: UUID, domain: str, until: datetime) -> None:
+        """Keep mail of a domain from all shifts, because its route has carried enough.
+
+        Waits for a database that is away.
+        """
+        turn = organisation_id, domain
+        async with self._one_at_a_time:
+            if self._held.get(turn) == until:
+                return
+            await self._at_last(
+                lambda connection: pacing.hold(connection, turn, self._now(), until)
+            )
+            self._held[turn] = until
 
     def _forget(self, route_id: UUID) -> None:
         """Read the routes again of whoever has this one."""

@@ -24,6 +24,8 @@ from relay import heartbeat
 from relay.delivery import Courier, Job
 from relay.egress import Guard, guard_from_settings
 from relay.hops import SharedGate
+from relay.limits import SharedCounters
+from relay.pacing import Pace
 from relay.permits import Permits
 from relay.queue import (
     LEASE,
@@ -40,7 +42,6 @@ from relay.queue import (
 from relay.routing import Routes
 from relay.smtp.tls import Contexts, make_contexts
 from relay.supervision import kept_going
-from relay.transports import NotNow
 from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
@@ -59,10 +60,8 @@ SHUT_MOST = 100
 # New mail that comes within this of the first is claimed with it.
 GATHER_SECONDS = 0.003
 UNREADABLE = "mail-unreadable"  # the alert's kind
-# A next hop that is full is asked again after this long, one that rests or is paced after no more
-# than that: somebody may have mended it.
+# A next hop that is full is asked again after this long.
 FULL_SECONDS = 2.0
-NOT_NOW_SECONDS = 30.0
 SLOT_CLASS = 0x42726576  # the advisory locks of shifts, apart from any other
 
 
@@ -152,6 +151,7 @@ class Shift:
             await self.permits.close()
             await self.courier.leases.stop()
             await self.courier.routes.close()
+            await self.courier.pace.close()
             await self.slot.leave()
 
     def _helpers(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
@@ -232,15 +232,10 @@ class Shift:
     def _done(self, turn: Turn, count: int, task: asyncio.Task[None]) -> None:
         job = self._jobs.pop(task)
         if job.not_now is not None:
-            self.turns.put_back(turn, count, self._pause(job.not_now))
+            # A rest or a full minute has an end of its own, which a look at the route tells.
+            self.turns.put_back(turn, count, 0.0 if job.not_now.until else FULL_SECONDS)
         elif self.turns.end(turn, count):
             self._news.set()
-
-    def _pause(self, not_now: NotNow) -> float:
-        if not_now.until is None:
-            return FULL_SECONDS
-        left = (not_now.until - self.courier.now()).total_seconds()
-        return min(max(left, 0.0), NOT_NOW_SECONDS)
 
     async def _watch(self) -> None:
         """Notice the stop signal, old age, and a slot that was lost with its connection."""
@@ -329,6 +324,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         leases=Leases(dsn, sealer, clock.now),
         routes=routes,
         transport=transport,
+        pace=Pace(SharedCounters(settings.REDIS_URL), clock.now),
         sealer=sealer,
         now=clock.now,
         random=SystemRandom().random,

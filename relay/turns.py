@@ -111,8 +111,9 @@ class Turns:
             chance=self._chance(),
         )
 
-    def _left_out(self) -> set[Turn]:
-        return self._shut.keys() | {one for one in self._windows if not self._window_room(one)}
+    def _left_out(self) -> dict[Turn, None]:
+        full = [turn for turn in self._windows if not self._window_room(turn)]
+        return self._shut | dict.fromkeys(full)
 
     def learn(self, claimed: Claimed) -> None:
         """Note where the claim ended; `begin` what it gave first."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import uuid4
 
 from django.db import models
@@ -59,3 +60,7 @@ class Route(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def rests(self, now: datetime) -> bool:
+        """Whether its server is left alone, because it did not answer."""
+        return self.rest_until is not None and self.rest_until > now

@@ -10,9 +10,9 @@ from django import template
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-from accounts import masking
+from accounts import clock, masking
 from relay import verification
-from relay.models import messages
+from relay.models import Route, messages
 
 register = template.Library()
 
@@ -34,6 +34,12 @@ def address(text: str, masked: bool) -> SafeString:
     """Return an address as this person may see it; a long one breaks after its at-sign."""
     local, at, domain = (masking.masked(text) if masked else text).rpartition("@")
     return format_html("{}{}<wbr>{}", local, at, domain) if at else escape(domain)
+
+
+@register.filter
+def rests(route: Route) -> bool:
+    """Return whether the route's server is left alone now, because it did not answer."""
+    return route.rests(clock.now())
 
 
 @register.filter

@@ -104,6 +104,42 @@ FAULTS = (
         f"{CLAIMS}::test_new_mail_goes_before_mail_that_was_tried_and_does_not_starve_it",
     ),
     Fault(
+        25,
+        "relay/permits.py",
+        "WHERE pg_try_advisory_lock(n) LIMIT 1",
+        "WHERE pg_try_advisory_lock(-n) IS NOT NULL LIMIT 1",
+        "tests/relay/test_permits.py::test_two_shifts_together_keep_to_the_limit_of_a_route",
+    ),
+    Fault(
+        25,
+        "relay/permits.py",
+        "f\"SELECT pg_notify('{CHANNEL}', %s)\"",
+        '"SELECT %s::text"',
+        "tests/relay/test_permits.py::test_idle_connections_make_room_for_a_busy_worker",
+    ),
+    Fault(
+        25,
+        "relay/resting.py",
+        "WHEN failures + 1 >= %(failures)s THEN",
+        "WHEN failures + 1 >= 1000 THEN",
+        "tests/relay/test_resting.py::"
+        "test_a_dead_server_gets_few_connections_whatever_waits_and_is_found_again",
+    ),
+    Fault(
+        25,
+        "relay/routing.py",
+        "concurrency=1 if careful else chosen.concurrency",
+        "concurrency=chosen.concurrency",
+        "tests/relay/test_resting.py::test_failures_in_a_row_rest_a_route_longer_and_longer",
+    ),
+    Fault(
+        25,
+        "relay/delivery.py",
+        "if target.rate is not None:",
+        "if target.rate == 0:",
+        "tests/relay/test_pacing.py::test_a_route_carries_its_rate_and_the_rest_waits_as_a_set",
+    ),
+    Fault(
         26,
         "relay/queue/claiming.py",
         "WHERE ends_at IS NULL OR ends_at > %(now)s",
@@ -120,7 +156,7 @@ FAULTS = (
     Fault(
         26,
         "relay/routing.py",
-        "return not isinstance(choose(await self._routes(organisation_id), domain), Waits)",
+        "return not isinstance(chosen, Waits)",
         "return True",
         "tests/relay/test_delivery_turns.py::"
         "test_mail_of_a_paused_route_is_left_alone_and_goes_when_it_is_resumed",

@@ -10,11 +10,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.models import Organisation
 from relay import routing
 from relay.delivery import Courier
 from relay.egress import Guard, system_lookup
+from relay.limits import SharedCounters
 from relay.models import Route
+from relay.pacing import Pace
 from relay.queue import Accepted, Leases
 from relay.routing import Routes
 from relay.shift import Shift, Slot, sharing_transport
@@ -94,6 +98,7 @@ class Stage:
             leases=Leases(mail.dsn(), sealer, self.now),
             routes=routes,
             transport=transport,
+            pace=Pace(SharedCounters(settings.REDIS_URL), self.now),
             sealer=sealer,
             now=self.now,
             random=lambda: 0.5,

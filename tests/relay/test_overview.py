@@ -11,8 +11,9 @@ import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from accounts import clock
 from accounts.models import Organisation
-from relay.models import Hold, QueuedDelivery
+from relay.models import Hold, QueuedDelivery, Route
 from tests import build
 from tests.relay.test_log import NOW, message
 
@@ -62,3 +63,26 @@ def test_relay_queue_of_an_empty_queue(db: None, settings: Settings) -> None:
     settings.DATABASE_ROLE = "relay"
     assert told().splitlines()[0] == "waiting 0  leased 0  due 0"
     assert json.loads(told("--json"))["oldest_accepted_at"] is None
+
+
+def test_relay_queue_tells_which_servers_are_left_alone(
+    organisation: Organisation, other_organisation: Organisation, settings: Settings
+) -> None:
+    settings.DATABASE_ROLE = "relay"
+    until = clock.now() + timedelta(minutes=4)
+    with build.as_owner():
+        rests, _, _ = (
+            Route.objects.create(
+                organisation=house, name="Exchange", host="mail.due.example", failures=9,
+                rest_until=rest_until, created_at=NOW,
+            )
+            for house, rest_until in (
+                (organisation, until), (other_organisation, None), (other_organisation, NOW)
+            )
+        )  # fmt: skip
+    (row,) = json.loads(told("--json"))["resting"]
+    assert row == {
+        "organisation_id": str(organisation.id), "route_id": str(rests.id), "failures": 9,
+        "rest_until": until.isoformat(),
+    }  # fmt: skip
+    assert f"route {rests.id} rests until {until:%Y-%m-%d %H:%M:%S} UTC" in told()

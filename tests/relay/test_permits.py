@@ -17,6 +17,7 @@ from accounts.models import Organisation
 from relay import permits as module
 from relay import shift as shifts
 from relay.permits import Permits
+from relay.queue import Ask, Claimed
 from relay.routing import Routes
 from relay.shift import Slot, sharing_transport
 from relay.smtp.envelope import Envelope, Recipient
@@ -30,7 +31,7 @@ from tests.relay.stage import PERMITS, WAITING, Stage, becomes, count, free_port
 from tests.relay.transports.test_smarthost import content, guard, nothing
 from tests.testbed.smtp import FarEnd, Script, Slow
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.behaviour(25)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 ENVELOPE = Envelope("hej@kunde.example", (Recipient("erik@modtager.example"),))
 
@@ -52,6 +53,7 @@ async def taken(permits: Permits, where: UUID, most: int) -> list[Permit]:
     return found
 
 
+@pytest.mark.behaviour(25)
 def test_a_route_has_so_many_permits_over_all_shifts() -> None:
     async def scenario() -> None:
         one, other, where = Permits(mail.dsn()), Permits(mail.dsn()), uuid4()
@@ -100,6 +102,7 @@ import asyncio, sys, uuid
 import django
 django.setup()
 from relay.permits import Permits
+from relay.queue import Ask, Claimed
 
 async def hold():
     permits = Permits(sys.argv[1])
@@ -127,6 +130,7 @@ def holder(where: UUID) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+@pytest.mark.behaviour(25)
 def test_a_killed_process_leaves_no_permit_behind() -> None:
     where = uuid4()
 
@@ -193,6 +197,7 @@ async def sent(transport: Smarthost, target: RouteTarget) -> Verdict:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.behaviour(25)
 def test_idle_connections_make_room_for_a_busy_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(seats, "LOOK_SECONDS", 0.05)
@@ -221,6 +226,7 @@ def test_idle_connections_make_room_for_a_busy_worker(monkeypatch: pytest.Monkey
     mail.run(scenario())
 
 
+@pytest.mark.behaviour(25)
 def test_two_shifts_together_keep_to_the_limit_of_a_route(house: Organisation) -> None:
     port = free_port()
     route(house, port=port, concurrency=3)
@@ -242,6 +248,7 @@ def test_two_shifts_together_keep_to_the_limit_of_a_route(house: Organisation) -
     assert mail.value(PERMITS) == 0
 
 
+@pytest.mark.behaviour(25)
 def test_mail_of_a_full_route_goes_back_untried_and_is_left_out(
     house: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,7 +267,7 @@ def test_mail_of_a_full_route_goes_back_untried_and_is_left_out(
             claims = []
             claim = shift.courier.leases.claim
 
-            async def noted(ask: shifts.Ask) -> shifts.Claimed:
+            async def noted(ask: Ask) -> Claimed:
                 claimed = await claim(ask)
                 claims.append(len(claimed.works))
                 return claimed

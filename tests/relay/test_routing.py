@@ -23,6 +23,8 @@ NAMED = {"may_send": True, "id": uuid4(), "host": "named.example", "domain": "du
 BELOW = {"may_send": True, "id": uuid4(), "host": "below.example", "domain": "news.due.example"}
 PAUSED = {"paused": True, "pause_reason": "by_person"}
 REFUSED = {"paused": True, "pause_reason": "sign_in_refused"}
+RESTING = {"failures": 5, "rest_until": build.NOW + timedelta(seconds=30)}
+RESTED = {"failures": 5, "rest_until": build.NOW}
 PAUSED_BY_PERSON = {"paused_at": build.NOW, "pause_reason": Route.PauseReason.BY_PERSON}
 NOBODY: dict[str, Any] = {"may_send": True, "id": None}
 
@@ -44,12 +46,17 @@ NOBODY: dict[str, Any] = {"may_send": True, "id": None}
         ([GENERAL | REFUSED], "due.example", "sign_in_refused"),
         ([GENERAL | PAUSED, GENERAL | {"host": "second.example"}], "x.example", "second.example"),
         ([GENERAL, NAMED | PAUSED], "due.example", "route_paused"),
+        ([GENERAL | RESTING], "due.example", "resting"),
+        ([GENERAL | RESTED], "due.example", "general.example"),
+        ([GENERAL | RESTING, GENERAL | {"host": "second.example"}], "x.example", "second.example"),
+        ([GENERAL, NAMED | RESTING], "due.example", "resting"),
+        ([GENERAL | RESTING | PAUSED], "due.example", "route_paused"),
     ],
 )
 def test_route_is_chosen_by_domain_then_order(
     routes: list[dict[str, Any]], domain: str, expected: str
 ) -> None:
-    chosen = choose([RouteFacts(**route) for route in routes], domain)
+    chosen = choose([RouteFacts(**route) for route in routes], domain, build.NOW)
     assert (chosen.reason if isinstance(chosen, Waits) else chosen.host) == expected
 
 

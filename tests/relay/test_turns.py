@@ -194,33 +194,33 @@ class Clock:
         return self.now
 
 
-def given(books: Books, turns: Turns) -> int:
+def claimed_at_once(books: Books, turns: Turns) -> int:
     return sum(books.claim(turns).values())
 
 
 def test_turn_whose_mail_came_back_is_left_out_and_then_tried_with_one() -> None:
     turn, clock = (house(0), "due.example"), Clock()
     books, turns = Books({turn: 5_000}), Turns(lambda: 0.5, clock=clock)
-    for _ in range(given(books, turns)):
+    for _ in range(claimed_at_once(books, turns)):
         turns.put_back(turn, 1, 2.0)
-    assert given(books, turns) == 0
+    assert claimed_at_once(books, turns) == 0
     ask = turns.ask()
     assert ask is not None
     assert ask.left_out == (turn,)
     # Mail that ends needs no next hop: there is room for it all the same.
     assert {(who, domain): room for who, domain, room in ask.turns}[turn] > 100
     clock.now = 2.0
-    assert given(books, turns) == 1
-    assert given(books, turns) == 0
+    assert claimed_at_once(books, turns) == 1
+    assert claimed_at_once(books, turns) == 0
     # One more for each that ends, until it is as before.
     for most in (2, 4, 8, 16, 32, 64, 128):
         for _ in range(most // 2):
             turns.end(turn, 1)
         assert turns.goes_on or turns.end(turn, 0)
-        assert given(books, turns) == most
+        assert claimed_at_once(books, turns) == most
     for _ in range(128):
         turns.end(turn, 1)
-    assert given(books, turns) == CLAIM_MOST
+    assert claimed_at_once(books, turns) == CLAIM_MOST
 
 
 def test_turn_may_have_as_many_in_hand_as_found_a_connection() -> None:
@@ -240,10 +240,10 @@ def test_turn_may_have_as_many_in_hand_as_found_a_connection() -> None:
 def test_turn_does_not_forget_a_rest_because_others_of_it_end() -> None:
     turn, clock = (house(0), "due.example"), Clock()
     books, turns = Books({turn: 5_000}), Turns(lambda: 0.5, clock=clock)
-    count = given(books, turns)
+    count = claimed_at_once(books, turns)
     turns.put_back(turn, 1, 30.0)
     for _ in range(count - 1):
         turns.end(turn, 1)
-    assert given(books, turns) == 0
+    assert claimed_at_once(books, turns) == 0
     clock.now = 30.0
-    assert given(books, turns) > 0
+    assert claimed_at_once(books, turns) > 0

@@ -108,6 +108,7 @@ def test_secret_goes_in_sealed_and_never_comes_out(
         ({"secret": ""}, "Write the secret that belongs to the user name"),
         ({"name": ""}, "This field is required"),
         ({"concurrency": 51}, "less than or equal to 50"),
+        ({"rate_per_minute": 0}, "greater than or equal to 1"),
         ({"domain": "0199aaaa-0000-7000-8000-000000000000"}, "Select a valid choice"),
     ],
 )
@@ -233,6 +234,55 @@ def test_pause_after_a_refused_password_says_why_and_what_to_do(
     assert "The route is still paused" in edited.text
 
 
+def resting(organisation: Organisation, **fields: Any) -> Route:
+    row = signs_in(organisation, failures=6, rest_until=later(), **fields)
+    waiting(organisation, 0, QueuedDelivery.Reason.RESTING)
+    return row
+
+
+def due() -> int:
+    with build.as_owner():
+        return QueuedDelivery.objects.filter(due_at__lte=clock.now()).count()
+
+
+@pytest.mark.behaviour(25)
+def test_rest_is_shown_until_it_is_over(page: Client, organisation: Organisation) -> None:
+    row = resting(organisation)
+    text = page.get(f"{LIST}{row.id}/").text
+    assert "rests until" in text
+    assert "its server did not answer" in text
+    assert "resting</span>" in page.get(LIST).text
+    assert "rests until" in page.get("/en/").text
+    with build.as_owner():
+        Route.objects.update(rest_until=clock.now() - timedelta(seconds=1))
+    for path in (LIST, f"{LIST}{row.id}/", "/en/"):
+        assert "resting</span>" not in page.get(path).text
+        assert "rests until" not in page.get(path).text
+
+
+@pytest.mark.parametrize(
+    ("change", "rests"), [({"port": 465}, False), ({"secret": "new"}, False), ({"name": "x"}, True)]
+)
+def test_another_server_has_not_failed(
+    page: Client, organisation: Organisation, change: dict[str, Any], rests: bool
+) -> None:
+    row = resting(organisation)
+    page.post(f"{LIST}{row.id}/edit/", FIELDS | {"secret": ""} | change)
+    assert (stored().failures, bool(stored().rest_until)) == ((6, True) if rests else (0, False))
+    assert due() == (0 if rests else 1)
+
+
+@pytest.mark.behaviour(25)
+def test_rate_is_kept_and_shown_and_taken_away(page: Client, organisation: Organisation) -> None:
+    page.post(NEW, FIELDS | {"rate_per_minute": 120})
+    row = stored()
+    assert row.rate_per_minute == 120
+    assert "<dd>120</dd>" in page.get(f"{LIST}{row.id}/").text
+    page.post(f"{LIST}{row.id}/edit/", FIELDS | {"secret": "", "rate_per_minute": ""})
+    assert (stored().rate_per_minute, stored().version) == (None, 1)
+    assert "as many as it takes" in page.get(f"{LIST}{row.id}/").text
+
+
 def test_removing_asks_first(page: Client, organisation: Organisation) -> None:
     row = signs_in(organisation)
     assert "Pause the route instead" in page.get(f"{LIST}{row.id}/remove/").text
@@ -255,9 +305,12 @@ class TestConnection:
         settings.RELAY_CA_FILE = str(authority.ca_file)
         with threaded(FarEnd(tls=authority.server("127.0.0.1"))) as far_end:
             settings.RELAY_EGRESS_LOOPBACK_PORTS = [far_end.port]
-            row = signs_in(organisation, host="127.0.0.1", port=far_end.port)
+            row = resting(organisation, host="127.0.0.1", port=far_end.port)
             text = page.post(f"{LIST}{row.id}/test/").text
         assert "It works: connected and signed in" in text
+        # So there is nothing to wait for.
+        assert (stored().failures, stored().rest_until, due()) == (0, None, 1)
+        assert "rests until" not in text
         assert "certificate checked" in text
         assert "<html" in text
         assert far_end.ledger == []
@@ -282,9 +335,10 @@ class TestConnection:
     ) -> None:
         with threaded(FarEnd(tls=Authority(tmp_path).server("127.0.0.1"))) as far_end:
             settings.RELAY_EGRESS_LOOPBACK_PORTS = [far_end.port]
-            row = signs_in(organisation, host="127.0.0.1", port=far_end.port)
+            row = resting(organisation, host="127.0.0.1", port=far_end.port)
             text = page.post(f"{LIST}{row.id}/test/").text
         assert "No secure connection could be made" in text
+        assert (stored().failures, due()) == (6, 0)
         assert not any(line.startswith("AUTH") for line in far_end.commands)
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1"])

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from accounts import clock, database
 from accounts.management.roles import demand_role
-from relay.overview import Overview, Part, overview
+from relay.overview import Overview, Part, RestingRoute, overview, resting
 
 
 class Command(BaseCommand):
@@ -21,8 +21,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         demand_role(database.RELAY)
-        seen = overview(clock.now())
-        self.stdout.write(json.dumps(seen.as_dict(), indent=1) if options["json"] else _text(seen))
+        now = clock.now()
+        seen, routes = overview(now), resting(now)
+        if options["json"]:
+            plain = seen.as_dict() | {"resting": [route.as_dict() for route in routes]}
+            self.stdout.write(json.dumps(plain, indent=1))
+        else:
+            self.stdout.write("\n".join([_text(seen), *map(_rest, routes)]))
+
+
+def _rest(route: RestingRoute) -> str:
+    return (
+        f"{route.organisation_id}  route {route.route_id} rests until "
+        f"{route.rest_until:%Y-%m-%d %H:%M:%S} UTC after {route.failures} failures"
+    )
 
 
 def _text(seen: Overview) -> str:
