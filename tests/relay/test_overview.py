@@ -59,6 +59,22 @@ def test_relay_queue_tells_the_figures(
     assert all(f"  {word} " in plain for word in ("set_aside", "quarantined", "andet.example"))
 
 
+def test_mail_that_no_route_takes_is_not_due(
+    organisation: Organisation, settings: Settings
+) -> None:
+    settings.DATABASE_ROLE = "relay"
+    message(organisation, "erik@modtager.example", "ida@modtager.example")
+    with build.as_owner():
+        Organisation.objects.update(sending_allowed=True)
+        QueuedDelivery.objects.update(due_at=NOW - timedelta(minutes=1))
+        QueuedDelivery.objects.filter(position=1).update(domain="due.example")
+    seen = json.loads(told("--json"))
+    assert {state: part["waiting"] for state, part in seen["states"].items()} == {
+        "due": 1, "held": 1,
+    }  # fmt: skip
+    assert set(seen["reasons"]) == {"deferred", "no_route"}
+
+
 def test_relay_queue_of_an_empty_queue(db: None, settings: Settings) -> None:
     settings.DATABASE_ROLE = "relay"
     assert told().splitlines()[0] == "waiting 0  leased 0  due 0"
