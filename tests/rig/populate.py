@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""One organisation that may send, its domain, credential and route; prints how to sign in as JSON.
+"""Organisations that may send, each with its domain, credentials and route; prints how to sign in.
 
-Run as a program by the rig, after `migrate` and as the owner of the tables.
+Run as a program by the rig, after `migrate` and as the owner of the tables. Takes the tenants as
+JSON, and gives the credentials as JSON.
 """
 
 from __future__ import annotations
@@ -10,27 +11,39 @@ import json
 import os
 import secrets
 import sys
+from typing import Any
 
 import django
 
 
-def main(route_port: int, domain: str) -> None:
+def main(tenants: list[dict[str, Any]]) -> None:
     os.environ["DATABASE_ROLE"] = "owner"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
-    print(json.dumps(_organisation(route_port, domain)))
+    print(json.dumps([found for tenant in tenants for found in _tenant(**tenant)]))
 
 
-def _organisation(route_port: int, domain: str) -> dict[str, str]:
+def _tenant(domain: str, route_port: int, route: int, has_sandbox: bool) -> list[dict[str, Any]]:
+    organisation = _organisation()
+    _domain_and_route(organisation, domain, route_port)
+    modes = ["live", "sandbox"] if has_sandbox else ["live"]
+    return [
+        {
+            **_credential(organisation, mode),
+            "domain": domain,
+            "route": route,
+            "is_sandbox": mode == "sandbox",
+        }
+        for mode in modes
+    ]
+
+
+def _organisation() -> Any:
     # Models can be imported only when Django stands.
-    from django.utils import timezone
-
-    from accounts import vault
+    from accounts import clock, vault
     from accounts.models import Organisation, OrganisationKey
-    from relay.models import Credential, Route, SendingDomain
 
-    now = timezone.now()
-    secret = secrets.token_urlsafe(24)
+    now = clock.now()
     organisation = Organisation.objects.create(name="Prøvehuset ApS", created_at=now)
     organisation.allow_sending(Organisation.SendingReason.DEMONSTRATION, now)
     OrganisationKey.objects.create(
@@ -38,6 +51,14 @@ def _organisation(route_port: int, domain: str) -> dict[str, str]:
         sealed=vault.new_organisation_key(organisation.id),
         created_at=now,
     )
+    return organisation
+
+
+def _domain_and_route(organisation: Any, domain: str, route_port: int) -> None:
+    from accounts import clock
+    from relay.models import Route, SendingDomain
+
+    now = clock.now()
     SendingDomain.objects.create(
         organisation=organisation,
         name=domain,
@@ -56,17 +77,25 @@ def _organisation(route_port: int, domain: str) -> dict[str, str]:
         concurrency=20,
         created_at=now,
     )
+
+
+def _credential(organisation: Any, mode: str) -> dict[str, str]:
+    from accounts import clock, vault
+    from relay.models import Credential
+
+    secret = secrets.token_urlsafe(24)
     credential = Credential.objects.create(
         organisation=organisation,
-        name="load",
+        name=f"load, {mode}",
         username="load-" + secrets.token_hex(6),
         secret_hash=vault.keyed_hash("smtp-credential", secret.encode()),
+        mode=mode,
         rate_per_minute=1_000_000,
         daily_cap=100_000_000,
-        created_at=now,
+        created_at=clock.now(),
     )
     return {"username": credential.username, "password": secret}
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(json.loads(sys.argv[1]))

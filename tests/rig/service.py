@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Start the service below a directory: engines, database, one sender, processes; and stop it."""
+"""Start the service below a directory: engines, database, senders, processes; and stop it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -22,6 +22,7 @@ from config.stack.environment import development_settings, private_places
 from config.stack.places import ROOT, engine_account, engine_home
 from config.stack.processes import MARK, commands, process_environment
 from config.stack.state import State, free_port
+from tests.rig.hosts import Host, another_host
 
 DOMAIN = "bench.example"
 PROCESSES = ("smtp", "delivery", "worker", "beat")
@@ -37,13 +38,26 @@ class SignIn:
     port: int
     username: str
     password: str
+    domain: str = DOMAIN
+    route: int = 0  # the number of its organisation's route
+    is_sandbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An organisation to be made; its mail goes on to `route_port` on loopback."""
+
+    domain: str
+    route_port: int
+    route: int = 0
+    has_sandbox: bool = False
 
 
 @dataclass(slots=True)
 class Service:
     """Everything lies below `home`; mail goes on to `route_port` on loopback.
 
-    `extra` is put into the environment of the processes.
+    `extra` is put into the environment of the processes. Without `tenants` there is one, of DOMAIN.
     """
 
     home: Path
@@ -52,7 +66,9 @@ class Service:
     environment: dict[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sessions: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    sign_in: SignIn = field(init=False)
+    tenants: Sequence[Tenant] = ()
+    sign_ins: list[SignIn] = field(default_factory=list)
+    hosts: dict[str, Host] = field(default_factory=dict)
     engines: Engines = field(init=False)
 
     @classmethod
@@ -67,19 +83,30 @@ class Service:
         home.chmod(0o711)
         return cls(home, route_port, extra or {})
 
+    @property
+    def sign_in(self) -> SignIn:
+        """The first credential."""
+        return self.sign_ins[0]
+
     def prepare(self) -> None:
-        """Start the engines, migrate, and make the one organisation that sends."""
+        """Start the engines, migrate, and make the organisations that send."""
         state = State(self.home / "state.json")
         (self.home / "engines").mkdir(mode=0o711)
         self.engines = Engines.below(self.home / "engines", engine_account(), state, {})
         self.engines.start()
-        self.environment = self._environment(state)
-        self._run("manage.py", "migrate", "--verbosity=0")
-        found = self._run("-m", "tests.rig.populate", str(self.route_port), DOMAIN)
+        tenants = self.tenants or [Tenant(DOMAIN, self.route_port)]
+        self.environment = self._environment(state, tenants)
+        self.run("manage.py", "migrate", "--verbosity=0")
+        found = self.run("-m", "tests.rig.populate", json.dumps([asdict(one) for one in tenants]))
         port = int(self.environment["SMTP_PORT"])
-        self.sign_in = SignIn(port=port, **json.loads(found))
+        self.sign_ins = [SignIn(port=port, **one) for one in json.loads(found)]
 
-    def _environment(self, state: State) -> dict[str, str]:
+    def add_host(self, name: str) -> Host:
+        """Make a host of its own beside the first; its processes are called `<process>.<name>`."""
+        self.hosts[name] = another_host(name, self.home, {**self.environment, **self.extra})
+        return self.hosts[name]
+
+    def _environment(self, state: State, tenants: Sequence[Tenant]) -> dict[str, str]:
         names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "MAILBOX_PORT")
         ports = {name: free_port() for name in names}
         inherited = {n: v for n, v in os.environ.items() if n not in FOREIGN}
@@ -87,13 +114,14 @@ class Service:
         inherited |= private_places(self.home / "private", state, {})
         inherited |= {
             "RELAY_ALLOW_PLAINTEXT_AUTH": "true",
-            "RELAY_EGRESS_LOOPBACK_PORTS": str(self.route_port),
+            "RELAY_EGRESS_LOOPBACK_PORTS": ",".join(str(one.route_port) for one in tenants),
         }
         # The mark belongs to a checkout's own stack, whose launcher ends whatever bears it.
         return {n: v for n, v in process_environment(inherited).items() if n != MARK}
 
-    def _run(self, *arguments: str) -> str:
-        environment = {**self.environment, "DATABASE_ROLE": "owner"}
+    def run(self, *arguments: str) -> str:
+        """Run Python as the owner of the tables; returns its output. Raises RuntimeError."""
+        environment = {**self.environment, **self.extra, "DATABASE_ROLE": "owner"}
         command = [sys.executable, *arguments]
         answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if answer.returncode != 0:
@@ -101,25 +129,36 @@ class Service:
         return answer.stdout
 
     def start_all(self, names: Sequence[str] = PROCESSES) -> None:
-        """Start the processes and wait until the submission server greets."""
+        """Start the processes and wait until each submission server greets."""
         for name in names:
             self.start_process(name)
-        if not wait_until(self.greets, START_SECONDS):
+        for name in names:
+            if name.startswith("smtp"):
+                self._await_greeting(name)
+
+    def _await_greeting(self, name: str) -> None:
+        if not wait_until(lambda: self.greets(name), START_SECONDS):
             # The directory may be gone when somebody reads this.
-            status, told = self.processes["smtp"].poll(), self.log("smtp").read_text()[-2000:]
-            raise RuntimeError(f"no greeting on port {self.sign_in.port} ({status=}):\n{told}")
+            status, told = self.processes[name].poll(), self.log(name).read_text()[-2000:]
+            raise RuntimeError(f"no greeting from {name} ({status=}):\n{told}")
 
     def start_process(self, name: str) -> None:
-        """Start one process with the very command of the Procfile."""
-        command = commands()[name].replace("var/beat", str(self.home / "beat"))
+        """Start one process with the very command of the Procfile.
+
+        `name` is that of the process there, a number, and its host unless it is the first:
+        "smtp", "smtp2", "delivery.b".
+        """
+        process, _, place = name.partition(".")
+        host = self.hosts.get(place)
+        command = commands()[process.rstrip("0123456789")]
         self.log(name).parent.mkdir(exist_ok=True)
         with open_log(self.log(name)) as log:
             self.processes[name] = spawn(
-                ["/bin/sh", "-c", f"exec env {command}"],
+                ["/bin/sh", "-c", f"exec env {command.replace('var/beat', str(self.home / name))}"],
                 ending=signal.SIGTERM,
                 log=log,
-                environment={**self.environment, **self.extra},
-                cwd=ROOT,
+                environment=dict(host.environment) if host else {**self.environment, **self.extra},
+                cwd=host.directory if host else ROOT,
             )
         self.sessions.append(self.processes[name])
 
@@ -145,10 +184,12 @@ class Service:
     def log(self, name: str) -> Path:
         return self.home / "log" / f"{name}.log"
 
-    def greets(self) -> bool:
-        """Whether the submission server answers a connection."""
+    def greets(self, name: str = "smtp") -> bool:
+        """Whether the submission server of a host answers a connection."""
+        host = self.hosts.get(name.partition(".")[2])
+        port = host.smtp_port if host else int(self.environment["SMTP_PORT"])
         try:
-            with socket.create_connection(("127.0.0.1", self.sign_in.port), timeout=1) as server:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as server:
                 return server.recv(3) == b"220"
         except OSError:
             return False

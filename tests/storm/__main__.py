@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Kill everything in turn while mail flows; print the figures, exit 1 when something does not hold.
+"""Hurt everything in turn while mail flows; print the figures, exit 1 when something does not hold.
 
-Usage: python -m tests.storm [--seed N] [--only TARGET] [--messages N] [--strikes N] [--mixed]
+Usage: python -m tests.storm [--seed N] [--seeds N] [--only TARGET …] [--messages N] [--strikes N]
 """
 
 from __future__ import annotations
@@ -15,74 +15,75 @@ import time
 from typing import Any
 
 from config.stack.places import ROOT
-from tests.rig.service import Service
 from tests.storm.episode import Episode, Plan
-from tests.storm.farend import FarEnd
-from tests.storm.faults import FAULTS, planting
+from tests.storm.faults import AIDS, FAULTS, planting
 from tests.storm.ledgers import Verdict
-from tests.storm.targets import Target, targets
+from tests.storm.stage import EPOCHS, staged
+from tests.storm.strikes import can_mount
+from tests.storm.targets import Target, chosen, lasting, mixed, quick
 
 RESULT = ROOT / "var" / "storm" / "latest.json"
+LEASE, SHORT_LEASE = 60.0, 6.0
 
 
 def main() -> int:
     options = _options()
-    print(f"seed {options.seed}", flush=True)
-    found: dict[str, Verdict] = {}
-    for name, strikes in _episodes(options).items():
-        found[name] = asyncio.run(_episode(name, strikes, options))
-        _print(name, found[name])
-    _write(found, options)
-    return 1 if any(verdict.broken for verdict in found.values()) else 0
+    found: dict[int, Verdict] = {}
+    for seed in range(options.seed, options.seed + options.seeds):
+        print(f"\nseed {seed}", flush=True)
+        found[seed] = asyncio.run(_episode(seed, options))
+        _print(found[seed])
+        _write(found, options)
+    return _conclude(found, options)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.storm", description=__doc__)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--only", default="", choices=["", *(t.name for t in targets(0))])
-    parser.add_argument("--messages", type=int, default=500, help="of each episode")
-    parser.add_argument("--strikes", type=int, default=20, help="of each target")
-    parser.add_argument("--mixed", action="store_true", help="all targets in one episode")
-    parser.add_argument("--pause", type=float, default=60.0, help="longest stop of Valkey, s")
-    parser.add_argument("--drain", type=float, default=240.0, help="for the queue to empty, s")
+    names = [target.name for target in (*quick(), *lasting(0, 0))]
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run")
+    parser.add_argument("--seeds", type=int, default=1, help="runs, each with the next seed")
+    parser.add_argument("--only", action="append", default=[], choices=names)
+    parser.add_argument("--messages", type=int, default=2000, help="of each run")
+    parser.add_argument("--strikes", type=int, default=1, help="of each target")
+    parser.add_argument("--pause", type=float, default=60.0, help="of what is down for long, s")
+    parser.add_argument("--drain", type=float, default=600.0, help="for the queue to empty, s")
     parser.add_argument("--slowest", type=float, default=0.08, help="of the far end's answers, s")
-    parser.add_argument("--fault", action="append", default=[], choices=FAULTS)
+    parser.add_argument("--fault", action="append", default=[], choices=(*AIDS, *FAULTS))
     parser.add_argument("--result", default=str(RESULT))
     return parser.parse_args()
 
 
-def _episodes(options: argparse.Namespace) -> dict[str, list[Target]]:
-    chosen = [t for t in targets(options.pause) if options.only in ("", t.name)]
-    if not options.mixed:
-        return {t.name: [t] * min(options.strikes, t.most) for t in chosen}
-    mixed = chosen * options.strikes
-    random.Random(options.seed).shuffle(mixed)
-    return {"mixed": mixed}
+def _strikes(seed: int, options: argparse.Namespace) -> list[Target]:
+    lease = SHORT_LEASE if "short-lease" in options.fault else LEASE
+    if not options.only:
+        return mixed(seed, options.strikes, options.pause, lease)
+    found = chosen(options.only, options.pause, lease) * options.strikes
+    random.Random(seed).shuffle(found)
+    # What ends the run comes last.
+    return sorted(found, key=lambda target: target.ends)
 
 
-async def _episode(name: str, strikes: list[Target], options: argparse.Namespace) -> Verdict:
-    seed = f"{options.seed}.{name}"
-    service = Service.below_var("storm", 0, planting(options.fault))
-    far_end = FarEnd(service.home / "far-end", random.Random(seed), options.slowest)
-    service.route_port = await far_end.listen()
-    try:
-        await asyncio.to_thread(service.prepare)
-        await asyncio.to_thread(service.start_all)
-        plan = Plan(strikes, options.messages, options.drain)
-        verdict = await Episode(service, far_end, plan, seed).run()
-    finally:
-        await asyncio.to_thread(service.stop)
+async def _episode(seed: int, options: argparse.Namespace) -> Verdict:
+    strikes = _strikes(seed, options)
+    fills = any(target.fills for target in strikes)
+    if fills and not can_mount():
+        print("not run: disk (needs a file system of its own, which only root can mount)")
+        strikes, fills = [target for target in strikes if not target.fills], False
+    faults = [*options.fault, *(["poison"] if any(t.name == "poison" for t in strikes) else [])]
+    epoch = EPOCHS[seed % len(EPOCHS)]
+    print(f"strikes: {', '.join(t.name for t in strikes)}; begins {epoch or 'now'}", flush=True)
+    async with staged(str(seed), planting(faults), options.slowest, epoch, fills) as stage:
+        verdict = await Episode(stage, Plan(strikes, options.messages, options.drain)).run()
     if verdict.broken:
-        print(f"its directory stays: {service.home}")
+        print(f"its directory stays: {stage.service.home}")
     else:
-        service.forget()
+        stage.service.forget()
     return verdict
 
 
-def _print(name: str, verdict: Verdict) -> None:
-    print(f"\n{name}")
+def _print(verdict: Verdict) -> None:
     for figure, value in verdict.figures.items():
-        print(f"  {figure:<40} {value}")
+        print(f"  {figure:<44} {value}")
     for line in verdict.strikes:
         print(f"  {line}")
     for sentence in verdict.broken:
@@ -90,14 +91,22 @@ def _print(name: str, verdict: Verdict) -> None:
     sys.stdout.flush()
 
 
-def _write(found: dict[str, Verdict], options: argparse.Namespace) -> None:
-    episodes: dict[str, Any] = {
-        name: {"figures": verdict.figures, "broken": verdict.broken, "strikes": verdict.strikes}
-        for name, verdict in found.items()
+def _conclude(found: dict[int, Verdict], options: argparse.Namespace) -> int:
+    broken = [seed for seed, verdict in found.items() if verdict.broken]
+    print(f"\n{len(found) - len(broken)} of {len(found)} runs hold")
+    for seed in broken:
+        print(f"again: python -m tests.storm --seed {seed} --messages {options.messages}")
+    return 1 if broken else 0
+
+
+def _write(found: dict[int, Verdict], options: argparse.Namespace) -> None:
+    runs: dict[str, Any] = {
+        str(seed): {"figures": one.figures, "broken": one.broken, "strikes": one.strikes}
+        for seed, one in found.items()
     }
     path = ROOT / options.result
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"seed": options.seed, "episodes": episodes}, indent=1) + "\n")
+    path.write_text(json.dumps({"runs": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,16 @@ import base64
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.rig.service import DOMAIN, SignIn
+from tests.rig.service import SignIn
 
 REPLY_SECONDS = 40.0
 GIVE_UP_SECONDS = 300.0
-SENDER = f"hej@{DOMAIN}"
-RECIPIENT = "erik@modtager.example"
+MOST_RECIPIENTS = 3
+# How many of ten messages have one recipient.
+SINGLE = 7
 
 
 class Refused(Exception):
@@ -26,22 +28,38 @@ class Refused(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message; no address is a recipient of two of them."""
+
+    content: bytes
+    recipients: tuple[str, ...]
+    sign_in: SignIn
+    is_poison: bool = False
+
+    @property
+    def sender(self) -> str:
+        return f"hej@{self.sign_in.domain}"
+
+
 @dataclass(slots=True)
 class Ledger:
     """What was submitted and what became of it, by Message-ID."""
 
-    submitted: dict[str, bytes] = field(default_factory=dict)
+    submitted: dict[str, Letter] = field(default_factory=dict)
     accepted_at: dict[str, float] = field(default_factory=dict)
     # Tries whose dot was sent and that got no 250: each may have left a copy behind.
     uncertain: Counter[str] = field(default_factory=Counter)
     refusals: Counter[int] = field(default_factory=Counter)
+    # When a connection broke that had been told to go on with the content.
+    dropped: list[float] = field(default_factory=list)
     retries: int = 0
 
 
-def compose(mark: str, chance: random.Random) -> bytes:
+def compose(mark: str, sender: str, recipients: Sequence[str], chance: random.Random) -> bytes:
     """A message with everything that careless code alters: dots, 8-bit, long and empty lines."""
     head = (
-        f"From: Hej <{SENDER}>\r\nTo: Erik <{RECIPIENT}>\r\nSubject: Faktura\r\n"
+        f"From: Hej <{sender}>\r\nTo: {', '.join(recipients)}\r\nSubject: Faktura\r\n"
         f"Date: Fri, 20 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{mark}>\r\n"
         "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
         "Content-Transfer-Encoding: 8bit\r\n\r\n"
@@ -52,19 +70,32 @@ def compose(mark: str, chance: random.Random) -> bytes:
 
 
 class Client:
-    """Sends messages in bursts; one connection for each try."""
+    """Sends messages of all credentials in bursts; one connection for each try."""
 
-    def __init__(self, sign_in: SignIn, ledger: Ledger, chance: random.Random) -> None:
-        self.sign_in, self.ledger, self.chance = sign_in, ledger, chance
-        self.last_accepted = 0.0
+    def __init__(self, sign_ins: Sequence[SignIn], ledger: Ledger, chance: random.Random) -> None:
+        self.sign_ins, self.ledger, self.chance = sign_ins, ledger, chance
 
-    async def burst(self, name: str, messages: int) -> None:
-        """Submit so many at once and return when the last is accepted."""
+    async def burst(self, name: str, messages: int, seconds: float = 0.0) -> None:
+        """Submit so many, spread over `seconds`; returns when the last is accepted."""
         async with asyncio.TaskGroup() as tries:
             for number in range(messages):
-                mark = f"{name}.{number}@{DOMAIN}"
-                self.ledger.submitted[mark] = compose(mark, self.chance)
-                tries.create_task(self._until_accepted(mark))
+                tries.create_task(self.letter(f"{name}.{number}"))
+                await asyncio.sleep(seconds / messages)
+
+    async def letter(self, name: str, kind: str = "", sign_in: SignIn | None = None) -> str:
+        """Submit one message until it is accepted; `kind` is part of its recipient's name.
+
+        Returns its mark.
+        """
+        sender = sign_in or self.chance.choice(self.sign_ins)
+        mark = f"{name}@{sender.domain}"
+        more = self.chance.randrange(10) >= SINGLE and not kind
+        count = self.chance.randint(2, MOST_RECIPIENTS) if more else 1
+        recipients = tuple(f"{name}.{n}{kind}@modtager.example".lower() for n in range(count))
+        content = compose(mark, f"hej@{sender.domain}", recipients, self.chance)
+        self.ledger.submitted[mark] = Letter(content, recipients, sender, bool(kind))
+        await self._until_accepted(mark)
+        return mark
 
     async def _until_accepted(self, mark: str) -> None:
         deadline = time.monotonic() + GIVE_UP_SECONDS
@@ -77,41 +108,55 @@ class Client:
                 self.ledger.retries += 1
                 await asyncio.sleep(0.1 + self.chance.random() * 0.4)
             else:
-                self.last_accepted = self.ledger.accepted_at[mark] = time.monotonic()
+                self.ledger.accepted_at[mark] = time.monotonic()
                 return
 
     async def _submit(self, mark: str) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.sign_in.port)
+        letter = self.ledger.submitted[mark]
+        reader, writer = await asyncio.open_connection("127.0.0.1", letter.sign_in.port)
         try:
-            await self._sign_in(reader, writer)
-            for command in (f"MAIL FROM:<{SENDER}> BODY=8BITMIME", f"RCPT TO:<{RECIPIENT}>"):
-                await _say(reader, writer, command.encode() + b"\r\n", b"250")
-            await _say(reader, writer, b"DATA\r\n", b"354")
+            await _sign_in(reader, writer, letter.sign_in)
+            await _say(reader, writer, f"MAIL FROM:<{letter.sender}> BODY=8BITMIME", b"250")
+            for recipient in letter.recipients:
+                await _say(reader, writer, f"RCPT TO:<{recipient}>", b"250")
+            await _say(reader, writer, "DATA", b"354")
             await self._content(reader, writer, mark)
         finally:
             writer.close()
 
-    async def _sign_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        secret = f"\0{self.sign_in.username}\0{self.sign_in.password}".encode()
-        await _say(reader, writer, b"", b"220")
-        await _say(reader, writer, b"EHLO client.example\r\n", b"250")
-        await _say(reader, writer, b"AUTH PLAIN " + base64.b64encode(secret) + b"\r\n", b"235")
-
     async def _content(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mark: str
     ) -> None:
-        content = self.ledger.submitted[mark]
         # Transparency, RFC 5321 §4.5.2.
-        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        stuffed = self.ledger.submitted[mark].content.replace(b"\r\n.", b"\r\n..")
         self.ledger.uncertain[mark] += 1
-        await _say(reader, writer, stuffed + b".\r\n", b"250")
+        try:
+            writer.write(stuffed + b".\r\n")
+            await _hear(reader, b"250")
+        except (Refused, OSError, EOFError) as problem:
+            if not getattr(problem, "code", 0):
+                self.ledger.dropped.append(time.monotonic())
+            raise
         self.ledger.uncertain[mark] -= 1
 
 
-async def _say(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, octets: bytes, expected: bytes
+async def _sign_in(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sign_in: SignIn
 ) -> None:
-    writer.write(octets)
+    secret = base64.b64encode(f"\0{sign_in.username}\0{sign_in.password}".encode()).decode()
+    await _hear(reader, b"220")
+    await _say(reader, writer, "EHLO client.example", b"250")
+    await _say(reader, writer, f"AUTH PLAIN {secret}", b"235")
+
+
+async def _say(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: str, expected: bytes
+) -> None:
+    writer.write(line.encode() + b"\r\n")
+    await _hear(reader, expected)
+
+
+async def _hear(reader: asyncio.StreamReader, expected: bytes) -> None:
     line = b"   -"
     while line[3:4] == b"-":
         line = await reader.readline()

@@ -9,13 +9,26 @@ import random
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 # How long after our 250 the sender may still be about to commit it.
 SETTLING_SECONDS = 1.0
-MARK = re.compile(rb"^Message-ID: <([^>]*)>", re.MULTILINE)
+MARK = re.compile(rb"^Message-ID:\s*<([^>]*)>", re.MULTILINE)
+# The trace header that the service puts in front names the message by its id.
+QUEUE_ID = re.compile(rb"\bid ([0-9a-fA-F]{8}-[0-9a-fA-F-]{27})\b")
+PATH = re.compile(rb"<(.*?)>")
+MOST_REFUSALS = 4
+# What a recipient in trouble meets at a try: nothing but "try again" (RFC 5321 §4.2.1).
+TROUBLES = ("rcpt", "rcpt", "data", "dot", "421")
+REPLIES = {
+    "rcpt": b"450 4.2.0 come back later\r\n",
+    "data": b"452 4.3.1 no room now\r\n",
+    "dot": b"451 4.3.0 not just now\r\n",
+    "421": b"421 4.3.2 closing\r\n",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +41,37 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One message that lies at the far end."""
+    """One message that lies at the far end, for one of its recipients."""
 
     mark: str
+    queue_id: str
+    recipient: str
     content: bytes
     begun_at: float  # its MAIL
     answered_at: float  # infinity when it never was
+    route: int = 0  # which of the ports it came in by
+    is_notice: bool = False  # null reverse-path (RFC 5321 §4.5.5)
 
     def met(self, cut: Cut) -> bool:
         """Whether the sender could be cut off between its dot and noting our answer."""
+        return self.begun_at <= cut.until and self.answered_at + SETTLING_SECONDS >= cut.since
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A message whose last dot came; `at` by the service's clock."""
+
+    mark: str
+    queue_id: str
+    sender: str
+    recipients: list[str]
+    route: int
+    begun_at: float
+    at: float
+    answered_at: float = inf
+    was_kept: bool = False
+
+    def met(self, cut: Cut) -> bool:
         return self.begun_at <= cut.until and self.answered_at + SETTLING_SECONDS >= cut.since
 
 
@@ -44,80 +79,186 @@ class FarEnd:
     """Takes everything, a little slowly, and counts what is on its way.
 
     `slowest` is how many seconds it may take before a transaction and before its answer, so that
-    strikes meet transactions on their way.
+    strikes meet transactions on their way. While `trouble` (0 to 1) is not 0, so great a part of
+    the recipients is turned away a few times, whatever becomes of `trouble` meanwhile.
     """
 
-    def __init__(self, directory: Path, chance: random.Random, slowest: float = 0.08) -> None:
-        self.directory, self.chance, self.slowest = directory, chance, slowest
+    def __init__(
+        self,
+        directory: Path,
+        chance: random.Random,
+        slowest: float = 0.08,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.directory, self.chance, self.slowest, self.now = directory, chance, slowest, now
         directory.mkdir(parents=True)
+        self.trouble = 0.0
+        self.deaf = False  # turns everybody away but notices
         self.arrivals: list[float] = []
-        self._spans: list[tuple[float, float]] = []  # of each arrival: begun, answered
-        self._open = 0
+        self.came: list[Arrival] = []
+        self.refusals = 0
+        self._left: dict[str, int] = {}  # refusals to come, by recipient
+        self._servers: list[asyncio.Server] = []
+        self.open = 0
         self._answered: deque[float] = deque(maxlen=1000)
 
     async def listen(self) -> int:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
-        self._server = server
+        """Open one more port; the routes are counted from 0."""
+        route = len(self._servers)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _Talk(self, route, reader, writer).run()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
+        self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
     def in_flight(self) -> int:
         """Transactions begun and not answered, or answered so lately that nobody noted it yet."""
         lately = time.monotonic() - SETTLING_SECONDS
-        return self._open + sum(instant > lately for instant in self._answered)
+        return self.open + sum(instant > lately for instant in self._answered)
+
+    def met_by(self, cut: Cut) -> int:
+        """How many transactions of those that came to their dot a strike could cut off."""
+        return sum(arrival.met(cut) for arrival in self.came)
 
     def copies(self) -> list[Copy]:
-        """Read the ledger back from the disk."""
+        """Read the ledger back from the disk, for each recipient."""
         found = []
         for path in sorted(self.directory.glob("*.eml")):
-            content = path.read_bytes()
-            mark = MARK.search(content)
-            name = mark[1].decode() if mark else path.name
-            found.append(Copy(name, content, *self._spans[int(path.stem)]))
+            content, came = path.read_bytes(), self.came[int(path.stem)]
+            name, given = names(content)
+            for recipient in came.recipients:
+                where = came.begun_at, came.answered_at, came.route, not came.sender
+                found.append(Copy(name or path.name, given, recipient, content, *where))
         return found
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        begun_at = 0.0
-        try:
-            writer.write(b"220 far.example ESMTP\r\n")
-            while line := await reader.readline():
-                verb = line[:4].upper()
-                if verb == b"MAIL" and not begun_at:
-                    begun_at = time.monotonic()
-                    self._open += 1
-                    await self._linger()
-                if verb == b"DATA":
-                    writer.write(b"354 go on\r\n")
-                    await self._take(await reader.readuntil(b"\r\n.\r\n"), begun_at)
-                    self._open -= 1
-                    begun_at = 0.0
-                writer.write(_answer(verb))
-                await writer.drain()
-        except (OSError, EOFError):
-            pass
-        finally:
-            self._open -= bool(begun_at)
-            writer.close()
+    def turns_away(self, recipient: str, sender: str) -> str:
+        """What this recipient meets this time; empty when all is well."""
+        if self.deaf and sender:
+            return "rcpt"
+        if recipient not in self._left and self.trouble and sender:
+            is_in_trouble = self.chance.random() < self.trouble
+            self._left[recipient] = self.chance.randint(1, MOST_REFUSALS) if is_in_trouble else 0
+        if not self._left.get(recipient):
+            return ""
+        self._left[recipient] -= 1
+        return self.chance.choice(TROUBLES)
 
-    async def _take(self, octets: bytes, begun_at: float) -> None:
-        number = len(self._spans)
-        self._spans.append((begun_at, inf))
-        self._keep(number, octets[:-3].replace(b"\r\n..", b"\r\n."))
-        await self._linger()
-        self._answered.append(time.monotonic())
-        self._spans[number] = begun_at, self._answered[-1]
+    def put_in_trouble(self, recipient: str, times: int) -> None:
+        self._left[recipient] = times
 
-    async def _linger(self) -> None:
+    async def linger(self) -> None:
         await asyncio.sleep(self.chance.random() * self.slowest)
 
-    def _keep(self, number: int, content: bytes) -> None:
+    def keep(self, number: int, content: bytes) -> None:
         with (self.directory / f"{number:06d}.eml").open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         self.arrivals.append(time.monotonic())
 
+    def answered(self, arrival: Arrival) -> None:
+        arrival.answered_at = time.monotonic()
+        self._answered.append(arrival.answered_at)
 
-def _answer(verb: bytes) -> bytes:
-    if verb == b"EHLO":
-        return b"250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
-    return b"221 2.0.0 bye\r\n" if verb == b"QUIT" else b"250 2.0.0 good\r\n"
+
+class _Talk:
+    """One connection."""
+
+    def __init__(
+        self,
+        far_end: FarEnd,
+        route: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.far_end, self.route, self.reader, self.writer = far_end, route, reader, writer
+        self.begun_at = 0.0
+        self.sender, self.trouble = "", ""
+        self.recipients: list[str] = []
+
+    async def run(self) -> None:
+        try:
+            self.writer.write(b"220 far.example ESMTP\r\n")
+            while line := await self.reader.readline():
+                self.writer.write(await self._answer(line[:4].upper(), line))
+                await self.writer.drain()
+                if self.trouble == "421":
+                    break
+        except (OSError, EOFError):
+            pass
+        finally:
+            self._end()
+            self.writer.close()
+
+    async def _answer(self, verb: bytes, line: bytes) -> bytes:
+        if verb == b"EHLO":
+            return b"250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+        if verb == b"MAIL":
+            await self._begin(_address(line))
+        if verb == b"RCPT":
+            return self._recipient(_address(line))
+        if verb == b"DATA":
+            return await self._data()
+        if verb == b"RSET":
+            self._end()
+        return b"221 2.0.0 bye\r\n" if verb == b"QUIT" else b"250 2.0.0 good\r\n"
+
+    async def _begin(self, sender: str) -> None:
+        self._end()
+        self.begun_at, self.sender = time.monotonic(), sender
+        self.far_end.open += 1
+        await self.far_end.linger()
+
+    def _end(self) -> None:
+        self.far_end.open -= bool(self.begun_at)
+        self.begun_at, self.sender, self.trouble, self.recipients = 0.0, "", "", []
+
+    def _recipient(self, address: str) -> bytes:
+        trouble = self.far_end.turns_away(address, self.sender)
+        self.far_end.refusals += bool(trouble)
+        if trouble in ("rcpt", "421"):
+            self.trouble = "421" if trouble == "421" else self.trouble
+            return REPLIES[trouble]
+        self.trouble = trouble or self.trouble
+        self.recipients.append(address)
+        return b"250 2.1.5 good\r\n"
+
+    async def _data(self) -> bytes:
+        if not self.recipients:
+            return b"554 5.5.1 no valid recipients\r\n"
+        if self.trouble == "data":
+            self._end()
+            return REPLIES["data"]
+        self.writer.write(b"354 go on\r\n")
+        octets = await self.reader.readuntil(b"\r\n.\r\n")
+        reply = await self._take(octets[:-3].replace(b"\r\n..", b"\r\n."))
+        self._end()
+        return reply
+
+    async def _take(self, content: bytes) -> bytes:
+        number, far_end = len(self.far_end.came), self.far_end
+        arrival = Arrival(
+            *names(content), self.sender, self.recipients, self.route, self.begun_at, far_end.now()
+        )
+        far_end.came.append(arrival)
+        if self.trouble == "dot":
+            far_end.answered(arrival)
+            return REPLIES["dot"]
+        arrival.was_kept = True
+        far_end.keep(number, content)
+        await far_end.linger()
+        far_end.answered(arrival)
+        return b"250 2.0.0 good\r\n"
+
+
+def names(content: bytes) -> tuple[str, str]:
+    """A message's own id and the one that the service gave it; empty where there is none."""
+    mark, given = MARK.search(content), QUEUE_ID.search(content)
+    return mark[1].decode() if mark else "", given[1].decode().lower() if given else ""
+
+
+def _address(line: bytes) -> str:
+    found = PATH.search(line)
+    return found[1].decode().lower() if found else ""

@@ -11,8 +11,19 @@ from pathlib import Path
 
 DIRECTORY = Path(__file__).parent / "planted"
 VARIABLE = "STORM_FAULTS"
-# short-lease is no fault: it spares a short run the minute that a real lease lasts.
-FAULTS = ("ack-before-commit", "no-lease-expiry", "delete-before-send", "short-lease")
+# No faults: they spare a short run the minutes that a lease and a look at the heartbeat last, and
+# give mail that says so something to choke on.
+AIDS = ("short-lease", "quick-watch", "poison")
+FAULTS = (
+    "ack-before-commit",
+    "no-lease-expiry",
+    "delete-before-send",
+    "retry-at-once",
+    "no-quarantine",
+    "mute-alerts",
+    "any-route",
+    "sandbox-leaves",
+)
 
 
 def planting(faults: Sequence[str]) -> dict[str, str]:

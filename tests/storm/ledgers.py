@@ -5,23 +5,36 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import psycopg
 
-from tests.storm.client import Ledger
-from tests.storm.farend import Copy, Cut
+from relay.smtp.schedule import JITTER, STEPS
+from tests.storm.client import Ledger, Letter
+from tests.storm.farend import MARK, Copy, Cut
 
 RECLAIM_BAR = 120.0
-# The trace header that the service puts in front names the message by its id.
-QUEUE_ID = re.compile(rb"\bid ([0-9a-fA-F]{8}-[0-9a-fA-F-]{27})\b")
 TRACE = re.compile(rb"(?:Received|Return-Path):")
+FAILED = re.compile(rb"^Action: failed", re.MULTILINE)
+# A step may be so much shorter or longer than it and its jitter say (docs: security.md F7).
+TOLERANCE = 0.1
+# The shortest step of the schedule less its jitter and the tolerance.
+SHORTEST = STEPS[0].total_seconds() * (1 - JITTER) * (1 - TOLERANCE)
+# Claims are made each second, and the clock of a storm moves in steps.
+SLACK = 12.0
 
 OURS = """
-SELECT message_id::text, bool_or(possible_duplicate), bool_and(state = 'delivered'), count(*)
-FROM relay_delivery GROUP BY message_id
+SELECT d.message_id::text, d.recipient, d.possible_duplicate, d.state, m.is_sandbox,
+    m.is_notification
+FROM relay_delivery d JOIN relay_message m ON m.accepted_at = d.accepted_at AND m.id = d.message_id
+"""
+ATTEMPTS = """
+SELECT message_id::text || '.' || position, number, extract(epoch FROM started_at)::float8,
+    extract(epoch FROM finished_at)::float8
+FROM relay_attempt ORDER BY message_id, position, number
 """
 LEFT = """
 SELECT (SELECT count(*) FROM relay_queueddelivery),
@@ -33,25 +46,46 @@ SELECT (SELECT count(*) FROM relay_queueddelivery),
     (SELECT count(*) FROM relay_message WHERE content_destroyed_at IS NULL)
 """
 
+Key = tuple[str, str]  # queue id and recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the log says of one delivery."""
+
+    is_duplicate: bool
+    state: str
+    is_sandbox: bool = False
+    is_notice: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What the database says; `messages` maps id to (possible duplicate, delivered)."""
+    """What the database says; `gaps` are (number of the try, seconds until the next)."""
 
-    messages: dict[str, tuple[bool, bool]]
-    waiting: int
-    without_due_time: int
-    content_rows: int
-    stranded: int
-    content_not_destroyed: int
+    rows: Mapping[Key, Row]
+    gaps: Sequence[tuple[int, float]] = ()
+    waiting: int = 0
+    without_due_time: int = 0
+    content_rows: int = 0
+    stranded: int = 0
+    content_not_destroyed: int = 0
 
 
 def read_ours(url: str) -> Ours:
     with psycopg.connect(url, autocommit=True) as connection:
         rows = connection.execute(OURS).fetchall()
         left = connection.execute(LEFT).fetchone()
+        attempts = connection.execute(ATTEMPTS).fetchall()
     assert left is not None
-    return Ours({row[0]: (row[1], row[2]) for row in rows}, *left)
+    found = {(row[0], row[1]): Row(row[2], row[3], row[4], row[5]) for row in rows}
+    return Ours(found, tuple(_gaps(attempts)), *left)
+
+
+def _gaps(attempts: Sequence[tuple[str, int, float, float]]) -> Iterator[tuple[int, float]]:
+    for (name, number, _, finished), (other, _, started, _) in pairwise(attempts):
+        if name == other:
+            yield number, started - finished
 
 
 @dataclass(slots=True)
@@ -68,83 +102,145 @@ class Verdict:
             self.broken.append(f"{name} is {value}, at most {most} allowed")
 
 
-def compare(
-    client: Ledger, ours: Ours, copies: list[Copy], in_flight: int, cuts: Sequence[Cut] = ()
-) -> Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What the strikes make possible. `cuts` in which transactions could be cut off, `in_flight`
+    of how many; whether waiting mail may have come to its end (`ends`), and tries may be late.
+    """
+
+    cuts: Sequence[Cut] = ()
+    in_flight: int = 0
+    ends: bool = False
+    late: bool = True
+
+
+def compare(client: Ledger, ours: Ours, copies: list[Copy], allowed: Allowed) -> Verdict:
     """Judge at the far end: what was accepted lies there, once, unaltered, and nothing else.
 
     `copies` in the order of their arrival.
     """
     verdict = Verdict({"submitted": len(client.submitted), "accepted": len(client.accepted_at)})
-    arrived = {copy.mark for copy in copies}
-    verdict.must_be("lost", len(client.accepted_at.keys() - arrived))
-    verdict.must_be("phantom", sum(copy.mark not in client.submitted for copy in copies))
-    verdict.must_be("altered", sum(_altered(copy, client) for copy in copies))
-    verdict.must_be("never accepted", len(client.submitted) - len(client.accepted_at))
-    _judge_copies(verdict, client, ours, copies)
-    _judge_duplicates(verdict, ours, copies, in_flight, cuts)
+    mail = [copy for copy in copies if not copy.is_notice]
+    notices = [copy for copy in copies if copy.is_notice]
+    _judge_losses(verdict, client, mail, _told(notices), allowed)
+    _judge_letters(verdict, client, mail)
+    _judge_copies(verdict, client, ours, mail)
+    _judge_duplicates(verdict, ours, copies, allowed)
     _judge_rows(verdict, ours, copies)
+    _judge_schedule(verdict, ours, allowed)
     _judge_replies(verdict, client)
     return verdict
 
 
-def _altered(copy: Copy, client: Ledger) -> bool:
-    sent = client.submitted.get(copy.mark)
-    if sent is None:
-        return False
+def _told(notices: list[Copy]) -> set[str]:
+    """The marks of mail whose sender was told of its end: notices carry headers (RFC 3462 §2)."""
+    failed = [copy.content for copy in notices if FAILED.search(copy.content)]
+    return {found.decode() for content in failed for found in MARK.findall(content)[1:]}
+
+
+def _judge_losses(
+    verdict: Verdict, client: Ledger, mail: list[Copy], told: set[str], allowed: Allowed
+) -> None:
+    arrived = {(copy.mark, copy.recipient) for copy in mail}
+    missing = {
+        mark
+        for mark in client.accepted_at
+        for recipient in client.submitted[mark].recipients
+        if _is_due(client.submitted[mark]) and (mark, recipient) not in arrived
+    }
+    verdict.must_be("lost", len(missing - told))
+    ended = len(missing & told)
+    verdict.must_be("told that it failed", ended, ended if allowed.ends else 0)
+
+
+def _is_due(letter: Letter) -> bool:
+    """Whether it has to arrive."""
+    return not (letter.is_poison or letter.sign_in.is_sandbox)
+
+
+def _judge_letters(verdict: Verdict, client: Ledger, mail: list[Copy]) -> None:
+    known = [(copy, client.submitted[copy.mark]) for copy in mail if copy.mark in client.submitted]
+    strange = sum(copy.recipient not in letter.recipients for copy, letter in known)
+    verdict.must_be("phantom", len(mail) - len(known) + strange)
+    verdict.must_be("altered", sum(_altered(copy, letter.content) for copy, letter in known))
+    verdict.must_be("left the sandbox", sum(one.sign_in.is_sandbox for _, one in known))
+    strangers = sum(copy.route != letter.sign_in.route for copy, letter in known)
+    verdict.must_be("over another organisation's route", strangers)
+    verdict.must_be("never accepted", len(client.submitted) - len(client.accepted_at))
+
+
+def _altered(copy: Copy, sent: bytes) -> bool:
     trace = copy.content[: len(copy.content) - len(sent)]
     lines = re.sub(rb"\r\n[ \t]+", b" ", trace).splitlines()
     return not copy.content.endswith(sent) or not all(TRACE.match(line) for line in lines)
 
 
-def _judge_copies(verdict: Verdict, client: Ledger, ours: Ours, copies: list[Copy]) -> None:
+def _judge_copies(verdict: Verdict, client: Ledger, ours: Ours, mail: list[Copy]) -> None:
     """What was accepted twice needs a client that was unsure."""
     ids_of: defaultdict[str, set[str]] = defaultdict(set)
-    for copy in copies:
-        ids_of[copy.mark].add(_queue_id(copy))
-    verdict.figures["flagged"] = sum(flag for flag, _ in ours.messages.values())
+    for copy in mail:
+        ids_of[copy.mark].add(copy.queue_id)
+    verdict.figures["flagged"] = sum(row.is_duplicate for row in ours.rows.values())
     verdict.figures["accepted twice"] = sum(len(ids) - 1 for ids in ids_of.values())
     unasked = sum(max(0, len(ids) - 1 - client.uncertain[m]) for m, ids in ids_of.items())
     verdict.must_be("accepted twice without a retry", unasked)
 
 
-def _judge_duplicates(
-    verdict: Verdict, ours: Ours, copies: list[Copy], in_flight: int, cuts: Sequence[Cut]
-) -> None:
-    """Each copy but a message's last needs a strike that made its acknowledgement ambiguous.
+def _judge_duplicates(verdict: Verdict, ours: Ours, copies: list[Copy], allowed: Allowed) -> None:
+    """Each copy but a delivery's last needs a strike that made its acknowledgement ambiguous.
 
     So one ambiguous acknowledgement costs one extra copy at most, and a message that met two of
     them may lie there three times (docs/adr/0006).
     """
-    by_id: defaultdict[str, list[Copy]] = defaultdict(list)
+    by_key: defaultdict[Key, list[Copy]] = defaultdict(list)
     for copy in copies:
-        by_id[_queue_id(copy)].append(copy)
-    again = {name: found[:-1] for name, found in by_id.items() if len(found) > 1}
+        # A notice has no trace of ours, but an id of its own.
+        name = copy.mark if copy.is_notice else copy.queue_id
+        by_key[name, copy.recipient].append(copy)
+    again = {key: found[:-1] for key, found in by_key.items() if len(found) > 1}
     earlier = [copy for found in again.values() for copy in found]
-    verdict.figures["in flight at the strikes"] = in_flight
-    verdict.must_be("duplicates", len(earlier), in_flight)
-    certain = [copy for copy in earlier if not any(copy.met(cut) for cut in cuts)]
+    transactions = {(copy.mark, copy.begun_at) for copy in earlier}
+    verdict.figures["in flight at the strikes"] = allowed.in_flight
+    verdict.must_be("duplicates", len(transactions), allowed.in_flight)
+    certain = [copy for copy in earlier if not any(copy.met(cut) for cut in allowed.cuts)]
     verdict.must_be("duplicates of a certain delivery", len(certain))
-    verdict.figures["most copies of one"] = max(map(len, by_id.values()), default=0)
-    unflagged = [name for name in again if not ours.messages.get(name, (False, False))[0]]
+    verdict.figures["most copies of one"] = max(map(len, by_key.values()), default=0)
+    nothing = Row(False, "")
+    mail = [key for key, found in again.items() if not found[0].is_notice]
+    unflagged = [key for key in mail if not ours.rows.get(key, nothing).is_duplicate]
     verdict.must_be("duplicates not flagged", len(unflagged))
 
 
-def _queue_id(copy: Copy) -> str:
-    found = QUEUE_ID.search(copy.content)
-    return found[1].decode().lower() if found else copy.mark
-
-
 def _judge_rows(verdict: Verdict, ours: Ours, copies: list[Copy]) -> None:
-    arrived = {_queue_id(copy) for copy in copies}
+    arrived = {(c.queue_id, c.recipient) for c in copies if not c.is_notice}
+    notices = {copy.mark for copy in copies if copy.is_notice}
     verdict.must_be("waiting at the end", ours.waiting)
     verdict.must_be("without a due time", ours.without_due_time)
     verdict.must_be("neither final nor waiting", ours.stranded)
     verdict.must_be("content rows at the end", ours.content_rows)
     verdict.must_be("content not destroyed", ours.content_not_destroyed)
-    claimed = {name for name, (_, delivered) in ours.messages.items() if delivered}
+    delivered = {key: row for key, row in ours.rows.items() if row.state == "delivered"}
+    claimed = {key for key, row in delivered.items() if not row.is_notice}
+    verdict.must_be("notices not at the far end", len(delivered) - len(claimed) - len(notices))
     verdict.must_be("called delivered, not at the far end", len(claimed - arrived))
     verdict.must_be("at the far end, not called delivered", len(arrived - claimed))
+    played = [row.state for row in ours.rows.values() if row.is_sandbox]
+    verdict.must_be("of the sandbox, not called so", sum(s != "sandboxed" for s in played))
+
+
+def _judge_schedule(verdict: Verdict, ours: Ours, allowed: Allowed) -> None:
+    """Tries follow the schedule (relay/smtp/schedule.py); late ones where nothing held them up."""
+    early = sum(gap < _step(number) * (1 - JITTER) * (1 - TOLERANCE) for number, gap in ours.gaps)
+    late = sum(
+        gap > _step(number) * (1 + JITTER) * (1 + TOLERANCE) + SLACK for number, gap in ours.gaps
+    )
+    verdict.figures["tries again"] = len(ours.gaps)
+    verdict.must_be("tries too early", early)
+    verdict.must_be("tries too late", late, late if allowed.late else 0)
+
+
+def _step(number: int) -> float:
+    return STEPS[min(number, len(STEPS)) - 1].total_seconds()
 
 
 def _judge_replies(verdict: Verdict, client: Ledger) -> None:

@@ -1,145 +1,170 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What is killed, and how it comes back: a supervisor would start it again just so."""
+"""What is struck, for how long, and what that may bring about."""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import socket
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
-from config.stack.children import wait_until
-from config.stack.valkey import Valkey
-from tests.rig.service import Service
+from tests.storm import strikes
+from tests.storm.stage import Stage
 
 RECONNECT_BAR = 10.0
+UPGRADE_BAR = 5.0
+MINUTE = 60.0
+# An alert, at most so many seconds after the strike by the service's clock.
+QUARTER_OF_AN_HOUR = 900.0
+Act = Callable[[Stage], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """`strike` hurts it, `restore` brings it back, `shortest` to `longest` seconds later.
 
     `delivers`: it holds leases, and whoever takes them over afterwards is watched. `cuts`: how many
     seconds after the strike deliveries can still be cut off by it, None when it cuts none.
+    `keeps`: nobody who was told to go on with the content may lose the connection. `ends`: mail may
+    come to its end; the run does, too. `alerts`: what the operator must be told, and how soon.
+    `early`: it is there when the first mail of its burst comes. `spread`: over how many seconds the
+    mail of its burst comes. `bar`: how soon mail must be
+    accepted again.
     """
 
     name: str
-    strike: Callable[[Service, random.Random], None]
-    restore: Callable[[Service], None]
+    strike: Act
+    restore: Act = strikes.nothing
     longest: float = 2.0
     shortest: float = 0.0
     delivers: bool = False
     cuts: float | None = None
-    most: int = 1000  # strikes: a minute's pause is not repeated as often as a kill
+    early: bool = False
+    keeps: bool = False
+    ends: bool = False
+    alerts: Mapping[str, float] = field(default_factory=dict)
+    spread: float = 0.0
+    bar: float = RECONNECT_BAR
+    fills: bool = False
 
 
-def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def children(pid: int) -> list[int]:
-    """The ids of a process's children (Linux)."""
-    try:
-        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [int(word) for word in words]
-
-
-def _strike_parent(service: Service, chance: random.Random) -> None:
-    """The parent alone, whose children are left behind, or everything as when a container ends."""
-    process = service.processes["delivery"]
-    for pid in chance.choice([[], children(process.pid)]):
-        kill(pid)
-    process.kill()
-    process.wait()
-
-
-def _restore_process(service: Service) -> None:
-    service.revive()
-
-
-def _strike_smtp(service: Service, chance: random.Random) -> None:
-    """The parent, or one of the processes that serve when there are several."""
-    process = service.processes["smtp"]
-    kill(chance.choice([process.pid, *children(process.pid)]))
-    wait_until(lambda: process.poll() is not None, 0.5)
-
-
-def _strike_child(service: Service, _chance: random.Random) -> None:
-    """Every child: one of them has the shift."""
-    for pid in children(service.processes["delivery"].pid):
-        kill(pid)
-
-
-def _strike_postgresql(service: Service, chance: random.Random) -> None:
-    """SIGQUIT is the immediate stop; SIGKILL takes the postmaster alone."""
-    server = service.engines.postgresql
-    assert server is not None
-    assert server.process is not None
-    kill(server.process.pid, chance.choice([signal.SIGQUIT, signal.SIGKILL]))
-    server.process.wait()
-
-
-def _restore_engines(service: Service) -> None:
-    service.engines.revive()
-
-
-def _valkey(service: Service) -> Valkey:
-    server = service.engines.valkey
-    assert server is not None
-    assert server.process is not None
-    return server
-
-
-def _strike_valkey(service: Service, _chance: random.Random) -> None:
-    process = _valkey(service).process
-    assert process is not None
-    process.kill()
-    process.wait()
-
-
-def _flush(service: Service, _chance: random.Random) -> None:
-    server = _valkey(service)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        connection.sendall(f"AUTH {server.password}\r\nFLUSHALL\r\n".encode())
-        answers = connection.makefile("rb")
-        assert [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+OK\r\n"]
-
-
-def _pause(service: Service, _chance: random.Random) -> None:
-    process = _valkey(service).process
-    assert process is not None
-    kill(process.pid, signal.SIGSTOP)
-
-
-def _resume(service: Service) -> None:
-    process = _valkey(service).process
-    assert process is not None
-    kill(process.pid, signal.SIGCONT)
-
-
-def targets(pause: float) -> list[Target]:
-    """Everything that is struck; `pause` is the longest stop of Valkey in seconds."""
+def quick() -> list[Target]:
+    """What is over within seconds."""
     return [
-        Target("smtp", _strike_smtp, _restore_process),
+        Target(name="smtp", strike=strikes.strike_smtp, restore=strikes.revive_processes),
         Target(
-            "delivery-parent",
-            _strike_parent,
-            _restore_process,
+            name="delivery-parent",
+            strike=strikes.strike_parent,
+            restore=strikes.revive_processes,
             delivers=True,
             # Children that are left behind notice it, and give what they have in hand five seconds.
             cuts=6.5,
         ),
-        Target("delivery-child", _strike_child, lambda service: None, delivers=True, cuts=0.2),
-        Target("valkey", _strike_valkey, _restore_engines),
-        # What was sent meanwhile is noted when it is back, unless its lease ran out before.
-        Target("postgresql", _strike_postgresql, _restore_engines, cuts=2.0 + RECONNECT_BAR),
-        Target("valkey-flush", _flush, lambda service: None),
-        Target("valkey-pause", _pause, _resume, longest=pause, shortest=min(pause, 10.0), most=4),
+        Target(name="delivery-child", strike=strikes.strike_child, delivers=True, cuts=0.2),
+        Target(name="beat", strike=strikes.strike_beat, restore=strikes.revive_processes),
+        Target(name="two-beats", strike=strikes.second_beat, restore=strikes.end_second_beat),
+        Target(name="valkey", strike=strikes.strike_valkey, restore=strikes.revive_engines),
+        Target(name="valkey-flush", strike=strikes.flush),
+        Target(name="valkey-full", strike=strikes.fill_valkey, restore=strikes.empty_valkey),
+        Target(
+            name="valkey-line", strike=strikes.cut_redis, restore=strikes.join_redis, longest=5.0
+        ),
+        Target(
+            name="postgresql",
+            strike=strikes.strike_postgresql,
+            restore=strikes.revive_engines,
+            # What was sent meanwhile is noted when it is back, unless its lease ran out before.
+            cuts=2.0 + RECONNECT_BAR,
+        ),
+        Target(
+            name="postgresql-line",
+            strike=strikes.cut_database,
+            restore=strikes.join_database,
+            longest=5.0,
+            cuts=5.0 + RECONNECT_BAR,
+        ),
+        Target(
+            name="client-line",
+            strike=strikes.trouble_clients,
+            restore=strikes.calm_clients,
+            early=True,
+        ),
+        Target(
+            name="hop",
+            strike=strikes.trouble_hops,
+            restore=strikes.calm_hops,
+            early=True,
+            shortest=1.0,
+        ),
+        Target(
+            name="upgrade",
+            strike=strikes.ask_to_stop,
+            restore=strikes.start_new,
+            keeps=True,
+            bar=UPGRADE_BAR,
+        ),
+        # Leases are times, so all of them have run out an hour later.
+        Target(name="clock", strike=strikes.hour_ahead, restore=strikes.hour_back, cuts=3.0),
     ]
+
+
+def lasting(pause: float, lease: float) -> list[Target]:
+    """What takes a minute or more, `pause` seconds where that can be chosen; one of them a run."""
+    return [
+        Target(
+            name="valkey-pause",
+            strike=strikes.pause,
+            restore=strikes.resume,
+            longest=pause,
+            shortest=min(pause, 10.0),
+        ),
+        Target(
+            name="postgresql-down",
+            strike=strikes.strike_postgresql,
+            restore=strikes.revive_engines,
+            longest=pause,
+            shortest=pause,
+            cuts=pause + RECONNECT_BAR,
+        ),
+        Target(
+            name="beat-silent",
+            strike=strikes.silence_beat,
+            restore=strikes.end_the_hour,
+            # The watchers look each minute.
+            shortest=MINUTE + 5,
+            longest=MINUTE + 5,
+            alerts={"beat-silent": QUARTER_OF_AN_HOUR},
+        ),
+        Target(
+            name="poison",
+            strike=strikes.poison,
+            # Four times a lease and a quiet while.
+            spread=4 * (lease + 8),
+            alerts={"mail-quarantined": QUARTER_OF_AN_HOUR, "mail-unopened": QUARTER_OF_AN_HOUR},
+        ),
+        Target(
+            name="disk",
+            strike=strikes.fill_disk,
+            restore=strikes.empty_disk,
+            shortest=5.0,
+            longest=15.0,
+            cuts=15.0 + RECONNECT_BAR,
+            alerts={"database-full": 15.0 + MINUTE},
+            fills=True,
+        ),
+        Target(name="forty-days", strike=strikes.forty_days, early=True, ends=True),
+    ]
+
+
+def chosen(names: list[str], pause: float, lease: float) -> list[Target]:
+    return [t for t in (*quick(), *lasting(pause, lease)) if t.name in names]
+
+
+def mixed(seed: int, times: int, pause: float, lease: float) -> list[Target]:
+    """All quick ones in an order of this seed, and one that lasts; what ends the run is last."""
+    found = quick() * times
+    one = lasting(pause, lease)[seed % len(lasting(pause, lease))]
+    random.Random(seed).shuffle(found)
+    if one.ends:
+        return [*found, one]
+    found.insert(random.Random(seed + 1).randrange(len(found)), one)
+    return found

@@ -7,7 +7,9 @@ import asyncio
 import importlib.abc
 import importlib.machinery
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
@@ -35,9 +37,9 @@ def acknowledge_before_commit(module: Any) -> None:
 
 def never_expire_leases(module: Any) -> None:
     """A claim passes over every lease, also one that ran out: its mail waits for ever."""
-    condition = "(lease_expires_at IS NULL OR lease_expires_at < %(now)s)"
+    condition = "(q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)"
     assert condition in module.CLAIM
-    module.CLAIM = module.CLAIM.replace(condition, "lease_expires_at IS NULL")
+    module.CLAIM = module.CLAIM.replace(condition, "q.lease_expires_at IS NULL")
 
 
 def shorten_leases(module: Any) -> None:
@@ -50,12 +52,12 @@ def delete_before_send(module: Any) -> None:
     from relay.queue.entries import Settlement  # noqa: PLC0415 - Django stands only now
 
     async def forgetful(self: Any, *arguments: Any, **options: Any) -> Any:
-        works = await claim(self, *arguments, **options)
-        for work in works:
+        claimed = await claim(self, *arguments, **options)
+        for work in claimed.works:
             now = datetime.now(UTC)
             done = [Settlement(delivery=d, state="delivered", at=now) for d in work.deliveries]
             await settle(self, work, tuple(done))
-        return works
+        return claimed
 
     async def marked(self: Any, leases: Any) -> None:
         return None
@@ -66,11 +68,79 @@ def delete_before_send(module: Any) -> None:
     module.Leases.claim, module.Leases.mark_dots, module.Leases.settle = forgetful, marked, settled
 
 
+def look_often(module: Any) -> None:
+    """The heartbeat is looked at every two seconds, not each minute."""
+    module.watch.__defaults__ = (2.0,)
+
+
+def choke(module: Any) -> None:
+    """Mail whose recipient says so raises a fault, or ends the process that carries it."""
+    carry = module.Courier._carry
+
+    async def choking(self: Any, job: Any) -> Any:
+        names = " ".join(lease.recipient.address for lease in job.work.deliveries)
+        if "+kills@" in names:
+            with open(os.environ["STORM_DEATHS"], "a") as deaths:
+                deaths.write(f"{time.monotonic()}\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "+raises@" in names:
+            raise RuntimeError("poison")
+        return await carry(self, job)
+
+    module.Courier._carry = choking
+
+
+def retry_at_once(module: Any) -> None:
+    module.next_attempt = lambda _number, _accepted_at, now, _lifetime, _random: now
+
+
+def never_quarantine(module: Any) -> None:
+    """What fails is tried again for ever."""
+    module.is_set_aside = lambda lease: False
+    module.struck = lambda lease, now: (lease, now + timedelta(minutes=1), None)
+
+
+def mute_alerts(module: Any) -> None:
+    async def silent(*_arguments: Any) -> None:
+        return None
+
+    module.raise_alert_on = silent
+
+
+def use_any_route(module: Any) -> None:
+    """Mail of every organisation takes the routes of the one that came first."""
+    target, first = module.Routes.target, []
+
+    async def wrong(self: Any, organisation_id: Any, domain: str) -> Any:
+        first.append(organisation_id)
+        return await target(self, first[0], domain)
+
+    module.Routes.target = wrong
+
+
+def take_the_sandbox_for_live(module: Any) -> None:
+    work = module._work
+
+    def live(rows: Any) -> Any:
+        found = work(rows)
+        object.__setattr__(found, "is_sandbox", False)
+        return found
+
+    module._work = live
+
+
 PATCHES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "ack-before-commit": ("relay.queue.store", acknowledge_before_commit),
-    "no-lease-expiry": ("relay.queue.statements", never_expire_leases),
+    "no-lease-expiry": ("relay.queue.claiming", never_expire_leases),
     "short-lease": ("relay.queue.statements", shorten_leases),
+    "quick-watch": ("relay.heartbeat", look_often),
+    "poison": ("relay.delivery", choke),
     "delete-before-send": ("relay.queue.leases", delete_before_send),
+    "retry-at-once": ("relay.smtp.schedule", retry_at_once),
+    "no-quarantine": ("relay.quarantine", never_quarantine),
+    "mute-alerts": ("accounts.alerts", mute_alerts),
+    "any-route": ("relay.routing", use_any_route),
+    "sandbox-leaves": ("relay.queue.statements", take_the_sandbox_for_live),
 }
 
 
