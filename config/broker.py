@@ -13,6 +13,7 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ResponseError
 
 
 class QoS(redis.QoS):
@@ -31,6 +32,9 @@ class Channel(redis.Channel):
 
 class Transport(redis.Transport):
     Channel = Channel
+    # One without room, in memory or on its disk, answers, but refuses to write. A worker that took
+    # that for a fault of its own would end; so it comes again, as to one that is away.
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
 
 def install() -> None:

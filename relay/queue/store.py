@@ -32,7 +32,10 @@ STORE_OCTETS = 8 * 1024 * 1024
 SEAL_ASIDE = 1024 * 1024
 FRESH_KEYS = 3
 ALERT_AGAIN = timedelta(minutes=1)
-KEYRING_AWAY = "keyring-away"  # the alert's kind
+KEYRING_AWAY = "keyring-away"  # the alerts' kinds
+DATABASE_FULL = "database-full"
+# The SQLSTATE of a full disk, and of an error of the disk itself.
+DISK_STATES = {"53100", "58030"}
 
 
 class Store:
@@ -48,6 +51,7 @@ class Store:
         self._stored = stored
         self._registered = ""
         self._alerted: dict[str, datetime] = {}
+        self._owed = ""
         self._group = GroupCommit[Accepted](
             self._write,
             most=STORE_MOST,
@@ -77,7 +81,11 @@ class Store:
 
     async def _write(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
         try:
-            return await self._commit(batch)
+            stored = await self._commit(batch)
+            if self._owed:
+                await self._alert(self._owed)
+                self._owed = ""
+            return stored
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
             if _lacks_partition(fault):
                 logger.critical("store: the log has no partition for the day; mail is answered 451")
@@ -91,6 +99,10 @@ class Store:
             await self._alert(KEYRING_AWAY)
             return [_unavailable(fault)] * len(batch)
         except Exception as fault:  # noqa: BLE001 - whatever it is, nothing is known to be stored
+            if getattr(fault, "sqlstate", None) in DISK_STATES:
+                # The alert is a row as well: it is written with the first mail that fits again.
+                self._owed = DATABASE_FULL
+                logger.critical("store: the database's disk is full or broken")
             return [_unavailable(fault)] * len(batch)
 
     async def _alert(self, kind: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 from kombu import Connection
 from redis import Redis
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from config.broker import Transport
 from config.celery import app
@@ -50,3 +51,11 @@ def test_a_connection_is_closed_with_tasks_unacknowledged_and_nothing_is_given_b
 
     with Redis.from_url(settings.REDIS_URL) as broker:
         assert broker.llen(QUEUE) == 0
+
+
+@pytest.mark.parametrize("refusal", [ResponseError("MISCONF no space left"), OutOfMemoryError()])
+def test_a_redis_without_room_counts_as_one_that_is_away(
+    connection: Connection, refusal: ResponseError
+) -> None:
+    # Celery's consumer goes on after these, and ends its worker after any other.
+    assert isinstance(refusal, connection.connection_errors)

@@ -34,3 +34,10 @@ def test_process_has_no_log_level_of_its_own(name: str) -> None:
     levels = re.findall(r"--?(?:log-?level|l)[ =](\S+)", COMMANDS[name])
     # What gunicorn itself says never passes through the settings, so it is told.
     assert levels == (["${LOG_LEVEL:-INFO}"] if name == "web" else [])
+
+
+@pytest.mark.parametrize("name", ["delivery", "worker"])
+def test_node_name_is_the_process_s_own(name: str) -> None:
+    """Two workers of one name on one host would take each other's orders (celery: nodenames)."""
+    (node,) = re.findall(r" -n (\S+)", COMMANDS[name])
+    assert node == f"{name}-$$@%h"

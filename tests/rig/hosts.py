@@ -30,7 +30,15 @@ SHARED = (
     "KEYRING_URL",
 )
 # What is written down for all of them alike; the first says how many shifts they work together.
-ALIKE = ("RELAY_SHIFTS", "RELAY_ALLOW_PLAINTEXT_AUTH", "RELAY_EGRESS_LOOPBACK_PORTS")
+ALIKE = (
+    "RELAY_SHIFTS",
+    "RELAY_ALLOW_PLAINTEXT_AUTH",
+    "RELAY_EGRESS_LOOPBACK_PORTS",
+    # Of a storm: who plants faults, and how far off the time is.
+    "PYTHONPATH",
+    "STORM_FAULTS",
+    "TEST_CLOCK_FILE",
+)
 # Of the machine, not of the service.
 MACHINE = ("PATH", "HOME", "LANG", "TMPDIR")
 
@@ -68,6 +76,8 @@ def _environment(private: Path, first: Mapping[str, str]) -> dict[str, str]:
     names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "MAILBOX_PORT")
     own = {name: os.environ[name] for name in MACHINE if name in os.environ}
     own |= development_settings({name: free_port() for name in names})
+    private.parent.mkdir(parents=True, exist_ok=True)
     own |= private_places(private, State(private.parent / "state.json"), {})
+    own |= {"RELAY_HOSTNAME": f"{private.parent.name}.localhost"}
     own |= {name: first[name] for name in (*SHARED, *ALIKE) if name in first}
     return {n: v for n, v in process_environment(own).items() if n != MARK}

@@ -91,7 +91,7 @@ class Service:
     def prepare(self) -> None:
         """Start the engines, migrate, and make the organisations that send."""
         state = State(self.home / "state.json")
-        (self.home / "engines").mkdir(mode=0o711)
+        (self.home / "engines").mkdir(mode=0o711, exist_ok=True)
         self.engines = Engines.below(self.home / "engines", engine_account(), state, {})
         self.engines.start()
         tenants = self.tenants or [Tenant(DOMAIN, self.route_port)]

@@ -243,16 +243,16 @@ class Episode:
         for came in self.far_end.came:
             for recipient in came.recipients:
                 # A client that was unsure hands the same in twice.
-                if before := last.get((came.queue_id, recipient)):
+                if before := last.get((came.name, recipient)):
                     sure = not any(before.met(cut) for cut in cuts)
                     storms += sure and came.at - before.at < SHORTEST
-                last[came.queue_id, recipient] = came
+                last[came.name, recipient] = came
         verdict.must_be(f"tried again within {SHORTEST:.0f} s", storms)
 
     def _judge_the_rest(self, verdict: Verdict) -> None:
         """Poison must not delay what is sent beside it."""
         for number, target in enumerate(self.plan.strikes):
-            if target.spread:
+            if target.aside:
                 calm = max(LEAST_P95, self._p95("calm."))
                 beside = self._p95(f"{number}.{target.name}.") / calm
                 verdict.must_be(f"p95 beside {target.name}, times", round(beside, 2), SLOWER_BAR)

@@ -66,10 +66,16 @@ class Arrival:
     sender: str
     recipients: list[str]
     route: int
+    host: str  # what its sender called itself
     begun_at: float
     at: float
     answered_at: float = inf
     was_kept: bool = False
+
+    @property
+    def name(self) -> str:
+        """What tells it from others: a notice has no trace of ours, but an id of its own."""
+        return self.queue_id if self.sender else self.mark
 
     def met(self, cut: Cut) -> bool:
         return self.begun_at <= cut.until and self.answered_at + SETTLING_SECONDS >= cut.since
@@ -175,7 +181,7 @@ class _Talk:
     ) -> None:
         self.far_end, self.route, self.reader, self.writer = far_end, route, reader, writer
         self.begun_at = 0.0
-        self.sender, self.trouble = "", ""
+        self.host, self.sender, self.trouble = "", "", ""
         self.recipients: list[str] = []
 
     async def run(self) -> None:
@@ -194,6 +200,7 @@ class _Talk:
 
     async def _answer(self, verb: bytes, line: bytes) -> bytes:
         if verb == b"EHLO":
+            self.host = line.split()[1].decode()
             return b"250-far.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
         if verb == b"MAIL":
             await self._begin(_address(line))
@@ -240,7 +247,13 @@ class _Talk:
     async def _take(self, content: bytes) -> bytes:
         number, far_end = len(self.far_end.came), self.far_end
         arrival = Arrival(
-            *names(content), self.sender, self.recipients, self.route, self.begun_at, far_end.now()
+            *names(content),
+            self.sender,
+            self.recipients,
+            self.route,
+            self.host,
+            self.begun_at,
+            far_end.now(),
         )
         far_end.came.append(arrival)
         if self.trouble == "dot":

@@ -21,6 +21,7 @@ FAULTS = (
     "retry-at-once",
     "no-quarantine",
     "mute-alerts",
+    "hasty-stop",
     "any-route",
     "sandbox-leaves",
 )

@@ -31,10 +31,16 @@ SELECT d.message_id::text, d.recipient, d.possible_duplicate, d.state, m.is_sand
     m.is_notification
 FROM relay_delivery d JOIN relay_message m ON m.accepted_at = d.accepted_at AND m.id = d.message_id
 """
+# The last try of a lifetime falls on its end, however short a step that makes.
 ATTEMPTS = """
-SELECT message_id::text || '.' || position, number, extract(epoch FROM started_at)::float8,
-    extract(epoch FROM finished_at)::float8
-FROM relay_attempt ORDER BY message_id, position, number
+SELECT a.message_id::text || '.' || a.position, a.number,
+    extract(epoch FROM a.started_at)::float8, extract(epoch FROM a.finished_at)::float8
+FROM relay_attempt a JOIN relay_delivery d ON d.accepted_at = a.accepted_at
+    AND d.message_id = a.message_id AND d.position = a.position
+WHERE d.state <> 'expired' OR EXISTS (SELECT FROM relay_attempt later
+    WHERE later.accepted_at = a.accepted_at AND later.message_id = a.message_id
+        AND later.position = a.position AND later.number > a.number)
+ORDER BY a.message_id, a.position, a.number
 """
 LEFT = """
 SELECT (SELECT count(*) FROM relay_queueddelivery),

@@ -77,9 +77,18 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    seed: str, extra: Mapping[str, str], slowest: float, epoch: str = "", fillable: bool = False
+    seed: str,
+    extra: Mapping[str, str],
+    slowest: float,
+    epoch: str = "",
+    *,
+    fillable: bool = False,
+    hosts: Mapping[str, Sequence[str]] | None = None,
 ) -> AsyncIterator[Stage]:
-    """Build it all up and take it down again; the directory stays."""
+    """Build it all up and take it down again; the directory stays.
+
+    `hosts` are more of them by their names, and the processes of each.
+    """
     service = Service.below_var("storm", 0, dict(extra))
     clock, chance = Clock(service.home / "clock"), random.Random(seed)
     if epoch:
@@ -100,6 +109,8 @@ async def staged(
             await asyncio.to_thread(service.prepare)
             await _connect(stage, lines)
             await asyncio.to_thread(service.start_all)
+            for name, processes in (hosts or {}).items():
+                await _add_host(stage, name, processes)
             yield stage
         finally:
             await asyncio.to_thread(service.stop)
@@ -126,6 +137,15 @@ async def _connect(stage: Stage, lines: AsyncExitStack) -> None:
     many = [live[number % len(live)] for number in range(9)]
     played = [one for one in sign_ins if one.is_sandbox]
     stage.client = Client(many + played, stage.ledger, stage.chance)
+
+
+async def _add_host(stage: Stage, name: str, processes: Sequence[str]) -> None:
+    host = stage.service.add_host(name) if name else None
+    whole = [f"{process}.{name}" if host else process for process in processes]
+    await asyncio.to_thread(stage.service.start_all, whole)
+    if host:
+        own = [replace(one, port=host.smtp_port) for one in stage.client.sign_ins]
+        stage.client.sign_ins = [*stage.client.sign_ins, *own]
 
 
 def _mount(place: Path) -> None:

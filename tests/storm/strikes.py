@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -316,8 +318,18 @@ async def poison(stage: Stage) -> None:
     await stage.client.letter(f"{name}-k", "+kills", live[0])
 
 
+async def kill_host(stage: Stage, name: str) -> None:
+    """Everything of mail on one host; the first one has no name."""
+    for process, child in stage.service.processes.items():
+        if process.startswith(("smtp", "delivery")) and process.partition(".")[2] == name:
+            # Its session: the children of Celery's parent as well.
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
 def can_mount() -> bool:
     """Whether a file system can be mounted here: root, and allowed to."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or not shutil.which("unshare"):
         return False
-    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+    trial = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()]
+    return subprocess.run(trial, capture_output=True).returncode == 0

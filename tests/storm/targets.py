@@ -43,6 +43,7 @@ class Target:
     ends: bool = False
     alerts: Mapping[str, float] = field(default_factory=dict)
     spread: float = 0.0
+    aside: bool = False
     bar: float = RECONNECT_BAR
     fills: bool = False
 
@@ -64,7 +65,12 @@ def quick() -> list[Target]:
         Target(name="two-beats", strike=strikes.second_beat, restore=strikes.end_second_beat),
         Target(name="valkey", strike=strikes.strike_valkey, restore=strikes.revive_engines),
         Target(name="valkey-flush", strike=strikes.flush),
-        Target(name="valkey-full", strike=strikes.fill_valkey, restore=strikes.empty_valkey),
+        Target(
+            name="valkey-full",
+            strike=strikes.fill_valkey,
+            restore=strikes.empty_valkey,
+            longest=6.0,
+        ),
         Target(
             name="valkey-line", strike=strikes.cut_redis, restore=strikes.join_redis, longest=5.0
         ),
@@ -139,6 +145,7 @@ def lasting(pause: float, lease: float) -> list[Target]:
             strike=strikes.poison,
             # Four times a lease and a quiet while.
             spread=4 * (lease + 8),
+            aside=True,
             alerts={"mail-quarantined": QUARTER_OF_AN_HOUR, "mail-unopened": QUARTER_OF_AN_HOUR},
         ),
         Target(
@@ -149,6 +156,7 @@ def lasting(pause: float, lease: float) -> list[Target]:
             longest=15.0,
             cuts=15.0 + RECONNECT_BAR,
             alerts={"database-full": 15.0 + MINUTE},
+            spread=8.0,
             fills=True,
         ),
         Target(name="forty-days", strike=strikes.forty_days, early=True, ends=True),

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from relay.queue import Accepted, Store, StoreUnavailable
+from relay.queue import Accepted, Store, StoreUnavailable, statements
 from tests.relay import mail
 from tests.relay.stage import BLOCKED, becomes
 
@@ -216,6 +218,30 @@ def test_lost_keyring_takes_no_mail_and_tells_the_operator(
     assert isinstance(refusal, StoreUnavailable)
     assert not (tmp_path / "keyring").exists()
     assert mail.rows("SELECT kind FROM accounts_alert") == [("keyring-away",)]
+
+
+def test_full_disk_of_the_database_is_told_when_there_is_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = mail.organisation()
+    refusals = [psycopg.errors.DiskFull("no room")]
+
+    async def refusing(*arguments: Any) -> bool:
+        if refusals:
+            raise refusals.pop()
+        return await statements.store(*arguments)
+
+    monkeypatch.setattr("relay.queue.store.store", refusing)
+
+    async def scenario() -> None:
+        async with opened() as store:
+            with pytest.raises(StoreUnavailable):
+                await store.store(mail.message(house.id))
+            await store.store(mail.message(house.id))
+            await store.store(mail.message(house.id))
+
+    mail.run(scenario())
+    assert mail.rows("SELECT kind, count FROM accounts_alert") == [("database-full", 1)]
 
 
 def test_first_mail_of_a_development_stack_makes_the_keyring(

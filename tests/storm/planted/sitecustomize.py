@@ -129,6 +129,15 @@ def take_the_sandbox_for_live(module: Any) -> None:
     module._work = live
 
 
+def stop_at_once(module: Any) -> None:
+    """A stop leaves connections as they are, whatever they are in the middle of."""
+
+    async def hasty(self: Any, grace: float) -> None:
+        os._exit(0)
+
+    module.Listener.stop = hasty
+
+
 PATCHES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "ack-before-commit": ("relay.queue.store", acknowledge_before_commit),
     "no-lease-expiry": ("relay.queue.claiming", never_expire_leases),
@@ -139,6 +148,7 @@ PATCHES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "retry-at-once": ("relay.smtp.schedule", retry_at_once),
     "no-quarantine": ("relay.quarantine", never_quarantine),
     "mute-alerts": ("accounts.alerts", mute_alerts),
+    "hasty-stop": ("relay.smtp.listener", stop_at_once),
     "any-route": ("relay.routing", use_any_route),
     "sandbox-leaves": ("relay.queue.statements", take_the_sandbox_for_live),
 }
