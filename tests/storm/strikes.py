@@ -320,7 +320,7 @@ async def poison(stage: Stage) -> None:
 
 async def kill_host(stage: Stage, name: str) -> None:
     """Everything of mail on one host; the first one has no name."""
-    for process, child in stage.service.processes.items():
+    for process, child in list(stage.service.processes.items()):
         if process.startswith(("smtp", "delivery")) and process.partition(".")[2] == name:
             # Its session: the children of Celery's parent as well.
             os.killpg(child.pid, signal.SIGKILL)

@@ -33,7 +33,7 @@ async def until_every_shift_works(stage: Stage) -> None:
 
 def host(name: str) -> Target:
     return Target(
-        name=f"host {name or 'a'}",
+        name=f"host-{name or 'a'}",
         strike=partial(strikes.kill_host, name=name),
         restore=strikes.revive_processes,
         delivers=True,
