@@ -119,6 +119,11 @@ class FarEnd:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
+    def close(self) -> None:
+        """Stop listening."""
+        for server in self._servers:
+            server.close()
+
     def in_flight(self) -> int:
         """Transactions begun and not answered, or answered so lately that nobody noted it yet."""
         lately = time.monotonic() - SETTLING_SECONDS

@@ -95,6 +95,7 @@ async def staged(
         clock.move(datetime.fromisoformat(epoch).timestamp() - clock.now())
     far_end = FarEnd(service.home / "far-end", chance, slowest, clock.now)
     async with AsyncExitStack() as lines:
+        lines.callback(far_end.close)
         hops = [await lines.enter_async_context(Proxy(await far_end.listen())) for _ in DOMAINS]
         service.tenants = [
             Tenant(domain, hop.port, route, has_sandbox=not route)
