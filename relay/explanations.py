@@ -62,15 +62,22 @@ EXPLANATIONS = {
         COUNT,
         _(
             "Copy user name and secret again, without spaces, and choose AUTH PLAIN or LOGIN. If"
-            " the secret is lost, make a new credential: it is shown only once. After 454, wait"
-            " five minutes."
+            " the secret is lost, make a new credential: it is shown only once. Look in the portal"
+            " whether the credential is blocked, and from which networks it may be used. After 454,"
+            " wait five minutes."
         ),
     ),
     "credential": Explanation(
-        _("Credential revoked"),
-        _("The credential was revoked while the connection was open. It opens nothing any more."),
+        _("Credential revoked or blocked"),
+        _(
+            "While the connection was open, the credential was blocked or revoked, or the networks"
+            " that it may be used from were changed."
+        ),
         OTHERS,
-        _("Make a new credential in the portal and put it into your program."),
+        _(
+            "Look at the credential in the portal: a block can be lifted and networks can be"
+            " changed. If it is revoked, make a new one and put it into your program."
+        ),
     ),
     "tls": Explanation(
         _("Encryption"),
@@ -82,12 +89,12 @@ EXPLANATIONS = {
         _("Domain not verified"),
         _(
             "The sender of the envelope, From or Sender has a domain that your organisation has not"
-            " proven to be its own."
+            " proven to be its own, or that this credential may not send from."
         ),
         NOTHING,
         _(
             "Add the domain in the portal and publish the record that is shown there, or send from"
-            " a domain that is verified already."
+            " a domain that is verified already. The credential's page names its domains."
         ),
     ),
     "agreement": Explanation(
@@ -121,11 +128,17 @@ EXPLANATIONS = {
     ),
     "rate": Explanation(
         _("Too fast or too much"),
-        _("The credential has used up what it may send in a minute or in a day (UTC)."),
-        NOTHING,
+        _(
+            "The credential has used up what it may send in a minute or in a day (UTC). Minutes and"
+            " days are those of the clock, so twice as much can pass around the end of one."
+        ),
+        _(
+            "Nothing of this message, or nothing for the recipients that were refused. Those"
+            " answered with 250 stay."
+        ),
         _(
             "Let your program try again: after a minute for 450, the next day for 452. If it"
-            " happens often, spread the mail over several credentials or ask for a higher limit."
+            " happens often, raise the credential's limits in the portal."
         ),
     ),
     "address": Explanation(
@@ -174,9 +187,23 @@ EXPLANATIONS = {
             octets=headers.LONGEST_LINE,
         ),
     ),
+    "control": Explanation(
+        _("Wish in the header"),
+        _(
+            "A field of the header that begins with RELAY- asks this server for something. Known is"
+            " “RELAY-Require-TLS: yes”: the message goes on over TLS only. A message can ask for"
+            " more protection than its route demands, never for less; RELAY-Log is not offered."
+            " Fields that are not known are taken out, and so are those that are."
+        ),
+        NOTHING,
+        _("Write the field as it stands here, or leave it out."),
+    ),
     "loop": Explanation(
         _("Mail loop"),
-        _("The message has passed thirty servers: two of them send it back and forth."),
+        _(
+            "The message has passed thirty servers, or this one again and again: two of them send"
+            " it back and forth."
+        ),
         NOTHING,
         _("Look for a forwarding or an answering machine that leads back to itself."),
     ),

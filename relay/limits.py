@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Counters that all SMTP processes share: mail per credential, and failed attempts to sign in.
+"""Counters that all processes share: mail of a credential or an organisation, failed sign-ins.
 
 They live in Redis. Without Redis each process counts for itself, at a quarter of the limit: a
 broken counter must never mean an unlimited one.
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 SIGN_IN_FAILURES = 10
 SIGN_IN_SECONDS = 300
-MINUTE, DAY = 60, 86_400
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 _PAUSE_SECONDS = 2.0  # before an unreachable Redis is asked again
 _SHARE_WITHOUT_REDIS = 4
@@ -73,6 +73,11 @@ class SharedCounters:
         """The attempt was no failure."""
         await self._ask(slidingwindow.FORGET, keys, token)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis was silent a moment ago, so that it is not asked."""
+        return self._clock() < self._silent_until
+
     async def close(self) -> None:
         """Drop the connections."""
         await self._redis.aclose()
@@ -107,10 +112,16 @@ class _Block:
 
 
 class Allowance:
-    """Mail per credential and window. Asks Redis for a block at a time, not for each message."""
+    """So much in each window, by name. Asks Redis for a block at a time, not for each message.
 
-    def __init__(self, counters: SharedCounters, now: Clock = time.time) -> None:
+    Windows are fixed: all of a limit at the end of one and all of it at the beginning of the next
+    make twice the limit in little time. What one process holds unspent when another finds nothing
+    left is lost to the window: at most one of `parts` for each process.
+    """
+
+    def __init__(self, counters: SharedCounters, now: Clock = time.time, parts: int = 20) -> None:
         self._counters = counters
+        self._parts = parts
         self._now = now  # seconds since 1970: windows are the same in all processes
         self._blocks: dict[str, _Block] = {}
 
@@ -134,6 +145,13 @@ class Allowance:
         block.spent += 1
         return True
 
+    def give_back(self, name: str, seconds: int) -> None:
+        """Undo what `take` has just spent."""
+        block = self._blocks.get(f"limit:{name}:{seconds}")
+        if block is not None and block.window == int(self._now() // seconds) and block.spent:
+            block.left += 1
+            block.spent -= 1
+
     def _open(self, key: str, window: int) -> _Block:
         if len(self._blocks) >= _MOST_KEYS:
             self._blocks.clear()
@@ -141,8 +159,8 @@ class Allowance:
         return block
 
     async def _refill(self, key: str, block: _Block, limit: int, seconds: int) -> None:
-        # A twentieth, so that no process can hold much of a limit that others would need.
-        wanted = max(1, min(100, limit // 20))
+        # A part, so that no process can hold much of a limit that others would need.
+        wanted = max(1, min(100, limit // self._parts))
         # Out of reach while Redis is asked: nobody may spend what is being given back.
         unspent, block.left = block.left, 0
         block.limit = limit

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from relay.queue import HotConnection
 from relay.smtp.addresses import within
+from relay.smtp.networks import Network, is_listed, narrowest, network
 from relay.verification import GRACE
 
 # With the time a client takes to its next MAIL this keeps the promise that a revoked credential
@@ -25,7 +26,8 @@ _LONGEST_USERNAME = 40  # of the column
 # proves a name below another's has it for themselves (the range is "ends in a dot and the name").
 SENDER = """
 SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c.mode = 'sandbox',
-    o.standing, o.sending_allowed, o.sending_reason,
+    o.standing, o.sending_allowed, o.sending_reason, c.recipients_a_day, c.blocked_at IS NOT NULL,
+    c.by_network, c.networks::text[], c.domains::text[],
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
         WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'
             OR d.state = 'failing' AND d.verified_at > %(proven)s)),
@@ -36,6 +38,11 @@ SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c
             AND below.state IN ('verified', 'failing'))
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
 WHERE c.username = %(username)s AND c.revoked_at IS NULL
+"""
+# Few rows, by an index of their own: one look for all strangers of FRESH_SECONDS.
+BY_NETWORK = """
+SELECT username, networks::text[] FROM relay_credential
+WHERE by_network AND revoked_at IS NULL AND blocked_at IS NULL
 """
 USED = """
 UPDATE relay_credential SET last_used_at = %s WHERE id = ANY(%s)
@@ -57,10 +64,24 @@ class Sender:
     sending_reason: str
     domains: frozenset[str]  # A-labels in lower case
     delegated: frozenset[str]  # names below them that other organisations have proven
+    recipients_a_day: int | None = None
+    is_blocked: bool = False
+    by_network: bool = False
+    networks: tuple[Network, ...] = ()  # none: from anywhere
+    own_domains: frozenset[str] = frozenset()  # none: from each of the organisation's
 
     def owns(self, domain: str) -> bool:
-        """Whether mail may come from this domain."""
-        return within(domain, self.domains, self.delegated)
+        """Whether mail may come from this domain.
+
+        A credential's own domains narrow what its organisation has proven, and never widen it.
+        """
+        return within(domain, self.domains, self.delegated) and (
+            not self.own_domains or within(domain, self.own_domains)
+        )
+
+    def admits(self, address: str) -> bool:
+        """Whether it may be used from this network address."""
+        return not self.networks or is_listed(address, self.networks)
 
 
 class Senders:
@@ -79,6 +100,33 @@ class Senders:
         self._known: dict[str, tuple[float, Sender | None]] = {}
         self._asking = asyncio.Lock()  # one connection serves one statement at a time
         self._used: set[UUID] = set()
+        self._by_network: tuple[float, dict[Network, set[str]]] = (0.0, {})
+
+    async def found_at(self, address: str) -> str | None:
+        """Return the user name of the one credential that mail from this address needs no secret
+        for. Raises as `find` does.
+
+        The most specific network decides. When it is more than one credential's, nobody is let in:
+        whose mail it is cannot be told, and each of them may belong to another organisation.
+        """
+        if self._clock() >= self._by_network[0]:
+            async with self._asking:
+                if self._clock() >= self._by_network[0]:
+                    self._by_network = await self._read_networks()
+        named = self._by_network[1]
+        nearest = narrowest(address, named)
+        usernames = named[nearest] if nearest else set()
+        return next(iter(usernames)) if len(usernames) == 1 else None
+
+    async def _read_networks(self) -> tuple[float, dict[Network, set[str]]]:
+        until = self._clock() + FRESH_SECONDS
+        named: dict[Network, set[str]] = {}
+        async with self._connection.use() as connection:
+            cursor = await connection.execute(BY_NETWORK, prepare=True, binary=True)
+            for username, networks in await cursor.fetchall():
+                for text in networks:
+                    named.setdefault(network(text), set()).add(username)
+        return until, named
 
     async def find(self, username: str) -> Sender | None:
         """The sender, or None. Raises what HotConnection.use raises when the database is away."""
@@ -123,7 +171,8 @@ class Senders:
 
 
 def _sender(row: tuple[Any, ...]) -> Sender:
-    credential, organisation, secret_hash, rate, cap, sandbox, *standing, domains, delegated = row
+    credential, organisation, secret_hash, rate, cap, sandbox, *more = row
+    standing, allowed, reason, recipients, blocked, by_network, networks, own, domains, below = more
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
@@ -131,9 +180,14 @@ def _sender(row: tuple[Any, ...]) -> Sender:
         rate_per_minute=rate,
         daily_cap=cap,
         is_sandbox=sandbox,
-        standing=standing[0],
-        sending_allowed=standing[1],
-        sending_reason=standing[2],
+        standing=standing,
+        sending_allowed=allowed,
+        sending_reason=reason,
         domains=frozenset(domains),
-        delegated=frozenset(delegated),
+        delegated=frozenset(below),
+        recipients_a_day=recipients,
+        is_blocked=blocked,
+        by_network=by_network,
+        networks=tuple(map(network, networks)),
+        own_domains=frozenset(own),
     )

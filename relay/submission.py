@@ -1,5 +1,17 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The policy of the submission server: who signs in, who may send as whom, and how much."""
+"""The policy of the submission server: who signs in, who may send as whom, and how much.
+
+Decisions, each one tested:
+
+* a credential that is blocked, or that is used from outside its networks, is answered as a wrong
+  password is, after the same work; on a connection that is open the block is named, and who is no
+  longer in the networks is hung up on;
+* a client in a network of exactly one credential that allows it needs no secret, but TLS all the
+  same, and its mail does not bear the mark of a sign-in (`A` in RFC 3848);
+* the null reverse-path is open to every credential, because a customer's own mail server relays
+  notifications with the one that it has; From is checked as always;
+* a recipient is counted when it is accepted, whatever becomes of the message.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +53,7 @@ class SignedIn:
 
     username: str
     secret_hash: bytes = field(repr=False)
+    by_network: bool = False
 
 
 class Submission:
@@ -81,18 +94,30 @@ class Submission:
             raise
         shown = vault.keyed_hash(SECRET_PURPOSE, password.encode())
         known = sender.secret_hash if sender else _NOBODY
-        if not hmac.compare_digest(shown, known) or sender is None:
+        is_right = hmac.compare_digest(shown, known)
+        if sender is None or not is_right or not _may_enter(sender, client):
             await self._gate.failed(keys, token)
             return answers.WRONG_SIGN_IN
         await self._gate.passed(keys, token)
         self._senders.note_use(sender)
         return SignedIn(username, sender.secret_hash)
 
+    async def recognise(self, client: Client) -> SignedIn | None:
+        """No secret is asked for where the network says who it is."""
+        username = await self._senders.found_at(client.address)
+        sender = await self._senders.find(username) if username else None
+        if username is None or sender is None or not _may_enter(sender, client):
+            return None
+        self._senders.note_use(sender)
+        return SignedIn(username, sender.secret_hash, by_network=True)
+
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         """Looked up anew for each message, so that a live connection notices what changed."""
         who = await self._sender(client)
         if who is None:
             return answers.REVOKED
+        if who.is_blocked:
+            return answers.BLOCKED
         refusal = _standing_refusal(who)
         if refusal is not None:
             return refusal
@@ -106,7 +131,12 @@ class Submission:
         assert isinstance(identity, SignedIn)
         who = await self._senders.find(identity.username)
         # A new secret ends the connections that were opened with the old one.
-        return who if who and who.secret_hash == identity.secret_hash else None
+        if who is None or who.secret_hash != identity.secret_hash:
+            return None
+        if identity.by_network and not who.is_blocked:
+            named = await self._senders.found_at(client.address)
+            return who if named == identity.username else None
+        return who if who.admits(client.address) else None
 
     async def _amount_refusal(self, who: Sender) -> Answer | None:
         name = str(who.credential_id)
@@ -117,14 +147,24 @@ class Submission:
         return None
 
     async def rcpt(self, client: Client, recipient: Recipient) -> Answer | None:
-        """Any recipient: what may be sent is decided by who sends."""
-        return None
+        """Any recipient: what may be sent is decided by who sends, and by how much they sent.
+
+        The others of the message pass, so a client sends it again for those refused alone.
+        """
+        who = await self._sender(client)
+        if who is None or who.recipients_a_day is None:
+            return None  # `accept` says what is wrong with who is nobody any more
+        name = f"{who.credential_id}:recipients"
+        granted = await self._allowance.take(name, who.recipients_a_day, DAY)
+        return None if granted else answers.OVER_RECIPIENTS
 
     async def accept(self, client: Client, message: Submitted) -> Answer:
         """Check the authors, put the trace in front, and store."""
         who = await self._sender(client)
         if who is None:
             return answers.REVOKED
+        if who.is_blocked:
+            return answers.BLOCKED
         shown = (*message.header.authors, *message.header.senders)
         if not all(who.owns(address.domain) for address in shown):
             return answers.AUTHOR_DOMAIN
@@ -150,6 +190,7 @@ class Submission:
             tls_version=client.tls_version,
             tls_cipher=client.tls_cipher,
             is_sandbox=who.is_sandbox,
+            require_tls=message.header.controls.require_tls,
             # Checked to be theirs, while the recipient's domain is anybody's.
             author_domain="" if message.envelope.sender else message.header.authors[0].domain,
         )
@@ -163,6 +204,10 @@ class Submission:
             tls=client.tls_version,
         )
         return headers.edit(message.content, message.header, trace)
+
+
+def _may_enter(sender: Sender, client: Client) -> bool:
+    return not sender.is_blocked and sender.admits(client.address)
 
 
 def _standing_refusal(who: Sender) -> Answer | None:
@@ -183,8 +228,10 @@ def _standing_refusal(who: Sender) -> Answer | None:
 
 
 def _protocol(client: Client, *, utf8: bool) -> str:
-    """The `with` word of Received (RFC 3848 §2, RFC 6531 §4.3); signing in is never left out."""
-    return ("UTF8SMTP" if utf8 else "ESMTP") + ("SA" if client.tls_version else "A")
+    """The `with` word of Received (RFC 3848 §2, RFC 6531 §4.3): what was said, not who it was."""
+    signed_in = isinstance(client.identity, SignedIn) and not client.identity.by_network
+    word = ("UTF8SMTP" if utf8 else "ESMTP") + ("S" if client.tls_version else "")
+    return word + ("A" if signed_in else "")
 
 
 def _limit_key(kind: str, value: str) -> str:

@@ -33,7 +33,7 @@ class Credential(TenantModel):
     daily_cap = models.PositiveIntegerField(_("messages a day"), default=50_000)
     # None: no cap of its own beside the one on messages.
     recipients_a_day = models.PositiveIntegerField(_("recipients a day"), null=True, blank=True)
-    # In CIDR notation; empty: from anywhere.
+    # In CIDR notation, which the database checks; empty: from anywhere.
     networks = ArrayField(
         models.CharField(max_length=43), verbose_name=_("networks"), default=list, blank=True
     )
@@ -55,6 +55,13 @@ class Credential(TenantModel):
     class Meta:
         verbose_name = _("credential")
         verbose_name_plural = _("credentials")
+        indexes = [
+            models.Index(
+                fields=["id"],
+                condition=models.Q(by_network=True, revoked_at=None),
+                name="credential_by_network",
+            ),
+        ]
         constraints = [
             # A revoked one keeps its name in the log, and the name is free again.
             models.UniqueConstraint(

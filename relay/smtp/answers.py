@@ -141,6 +141,7 @@ REPEATED = Answer(
 )
 FROM_MISSING = Answer(554, "5.6.0", "The message has no From", "header")
 AUTHOR = Answer(554, "5.6.0", "From or Sender is not written as RFC 5322 demands", "header")
+CONTROL = Answer(554, "5.6.0", "A RELAY- field asks for what cannot be done here", "control")
 LOOP = Answer(554, "5.4.6", "The message has passed too many servers: a mail loop", "loop")
 
 CONTENT = {
@@ -153,19 +154,26 @@ CONTENT = {
     Fault.REPEATED: REPEATED,
     Fault.FROM_MISSING: FROM_MISSING,
     Fault.AUTHOR: AUTHOR,
+    Fault.CONTROL: CONTROL,
     Fault.LOOP: LOOP,
 }
 
 # What an organisation may do
 IN_SANDBOX = Answer(250, "2.0.0", "Queued in the sandbox, nobody receives it", "sandbox")
-SENDER_DOMAIN = Answer(550, "5.7.1", "The sender is not in one of your verified domains", "domain")
+SENDER_DOMAIN = Answer(
+    550, "5.7.1", "The sender is in no verified domain that this credential may use", "domain"
+)
 AUTHOR_DOMAIN = Answer(
-    550, "5.7.1", "From or Sender is not in one of your verified domains", "domain"
+    550, "5.7.1", "From or Sender is in no verified domain that this credential may use", "domain"
 )
 NO_AGREEMENT = Answer(550, "5.7.1", "Your organisation has no agreement in force", "agreement")
 SUSPENDED = Answer(451, "4.7.1", "Sending is suspended for your organisation", "suspended")
+BLOCKED = Answer(550, "5.7.1", "This credential is blocked", "credential")
 REVOKED = Answer(421, "4.7.0", "This credential is no longer valid", "credential", closes=True)
 OVER_RATE = Answer(
     450, "4.7.1", "You are sending faster than agreed; please try again soon", "rate"
 )
 OVER_DAY = Answer(452, "4.7.1", "The daily limit of this credential is used up", "rate")
+OVER_RECIPIENTS = Answer(
+    452, "4.7.1", "The daily number of recipients of this credential is used up", "rate"
+)

@@ -8,17 +8,13 @@ is not read. Additional fields (TLV) are skipped.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 FIXED = 16  # octets: signature, version and command, family, length of the rest
 LONGEST = 536  # octets: what every receiver has to take in at once
 _LOCAL, _PROXY = 0x20, 0x21
 _TCP4, _TCP6 = 0x11, 0x21
-
-
-Network = IPv4Network | IPv6Network
 
 
 class Malformed(ValueError):
@@ -57,13 +53,3 @@ def read(octets: bytes) -> tuple[str, bytes]:
     if family == _TCP6 and rest >= 36:
         return str(IPv6Address(octets[FIXED : FIXED + 16])), following
     raise Malformed
-
-
-def is_listed(address: str, networks: Iterable[Network]) -> bool:
-    """Whether a connection's peer is one of the balancers."""
-    try:
-        peer = ip_address(address)
-    except ValueError:  # no network address, such as ""
-        return False
-    peer = getattr(peer, "ipv4_mapped", None) or peer  # on a socket for both families
-    return any(peer in network for network in networks)

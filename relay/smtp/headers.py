@@ -5,7 +5,23 @@ The message is never parsed into a tree and never written anew: a round trip thr
 library changes folding and boundaries, and breaks S/MIME, OpenPGP and DKIM signatures. Edits only
 leave out whole fields and put whole fields in front (RFC 6409 §8).
 
-So parts inside parts have no bound here, however deep or cyclic they look: a depth could only be
+Decisions, each one tested:
+
+* From may name several authors without a Sender, which RFC 5322 §3.6.2 asks for: each author is
+  checked (submission.py), and a Sender that nobody wrote is not made up;
+* From and Sender take no group, route, domain literal or encoded address (mailboxes.py); a quoted
+  local part and an IDNA domain are read as an envelope's are (addresses.py);
+* Resent-* fields travel on as they came, because they tell how a message came to be sent again
+  (RFC 5322 §3.6.6); Resent-From and Resent-Sender are checked as From and Sender are, and
+  Resent-Bcc is taken out as Bcc is;
+* Return-Path and an Authentication-Results that speaks in our name are taken out, and so are the
+  fields of controls.py;
+* To and Cc are never read: the envelope alone says who receives a message;
+* a missing Message-ID is made under the relay's own host name, which nobody else makes any under,
+  with the queue's number, so that a notification about it leads to the log;
+* a loop is 30 fields Received, or more than MOST_OWN of them by this host.
+
+Parts inside parts have no bound here, however deep or cyclic they look: a depth could only be
 counted by parsing, nothing in this service does that, and what is not parsed cannot hurt. Size,
 line length and the outer header are bounded, and such a message passes as it came.
 """
@@ -19,15 +35,19 @@ from datetime import datetime
 from email.utils import format_datetime
 from enum import StrEnum
 
-from relay.smtp import mailboxes
+from relay.smtp import controls, mailboxes
 from relay.smtp.addresses import Address
+from relay.smtp.controls import Controls
 
 # RFC 5322 §2.1.1 says 998, and HTML mailers exceed it; folding would break signatures, so longer
 # lines pass unchanged up to this many octets without CRLF, and are refused beyond it.
 LONGEST_LINE = 65_536
 LARGEST_HEADER = 262_144  # octets of all header fields together
 MOST_FIELDS = 1_000
-MOST_RECEIVED = 29  # RFC 5321 §6.3 asks for a limit of 100 or less; 30 hops are a loop
+# RFC 5321 §6.3 asks for a limit of 100 or less; 30 hops are a loop. A loop that leads through here
+# each time is known much earlier; a message that is forwarded may well come by again.
+MOST_RECEIVED = 29
+MOST_OWN = 3
 
 # One field: printable name without colon, no space before the colon (the obsolete form hides a
 # second From from some readers), then the text with its folded lines.
@@ -37,7 +57,7 @@ _AUTHORS = frozenset({b"from", b"resent-from"})
 _SENDERS = frozenset({b"sender", b"resent-sender"})
 # Bcc is for the sender's eyes (RFC 5322 §3.6.3); Return-Path is the last host's (RFC 5321 §4.4).
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
-_CONTROL = b"relay-"
+_BY = re.compile(rb"(?:^|[ \t])by[ \t]+([^ \t;()]+)", re.IGNORECASE)
 _PIECES = re.compile(rb"\\.|[();\\]|[^();\\]+", re.DOTALL)
 
 
@@ -53,6 +73,7 @@ class Fault(StrEnum):
     REPEATED = "a field that may stand once stands several times"
     FROM_MISSING = "the header has no From field"
     AUTHOR = "From or Sender is not written as RFC 5322 demands"
+    CONTROL = "a RELAY- field asks for what cannot be done here"
     LOOP = "the message has passed too many servers: a mail loop"
 
 
@@ -71,11 +92,10 @@ class Header:
     end: int = 0  # octets of the header, without the empty line
     authors: list[Address] = field(default_factory=list)  # From, Resent-From
     senders: list[Address] = field(default_factory=list)  # Sender, Resent-Sender
-    controls: dict[str, str] = field(
-        default_factory=dict
-    )  # our RELAY-* fields, names in lower case
+    controls: Controls = field(default_factory=Controls)
     dropped: list[tuple[int, int]] = field(default_factory=list)  # spans that do not travel on
     received: int = 0
+    received_here: int = 0
     names: set[bytes] = field(default_factory=set)
 
     @property
@@ -109,16 +129,21 @@ def check_lines(content: bytes) -> None:
         position = end + 2
 
 
-def scan(content: bytes, *, utf8: bool = False, authserv_id: bytes = b"") -> Header:
-    """Read the header only. `content` has passed `check_lines`; raises ContentError."""
+def scan(content: bytes, *, utf8: bool = False, hostname: bytes = b"") -> Header:
+    """Read the header only. `content` has passed `check_lines`; raises ContentError.
+
+    `hostname` is the relay's own: who it is in Received and in Authentication-Results.
+    """
     header = Header(end=_header_end(content))
     for name, value, span in _fields(content, header.end):
         _note(header, name, value, span, utf8=utf8)
-        if name == b"authentication-results" and _claims(value, authserv_id):
+        if name == b"authentication-results" and _claims(value, hostname):
             header.dropped.append(span)
+        elif name == b"received":
+            header.received_here += _is_by(value, hostname)
     if b"from" not in header.names:
         raise ContentError(Fault.FROM_MISSING)
-    if header.received > MOST_RECEIVED:
+    if header.received > MOST_RECEIVED or header.received_here > MOST_OWN:
         raise ContentError(Fault.LOOP)
     return header
 
@@ -157,9 +182,24 @@ def _note(header: Header, name: bytes, value: bytes, span: tuple[int, int], *, u
         header.received += 1
     elif name in _DROPPED:
         header.dropped.append(span)
-    elif name.startswith(_CONTROL):
+    elif name.startswith(controls.PREFIX):
         header.dropped.append(span)
-        header.controls[name.decode()] = value.decode("utf-8", "replace").strip()
+        _control(header, name, value)
+
+
+def _control(header: Header, name: bytes, value: bytes) -> None:
+    try:
+        header.controls.note(name, value)
+    except controls.Refused:
+        raise ContentError(Fault.CONTROL) from None
+
+
+def _is_by(value: bytes, hostname: bytes) -> bool:
+    """Whether a Received field says that this host wrote it (RFC 5321 §4.4, its by clause)."""
+    if not hostname:
+        return False
+    named = _BY.findall(value.replace(b"\r\n", b""))
+    return any(name.rstrip(b".").lower() == hostname.lower() for name in named)
 
 
 def _mailboxes(value: bytes, *, single: bool, utf8: bool) -> tuple[Address, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.smtp import answers, balancer
+from relay.smtp import answers, networks
 from relay.smtp.answers import Answer
 from relay.smtp.crowd import Crowd, Guest
 from relay.smtp.policy import Policy
@@ -72,11 +72,11 @@ class Listener:
         limits: Limits | None = None,
         help_url: str = "",
         plaintext_sign_in: bool = False,
-        balancers: Iterable[balancer.Network] = (),
+        balancers: Iterable[networks.Network] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hostname = hostname
-        self.authserv_id = hostname.encode()
+        self.own_name = hostname.encode()
         self.policy = policy
         self.tls = tls
         self.limits = limits or Limits()
@@ -129,7 +129,7 @@ class Listener:
 
     def is_balancer(self, address: str) -> bool:
         """Whether who connects from there says in front of all for whom."""
-        return bool(self._balancers) and balancer.is_listed(address, self._balancers)
+        return bool(self._balancers) and networks.is_listed(address, self._balancers)
 
     @property
     def conversations(self) -> Collection[Guest]:

@@ -40,6 +40,9 @@ class Policy(Protocol):
     async def authenticate(self, client: Client, username: str, password: str) -> object:
         """The identity for `Client.identity`, or an `Answer` with code 400 and above."""
 
+    async def recognise(self, client: Client) -> object | None:
+        """The identity of a client that needs no sign-in because of where it is, or None."""
+
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         """A refusal of this reverse-path (None is the null one), or None to go on."""
 

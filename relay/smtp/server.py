@@ -49,6 +49,8 @@ class Conversation(Session):
 
     async def smtp_MAIL(self, argument: str) -> None:
         """RFC 5321 §4.1.1.2."""
+        if not self.client.identity and self.may_sign_in:
+            await self._recognise()
         refusal = self._mail_refusal()
         if refusal is not None:
             return self._refuse_mail(refusal)
@@ -69,6 +71,12 @@ class Conversation(Session):
         self._messages += 1
         self._under_way, self._sender, self._parameters = True, path, parameters
         return self._say(answers.SENDER_OK)
+
+    async def _recognise(self) -> None:
+        """Let in who may send from where it is, under TLS as anybody else."""
+        self.client.identity = await self.listener.policy.recognise(self.client)
+        if self.client.identity is not None:
+            self.listener.signed_in(self)
 
     def _refuse_mail(self, refusal: Answer) -> None:
         self._count_aside()
@@ -195,7 +203,7 @@ class Conversation(Session):
         try:
             headers.check_lines(octets)
             header = headers.scan(
-                octets, utf8=self._parameters.smtputf8, authserv_id=self.listener.authserv_id
+                octets, utf8=self._parameters.smtputf8, hostname=self.listener.own_name
             )
         except headers.ContentError as error:
             return answers.CONTENT[error.fault]

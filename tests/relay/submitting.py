@@ -19,6 +19,7 @@ from relay.models import Credential, SendingDomain
 from relay.queue import Accepted, Store, StoreUnavailable
 from relay.senders import Senders
 from relay.smtp.listener import Limits, Listener
+from relay.smtp.networks import Network
 from relay.submission import SECRET_PURPOSE, Submission
 from tests import build
 from tests.relay import mail
@@ -70,6 +71,7 @@ def serving(
     redis_url: str = "",
     dsn: str = "",
     tls: ssl.SSLContext | None = None,
+    balancers: tuple[Network, ...] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Running]:
     senders = Senders(dsn or mail.dsn(), mail.now, clock)
@@ -100,6 +102,7 @@ def serving(
         tls=tls,
         plaintext_sign_in=tls is None,
         limits=Limits(sign_in_delay=0.0),
+        balancers=balancers,
     )
     server = Running(listener, around=around)
     server.start()

@@ -19,9 +19,9 @@ from relay.smtp import answers
 from relay.smtp.acceptor import listen
 from relay.smtp.addresses import Address, within
 from relay.smtp.answers import Answer
-from relay.smtp.balancer import Network
 from relay.smtp.envelope import Recipient
 from relay.smtp.listener import Limits, Listener
+from relay.smtp.networks import Network
 from relay.smtp.policy import Client, Submitted
 from relay.smtp.server import Conversation
 from tests.testbed.certificates import Authority
@@ -50,6 +50,10 @@ class Ledger:
         self.sign_ins.append((username, password))
         self._fail("authenticate")
         return USER if (username, password) == (USER, PASSWORD) else answers.WRONG_SIGN_IN
+
+    async def recognise(self, client: Client) -> object | None:
+        self._fail("recognise")
+        return None
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         self._fail("mail")

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import logging
+import os
 import smtplib
 import ssl
 import time
 
 import pytest
 
+from relay.smtpd import Certificate
 from tests.relay.smtp.listening import HEADER, PASSWORD, PLAIN, USER, Raw, running
 
 
@@ -40,6 +44,62 @@ def test_nothing_but_starttls_works_in_clear(strict):
         assert raw.say(b"AUTH PLAIN " + PLAIN).startswith(b"538 5.7.11 ")
         assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"530 5.7.0 Say STARTTLS")
     assert strict.ledger.sign_ins == []
+
+
+@pytest.mark.behaviour(8)
+def test_nothing_of_a_sign_in_is_logged(server, greeted, caplog):
+    """Neither as sent nor decoded: right, wrong, unreadable, and when the look-up fails."""
+    wrong = coded("\0bo-the-builder\0open-sesame")
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("mail.log").setLevel(logging.DEBUG)
+        assert greeted.code(b"AUTH PLAIN " + wrong) == 535
+        assert greeted.code(b"AUTH PLAIN " + wrong[:-3] + b"!") == 501
+        assert greeted.code(b"AUTH LOGIN") == 334
+        assert greeted.code(coded("bo-the-builder")) == 334
+        assert greeted.code(coded("open-sesame")) == 535
+        server.ledger.fails_at = "authenticate"
+        assert greeted.code(b"AUTH PLAIN " + PLAIN) == 451
+        server.ledger.fails_at = ""
+        assert greeted.code(b"AUTH PLAIN " + PLAIN) == 235
+    assert "RuntimeError" in caplog.text
+    secrets = (wrong, wrong[:-4], coded("open-sesame"), PLAIN, coded(PASSWORD))
+    for text in ("bo-the-builder", "open-sesame", PASSWORD, *(each.decode() for each in secrets)):
+        assert text not in caplog.text
+
+
+def old_tls(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Let a client or server speak TLS 1.1, which today's libraries refuse by themselves."""
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
+    """The version that both agree on, in memory. Raises ssl.SSLError of who refuses."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    answering = server.wrap_bio(to_server, to_client, server_side=True)
+    asking = client.wrap_bio(to_client, to_server, server_hostname="localhost")
+    for _ in range(4):
+        for side in (asking, answering):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    return answering.version() or ""
+
+
+@pytest.mark.behaviour(9)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_old_tls_is_refused_by_the_server_itself(authority, certificates, version):
+    authority.server("localhost")
+    newest = max(authority.ca_file.parent.glob("localhost-*.pem"), key=os.path.getmtime)
+    server = old_tls(Certificate(newest, newest).context())
+    client = old_tls(certificates.client)
+    client.minimum_version, client.maximum_version = version, version
+    with pytest.raises(ssl.SSLError) as refused:
+        handshake(server, client)
+    assert refused.value.reason == "UNSUPPORTED_PROTOCOL"
+    # Nothing else stands in their way.
+    server.minimum_version = ssl.TLSVersion.TLSv1
+    assert handshake(server, client) == version.name.replace("_", ".")
 
 
 def test_mail_needs_a_sign_in(greeted):
