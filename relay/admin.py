@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -37,9 +39,14 @@ class CredentialAdmin(ReadOnlyAdmin):
         "mode",
         "created_at",
         "last_used_at",
+        "blocked_at",
         "revoked_at",
     )
-    list_filter = ("mode", ("revoked_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        "mode",
+        "block_reason",
+        ("revoked_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("organisation",)
     search_fields = ("=username",)
     ordering = ("-created_at",)
@@ -51,11 +58,35 @@ class CredentialAdmin(ReadOnlyAdmin):
         "mode",
         "rate_per_minute",
         "daily_cap",
+        "recipients_a_day",
+        "networks",
+        "by_network",
+        "domains",
         "created_at",
         "last_used_at",
+        "blocked_at",
+        "block_reason",
         "revoked_at",
     )
-    actions = ("revoke",)
+    actions = ("block", "unblock", "revoke")
+
+    @admin.action(description=_("Block"), permissions=["act"])
+    def block(self, request: HttpRequest, rows: QuerySet[Credential]) -> None:
+        if row := self.one(request, rows):
+            reason = Credential.BlockReason.BY_STAFF
+            self._stand(request, partial(credentials.block, row, reason=reason))
+
+    @admin.action(description=_("Lift the block"), permissions=["act"])
+    def unblock(self, request: HttpRequest, rows: QuerySet[Credential]) -> None:
+        if row := self.one(request, rows):
+            self._stand(request, partial(credentials.unblock, row, is_staff=True))
+
+    def _stand(self, request: HttpRequest, act: Callable[..., None]) -> None:
+        try:
+            act(by=current_person(request))
+            messages.success(request, gettext("Done. It counts within 5 seconds."))
+        except Refused as refused:
+            messages.error(request, str(refused))
 
     @admin.action(description=_("Revoke"), permissions=["act"])
     def revoke(self, request: HttpRequest, rows: QuerySet[Credential]) -> None:

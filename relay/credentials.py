@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Issuing and revoking credentials; the secret itself is given out once and never kept."""
+"""Issuing, changing, blocking and revoking credentials; a secret is given out once, never kept."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any, Self
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -23,12 +24,53 @@ from relay.submission import SECRET_PURPOSE
 USERNAME_OCTETS = 10
 SECRET_OCTETS = 32
 
+BlockReason = Credential.BlockReason
+BLOCK = ("blocked_at", "block_reason")
+
 
 class NameInUse(Refused):
     text: Promise = _(
         "A credential with this name is in use already. Nothing was made. Choose another name, so"
         " that you can tell them apart."
     )
+
+
+class BlockedByStaff(Refused):
+    text: Promise = _(
+        "The service blocked this credential, so only the service can lift the block. Ask the"
+        " operator for the reason."
+    )
+
+
+class AlreadyRevoked(Refused):
+    text: Promise = _("The credential is revoked, which cannot be undone. Make a new one.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permits:
+    """What a credential may: messages and recipients in a window, from where, from which domains.
+
+    Networks are in CIDR notation, domains A-labels in lower case; none of them means all.
+    """
+
+    rate_per_minute: int = 600
+    daily_cap: int = 50_000
+    recipients_a_day: int | None = None
+    networks: list[str] = field(default_factory=list)
+    by_network: bool = False
+    domains: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, credential: Credential) -> Self:
+        """Return what a credential may now."""
+        return cls(**{name: getattr(credential, name) for name in cls.__slots__})
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return the columns of a credential."""
+        return asdict(self)
+
+
+USUAL = Permits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +86,14 @@ def listed(rows: QuerySet[Credential]) -> QuerySet[Credential]:
     return rows.order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "id")
 
 
-def issue(name: str, mode: Credential.Mode, *, by: Membership) -> Issued:
+def issue(name: str, mode: Credential.Mode, permits: Permits = USUAL, *, by: Membership) -> Issued:
     """Make a credential, in a transaction of the caller's. Raises NameInUse.
 
     The database decides, so that the same form which arrives twice at once makes one as well.
     """
     try:
         with transaction.atomic():
-            issued = make(by.organisation_id, name, clock.now(), mode)
+            issued = make(by.organisation_id, name, clock.now(), mode, permits)
     except IntegrityError:
         raise NameInUse from None
     audit.record(by.user, "credential.created", issued.credential)
@@ -63,6 +105,7 @@ def make(
     name: str,
     now: datetime,
     mode: Credential.Mode = Credential.Mode.LIVE,
+    permits: Permits = USUAL,
 ) -> Issued:
     """Write a credential with a new user name and secret; who did it is the caller's to record."""
     secret = secrets.token_urlsafe(SECRET_OCTETS)
@@ -73,8 +116,59 @@ def make(
         secret_hash=vault.keyed_hash(SECRET_PURPOSE, secret.encode()),
         mode=mode,
         created_at=now,
+        **permits.as_fields(),
     )
     return Issued(credential, secret)
+
+
+def change(credential: Credential, permits: Permits, *, by: User) -> bool:
+    """Let it do what `permits` says, within seconds everywhere; returns whether that is new.
+
+    Raises AlreadyRevoked.
+    """
+    _refuse_revoked(credential)
+    fields = permits.as_fields()
+    changed = [name for name, value in fields.items() if getattr(credential, name) != value]
+    for name in changed:
+        setattr(credential, name, fields[name])
+    if changed:
+        with transaction.atomic():
+            credential.save(update_fields=changed)
+            audit.record(by, "credential.changed", credential, changed)
+    return bool(changed)
+
+
+def block(credential: Credential, *, by: User, reason: BlockReason = BlockReason.BY_PERSON) -> None:
+    """Let it send nothing until the block is lifted; what the service says outlasts a person's.
+
+    Raises AlreadyRevoked.
+    """
+    _refuse_revoked(credential)
+    if credential.block_reason in (reason, BlockReason.BY_STAFF):
+        return
+    credential.blocked_at = credential.blocked_at or clock.now()
+    credential.block_reason = reason
+    with transaction.atomic():
+        credential.save(update_fields=BLOCK)
+        audit.record(by, "credential.blocked", credential, BLOCK)
+
+
+def unblock(credential: Credential, *, by: User, is_staff: bool = False) -> None:
+    """Let it send again; harmless when it may. Raises BlockedByStaff, AlreadyRevoked."""
+    _refuse_revoked(credential)
+    if credential.blocked_at is None:
+        return
+    if credential.block_reason == BlockReason.BY_STAFF and not is_staff:
+        raise BlockedByStaff
+    credential.blocked_at, credential.block_reason = None, BlockReason.NONE
+    with transaction.atomic():
+        credential.save(update_fields=BLOCK)
+        audit.record(by, "credential.unblocked", credential, BLOCK)
+
+
+def _refuse_revoked(credential: Credential) -> None:
+    if credential.revoked_at is not None:
+        raise AlreadyRevoked
 
 
 def revoke(credential: Credential, *, by: User) -> None:

@@ -16,6 +16,21 @@ urlpatterns = [
     path("credentials/new/", credentials.credential_new, name="credential-new"),
     path("credentials/<uuid:credential_id>/", credentials.credential, name="credential"),
     path(
+        "credentials/<uuid:credential_id>/edit/",
+        credentials.credential_edit,
+        name="credential-edit",
+    ),
+    path(
+        "credentials/<uuid:credential_id>/block/",
+        credentials.credential_block,
+        name="credential-block",
+    ),
+    path(
+        "credentials/<uuid:credential_id>/unblock/",
+        credentials.credential_unblock,
+        name="credential-unblock",
+    ),
+    path(
         "credentials/<uuid:credential_id>/revoke/",
         credentials.credential_revoke,
         name="credential-revoke",

@@ -20,6 +20,7 @@ PAGE_LENGTH = 50
 # The second half of an act's name; the first half is the kind of row, named by its model.
 DEEDS: dict[str, str | Promise] = {
     "approved": gettext_lazy("approved"),
+    "blocked": gettext_lazy("blocked"),
     "changed": gettext_lazy("changed"),
     "closing": gettext_lazy("closing down"),
     "created": gettext_lazy("created"),
@@ -37,6 +38,7 @@ DEEDS: dict[str, str | Promise] = {
     "paused": gettext_lazy("paused"),
     "pending": gettext_lazy("proof lost"),
     "rectified": gettext_lazy("corrected"),
+    "quota-set": gettext_lazy("quota set"),
     "refused": gettext_lazy("refused"),
     "released": gettext_lazy("let through by staff"),
     "removed": gettext_lazy("removed"),
@@ -51,6 +53,7 @@ DEEDS: dict[str, str | Promise] = {
     "signed": gettext_lazy("signed"),
     "suspended": gettext_lazy("suspended"),
     "tested": gettext_lazy("connection tested"),
+    "unblocked": gettext_lazy("block lifted"),
     "unpaid": gettext_lazy("unpaid"),
     "verified": gettext_lazy("verified"),
     "withdrawn": gettext_lazy("withdrawn"),

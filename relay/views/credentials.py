@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Credentials: list, make (the secret is shown once), use, revoke."""
+"""Credentials: list, make (the secret is shown once), use, change, block, revoke."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib import messages
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import (
     current_membership,
@@ -26,11 +27,15 @@ from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
 from relay import credentials as acts
 from relay import snippets
+from relay.credential_forms import PermitsForm, written
+from relay.credentials import Permits
 from relay.forms import CredentialForm
 from relay.models import Credential, SendingDomain
 
 PAGE_LENGTH = 50
-NEW = "relay/credential_new.html"
+NEW, EDIT = "relay/credential_new.html", "relay/credential_edit.html"
+SHOW = "relay:credential"
+PROVEN = (SendingDomain.State.VERIFIED, SendingDomain.State.FAILING)
 
 
 @require_safe
@@ -49,15 +54,22 @@ def credential_new(request: HttpRequest) -> HttpResponse:
     """Make a credential and show its secret in the very answer: it is not kept anywhere."""
     membership = current_membership(request)
     form = CredentialForm(request.POST or None, initial={"mode": _likely_mode(membership)})
-    if not form.is_valid():
-        return render(request, NEW, {"form": form})
+    permits = _permits_form(request, acts.USUAL)
+    if not (form.is_valid() and permits.is_valid()):
+        return render(request, NEW, {"form": form, "permits": permits})
     mode = Credential.Mode(form.cleaned_data["mode"])
     try:
-        issued = acts.issue(form.cleaned_data["name"], mode, by=membership)
+        issued = acts.issue(form.cleaned_data["name"], mode, permits.permits(), by=membership)
     except Refused as refused:
-        return refusal(request, NEW, form, refused)
+        return refusal(request, NEW, form, refused, permits=permits)
     context = _use(request, issued.credential) | {"secret": issued.secret}
     return render(request, "relay/credential_issued.html", context)
+
+
+def _permits_form(request: HttpRequest, permits: Permits) -> PermitsForm:
+    rows = SendingDomain.objects.for_organisation(current_organisation(request).id)
+    proven = rows.filter(state__in=PROVEN).values_list("name", flat=True)
+    return PermitsForm(request.POST or None, initial=written(permits), proven=frozenset(proven))
 
 
 def _likely_mode(membership: Membership) -> Credential.Mode:
@@ -75,12 +87,54 @@ def credential(request: HttpRequest, credential_id: UUID) -> HttpResponse:
 def _use(request: HttpRequest, row: Credential) -> dict[str, object]:
     domains = SendingDomain.objects.for_organisation(current_organisation(request).id)
     proven = domains.filter(state=SendingDomain.State.VERIFIED).order_by("verified_at", "name")
-    own = proven.values_list("name", flat=True).first()
+    own = row.domains[0] if row.domains else proven.values_list("name", flat=True).first()
     return {
         "credential": row,
         "server": snippets.server(),
         "snippets": snippets.snippets(row.username, own or "your-domain.example"),
     }
+
+
+@form_page
+@member_required(*BUILDERS)
+@step_up_required
+def credential_edit(request: HttpRequest, credential_id: UUID) -> HttpResponse:
+    """Change what it may: that can let somebody in without a secret, so it is asked who it is."""
+    row = get_for_organisation(request, Credential, credential_id)
+    form = _permits_form(request, Permits.of(row))
+    if not form.is_valid():
+        return render(request, EDIT, {"form": form, "credential": row})
+    try:
+        acts.change(row, form.permits(), by=current_person(request))
+    except Refused as refused:
+        return refusal(request, EDIT, form, refused, credential=row)
+    messages.success(request, _("Saved. It counts from the next message on."))
+    return redirect(SHOW, row.id)
+
+
+@require_POST
+@member_required(*BUILDERS)
+def credential_block(request: HttpRequest, credential_id: UUID) -> HttpResponse:
+    return _stand(request, credential_id, acts.block, _("Blocked. It opens nothing for now."))
+
+
+@require_POST
+@member_required(*BUILDERS)
+def credential_unblock(request: HttpRequest, credential_id: UUID) -> HttpResponse:
+    return _stand(request, credential_id, acts.unblock, _("The block is lifted. It works again."))
+
+
+def _stand(
+    request: HttpRequest, credential_id: UUID, act: Callable[..., None], done: str
+) -> HttpResponse:
+    """Block or unblock, and say so on the credential's page."""
+    row = get_for_organisation(request, Credential, credential_id)
+    try:
+        act(row, by=current_person(request))
+        messages.success(request, done)
+    except Refused as refused:
+        messages.error(request, str(refused))
+    return redirect(SHOW, row.id)
 
 
 @form_page
