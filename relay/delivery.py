@@ -12,7 +12,8 @@ from datetime import datetime
 
 from accounts.vault import KeyGone, VaultError
 from relay import outcomes, quarantine, sandbox
-from relay.models import Route
+from relay.metering import Metering
+from relay.models import QueuedDelivery, Route
 from relay.outcomes import NoticeLimit, Telling
 from relay.pacing import PACED, Pace
 from relay.quarantine import Suspects
@@ -64,6 +65,7 @@ class Courier:
     routes: Routes
     transport: Transport
     pace: Pace
+    metering: Metering
     sealer: Sealer
     now: Callable[[], datetime]
     random: Callable[[], float]
@@ -83,6 +85,14 @@ class Courier:
             logger.error("delivery: message %s: %s", job.work.message_id, type(fault).__name__)
             await self._strike(job)
             return False
+
+    async def close(self) -> None:
+        """Hang up on servers and engines; what is to be written is written first."""
+        await self.transport.close()
+        await self.leases.stop()
+        await self.routes.close()
+        await self.pace.close()
+        await self.metering.close()
 
     async def tell_delays(self) -> None:
         """Tell senders of the delay when its time has come, each minute, until cancelled."""
@@ -204,7 +214,17 @@ class Courier:
                 work, deliveries=tuple(lease for lease in work.deliveries if lease not in late)
             )
             await self._settle(job, [outcomes.expired(lease, now) for lease in late])
-        return await self._try(job, target) if work.deliveries else bool(late)
+        if not work.deliveries or await self._is_over_quota(work):
+            return bool(late)
+        return await self._try(job, target)
+
+    async def _is_over_quota(self, work: Work) -> bool:
+        """Put mail back that its organisation may not send now; no try is counted."""
+        is_over = await self.metering.is_over(work)
+        if is_over:
+            reason = QueuedDelivery.Reason.OVER_QUOTA.value
+            await self.leases.release(work.deliveries, reason=reason)
+        return is_over
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
         told = False

@@ -25,6 +25,7 @@ from relay.delivery import Courier, Job
 from relay.egress import Guard, guard_from_settings
 from relay.hops import SharedGate
 from relay.limits import SharedCounters
+from relay.metering import Metering
 from relay.pacing import Pace
 from relay.permits import Permits
 from relay.queue import (
@@ -147,11 +148,8 @@ class Shift:
             # A database that is away must not keep the shift from its end.
             self.courier.leases.leave()
             await self._hand_back()
-            await self.courier.transport.close()
+            await self.courier.close()
             await self.permits.close()
-            await self.courier.leases.stop()
-            await self.courier.routes.close()
-            await self.courier.pace.close()
             await self.slot.leave()
 
     def _helpers(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
@@ -325,6 +323,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         routes=routes,
         transport=transport,
         pace=Pace(SharedCounters(settings.REDIS_URL), clock.now),
+        metering=Metering(dsn, SharedCounters(settings.REDIS_URL), clock.now),
         sealer=sealer,
         now=clock.now,
         random=SystemRandom().random,

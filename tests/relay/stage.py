@@ -17,6 +17,7 @@ from relay import routing
 from relay.delivery import Courier
 from relay.egress import Guard, system_lookup
 from relay.limits import SharedCounters
+from relay.metering import Metering
 from relay.models import Route
 from relay.pacing import Pace
 from relay.queue import Accepted, Leases
@@ -99,6 +100,7 @@ class Stage:
             routes=routes,
             transport=transport,
             pace=Pace(SharedCounters(settings.REDIS_URL), self.now),
+            metering=Metering(mail.dsn(), SharedCounters(settings.REDIS_URL), self.now),
             sealer=sealer,
             now=self.now,
             random=lambda: 0.5,
