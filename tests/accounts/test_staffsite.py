@@ -201,6 +201,25 @@ def test_credential_is_revoked_with_audit(page: Client, organisation: Organisati
     assert acts() == [("credential.revoked", row.organisation_id)]
 
 
+def test_credential_is_blocked_and_the_block_is_lifted(
+    page: Client, organisation: Organisation
+) -> None:
+    with build.as_owner():
+        row = Credential.objects.create(
+            organisation=organisation, name="web", username="u", secret_hash=b"x",
+            created_at=build.NOW,
+        )  # fmt: skip
+    for action, reason in (("block", "by_staff"), ("unblock", "")):
+        assert "counts within 5 seconds" in act(page, Credential, action, row).text
+        with build.as_owner():
+            row.refresh_from_db()
+        assert row.block_reason == reason
+    assert [deed for deed, _ in acts()] == ["credential.blocked", "credential.unblocked"]
+    with build.as_owner():
+        Credential.objects.update(revoked_at=build.NOW)
+    assert "cannot be undone" in act(page, Credential, "block", row).text
+
+
 def test_alert_stands_on_every_page_until_it_is_resolved(page: Client, alert: Alert) -> None:
     assert "beat.silent beat" in page.get(STAFF).text
     act(page, Alert, "resolve", alert)
