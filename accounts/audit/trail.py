@@ -38,7 +38,6 @@ DEEDS: dict[str, str | Promise] = {
     "paused": gettext_lazy("paused"),
     "pending": gettext_lazy("proof lost"),
     "rectified": gettext_lazy("corrected"),
-    "quota-set": gettext_lazy("quota set"),
     "refused": gettext_lazy("refused"),
     "released": gettext_lazy("let through by staff"),
     "removed": gettext_lazy("removed"),

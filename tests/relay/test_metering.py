@@ -15,13 +15,12 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import AuditEvent, Organisation, User
-from accounts.tenancy import organisation_context, person_context, staff_context
+from accounts.tenancy import person_context, staff_context
 from relay import quotas
 from relay.limits import SharedCounters
 from relay.metering import AWAY, FRESH, Metering
 from relay.models import Hold, Quota
 from relay.queue import Leased, Work
-from relay.quotas import Standing
 from relay.smtp.envelope import Recipient
 from tests import build
 from tests.relay import mail
@@ -112,6 +111,7 @@ def holds() -> list[tuple[UUID, str, datetime | None]]:
         (0, None, 0, HOURS_END),
     ],
 )
+@pytest.mark.behaviour(26)
 def test_what_is_above_waits_until_the_window_ends(
     house: Organisation, an_hour: int | None, a_day: int | None, left: int, until: datetime
 ) -> None:
@@ -146,6 +146,25 @@ def test_next_window_has_its_own_and_the_hours_refused_cost_the_day_nothing(
     assert holds() == [(house.id, "over_quota", DAYS_END)]
 
 
+@pytest.mark.behaviour(26)
+def test_day_that_is_used_up_costs_the_hour_nothing(house: Organisation) -> None:
+    quota(house, 3, 1)
+    clock = Clock()
+
+    async def scenario() -> list[int]:
+        left = []
+        async with metering(clock) as meter:
+            for a_day in (1, 100):
+                async with await mail.session("owner") as session:
+                    await session.execute("UPDATE relay_quota SET messages_a_day = %s", [a_day])
+                left.append(await leave(meter, *many(house, 8)))
+                clock.now += FRESH
+        return left
+
+    assert mail.run(scenario()) == [1, 2]
+
+
+@pytest.mark.behaviour(26)
 def test_message_counts_once_however_often_it_is_carried(house: Organisation) -> None:
     quota(house, 3)
     again = one(house)
@@ -210,6 +229,7 @@ def test_database_that_is_away_holds_nothing_up(house: Organisation) -> None:
     mail.run(scenario())
 
 
+@pytest.mark.behaviour(26)
 def test_quota_that_was_changed_meanwhile_holds_nothing(house: Organisation) -> None:
     quota(house, 1)
     clock = Clock()
@@ -227,6 +247,7 @@ def test_quota_that_was_changed_meanwhile_holds_nothing(house: Organisation) -> 
     assert len(holds()) == 1
 
 
+@pytest.mark.behaviour(26)
 def test_mail_above_the_quota_is_accepted_and_goes_by_itself(house: Organisation) -> None:
     """No try is counted for the wait, and no mail is claimed meanwhile."""
     quota(house, 2)
@@ -267,6 +288,7 @@ async def tries_leases_rows() -> list[int]:
         return list((await found.fetchall())[0])
 
 
+@pytest.mark.behaviour(26)
 def test_staff_raise_it_and_the_mail_goes_at_once(house: Organisation, dorte: User) -> None:
     port = free_port()
     route(house, port=port)
@@ -302,27 +324,7 @@ def granted_aside(house: Organisation, by: User, an_hour: int) -> None:
         connection.close()
 
 
-def test_standing_says_how_much_and_until_when(house: Organisation) -> None:
-    def standing() -> Standing | None:
-        with organisation_context(house.id):
-            return quotas.standing(house.id, NOON)
-
-    assert standing() is None
-    quota(house, 10)
-    assert standing() == Standing(10, None, None)
-    with build.as_owner():
-        held = Hold.objects.create(
-            organisation=house, reason="over_quota", held_at=NOON, ends_at=NOON
-        )
-    assert standing() == Standing(10, None, None)
-    with build.as_owner():
-        Hold.objects.filter(pk=held.pk).update(ends_at=HOURS_END)
-        Hold.objects.create(organisation=house, reason="held", held_at=NOON)
-    assert standing() == Standing(10, None, HOURS_END)
-    quota(house)
-    assert standing() is None
-
-
+@pytest.mark.behaviour(26)
 def test_grant_releases_what_the_quota_held_alone_and_is_recorded(
     house: Organisation, dorte: User
 ) -> None:
@@ -336,7 +338,8 @@ def test_grant_releases_what_the_quota_held_alone_and_is_recorded(
     with build.as_owner():
         row = Quota.objects.get()
         assert (row.messages_an_hour, row.messages_a_day) == (20, 100)
-        assert AuditEvent.objects.get().action == "organisation.quota-set"
     granted(house, dorte, None)
     with build.as_owner():
         assert Quota.objects.get().messages_an_hour is None
+        acts = AuditEvent.objects.order_by("sequence").values_list("action", flat=True)
+        assert list(acts) == ["quota.created", "quota.changed"]

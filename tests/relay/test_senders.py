@@ -102,6 +102,7 @@ def recognised(*addresses: str) -> list[str | None]:
 # Blocked
 
 
+@pytest.mark.behaviour(8)
 def test_blocked_credential_is_answered_as_a_wrong_password_is(anna: Credential) -> None:
     wrong = asked(Client(HERE), secret="wrong")
     change(Credential, blocked_at=build.NOW, block_reason="by_person")
@@ -170,6 +171,7 @@ def test_credential_blocked_during_data_stores_nothing(
         (["2001:db8::/48", "198.51.100.7/32"], "198.51.100.8", False),
     ],
 )
+@pytest.mark.behaviour(8)
 def test_networks_say_from_where(
     anna: Credential, networks: list[str], address: str, enters: bool
 ) -> None:
@@ -312,6 +314,7 @@ def by_network(username: str, *networks: str, name: str = "Carl", **fields: obje
     credential(house, username, networks=list(networks), by_network=True, **fields)
 
 
+@pytest.mark.behaviour(8)
 def test_most_specific_network_says_who_it_is(anna: Credential) -> None:
     change(Credential, networks=["203.0.112.0/20", "2001:db8::/48"], by_network=True)
     by_network("carl", "203.0.113.0/24")
@@ -319,6 +322,7 @@ def test_most_specific_network_says_who_it_is(anna: Credential) -> None:
     assert recognised(*wanted, f"::ffff:{HERE}") == [*wanted.values(), "carl"]
 
 
+@pytest.mark.behaviour(8)
 def test_network_of_two_is_nobodys(anna: Credential) -> None:
     """Not even that of whoever has a wider one around it."""
     change(Credential, networks=["203.0.112.0/20"], by_network=True)
@@ -388,6 +392,7 @@ def arrived(server: Running, certificates: Certificates, header: bytes) -> Itera
 MAIL = b"MAIL FROM:<anna@firma.example>"
 
 
+@pytest.mark.behaviour(8)
 def test_mail_from_the_network_is_taken_over_tls_and_bears_no_sign_in(
     anna: Credential, journal: Journal, certificates: Certificates
 ) -> None:

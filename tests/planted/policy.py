@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Faults in who may send what: sign-in, credentials, wishes in the header, quotas."""
+
+from __future__ import annotations
+
+from tests.planted.fault import Fault
+
+# Where the code and the tests are.
+SENDERS, HEADERS = "tests/relay/test_senders.py", "tests/relay/smtp/test_headers.py"
+SIGN_IN, METERING = "tests/relay/smtp/test_sign_in.py", "tests/relay/test_metering.py"
+POLICY = "relay/submission.py"
+
+FAULTS = (
+    Fault(
+        6,
+        POLICY,
+        "return None if granted else answers.OVER_RECIPIENTS",
+        "return None",
+        f"{SENDERS}::test_recipients_beyond_the_days_number_are_refused_and_the_others_pass",
+    ),
+    Fault(
+        8,
+        POLICY,
+        "return not sender.is_blocked and sender.admits(client.address)",
+        "return sender.admits(client.address)",
+        f"{SENDERS}::test_blocked_credential_is_answered_as_a_wrong_password_is",
+    ),
+    Fault(
+        8,
+        POLICY,
+        "return not sender.is_blocked and sender.admits(client.address)",
+        "return not sender.is_blocked",
+        f"{SENDERS}::test_networks_say_from_where",
+    ),
+    Fault(
+        8,
+        POLICY,
+        "network = limits.network(client.address)",
+        "network = client.address",
+        "tests/security/test_guessing.py::test_most_guesses_are_never_looked_at",
+    ),
+    Fault(
+        8,
+        "relay/smtp/session.py",
+        "        self._failed_sign_ins += 1\n",
+        '        self._failed_sign_ins += 1\n        logger.debug("no %s", password)\n',
+        f"{SIGN_IN}::test_nothing_of_a_sign_in_is_logged",
+    ),
+    Fault(
+        8,
+        "relay/senders.py",
+        "if len(usernames) == 1 else None",
+        "if usernames else None",
+        f"{SENDERS}::test_network_of_two_is_nobodys",
+    ),
+    Fault(
+        8,
+        "relay/smtp/networks.py",
+        "key=lambda found: found.prefixlen",
+        "key=lambda found: -found.prefixlen",
+        f"{SENDERS}::test_most_specific_network_says_who_it_is",
+    ),
+    Fault(
+        8,
+        "relay/smtp/server.py",
+        "if not self.client.identity and self.may_sign_in:",
+        "if not self.client.identity:",
+        f"{SENDERS}::test_mail_from_the_network_is_taken_over_tls_and_bears_no_sign_in",
+    ),
+    Fault(
+        9,
+        "relay/smtpd.py",
+        "context.minimum_version = MINIMUM_VERSION",
+        "context.minimum_version = ssl.TLSVersion.TLSv1",
+        f"{SIGN_IN}::test_old_tls_is_refused_by_the_server_itself",
+    ),
+    Fault(
+        12,
+        "relay/smtp/server.py",
+        "recipients=tuple(self._recipients.values()),",
+        'recipients=(*self._recipients.values(), *[Recipient("ida@other.example")] * ('
+        'b"To: ida" in octets)),',
+        f"{SENDERS}::test_to_and_cc_add_no_recipient",
+    ),
+    Fault(
+        14,
+        "relay/senders.py",
+        "not self.own_domains or within(domain, self.own_domains)",
+        "True",
+        f"{SENDERS}::test_own_domains_narrow_and_never_widen",
+    ),
+    Fault(
+        14,
+        "relay/senders.py",
+        "return within(domain, self.domains, self.delegated) and (",
+        "return (",
+        f"{SENDERS}::test_own_domains_narrow_and_never_widen",
+    ),
+    Fault(
+        17,
+        "relay/smtp/headers.py",
+        "header.received > MOST_RECEIVED or header.received_here > MOST_OWN",
+        "header.received > MOST_RECEIVED",
+        f"{SENDERS}::test_message_that_comes_by_again_and_again_is_a_loop",
+    ),
+    Fault(
+        17,
+        "relay/smtp/headers.py",
+        'name.rstrip(b".").lower() == hostname.lower()',
+        'hostname.lower() in name.rstrip(b".").lower()',
+        f"{HEADERS}::test_received_by_another_is_no_mark_of_ours",
+    ),
+    Fault(
+        18,
+        "relay/smtp/controls.py",
+        'if _word(value) != b"yes":',
+        "if not value:",
+        f"{HEADERS}::test_control_field_that_loosens_or_is_unclear_is_refused",
+    ),
+    Fault(
+        18,
+        "relay/smtp/headers.py",
+        "        header.dropped.append(span)\n        _control(",
+        "        _control(",
+        f"{SENDERS}::test_wish_for_tls_is_stored_and_its_field_is_not",
+    ),
+    Fault(
+        18,
+        POLICY,
+        "require_tls=message.header.controls.require_tls,",
+        "require_tls=False,",
+        f"{SENDERS}::test_wish_for_tls_is_stored_and_its_field_is_not",
+    ),
+    Fault(
+        26,
+        "relay/metering.py",
+        "or work.message_id in self._counted ",
+        "",
+        f"{METERING}::test_message_counts_once_however_often_it_is_carried",
+    ),
+    Fault(
+        26,
+        "relay/metering.py",
+        "            self._allowance.give_back(name, HOUR)\n",
+        "",
+        f"{METERING}::test_day_that_is_used_up_costs_the_hour_nothing",
+    ),
+    Fault(
+        26,
+        "relay/metering.py",
+        "    AND messages_an_hour IS NOT DISTINCT FROM %(hour)s\n",
+        "    AND %(hour)s::bigint IS NOT DISTINCT FROM %(hour)s\n",
+        f"{METERING}::test_quota_that_was_changed_meanwhile_holds_nothing",
+    ),
+    Fault(
+        26,
+        "relay/metering.py",
+        "await self._hold(work.organisation_id, figures, self._ends_at(seconds))",
+        "self._ends_at(seconds)",
+        f"{METERING}::test_what_is_above_waits_until_the_window_ends",
+    ),
+    Fault(
+        26,
+        "relay/quotas.py",
+        "held.filter(reason=Hold.Reason.OVER_QUOTA).delete()",
+        "held.filter(reason=Hold.Reason.OVER_QUOTA).exists()",
+        f"{METERING}::test_grant_releases_what_the_quota_held_alone_and_is_recorded",
+    ),
+)
