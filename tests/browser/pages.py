@@ -130,7 +130,6 @@ PAGES = (
     Page("proof", "proof", "anna"),
     Page("credentials", "relay:credentials", "anna"),
     Page("credential", "relay:credential", "anna", row=_of_anna(places.a_credential)),
-    Page("credential-edit", "relay:credential-edit", "anna", row=_of_anna(places.a_credential)),
     Page("credential-revoke", "relay:credential-revoke", "anna", row=_of_anna(places.a_credential)),
     Page("domains", "relay:domains", "anna"),
     Page("domain-new", "relay:domain-new", "anna"),

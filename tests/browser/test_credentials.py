@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Organisation, User
 from relay.models import Credential, SendingDomain
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.test_requests import LOOKS, prove
 from tests.browser.window import Window
 
 
@@ -33,6 +33,7 @@ def test_pages_of_a_bounded_credential(
 ) -> None:
     path = _credential(organisation)
     window.sign_in(anna, organisation)
+    prove(window)
     for name, page in (("blocked", path), ("list", "/credentials/"), ("edit", f"{path}edit/")):
         window.open(page)
         window.check(f"credential-{name}")
