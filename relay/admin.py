@@ -9,7 +9,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,12 +17,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit
 from accounts.access import current_person
 from accounts.masking import masked
 from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
-from relay import credentials, releasing
+from relay import credentials, quotas, releasing
 from relay.forms import QuotaForm, ReleaseForm
 from relay.models import Credential, Hold, QueuedDelivery, Quota, Route, SendingDomain
 
@@ -271,11 +269,5 @@ class QuotaAdmin(ReadOnlyAdmin):
         return ["organisation"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
-        """Keep it with its event: who may send how much is what somebody pays for."""
-        with transaction.atomic():
-            obj.save()
-            by = current_person(request)
-            if change:
-                audit.record(by, "quota.changed", obj, form.changed_data)
-            else:
-                audit.record(by, "quota.created", obj, form.changed_data)
+        """What the last quota held goes at once, as far as the new one lets it."""
+        quotas.grant(obj, changed=form.changed_data, by=current_person(request))

@@ -26,6 +26,6 @@ REMOVE = "DROP FUNCTION relay_release_quarantined(uuid, timestamptz)"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("relay", "0007_queue_at_depth")]
+    dependencies = [("relay", "0008_who_may_send")]
 
     operations = [migrations.RunSQL(RELEASE, REMOVE)]

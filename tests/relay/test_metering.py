@@ -310,10 +310,12 @@ def test_staff_raise_it_and_the_mail_goes_at_once(house: Organisation, dorte: Us
     assert holds() == []
 
 
-def granted(house: Organisation, by: User, an_hour: int | None, a_day: int | None = None) -> None:
+def granted(house: Organisation, by: User, an_hour: int | None) -> None:
     """As the staff's pages do it."""
     with person_context(by.id), staff_context():
-        quotas.grant(house, an_hour=an_hour, a_day=a_day, by=by)
+        row = Quota.objects.filter(organisation=house).first() or Quota(organisation=house)
+        row.messages_an_hour = an_hour
+        quotas.grant(row, changed=["messages_an_hour"], by=by)
 
 
 def granted_aside(house: Organisation, by: User, an_hour: int) -> None:
@@ -333,11 +335,10 @@ def test_grant_releases_what_the_quota_held_alone_and_is_recorded(
             organisation=house, reason="over_quota", held_at=NOON, ends_at=HOURS_END
         )
         Hold.objects.create(organisation=house, reason="held", held_at=NOON)
-    granted(house, dorte, 20, 100)
+    granted(house, dorte, 20)
     assert [reason for _, reason, _ in holds()] == ["held"]
     with build.as_owner():
-        row = Quota.objects.get()
-        assert (row.messages_an_hour, row.messages_a_day) == (20, 100)
+        assert Quota.objects.get().messages_an_hour == 20
     granted(house, dorte, None)
     with build.as_owner():
         assert Quota.objects.get().messages_an_hour is None
