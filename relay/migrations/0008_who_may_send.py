@@ -12,6 +12,11 @@ NETWORKS = """
 ALTER TABLE relay_credential ADD CONSTRAINT credential_networks_readable
 CHECK (networks::cidr[] IS NOT NULL)
 """
+# People's own holds are not staff's to lift.
+STAFF_LIFT = """
+CREATE POLICY relay_hold_staff_lifts ON relay_hold AS RESTRICTIVE FOR DELETE TO staff
+USING (reason = 'over_quota')
+"""
 
 
 class Migration(migrations.Migration):
@@ -28,4 +33,5 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(NETWORKS, migrations.RunSQL.noop),
         Grant("relay_hold", staff="DELETE"),
+        migrations.RunSQL(STAFF_LIFT, migrations.RunSQL.noop),
     ]
