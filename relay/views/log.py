@@ -106,12 +106,13 @@ def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
 def _acts(timeline: log.Timeline, now: datetime) -> dict[str, Any]:
     """Return what can be done with a message that waits."""
     waiting = [track.waiting for track in timeline.tracks if track.waiting]
-    if not waiting:
+    if all(one.is_cancelled for one in waiting):
         return {"waits": False}
     scope = Scope(timeline.message.organisation_id, timeline.message.id)
     acts = acts_on(scope, now)
     return {
         "waits": True,
+        "only_ends": all(one.is_cancelled or one.is_set_aside for one in waiting),
         "held_with_others": any(one.is_held for one in waiting) and not acts["is_held"],
         "waiting_url": reverse("relay:waiting"),
         **acts,

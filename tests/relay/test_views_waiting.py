@@ -188,6 +188,21 @@ def test_message_page_holds_releases_and_cancels(page: Client, organisation: Org
     cancelled = page.post(f"{WAITING}{made.id}/cancel/", follow=True)
     assert "2 deliveries are cancelled" in cancelled.text
     assert "Cancelled, and about to end" in cancelled.text
+    assert not [act for act in ACTS if f"/{act}/" in cancelled.text]
+
+
+def test_message_that_is_set_aside_can_only_be_cancelled(
+    page: Client, organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example", "ida@modtager.example")
+    for position, offered in ((0, list(ACTS)), (1, ["cancel"])):
+        with build.as_owner():
+            rows = QueuedDelivery.objects.filter(position=position)
+            rows.update(reason="quarantined", lane=2)
+        text = page.get(f"/en/log/{made.id}/").text
+        assert [act for act in ACTS if f"/{act}/" in text] == [
+            act for act in offered if act != "release"
+        ]
 
 
 def test_message_that_others_hold_along_says_so(page: Client, organisation: Organisation) -> None:
