@@ -23,6 +23,7 @@ import uvloop
 from config.stack.places import ROOT, engine_account, engine_home
 from tests.bench import honesty
 from tests.bench.depth import depth_rows
+from tests.bench.fairness import fair_rows
 from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
 from tests.bench.load import Sink
 from tests.bench.memory import memory_rows
@@ -32,7 +33,11 @@ from tests.rig.service import PROCESSES, Service
 
 RESULT = ROOT / "var" / "bench" / "latest.json"
 Act = Callable[[Service, int, Side], Awaitable[list[Row]]]
-ALONE: dict[str, Act] = {"relay-depth": depth_rows, "relay-memory": memory_rows}
+ALONE: dict[str, Act] = {
+    "relay-depth": depth_rows,
+    "relay-memory": memory_rows,
+    "relay-fair": fair_rows,
+}
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ class Load:
     password: str = ""
     tls: ssl.SSLContext | None = None
     server_name: str = ""
+    sender: str = SENDER
     rate: float = 0.0
     seconds: float = 120.0
 
@@ -73,10 +74,10 @@ LINE = b"Due over Danmark, brevdue over fjord og sund, og hjem igen inden aften.
 TEXT = LINE * 100
 
 
-def compose(mark: str, octets: int) -> bytes:
+def compose(mark: str, octets: int, sender: str = SENDER) -> bytes:
     """A message of exactly this size, and after it the dot that ends DATA (RFC 5321 §4.1.1.4)."""
     head = (
-        f"From: Hej <{SENDER}>\r\nTo: Erik <{RECIPIENT}>\r\nSubject: Faktura\r\n"
+        f"From: Hej <{sender}>\r\nTo: Erik <{RECIPIENT}>\r\nSubject: Faktura\r\n"
         f"Date: Fri, 20 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{mark}>\r\n\r\n"
     ).encode()
     room = octets - len(head) - 2
@@ -98,10 +99,10 @@ def conversation(load: Load, numbers: Iterator[int], run: str) -> Conversation:
         yield b"250", b"AUTH PLAIN " + secret + b"\r\n"
     ready = b"235" if load.username else b"250"
     for number in numbers:
-        yield ready, f"MAIL FROM:<{SENDER}>\r\n".encode()
+        yield ready, f"MAIL FROM:<{load.sender}>\r\n".encode()
         yield b"250", f"RCPT TO:<{RECIPIENT}>\r\n".encode()
         yield b"250", b"DATA\r\n"
-        yield b"354", compose(f"{run}.{number}@bench.example", load.octets)
+        yield b"354", compose(f"{run}.{number}@bench.example", load.octets, load.sender)
         ready = b"250"
         if not load.reuse:
             break
@@ -274,9 +275,19 @@ class SinkConnection(asyncio.Protocol):
 
 async def carry(load: Load, sink: Sink, run: str) -> Result:
     """Send the load through the server at its port and wait until the sink has all of it."""
+    complete = sink.expect(load.messages)
+    begun = time.perf_counter()
+    async with asyncio.timeout(load.seconds):
+        result = await submit(load, run)
+        result.delivered_seconds = await complete - begun
+    result.duplicates = sink.duplicates
+    return result
+
+
+async def submit(load: Load, run: str) -> Result:
+    """Send the load and wait until all of it is taken, not until it is delivered."""
     result = Result(load.messages)
     numbers = iter(range(load.messages))
-    complete = sink.expect(load.messages)
     begun = time.perf_counter()
     ticks = itertools.count()
 
@@ -286,13 +297,10 @@ async def carry(load: Load, sink: Sink, run: str) -> Result:
             return PacedClient(load, script, result, begun, ticks)
         return Client(load, script, result)
 
-    async with asyncio.timeout(load.seconds):
-        async with asyncio.TaskGroup() as sessions:
-            for _ in range(load.sessions):
-                sessions.create_task(_session(load.port, numbers, client))
-        result.accepted_seconds = time.perf_counter() - begun
-        result.delivered_seconds = await complete - begun
-    result.duplicates = sink.duplicates
+    async with asyncio.TaskGroup() as sessions:
+        for _ in range(load.sessions):
+            sessions.create_task(_session(load.port, numbers, client))
+    result.accepted_seconds = time.perf_counter() - begun
     return result
 
 

@@ -97,9 +97,13 @@ class Service:
         tenants = self.tenants or [Tenant(DOMAIN, self.route_port)]
         self.environment = self._environment(state, tenants)
         self.run("manage.py", "migrate", "--verbosity=0")
+        self.sign_ins = self.populate(tenants)
+
+    def populate(self, tenants: Sequence[Tenant]) -> list[SignIn]:
+        """Make organisations that send."""
         found = self.run("-m", "tests.rig.populate", json.dumps([asdict(one) for one in tenants]))
         port = int(self.environment["SMTP_PORT"])
-        self.sign_ins = [SignIn(port=port, **one) for one in json.loads(found)]
+        return [SignIn(port=port, **one) for one in json.loads(found)]
 
     def add_host(self, name: str) -> Host:
         """Make a host of its own beside the first; its processes are called `<process>.<name>`."""
@@ -161,6 +165,12 @@ class Service:
                 cwd=host.directory if host else ROOT,
             )
         self.sessions.append(self.processes[name])
+
+    def restart(self, name: str) -> None:
+        """End one process as a supervisor does, and start it again."""
+        self.processes[name].terminate()
+        self.processes[name].wait()
+        self.start_process(name)
 
     def roots(self) -> dict[str, int]:
         """The id of everything started here by its name, engines included."""
