@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import SystemRandom
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import uvloop
@@ -119,11 +120,13 @@ class Shift:
     turns: Turns = field(default_factory=lambda: Turns(SystemRandom().random))
     _jobs: dict[asyncio.Task[None], Job] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _round_at: float = 0.0  # when to look at everybody, by the loop's clock
     _closing: bool = False
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def wake(self) -> None:
-        """Look for mail now."""
+    def wake(self, organisations: Collection[UUID]) -> None:
+        """Look for these organisations' mail now."""
+        self.turns.call(organisations)
         self._news.set()
 
     async def run(self) -> None:
@@ -162,10 +165,18 @@ class Shift:
     async def _claim(self) -> None:
         while not self._closing:
             self._news.clear()
-            ask = self.turns.ask()
+            ask = self._ask()
             # A full shift waits as well: the loop must come to the jobs that make room.
             if ask is None or not await self._take(ask):
                 await self._wait_for_news()
+
+    def _ask(self) -> Ask | None:
+        """Everybody each second: what is called for, or known to wait, comes in between."""
+        now = asyncio.get_running_loop().time()
+        if now < self._round_at and not self.turns.in_round:
+            return self.turns.ask_known()
+        self._round_at = now + POLL_SECONDS
+        return self.turns.ask()
 
     async def _take(self, ask: Ask) -> bool:
         """Claim and begin; returns whether to go on at once. Never raises for the mail."""
@@ -206,7 +217,7 @@ class Shift:
 
     async def _wait_for_news(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout_at(self._round_at):
                 await self._news.wait()
             await asyncio.sleep(GATHER_SECONDS)
 
@@ -220,7 +231,7 @@ class Shift:
     async def _carry(self, job: Job) -> None:
         try:
             if await self.courier.carry(job):
-                self._news.set()
+                self.wake([job.work.organisation_id])
             if job.is_shut_out:
                 self.turns.shut((job.work.organisation_id, job.work.domain))
         except Exception as fault:  # noqa: BLE001 - one message must not end the shift
@@ -280,7 +291,7 @@ class Shift:
             for turn in self.turns.next_shut(SHUT_MOST):
                 if await self.courier.routes.is_open(*turn):
                     self.turns.reopen(turn)
-                    self._news.set()
+                    self.wake([turn[0]])
 
     async def _drain(self) -> None:
         """Let what is in hand come to its end, less patiently once told to stop."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -25,6 +25,7 @@ Turn = tuple[UUID, str]
 Key = TypeVar("Key")
 
 PLACES = 1000
+NAMED_MOST = 50  # beyond that a look at everybody costs no more
 CLAIM_MOST = 200
 FIRST = UUID(int=0)
 
@@ -54,6 +55,9 @@ class Turns:
         self._organisations: Counter[UUID] = Counter()
         self._turns: Counter[Turn] = Counter()
         self._hungry: set[Turn] = set()
+        self._called: set[UUID] = set()
+        self._asked: frozenset[UUID] = frozenset()  # of the last claim; of nobody in particular
+        self._before: frozenset[UUID] = frozenset()  # who had been called when it was asked
         self._shut: dict[Turn, None] = {}  # in the order in which they are looked at
         self._after = FIRST
         self._resume: dict[UUID, str] = {}
@@ -82,16 +86,41 @@ class Turns:
         window = self._windows.get(turn)
         most = min(in_hand, window.most) if window else in_hand
         self._windows[turn] = _Window(most, self._clock() + seconds)
+        if seconds:
+            self._hungry.add(turn)  # what came back is due
 
     def _let_go(self, turn: Turn, count: int) -> None:
         self._free += count
         _lessen(self._organisations, turn[0], count)
         _lessen(self._turns, turn, count)
 
+    def call(self, organisations: Collection[UUID]) -> None:
+        """Note whose mail has come in."""
+        self._called.update(organisations)
+
+    @property
+    def in_round(self) -> bool:
+        """Whether the look at everybody has not come to the last one."""
+        return self._after != FIRST
+
     def ask(self) -> Ask | None:
-        """Return what to claim now, None when no place is free."""
+        """Return what to claim now of everybody, None when no place is free."""
+        self._asked = frozenset()
+        return self._ask()
+
+    def ask_known(self) -> Ask | None:
+        """Return what to claim of those who are known to have mail; None also without any."""
+        known = self._called | self._resume.keys()
+        known |= {turn[0] for turn in self._hungry if self._room(turn)}
+        if len(known) > NAMED_MOST:
+            return self.ask()
+        self._asked = frozenset(known)
+        return self._ask() if known else None
+
+    def _ask(self) -> Ask | None:
         if self._free <= 0:
             return None
+        self._before = frozenset(self._called)
         return Ask(
             # Half at most: many may come at once, each with the room that all of them see.
             limit=min(self._most, (self._free + 1) // 2),
@@ -107,6 +136,7 @@ class Turns:
             ),
             left_out=tuple(self._left_out()),
             after=self._after,
+            named=tuple(self._asked),
             resume=tuple(self._resume.items()),
             chance=self._chance(),
         )
@@ -118,16 +148,25 @@ class Turns:
     def learn(self, claimed: Claimed) -> None:
         """Note where the claim ended; `begin` what it gave first."""
         self._most = min(self._most * 2, CLAIM_MOST)
-        self._after = claimed.seen or FIRST
+        if claimed.seen is None and not (self.in_round and not self._asked):
+            self._called -= self._before
+        if not self._asked:
+            self._after = claimed.seen or FIRST
         self._resume |= dict(claimed.resume)
         self._resume = {
             organisation: domain for organisation, domain in self._resume.items() if domain
         }
-        # Who has no room was not looked at.
-        self._hungry = {turn for turn in self._hungry if not self._room(turn)} | claimed.hungry
+        missed = {turn for turn in self._hungry if not self._was_looked_at(turn, claimed)}
+        self._hungry = missed | claimed.hungry
         self._hungry -= self._shut.keys()
         more = bool(claimed.resume) or any(map(self._has_room, self._hungry))
         self.goes_on = claimed.seen is not None or (bool(claimed.works) and more)
+
+    def _was_looked_at(self, turn: Turn, claimed: Claimed) -> bool:
+        """Whether the claim would have given more of it; not who has no room."""
+        if self._asked and (turn[0] not in self._asked or claimed.seen is not None):
+            return False
+        return self._room(turn) > 0
 
     def shut(self, turn: Turn) -> None:
         """Take no more of this turn, however much is due: it has nowhere to go."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Waking who sends mail when some was stored, over Redis. Losing a call costs a second.
+"""Waking who sends mail when some was stored, and whose, over Redis. Losing it costs a second.
 
 A shift also looks every POLL_SECONDS by itself, so nothing here ever needs to succeed.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -22,6 +23,11 @@ POLL_SECONDS = 1.0
 # However much is stored, a call goes out no more often than this.
 GAP_SECONDS = 0.02
 AGAIN_SECONDS = 1.0
+
+
+def _organisations(octets: bytes) -> list[UUID]:
+    whole = len(octets) // 16 * 16
+    return [UUID(bytes=octets[start : start + 16]) for start in range(0, whole, 16)]
 
 
 class _Task:
@@ -61,22 +67,25 @@ class WakeCaller(_Task):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self._called = asyncio.Event()
+        self._named: set[UUID] = set()
 
-    def call(self) -> None:
+    def call(self, organisations: Collection[UUID]) -> None:
+        self._named.update(organisations)
         self._called.set()
 
     async def _serve(self, redis: Redis) -> None:
         while not self._leaving:
             await self._called.wait()
             self._called.clear()
-            await redis.publish(CHANNEL, "")
+            named, self._named = self._named, set()
+            await redis.publish(CHANNEL, b"".join(one.bytes for one in named))
             await asyncio.sleep(GAP_SECONDS)
 
 
 class WakeListener(_Task):
     """Calls `woken` at each call of a WakeCaller."""
 
-    def __init__(self, url: str, woken: Callable[[], None]) -> None:
+    def __init__(self, url: str, woken: Callable[[Collection[UUID]], None]) -> None:
         super().__init__(url)
         self._woken = woken
 
@@ -84,5 +93,7 @@ class WakeListener(_Task):
         async with redis.pubsub() as channel:
             await channel.subscribe(CHANNEL)
             while not self._leaving:
-                if await channel.get_message(ignore_subscribe_messages=True, timeout=POLL_SECONDS):
-                    self._woken()
+                if call := await channel.get_message(
+                    ignore_subscribe_messages=True, timeout=POLL_SECONDS
+                ):
+                    self._woken(_organisations(call["data"]))

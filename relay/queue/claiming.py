@@ -28,7 +28,7 @@ _FIRST = "ORDER BY q.due_at, q.id LIMIT"
 TURNS = f"""
 organisation(id) AS (
     (SELECT organisation_id FROM relay_queueddelivery WHERE organisation_id > %(after)s
-        ORDER BY organisation_id LIMIT 1)
+        AND cardinality(%(named)b::uuid[]) = 0 ORDER BY organisation_id LIMIT 1)
     UNION ALL
     SELECT next.id FROM organisation, LATERAL (
         SELECT q.organisation_id AS id FROM relay_queueddelivery q
@@ -36,7 +36,8 @@ organisation(id) AS (
 ), looked AS MATERIALIZED (
     SELECT h.id, coalesce(room.most, %(fresh)s) AS most, resume.domain AS resumed,
         coalesce(resume.domain, '') AS start
-    FROM (SELECT id FROM organisation LIMIT %(organisations)s) h
+    FROM (SELECT id FROM (SELECT id FROM organisation LIMIT %(organisations)s) every
+        UNION ALL SELECT unnest(%(named)b::uuid[])) h
     LEFT JOIN unnest(%(organisation)b::uuid[], %(room)b::bigint[]) room(id, most) ON room.id = h.id
     LEFT JOIN unnest(%(resume_organisation)b::uuid[], %(resume_domain)b::text[]) resume(id, domain)
         ON resume.id = h.id

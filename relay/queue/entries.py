@@ -134,6 +134,7 @@ class Ask:
     # Turns whose next hop takes nothing for now: only what needs none is taken of them.
     left_out: tuple[tuple[UUID, str], ...] = ()
     after: UUID = UUID(int=0)  # only organisations that come after it, in order
+    named: tuple[UUID, ...] = ()  # or only these; none: all
     resume: tuple[tuple[UUID, str], ...] = ()  # from which domain on to look at one
     chance: float = 0.5
 

@@ -148,6 +148,7 @@ def asked(ask: Ask, now: datetime) -> dict[str, Any]:
         "limit": ask.limit,
         "chance": ask.chance,
         "after": ask.after,
+        "named": list(ask.named),
         "organisations": ORGANISATIONS_MOST,
         "domains": DOMAINS_MOST,
         "fresh": ask.fresh,

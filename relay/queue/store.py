@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Self
@@ -37,12 +37,14 @@ DATABASE_FULL = "database-full"
 # The SQLSTATE of a full disk, and of an error of the disk itself.
 DISK_STATES = {"53100", "58030"}
 
+Stored = Callable[[Collection[UUID]], None]  # whose mail was stored
+
 
 class Store:
     """Takes accepted mail in. `store` returns after the commit, and only then."""
 
     def __init__(
-        self, dsn: str, sealer: Sealer, now: Now, stored: Callable[[], None] = lambda: None
+        self, dsn: str, sealer: Sealer, now: Now, stored: Stored = lambda organisations: None
     ) -> None:
         """`stored` is called after each commit: it wakes the shifts, and must not block."""
         self._connection = HotConnection(dsn)
@@ -60,7 +62,7 @@ class Store:
         )
 
     @classmethod
-    def of_settings(cls, stored: Callable[[], None] = lambda: None) -> Self:
+    def of_settings(cls, stored: Stored = lambda organisations: None) -> Self:
         """Return a store for this process's database, keyring and clock."""
         return cls(conninfo(), Sealer(keyring_directory()), clock.now, stored)
 
@@ -124,7 +126,7 @@ class Store:
             known = [m for m in batch if self._sealer.knows(m.organisation_id)]
             if known:
                 await self._commit_sealed(connection, known, now)
-                self._stored()
+                self._stored({message.organisation_id for message in known})
         return [
             None if self._sealer.knows(m.organisation_id) else StoreUnavailable("no key")
             for m in batch

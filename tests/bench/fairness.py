@@ -21,7 +21,7 @@ from tests.rig.service import DOMAIN, Service, SignIn, Tenant
 
 NOISY_DOMAIN = "stor.example"
 NOISY = f"hej@{NOISY_DOMAIN}"
-BACKLOG, FEW = 5_000, 100
+BACKLOG, FEW = 50_000, 100
 FAIR_SECONDS, FAIR_RATIO, ALONE_RATIO = 10.0, 2.0, 0.9
 # The shift meets the silent server with as much as it lets one organisation have.
 SETTLING_SECONDS = 5.0
@@ -102,8 +102,11 @@ class Loads:
             await submit(self.load(sender, count), f"drain.{self._run}.{sender.partition('@')[2]}")
         complete = self._sink.expect(sum(counts.values()))
         self.write("DELETE FROM relay_hold")
-        begun = time.perf_counter()
-        return sum(counts.values()) / (await complete - begun)
+        # Nothing wakes a shift here: up to a second goes by until it looks.
+        while not self._sink.seen:
+            await asyncio.sleep(0.001)
+        begun, rest = time.perf_counter(), sum(counts.values()) - len(self._sink.seen)
+        return rest / (await complete - begun)
 
     def write(self, sql: str, *values: Any) -> list[Any]:
         with psycopg.connect(self._url, autocommit=True) as superuser:

@@ -179,7 +179,7 @@ def test_shift_works_without_redis(house: Organisation, monkeypatch: pytest.Monk
             working = asyncio.create_task(shifts.work(stage.shift()))
             caller = WakeCaller(settings.REDIS_URL)
             caller.start()
-            caller.call()
+            caller.call([house.id])
             await becomes(SLOTS, 1)
             await mail.keep(mail.message(house.id))
             await until(lambda: far_end.ledger, 5)

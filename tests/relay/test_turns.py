@@ -26,9 +26,9 @@ class Books:
     def __init__(self, waiting: dict[Turn, int]) -> None:
         self.waiting = Counter(waiting)
 
-    def claim(self, turns: Turns) -> Counter[Turn]:
-        """Claim once, as a shift does it."""
-        ask = turns.ask()
+    def claim(self, turns: Turns, *, known: bool = False) -> Counter[Turn]:
+        """Claim once, as a shift does it: of everybody, or of who is known to have mail."""
+        ask = turns.ask_known() if known else turns.ask()
         if ask is None:
             return Counter()
         given, hungry, seen = self._give(ask)
@@ -43,6 +43,7 @@ class Books:
         turn_rooms = {(who, domain): room for who, domain, room in ask.turns}
         due = [turn for turn, count in sorted(self.waiting.items()) if count]
         due = [t for t in due if t not in ask.left_out]
+        due = [turn for turn in due if not ask.named or turn[0] in ask.named]
         due = [t for t in due if t[0] > ask.after and turn_rooms.get(t, ask.fresh_turn) > 0]
         due = [t for t in due if rooms.get(t[0], ask.fresh) > 0]
         houses = sorted({turn[0] for turn in due})
@@ -141,6 +142,43 @@ def test_shift_claims_again_at_once_only_while_that_brings_something() -> None:
     turns.end(turn, 50)
     assert books.claim(turns)[turn] == 0
     assert not turns.goes_on
+
+
+def test_between_rounds_only_who_is_called_or_left_hungry_is_looked_at() -> None:
+    quiet, called, hungry = ((house(n), "due.example") for n in range(3))
+    books, turns = Books({hungry: 500}), Turns(lambda: 0.5)
+    held = fill(books, turns)[hungry]
+    assert books.claim(turns, known=True) == Counter()
+    books.waiting |= Counter({quiet: 5, called: 5})
+    turns.end(hungry, held)
+    turns.call([called[0]])
+    given = books.claim(turns, known=True)
+    assert set(given) == {called, hungry}
+    books.waiting[called] = 5
+    # Its call is answered.
+    assert set(books.claim(turns, known=True)) == {hungry}
+    assert set(books.claim(turns)) >= {quiet, called}
+
+
+def test_call_during_a_claim_is_not_forgotten() -> None:
+    turns = Turns(lambda: 0.5)
+    turns.call([house(0)])
+    assert turns.ask_known()
+    turns.call([house(1)])
+    turns.learn(Claimed(works=()))
+    ask = turns.ask_known()
+    assert ask is not None
+    assert ask.named == (house(1),)
+
+
+def test_very_many_calls_are_a_look_at_everybody() -> None:
+    turns = Turns(lambda: 0.5)
+    turns.call([house(n) for n in range(1_000)])
+    ask = turns.ask_known()
+    assert ask is not None
+    assert ask.named == ()
+    turns.learn(Claimed(works=()))
+    assert turns.ask_known() is None
 
 
 def test_claims_that_fail_grow_small_and_then_large_again() -> None:

@@ -300,3 +300,18 @@ def test_age_of_the_queue_is_of_mail_that_may_go() -> None:
     mail.execute("UPDATE relay_queueddelivery SET reason = 'route_paused'"
                  " WHERE domain = 'due.example' AND due_at < now()")  # fmt: skip
     assert mail.value("SELECT relay_queue_age()") == 0
+
+
+@pytest.mark.behaviour(25)
+def test_organisations_that_wait_cost_nothing_to_one_that_is_named() -> None:
+    """New mail says whose it is, so thousands with mail for later are not looked at for it."""
+    house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
+    seed(None, 400, due=HOUR_AHEAD)
+    seed(house.id, 10)
+    seed(other.id, 10)
+    _, everybody = mail.run(claims(*[Ask(limit=200)] * 9))
+    forget_leases()
+    given, named = mail.run(claims(*[Ask(limit=200, named=(house.id,))] * 9))
+    assert [owners(claimed) for claimed in given] == [Counter({house.id: 10})] * 9
+    assert {claimed.seen for claimed in given} == {None}
+    assert named < everybody

@@ -70,11 +70,11 @@ def test_content_is_sealed() -> None:
 
 def test_messages_that_arrive_during_a_commit_form_the_next_batch() -> None:
     house = mail.organisation()
-    commits = []
+    commits: list[object] = []
     messages = [mail.message(house.id) for _ in range(50)]
 
     async def scenario() -> None:
-        async with opened(stored=lambda: commits.append(1)) as store:
+        async with opened(stored=commits.append) as store:
             await asyncio.gather(*map(store.store, messages))
 
     mail.run(scenario())
