@@ -29,6 +29,8 @@ HOLD = """
 INSERT INTO relay_hold (organisation_id, reason, held_at)
 SELECT organisation_id, 'held', now() FROM relay_sendingdomain WHERE name = ANY(%s)
 """
+# One route has as many connections as two, or these would be what is compared.
+WIDE = "UPDATE relay_route SET concurrency = 40, version = version + 1"
 SILENCED = """
 UPDATE relay_route r SET port = %s, version = version + 1 FROM relay_sendingdomain d
 WHERE d.organisation_id = r.organisation_id AND d.name = %s
@@ -68,6 +70,7 @@ class Loads:
         (noisy,) = service.populate([Tenant(NOISY_DOMAIN, service.route_port)])
         self._sign_ins = {SENDER: service.sign_in, NOISY: noisy}
         self._url = service.database_url()
+        self.write(WIDE)
         self._sink = side.sink
         self._run = 0
 

@@ -14,7 +14,7 @@ FAULTS = (
     Fault(
         20,
         "relay/shift.py",
-        "async with asyncio.timeout(POLL_SECONDS):",
+        "async with asyncio.timeout_at(self._round_at):",
         "async with asyncio.timeout(None):",
         f"{SHIFT}::test_shift_works_without_redis",
     ),
