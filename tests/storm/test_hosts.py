@@ -18,8 +18,8 @@ from tests.storm.targets import Target
 
 pytestmark = [pytest.mark.storm, pytest.mark.full, pytest.mark.timeout(900)]
 
-# Beside the first host's own two: two more on it, two on another. A delivery works one shift and keeps
-# a child for the upkeep of hour keys.
+# Beside the first host's own two: two more on it, two on another. A delivery works one shift and
+# keeps a child for the upkeep of hour keys.
 HOSTS = {"": ("smtp2", "delivery2"), "b": ("smtp", "delivery")}
 SHIFTS = 3
 SLOTS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND granted"
