@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
+from coverage import Coverage
 from playwright.sync_api import Browser, Playwright, sync_playwright
 from pytest_django import DjangoDbBlocker
 
@@ -44,11 +45,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def chromium() -> Iterator[Browser]:
     # Playwright's loop runs in this thread until the module is done: other tests start their own.
     # The ORM is still used from one thread only.
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+    with (
+        _unmeasured(),
+        pytest.MonkeyPatch.context() as patch,
+        sync_playwright() as playwright,
+    ):
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = _launch(playwright)
         yield browser
         browser.close()
+
+
+@contextmanager
+def _unmeasured() -> Iterator[None]:
+    """Playwright changes stacks, and to follow that would slow coverage of all other tests.
+
+    The portal is a process of its own and measured as such.
+    """
+    measuring = Coverage.current()
+    if measuring is None:
+        yield
+        return
+    measuring.stop()
+    yield
+    measuring.start()
 
 
 def _launch(playwright: Playwright) -> Browser:
