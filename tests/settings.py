@@ -37,3 +37,5 @@ STORAGES = {
 }
 # Templates that only tests have.
 TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates", BASE_DIR / "tests" / "gdpr" / "templates"]  # noqa: F405
+# Each test client would look for all static files when it starts; it looks for one when asked.
+WHITENOISE_AUTOREFRESH = True

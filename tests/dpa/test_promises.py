@@ -31,6 +31,7 @@ CHECKS = {promise.id: promise.check for promise in promises.PROMISES}
 def _in_force(by: Membership, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agreement that Anna and the service have signed; the test goes on as `duty`."""
     monkeypatch.setattr("accounts.clock.now", lambda: build.NOW)
+    monkeypatch.setattr("gdpr.seals.seal", papers.seal_once)
     with organisation_context(by.organisation_id, person_id=by.user_id):
         papers.sign(papers.offer(by), by)
     with connection.cursor() as cursor:

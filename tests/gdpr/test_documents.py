@@ -15,6 +15,7 @@ from io import BytesIO
 import pytest
 from pikepdf import Pdf
 
+from gdpr import bounded
 from gdpr.bounded import BoundedError, run
 from gdpr.typesetting.assets import ASSETS
 from tests import poppler
@@ -42,6 +43,11 @@ STRANGE = (
 )
 
 
+@pytest.fixture
+def _children_as_in_life(monkeypatch):
+    monkeypatch.setattr(bounded, "subprocess", subprocess)
+
+
 def _order(html):
     description = dict.fromkeys(("title", "identifier", "author", "producer"), "x")
     description |= {"language": "da", "issued_at": NOW.isoformat()}
@@ -53,6 +59,7 @@ def _set_type(html):
     return run("gdpr.typesetting", _order(html))
 
 
+@pytest.mark.usefixtures("_children_as_in_life")
 def test_two_renders_are_the_same_octets():
     first = sample()
     time.sleep(1.1)
@@ -134,6 +141,7 @@ def test_no_column_has_to_be_measured(name):
     assert name == "card.css" or "fr)" in words
 
 
+@pytest.mark.usefixtures("_children_as_in_life")
 def test_hostile_document_is_ended_by_the_limits_of_its_process():
     cells = "<td>x</td>" * 60
     html = f"{HEAD}<table>{f'<tr>{cells}</tr>' * 4000}</table>"
