@@ -109,6 +109,8 @@ class TestJudgement:
         assert "changed or added after" in verdict(found).words
 
     @pytest.mark.timeout(600)
+    # All but the time is in others: coverage would double it.
+    @pytest.mark.no_cover
     def test_fifty_flipped_octets_are_found_and_the_page_says_by_what(
         self, on_file: Agreement
     ) -> None:
