@@ -53,6 +53,7 @@ class Permits:
         self._session: Session | None = None  # the one that holds the permits
         self._held: dict[int, Permit] = {}
         self._one_at_a_time = asyncio.Lock()
+        self._leaving = False
         self.wanted = wanted
         self.crowded = crowded
 
@@ -64,12 +65,13 @@ class Permits:
         if len(self._held) >= MOST:
             self.crowded()
             return None
-        while True:
+        while not self._leaving:
             try:
                 async with self._one_session() as session:
                     return await self._take(session, route_id, most)
             except _AWAY:
                 await asyncio.sleep(RETRY_SECONDS)
+        return None
 
     async def _take(self, session: Session, route_id: UUID, most: int) -> Permit | None:
         first = _first(route_id)
@@ -84,6 +86,8 @@ class Permits:
 
     async def give(self, permit: Permit) -> None:
         """Give a permit back; with the database away, it is gone already."""
+        if self._leaving:
+            return
         try:
             async with self._one_session() as session:
                 if self._held.get(permit.number) is permit:
@@ -102,6 +106,10 @@ class Permits:
                 with suppress(*_AWAY):
                     async with self._one_session() as session:
                         await session.execute("SELECT 1")
+
+    def leave(self) -> None:
+        """Take no more, and give back nothing one by one: all goes with the session."""
+        self._leaving = True
 
     async def close(self) -> None:
         """Give everything back: the locks go with the session."""

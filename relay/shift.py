@@ -150,6 +150,7 @@ class Shift:
             await asyncio.gather(*helpers, return_exceptions=True)
             # A database that is away must not keep the shift from its end.
             self.courier.leases.leave()
+            self.permits.leave()
             await self._hand_back()
             await self.courier.close()
             await self.permits.close()

@@ -72,6 +72,7 @@ class Hop:
         self._ask_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._going = 0  # seats whose goodbye is being said
         self._closing = closing
 
     async def take(self, target: RouteTarget) -> Seat:
@@ -82,7 +83,7 @@ class Hop:
             seat = self._wake(self._idle[-1])
             if self._keeps(seat) and seat.open_for(target):
                 return seat
-            self._start(self._leave(seat))
+            self._dismiss(seat)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Seat] = loop.create_future()
         self._line.append((loop.time(), waiter))
@@ -99,10 +100,10 @@ class Hop:
     def free(self, seat: Seat) -> None:
         """Pass the seat on to whoever is next in line, or keep it for later, or give it up."""
         if not self._keeps(seat):
-            self._start(self._leave(seat))
+            self._dismiss(seat)
         elif not self._pass_on(seat):
             if seat.connection is None or self._closing:
-                self._start(self._leave(seat))
+                self._dismiss(seat)
             else:
                 self._rest(seat)
 
@@ -134,7 +135,7 @@ class Hop:
         """Give up the seats that nobody used for so long."""
         before = asyncio.get_running_loop().time() - seconds
         for seat in [one for one in self._idle if one.idle_at <= before]:
-            self._start(self._leave(self._wake(seat)))
+            self._dismiss(self._wake(seat))
 
     async def close(self) -> None:
         """Give up what is idle and wait for the goodbyes; what is in use goes after its message."""
@@ -146,13 +147,18 @@ class Hop:
 
     def _keeps(self, seat: Seat) -> bool:
         """Whether another message may have the seat as it is."""
-        if seat.permit.is_lost or (self._target and len(self._seats) > self._target.concurrency):
+        if seat.permit.is_lost or self._are_too_many():
             return False
         connection = seat.connection
         if connection is None:
             return True
         young = self._clock() - seat.opened_at < MAX_AGE_SECONDS
         return connection.usable and young and connection.sent < MAX_MESSAGES
+
+    def _are_too_many(self) -> bool:
+        """Whether the route's number was lowered below what there is."""
+        staying = len(self._seats) - self._going
+        return self._target is not None and staying > self._target.concurrency
 
     def _pass_on(self, seat: Seat) -> bool:
         while self._line:
@@ -175,13 +181,20 @@ class Hop:
         return seat
 
     def _expire(self, seat: Seat) -> None:
-        self._start(self._leave(self._wake(seat)))
+        self._dismiss(self._wake(seat))
+
+    def _dismiss(self, seat: Seat) -> None:
+        self._going += 1
+        self._start(self._leave(seat))
 
     async def _leave(self, seat: Seat) -> None:
         """Say goodbye, and only then let anybody else have the permit."""
-        if seat.connection is not None:
-            connection, seat.connection = seat.connection, None
-            await connection.close()
+        try:
+            if seat.connection is not None:
+                connection, seat.connection = seat.connection, None
+                await connection.close()
+        finally:
+            self._going -= 1
         if self._keeps(seat) and self._pass_on(seat):
             return
         await self._gate.give(seat.permit)

@@ -165,6 +165,27 @@ def test_one_shift_holds_no_more_than_it_can_bear(monkeypatch: pytest.MonkeyPatc
     mail.run(scenario())
 
 
+def test_a_shift_that_leaves_gives_all_back_without_asking_an_absent_database() -> None:
+    async def scenario() -> None:
+        permits, other, where = Permits(mail.dsn()), Permits(mail.dsn()), uuid4()
+        async with opened(other):
+            held = await taken(permits, where, 3)
+            permits.leave()
+            permits._connection._dsn = "host=127.0.0.1 port=1 dbname=x"
+            async with asyncio.timeout(1):
+                assert await permits.take(where, 3) is None
+                for permit in held:
+                    await permits.give(permit)
+            # Until the last goodbye is said.
+            assert await other.take(where, 3) is None
+            await permits.close()
+            async with asyncio.timeout(10):
+                while len(other._held) < 3:
+                    await other.take(where, 3)
+
+    mail.run(scenario())
+
+
 @asynccontextmanager
 async def worker(far_end: FarEnd) -> AsyncIterator[Smarthost]:
     """A transport as a shift has it, with what runs beside."""

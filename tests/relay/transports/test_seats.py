@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -178,4 +180,37 @@ async def test_a_server_that_takes_no_more_connections_has_enough_and_does_not_r
         found = [decided(outcomes) for outcomes in await asyncio.gather(first, *sends)]
         assert {outcome.verdict for (outcome,) in found} == {Verdict.DELIVERED}
         assert (gate.failures, far_end.connections) == (0, 2)
+        await transport.close()
+
+
+@on_both_loops
+async def test_the_connection_that_was_idle_longest_makes_room_for_another_route():
+    async with FarEnd() as far_end:
+        transport = smarthost(far_end)
+        routes = [replace(target(far_end), route_id=UUID(int=number)) for number in range(3)]
+        for route in routes:
+            await transport.send(route, ENVELOPE, content, nothing)
+        transport.let_go_oldest()
+        while far_end.open == 3:
+            await asyncio.sleep(0.01)
+        for route in routes[1:]:
+            await transport.send(route, ENVELOPE, content, nothing)
+        assert far_end.connections == 3
+        await transport.send(routes[0], ENVELOPE, content, nothing)
+        assert far_end.connections == 4
+        await transport.close()
+
+
+@on_both_loops
+async def test_fewer_connections_count_from_the_next_message():
+    async with FarEnd(Script(dot=Slow(0.05, "250 ok"))) as far_end:
+        transport = smarthost(far_end)
+        many, few = target(far_end, concurrency=4), target(far_end, concurrency=1)
+        await asyncio.gather(*(transport.send(many, ENVELOPE, content, nothing) for _ in range(8)))
+        assert far_end.open == 4
+        for _ in range(8):
+            await transport.send(few, ENVELOPE, content, nothing)
+        while far_end.open > 1:
+            await asyncio.sleep(0.01)
+        assert far_end.connections == 4
         await transport.close()
