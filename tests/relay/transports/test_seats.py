@@ -78,24 +78,21 @@ async def test_without_a_permit_everybody_goes_home_at_once():
 
 
 @on_both_loops
-async def test_a_seat_of_who_was_cut_off_goes_to_the_next():
-    async with FarEnd(Script(dot=Slow(0.1, "250 ok"))) as far_end:
-        transport = smarthost(far_end)
+async def test_a_seat_of_who_is_cut_off_goes_to_the_next():
+    async with FarEnd() as far_end:
         limited = target(far_end, concurrency=1)
-        first, second, third = (
-            asyncio.create_task(transport.send(limited, ENVELOPE, content, nothing))
-            for _ in range(3)
-        )
-        await asyncio.sleep(0.03)
-        second.cancel()
-        await first
-        # The seat is third's now, but it has not seen it yet.
-        third.cancel()
-        await asyncio.wait({second, third})
-        (outcome,) = decided(await transport.send(limited, ENVELOPE, content, nothing))
-        assert outcome.verdict is Verdict.DELIVERED
-        await transport.close()
-        assert transport._hops == {}
+        hop = seats.Hop(OpenGate(), lambda hop: None)
+        seat = await hop.take(limited)
+        waiting = [asyncio.create_task(hop.take(limited)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        hop.free(seat)
+        # The seat is the second's now, who has not seen it yet.
+        waiting[1].cancel()
+        async with asyncio.timeout(seats.LINE_SECONDS / 2):
+            assert await waiting[2] is seat
+        hop.free(seat)
+        await hop.close()
 
 
 @on_both_loops
