@@ -57,6 +57,7 @@ def test_waiting_mail(window: Window, organisation: Organisation, anna: User, do
         ("waiting-domain", f"{waiting}?to=andet-firma.example"),
         ("waiting-none", f"{waiting}?why=no_route"),
         ("waiting-cancel-domain", path("relay:cancel-all") + "?to=modtager.example"),
+        ("front-waiting", "/"),
         ("message-held", path("relay:message", made.id)),
         ("message-cancel", path("relay:cancel", made.id)),
     ):
