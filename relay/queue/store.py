@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Takes accepted mail in: one connection, and each commit takes along what came meanwhile."""
+"""Takes accepted mail in: each commit takes along what came meanwhile; large mail has its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
 from uuid import UUID
 
@@ -28,8 +29,9 @@ logger = logging.getLogger(__name__)
 
 STORE_MOST = 200
 STORE_OCTETS = 8 * 1024 * 1024
-# Sealing more than this takes so long that it must not hold up the event loop.
-SEAL_ASIDE = 1024 * 1024
+# Sealing more than this takes so long that it must not hold up the event loop, and writing it so
+# long that it must not hold up other mail.
+LARGE = 1024 * 1024
 FRESH_KEYS = 3
 ALERT_AGAIN = timedelta(minutes=1)
 KEYRING_AWAY = "keyring-away"  # the alerts' kinds
@@ -47,15 +49,18 @@ class Store:
         self, dsn: str, sealer: Sealer, now: Now, stored: Stored = lambda organisations: None
     ) -> None:
         """`stored` is called after each commit: it wakes the shifts, and must not block."""
-        self._connection = HotConnection(dsn)
         self._sealer = sealer
         self._now = now
         self._stored = stored
         self._registered = ""
         self._alerted: dict[str, datetime] = {}
         self._owed = ""
-        self._group = GroupCommit[Accepted](
-            self._write,
+        self._connections = HotConnection(dsn), HotConnection(dsn)
+        self._small, self._large = map(self._group, self._connections)
+
+    def _group(self, hot: HotConnection) -> GroupCommit[Accepted]:
+        return GroupCommit[Accepted](
+            partial(self._write, hot),
             most=STORE_MOST,
             weigh=lambda message: len(message.content),
             capacity=STORE_OCTETS,
@@ -67,38 +72,43 @@ class Store:
         return cls(conninfo(), Sealer(keyring_directory()), clock.now, stored)
 
     async def start(self) -> None:
-        self._group.start()
+        self._small.start()
+        self._large.start()
 
     async def stop(self) -> None:
         """Store what waits, then close."""
-        await self._group.stop()
-        await self._connection.close()
+        await asyncio.gather(self._small.stop(), self._large.stop())
+        for hot in self._connections:
+            await hot.close()
 
     async def store(self, message: Accepted) -> None:
         """Return once the message is committed. Raises StoreUnavailable."""
+        group = self._large if len(message.content) > LARGE else self._small
         try:
-            await self._group.submit(message)
+            await group.submit(message)
         except Stopped:
             raise StoreUnavailable("stopping") from None
 
-    async def _write(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
+    async def _write(
+        self, hot: HotConnection, batch: Sequence[Accepted]
+    ) -> list[StoreUnavailable | None]:
         try:
-            stored = await self._commit(batch)
+            stored = await self._commit(hot, batch)
             if self._owed:
-                await self._alert(self._owed)
+                await self._alert(hot, self._owed)
                 self._owed = ""
             return stored
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
             if _lacks_partition(fault):
                 logger.critical("store: the log has no partition for the day; mail is answered 451")
-                await self._alert(DAY_MISSING)
+                await self._alert(hot, DAY_MISSING)
                 return [StoreUnavailable("no partition")] * len(batch)
             # One message that cannot be stored must not take its neighbours along.
             if len(batch) == 1:
                 return [_unavailable(fault)]
-            return [(await self._write([message]))[0] for message in batch]
+            return [(await self._write(hot, [message]))[0] for message in batch]
         except KeyringAway as fault:
-            await self._alert(KEYRING_AWAY)
+            await self._alert(hot, KEYRING_AWAY)
             return [_unavailable(fault)] * len(batch)
         except Exception as fault:  # noqa: BLE001 - whatever it is, nothing is known to be stored
             if getattr(fault, "sqlstate", None) in DISK_STATES:
@@ -107,19 +117,21 @@ class Store:
                 logger.critical("store: the database's disk is full or broken")
             return [_unavailable(fault)] * len(batch)
 
-    async def _alert(self, kind: str) -> None:
+    async def _alert(self, hot: HotConnection, kind: str) -> None:
         """Tell the operator, once a minute; that telling may fail as well."""
         now, last = self._now(), self._alerted.get(kind)
         if last and now - last < ALERT_AGAIN:
             return
         self._alerted[kind] = now
         with suppress(psycopg.Error, OSError, VaultError):
-            async with self._connection.use() as connection:
+            async with hot.use() as connection:
                 await alerts.raise_alert_on(connection, kind)
 
-    async def _commit(self, batch: Sequence[Accepted]) -> list[StoreUnavailable | None]:
+    async def _commit(
+        self, hot: HotConnection, batch: Sequence[Accepted]
+    ) -> list[StoreUnavailable | None]:
         now = self._now()
-        async with self._connection.use() as connection:
+        async with hot.use() as connection:
             await learn_organisations(
                 connection, self._sealer, {message.organisation_id for message in batch}, now
             )
@@ -161,7 +173,7 @@ class Store:
     async def _seal(self, batch: Sequence[Accepted], hour_key: HourKey) -> list[Sealed]:
         return [
             self._sealer.seal_for_store(message, hour_key)
-            if len(message.content) <= SEAL_ASIDE
+            if len(message.content) <= LARGE
             else await asyncio.to_thread(self._sealer.seal_for_store, message, hour_key)
             for message in batch
         ]

@@ -96,6 +96,26 @@ def test_large_message_is_stored_byte_for_byte() -> None:
     assert mail.value("SELECT octet_length(ciphertext) FROM relay_content") > len(content)
 
 
+def test_large_message_holds_up_no_small_one() -> None:
+    house = mail.organisation()
+    large = mail.message(house.id, content=bytes(20 * 1024 * 1024))
+    small = mail.message(house.id)
+
+    async def scenario() -> None:
+        async with opened() as store:
+            # Both connections are open from here on.
+            await store.store(mail.message(house.id, content=bytes(2 * 1024 * 1024)))
+            await store.store(mail.message(house.id))
+            storing = asyncio.create_task(store.store(large))
+            await asyncio.sleep(0)
+            await store.store(small)
+            assert not storing.done()
+            await storing
+
+    mail.run(scenario())
+    assert mail.value("SELECT count(*) FROM relay_message") == 4
+
+
 def test_organisation_without_key_stores_nothing_and_harms_nobody() -> None:
     house = mail.organisation()
     stranger = mail.message(uuid4())
