@@ -28,6 +28,7 @@ from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
 from tests.bench.load import Sink
 from tests.bench.memory import memory_rows
 from tests.bench.postfix import NotRun, Postfix
+from tests.bench.processes import processes_rows
 from tests.bench.rows import Row, table
 from tests.rig.service import PROCESSES, Service
 
@@ -37,6 +38,7 @@ ALONE: dict[str, Act] = {
     "relay-depth": depth_rows,
     "relay-memory": memory_rows,
     "relay-fair": fair_rows,
+    "relay-processes": processes_rows,
 }
 
 

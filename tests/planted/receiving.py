@@ -91,8 +91,8 @@ FAULTS = (
     Fault(
         5,
         "relay/queue/store.py",
-        "await self._group.submit(message)",
-        "self._group.submit(message)",
+        "await group.submit(message)",
+        "group.submit(message)",
         "tests/relay/queue/test_store.py::test_acknowledged_only_after_the_commit",
     ),
     Fault(
