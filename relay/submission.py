@@ -127,8 +127,7 @@ class Submission:
         return await self._amount_refusal(who)
 
     async def _sender(self, client: Client) -> Sender | None:
-        identity = client.identity
-        assert isinstance(identity, SignedIn)
+        identity = _signed_in(client)
         who = await self._senders.find(identity.username)
         # A new secret ends the connections that were opened with the old one.
         if who is None or who.secret_hash != identity.secret_hash:
@@ -151,9 +150,10 @@ class Submission:
 
         The others of the message pass, so a client sends it again for those refused alone.
         """
-        who = await self._sender(client)
+        # Whether it is still them was asked at MAIL, and is asked again before it is stored.
+        who = await self._senders.find(_signed_in(client).username)
         if who is None or who.recipients_a_day is None:
-            return None  # `accept` says what is wrong with who is nobody any more
+            return None
         name = f"{who.credential_id}:recipients"
         granted = await self._allowance.take(name, who.recipients_a_day, DAY)
         return None if granted else answers.OVER_RECIPIENTS
@@ -206,6 +206,11 @@ class Submission:
         return headers.edit(message.content, message.header, trace)
 
 
+def _signed_in(client: Client) -> SignedIn:
+    assert isinstance(client.identity, SignedIn)
+    return client.identity
+
+
 def _may_enter(sender: Sender, client: Client) -> bool:
     return not sender.is_blocked and sender.admits(client.address)
 
@@ -229,9 +234,8 @@ def _standing_refusal(who: Sender) -> Answer | None:
 
 def _protocol(client: Client, *, utf8: bool) -> str:
     """The `with` word of Received (RFC 3848 §2, RFC 6531 §4.3): what was said, not who it was."""
-    signed_in = isinstance(client.identity, SignedIn) and not client.identity.by_network
     word = ("UTF8SMTP" if utf8 else "ESMTP") + ("S" if client.tls_version else "")
-    return word + ("A" if signed_in else "")
+    return word + ("" if _signed_in(client).by_network else "A")
 
 
 def _limit_key(kind: str, value: str) -> str:

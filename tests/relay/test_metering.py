@@ -336,6 +336,7 @@ def test_grant_releases_what_the_quota_held_alone_and_is_recorded(
         )
         Hold.objects.create(organisation=house, reason="held", held_at=NOON)
     granted(house, dorte, 20)
+    assert [reason for _, reason, _ in holds()] == ["held"]
     with staff_context():
         Hold.objects.all().delete()
     assert [reason for _, reason, _ in holds()] == ["held"]
