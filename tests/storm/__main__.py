@@ -24,7 +24,9 @@ from tests.storm.strikes import can_mount
 from tests.storm.targets import Target, chosen, lasting, mixed, quick
 
 RESULT = ROOT / "var" / "storm" / "latest.json"
-LEASE, SHORT_LEASE = 60.0, 6.0
+LEASE = 6.0  # seconds, where it is short
+# Poison costs four leases, one after the other: minutes, if they were not short.
+POISON = ("poison", "short-lease")
 APART = "STORM_APART"
 
 
@@ -64,10 +66,9 @@ def _stand_apart() -> None:
 
 
 def _strikes(seed: int, options: argparse.Namespace) -> list[Target]:
-    lease = SHORT_LEASE if "short-lease" in options.fault else LEASE
     if not options.only:
-        return mixed(seed, options.strikes, options.pause, lease)
-    found = chosen(options.only, options.pause, lease) * options.strikes
+        return mixed(seed, options.strikes, options.pause, LEASE)
+    found = chosen(options.only, options.pause, LEASE) * options.strikes
     random.Random(seed).shuffle(found)
     # What ends the run comes last.
     return sorted(found, key=lambda target: target.ends)
@@ -79,7 +80,8 @@ async def _episode(seed: int, options: argparse.Namespace) -> Verdict:
     if fills and APART not in os.environ:
         print("not run: disk (needs a file system of its own, which only root can mount)")
         strikes, fills = [target for target in strikes if not target.fills], False
-    faults = [*options.fault, *(["poison"] if any(t.name == "poison" for t in strikes) else [])]
+    poison = POISON if any(target.name == "poison" for target in strikes) else ()
+    faults = [*options.fault, *poison]
     epoch = EPOCHS[seed % len(EPOCHS)]
     print(f"strikes: {', '.join(t.name for t in strikes)}; begins {epoch or 'now'}", flush=True)
     async with staged(str(seed), planting(faults), options.slowest, epoch, fillable=fills) as stage:
