@@ -25,6 +25,7 @@ from relay.smtp.replies import Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import NotNow, Permit, RouteTarget, seats
 from relay.transports.smarthost import Smarthost
+from relay.turns import Turns
 from tests.relay import mail
 from tests.relay.smtp.sending import decided
 from tests.relay.stage import PERMITS, WAITING, Stage, becomes, count, free_port, route, until
@@ -256,7 +257,11 @@ def test_two_shifts_together_keep_to_the_limit_of_a_route(house: Organisation) -
         await mail.keep(*(mail.message(house.id) for _ in range(90)))
         async with FarEnd(Script(dot=Slow(0.01, "250 ok")), port=port) as far_end:
             stage = Stage(far_end)
-            both = [stage.shift(slot=Slot(mail.dsn(), 2)) for _ in range(2)]
+            # Ten in hand at once: neither has all of it with its first claim.
+            both = [
+                stage.shift(slot=Slot(mail.dsn(), 2), turns=Turns(lambda: 0.5, places=50))
+                for _ in range(2)
+            ]
             working = [asyncio.create_task(shift.run()) for shift in both]
             await becomes(WAITING, 0, 30)
             stage.stopping = True
