@@ -10,12 +10,12 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from coverage import Coverage
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from tests.browser.portal import running_portal
 from tests.browser.visit import Opened, Visit
-from tests.browser.window import Look, Window
+from tests.browser.window import PATIENCE, Look, Window
 
 # The same engine without the windows, menus and processes around it, which took half the time.
 PROGRAM = "chromium-headless-shell"
@@ -51,6 +51,7 @@ def chromium() -> Iterator[Browser]:
         sync_playwright() as playwright,
     ):
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        expect.set_options(timeout=PATIENCE)
         browser = _launch(playwright)
         yield browser
         browser.close()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 from django.db import connection
 
-START_SECONDS = 60
+from config.stack.state import free_port
+
+START_SECONDS = 240
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def running_portal(extra: Mapping[str, str] | None = None) -> Iterator[str]:
 
     `extra` is put into the environment of the process.
     """
-    port = _free_port()
+    port = free_port()
     site = f"http://127.0.0.1:{port}"
     words = ["gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"]
     process = subprocess.Popen(
@@ -38,7 +39,7 @@ def running_portal(extra: Mapping[str, str] | None = None) -> Iterator[str]:
         yield site
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=90)
 
 
 def _environment(site: str) -> dict[str, str]:
@@ -58,17 +59,11 @@ def _environment(site: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _wait(site: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
-            urllib.request.urlopen(f"{site}/healthz", timeout=5).close()
+            urllib.request.urlopen(f"{site}/healthz", timeout=30).close()
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
         else:

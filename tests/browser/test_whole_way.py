@@ -90,7 +90,6 @@ def test_from_sign_up_to_erasure(
         opened(), "Thea", "Lund", "thea@lundpapir.example", "Lund Papir ApS", "lundpapir.example"
     )
     thea.visit.page.set_default_timeout(PATIENCE * 1000)
-    expect.set_options(timeout=PATIENCE * 1000)
     before = _others()
     sign_up(thea)
     set_up_second_factor(thea)

@@ -15,6 +15,7 @@ from accounts.models import Organisation, User
 from tests import build
 
 SCREENSHOTS = Path(settings.BASE_DIR) / "var" / "screenshots"
+PATIENCE = 90_000  # ms; nothing here is about how fast a page comes
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 WATCH_POLICY = """
 document.addEventListener("securitypolicyviolation", (event) => {
@@ -48,6 +49,7 @@ class Window:
             locale="da-DK" if look.language == "da" else "en-GB",
             reduced_motion="reduce",
         )
+        self._context.set_default_timeout(PATIENCE)
         self._context.add_init_script(WATCH_POLICY)
         self.page: Page = self._context.new_page()
         self.page.on("console", self._heard)

@@ -24,7 +24,7 @@ def _received(connection: Connection):
     """A message that was taken from the broker and is not acknowledged yet."""
     queue = connection.SimpleQueue(QUEUE)
     queue.put("a task")
-    return queue.get(timeout=5)
+    return queue.get(timeout=60)
 
 
 def test_celery_uses_the_transport(connection: Connection) -> None:

@@ -19,10 +19,11 @@ from django.conf import settings
 from redis import Redis
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay.models import Route
 from tests import build
 from tests.relay import mail
-from tests.relay.process import Process, free_port, running
+from tests.relay.process import Process, running
 from tests.relay.submitting import SECRET, credential, domain
 from tests.relay.test_worker import ask_for_shifts, slots_taken, within, worker
 from tests.testbed.certificates import Authority

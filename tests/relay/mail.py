@@ -45,7 +45,7 @@ def now() -> datetime:
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run with a bound, so that a lost wake-up fails instead of hanging."""
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
+    return asyncio.run(asyncio.wait_for(coroutine, 110))
 
 
 def organisation(name: str = "Duehuset ApS", **fields: Any) -> Organisation:

@@ -15,13 +15,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from config.stack.state import free_port
 from tests.relay import mail
 from tests.testbed.certificates import Authority
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def login(role: str) -> str:
@@ -76,7 +72,7 @@ class Process:
     def end(self) -> tuple[int, str]:
         """Exit status and what was logged."""
         self.process.terminate()
-        out, errors = self.process.communicate(timeout=15)
+        out, errors = self.process.communicate(timeout=90)
         return self.process.returncode, out + errors
 
     @property
@@ -86,7 +82,7 @@ class Process:
     def serial(self) -> str:
         """The serial number of the certificate on the TLS port."""
         with (
-            socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as raw,
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=60) as raw,
             self.trusted.wrap_socket(raw, server_hostname="localhost") as tls,
         ):
             certificate = tls.getpeercert()

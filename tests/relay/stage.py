@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay import routing
 from relay.delivery import Courier
 from relay.egress import Guard, system_lookup
@@ -115,7 +115,7 @@ class Stage:
         return Shift(courier=courier, permits=permits, **values | options)
 
 
-async def until(found: Callable[[], Any], seconds: float = 10) -> None:
+async def until(found: Callable[[], Any], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not found():
             await asyncio.sleep(0.02)
@@ -134,7 +134,7 @@ UNTRIED = (
 )
 
 
-async def becomes(sql: str, wanted: int, seconds: float = 10) -> None:
+async def becomes(sql: str, wanted: int, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while await count(sql) != wanted:
             await asyncio.sleep(0.05)
@@ -178,9 +178,3 @@ BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ import pytest
 from accounts import limits
 from accounts.models import AuditEvent, Organisation, Role, User
 from accounts.tenancy import organisation_context
+from config.stack.state import free_port
 from relay import cancelling, scopes, tasks
 from relay.scopes import Done, Scope
 from tests import build
@@ -20,7 +21,6 @@ from tests.relay.stage import (
     Stage,
     becomes,
     carry,
-    free_port,
     route,
     to_house,
     until,

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay import delivery
 from tests.relay import mail
-from tests.relay.stage import Stage, becomes, free_port, route, until
+from tests.relay.stage import Stage, becomes, route, until
 from tests.testbed.smtp import FarEnd, Script
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,6 +12,7 @@ import pytest
 
 from accounts import keyfiles
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay.outcomes import NoticeLimit
 from relay.partitions import DAYS_AHEAD
 from tests.relay import mail
@@ -20,7 +21,6 @@ from tests.relay.stage import (
     Stage,
     becomes,
     carry,
-    free_port,
     route,
     to_house,
     until,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay.models import Route
 from relay.room import Room
 from relay.turns import Turns
@@ -20,7 +21,6 @@ from tests.relay.stage import (
     becomes,
     carry,
     count,
-    free_port,
     route,
     to_house,
     until,

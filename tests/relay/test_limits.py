@@ -258,7 +258,7 @@ def test_attempt_that_was_given_up_leaves_its_place_to_others():
     async def scenario(counters):
         gate = SignInGate(counters, Clock())
         for _ in range(30):
-            assert await asyncio.wait_for(gate.enter(KEYS), 1) is not None
+            assert await asyncio.wait_for(gate.enter(KEYS), 30) is not None
             gate.left(KEYS)
 
     run(scenario)

@@ -16,6 +16,7 @@ from django.db import connection
 
 from accounts.models import AuditEvent, Organisation, User
 from accounts.tenancy import person_context, staff_context
+from config.stack.state import free_port
 from relay import quotas
 from relay.limits import SharedCounters
 from relay.metering import AWAY, FRESH, Metering
@@ -24,7 +25,7 @@ from relay.queue import Leased, Work
 from relay.smtp.envelope import Recipient
 from tests import build
 from tests.relay import mail
-from tests.relay.stage import UNTRIED, Stage, becomes, free_port, route
+from tests.relay.stage import UNTRIED, Stage, becomes, route
 from tests.testbed.smtp import FarEnd
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,12 +13,13 @@ import redis
 from django.conf import settings
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay.limits import SharedCounters
 from relay.pacing import Pace
 from relay.shift import Slot
 from relay.transports import NotNow, RouteTarget
 from tests.relay import mail
-from tests.relay.stage import WAITING, Stage, becomes, count, free_port, route
+from tests.relay.stage import WAITING, Stage, becomes, count, route
 from tests.testbed.smtp import FarEnd
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay import permits as module
 from relay import shift as shifts
 from relay.permits import Permits
@@ -28,7 +29,7 @@ from relay.transports.smarthost import Smarthost
 from relay.turns import Turns
 from tests.relay import mail
 from tests.relay.smtp.sending import decided
-from tests.relay.stage import PERMITS, WAITING, Stage, becomes, count, free_port, route, until
+from tests.relay.stage import PERMITS, WAITING, Stage, becomes, count, route, until
 from tests.relay.transports.test_smarthost import content, guard, nothing
 from tests.testbed.smtp import FarEnd, Script, Slow
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay import outcomes, quarantine
 from relay.quarantine import Suspects
 from relay.queue import LEASE
@@ -18,7 +19,7 @@ from relay.routing import Routes
 from relay.smtp import dsn
 from tests.relay import mail
 from tests.relay.queue.test_leases import Watch, holders, one
-from tests.relay.stage import WAITING, Stage, becomes, carry, free_port, route, to_house
+from tests.relay.stage import WAITING, Stage, becomes, carry, route, to_house
 from tests.testbed.smtp import FarEnd, Script, Slow
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay import resting
 from relay.routing import Reason, Routes, Waits
 from relay.shift import Slot
 from relay.transports import RouteTarget
 from tests.relay import mail
-from tests.relay.stage import WAITING, Stage, becomes, count, free_port, route, until
+from tests.relay.stage import WAITING, Stage, becomes, count, route, until
 from tests.testbed.smtp import Drop, FarEnd, Script
 
 pytestmark = pytest.mark.django_db(transaction=True)

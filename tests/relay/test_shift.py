@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 
 from accounts.models import Organisation
+from config.stack.state import free_port
 from relay import shift as shifts
 from relay.egress import Guard, system_lookup
 from relay.queue import Leased, Store
@@ -26,7 +27,6 @@ from tests.relay.stage import (
     WAITING,
     Stage,
     becomes,
-    free_port,
     route,
     until,
 )
@@ -41,7 +41,7 @@ def test_surplus_shift_leaves_at_once(house: Organisation) -> None:
             stage = Stage(far_end)
             first = asyncio.create_task(stage.shift().run())
             await becomes(SLOTS, 1)
-            await asyncio.wait_for(stage.shift().run(), 2)
+            await asyncio.wait_for(stage.shift().run(), 30)
             assert not first.done()
             stage.stopping = True
             await first
@@ -75,7 +75,7 @@ def test_old_shift_leaves_when_it_has_a_successor_and_not_before(house: Organisa
             await working
             stage.stopping = False
             relieved = stage.shift(claim_seconds=0.1, hand_over=lambda: True)
-            await asyncio.wait_for(relieved.run(), 5)
+            await asyncio.wait_for(relieved.run(), 30)
 
     mail.run(scenario())
 
@@ -96,7 +96,7 @@ def test_stop_releases_what_certainly_did_not_leave(
             working = asyncio.create_task(stage.shift().run())
             await until(lambda: far_end.used.get("data" if unsent else "dot"))
             stage.stopping = True
-            await asyncio.wait_for(working, 5)
+            await asyncio.wait_for(working, 30)
 
     mail.run(scenario())
     ((owner, dot, attempts),) = mail.rows(
@@ -378,7 +378,7 @@ def test_what_runs_beside_the_mail_goes_on_after_a_fault(
             working = asyncio.create_task(shift.run())
             await until(lambda: len(renewed) > 1)
             stage.stopping = True
-            await asyncio.wait_for(working, 10)
+            await asyncio.wait_for(working, 30)
 
     mail.run(scenario())
     assert sorted(mail.rows("SELECT kind, subject FROM accounts_alert")) == [
@@ -402,7 +402,7 @@ def test_shift_ends_while_the_database_is_away(house: Organisation) -> None:
             connection._dsn = "host=127.0.0.1 port=1 dbname=x"
             await connection.close()
             stage.stopping = True
-            await asyncio.wait_for(working, 8)
+            await asyncio.wait_for(working, 30)
 
     mail.run(scenario())
 

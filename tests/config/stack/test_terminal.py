@@ -11,7 +11,7 @@ import sys, time
 from config.stack.terminal import Terminal
 terminal = Terminal()
 print("there" if not terminal.is_gone() else "gone", flush=True)
-for _ in range(500):
+for _ in range(4000):
     if terminal.is_gone():
         open(sys.argv[1], "w").write("gone")
         break

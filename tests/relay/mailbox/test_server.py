@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.stack.state import free_port
 from relay.egress import Guard
 from relay.mailbox import server
 from relay.mailbox.maildir import Maildir
@@ -174,7 +175,7 @@ async def test_endless_input_and_failed_encryption_end_the_connection(tmp_path, 
                 flood = b"this is not TLS at all\r\n" * 10
             writer.write(flood)
             with contextlib.suppress(ConnectionError):
-                await asyncio.wait_for(reader.read(), 5)
+                await asyncio.wait_for(reader.read(), 30)
             writer.close()
 
 
@@ -205,12 +206,11 @@ def test_unstuffing_undoes_stuffing(content):
 
 @contextmanager
 def command(directory: Path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = ["mailbox", "--port", str(port), "--maildir", str(directory)]
     process = subprocess.Popen([sys.executable, "manage.py", *arguments])
     try:
-        for _ in range(200):
+        for _ in range(900):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break

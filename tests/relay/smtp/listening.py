@@ -109,13 +109,13 @@ class Running:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def stop(self, grace: float = 5.0, *, wait: bool = True) -> None:
         self.stop_with = grace
         self._stop.set()
         if wait:
-            self._thread.join(15)
+            self._thread.join(60)
             assert not self._thread.is_alive()
 
     def _run(self) -> None:

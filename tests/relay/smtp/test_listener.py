@@ -18,7 +18,7 @@ MESSAGE = HEADER + b"\r\nhej\r\n"
 
 
 def settled(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
@@ -174,7 +174,7 @@ def test_stopping_lets_messages_after_354_finish():
         server.ledger.waits = threading.Event()
         storing.begin()
         storing.send(MESSAGE + b".\r\n")
-        time.sleep(0.1)
+        assert settled(lambda: any(c.storing for c in server.listener.conversations))
         server.stop(5, wait=False)
         assert idle.reply().startswith(b"421 4.3.2 ")
         assert idle.reply() == b""
