@@ -25,7 +25,7 @@ from accounts.staffsite import site
 from config.csp import POLICY
 from dpa.models import Agreement
 from gdpr.models import Erasure, Recipient, RequestedRight, RetentionRun
-from relay.models import Credential, QueuedDelivery, Route, SendingDomain
+from relay.models import Credential, Hold, QueuedDelivery, Quota, Route, SendingDomain
 from tests import build
 from tests.relay import pages
 
@@ -36,7 +36,7 @@ MODELS = [
     Organisation, User, Membership, AuditEvent, Alert, OutgoingMail,
     Credential, SendingDomain, Route, QueuedDelivery, RequestedRight,
 ]  # fmt: skip
-TRIED_ELSEWHERE = {Agreement, Erasure, Recipient, RetentionRun}
+TRIED_ELSEWHERE = {Agreement, Erasure, Hold, Quota, Recipient, RetentionRun}
 
 
 def address(model: type[Model], page: str, *args: object) -> str:
