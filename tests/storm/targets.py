@@ -175,5 +175,7 @@ def mixed(seed: int, times: int, pause: float, lease: float) -> list[Target]:
     random.Random(seed).shuffle(found)
     if one.ends:
         return [*found, one]
-    found.insert(random.Random(seed + 1).randrange(len(found)), one)
+    # Alerts are timed by the clock that is put an hour ahead and back: that comes before.
+    jumps = max(number for number, target in enumerate(found) if target.name == "clock")
+    found.insert(random.Random(seed + 1).randint(jumps + 1, len(found)), one)
     return found
