@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from relay.models import QueuedDelivery
 from relay.permits import Permits
 from relay.routing import Routes
-from relay.transports import Permit, RouteTarget
+from relay.transports import NotNow, Permit, RouteTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,12 @@ class SharedGate:
     routes: Routes
 
     async def take(self, target: RouteTarget) -> Permit | None:
-        return await self.permits.take(target.route_id, target.concurrency)
+        permit = await self.permits.take(target.route_id, target.concurrency)
+        # Whoever had it before may have found the server dead still.
+        if permit and target.is_failing and (until := await self.routes.rests(target)):
+            await self.permits.give(permit)
+            raise NotNow(QueuedDelivery.Reason.RESTING.value, until)
+        return permit
 
     async def give(self, permit: Permit) -> None:
         await self.permits.give(permit)

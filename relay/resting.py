@@ -22,19 +22,17 @@ FAILURES_MOST = 100
 # A route that was changed meanwhile has not failed. While it rests, connections that began before
 # may still fail: they do not prolong it.
 FAILED = """
-WITH counted AS (
-    UPDATE relay_route SET failures = least(failures + 1, %(most)s),
-        rest_until = CASE WHEN failures + 1 >= %(failures)s THEN %(now)s + least(
-            %(shortest)s * 2 ^ least(failures + 1 - %(failures)s, 10), %(longest)s) END
-    WHERE id = %(route)s AND version = %(version)s
-        AND (rest_until IS NULL OR rest_until <= %(now)s)
-    RETURNING rest_until
-)
-SELECT rest_until FROM counted
-UNION ALL
+UPDATE relay_route SET failures = least(failures + 1, %(most)s),
+    rest_until = CASE WHEN failures + 1 >= %(failures)s THEN %(now)s + least(
+        %(shortest)s * 2 ^ least(failures + 1 - %(failures)s, 10), %(longest)s) END
+WHERE id = %(route)s AND version = %(version)s
+    AND (rest_until IS NULL OR rest_until <= %(now)s)
+RETURNING rest_until
+"""
+# A statement of its own: it has to see the rest that another shift has just begun.
+RESTS = """
 SELECT rest_until FROM relay_route
 WHERE id = %(route)s AND version = %(version)s AND rest_until > %(now)s
-    AND NOT EXISTS (SELECT FROM counted)
 """
 WORKED = """
 UPDATE relay_route SET failures = 0, rest_until = NULL
@@ -55,8 +53,16 @@ async def failed(
         "shortest": SHORTEST,
         "longest": LONGEST,
     }
-    cursor = await connection.execute(FAILED, values)
-    row = await cursor.fetchone()
+    row = await (await connection.execute(FAILED, values)).fetchone()
+    return row[0] if row else await rests(connection, route_id, version, now)
+
+
+async def rests(
+    connection: psycopg.AsyncConnection[Any], route_id: UUID, version: int, now: datetime
+) -> datetime | None:
+    """Return until when the route rests as of now, None when it does not."""
+    values = {"route": route_id, "version": version, "now": now}
+    row = await (await connection.execute(RESTS, values)).fetchone()
     return row[0] if row else None
 
 

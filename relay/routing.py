@@ -195,6 +195,21 @@ class Routes:
             self._forget(target.route_id)
         return until
 
+    async def rests(self, target: RouteTarget) -> datetime | None:
+        """Return until when the route rests, as of now; None when it does not.
+
+        Waits for a database that is away.
+        """
+        async with self._one_at_a_time:
+            until = await self._at_last(
+                lambda connection: resting.rests(
+                    connection, target.route_id, target.version, self._now()
+                )
+            )
+            if until is not None:
+                self._forget(target.route_id)
+        return until
+
     async def worked(self, target: RouteTarget) -> None:
         """Note that the server answers, if it did not of late.
 

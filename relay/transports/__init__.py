@@ -74,7 +74,7 @@ class Gate(Protocol):
     """What the processes that use a next hop agree on. Nothing of it is asked per message."""
 
     async def take(self, target: RouteTarget) -> Permit | None:
-        """Return a permit for one more connection, None when all are taken."""
+        """Return a permit for one more connection, None when all are taken. Raises NotNow."""
         ...
 
     async def give(self, permit: Permit) -> None:

@@ -218,6 +218,8 @@ class Hop:
                 seat = Seat(permit)
                 self._seats.add(seat)
                 self.free(seat)
+        except NotNow as not_now:
+            self.turn_away(not_now)
         except Exception as fault:  # noqa: BLE001 - whoever waits must hear of it
             logger.error("transport: no permit: %s", type(fault).__name__)
         finally:

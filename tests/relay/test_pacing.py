@@ -14,6 +14,7 @@ from django.conf import settings
 
 from accounts.models import Organisation
 from config.stack.state import free_port
+from relay import shift as shifts
 from relay.limits import SharedCounters
 from relay.pacing import Pace
 from relay.shift import Slot
@@ -39,7 +40,10 @@ def start_of_a_minute(stage: Stage) -> None:
 
 
 @pytest.mark.behaviour(25)
-def test_a_route_carries_its_rate_and_the_rest_waits_as_a_set(house: Organisation) -> None:
+def test_a_route_carries_its_rate_and_the_rest_waits_as_a_set(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shifts, "POLL_SECONDS", 0.2)
     port = free_port()
     route(house, port=port, rate_per_minute=40)
 
