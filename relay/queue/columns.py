@@ -9,6 +9,7 @@ from typing import Any
 
 from accounts.vault import SealedContent
 from relay.queue.entries import Accepted
+from relay.smtp.addresses import host_name
 
 # The message, its sealed content, and how long it may wait.
 Sealed = tuple[Accepted, SealedContent, timedelta]
@@ -61,6 +62,11 @@ def _message_row(message: Accepted, content: SealedContent) -> tuple[Any, ...]:
     )
 
 
+def _turn(domain: str) -> str:
+    """Return the A-label, by which routes and holds know a domain; what is ASCII is one."""
+    return domain if domain.isascii() else host_name(domain)
+
+
 def delivery_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
     return columns(
         "accepted_at message organisation position domain logged recipient notify orcpt expires_at",
@@ -71,7 +77,7 @@ def delivery_columns(sealed: Sequence[Sealed]) -> dict[str, list[Any]]:
                 message.organisation_id,
                 position,
                 # No route serves the sandbox, so none that is paused may hold it up.
-                "" if message.is_sandbox else message.domain.lower(),
+                "" if message.is_sandbox else _turn(message.domain.lower()),
                 recipient.address.lower(),
                 recipient.address,
                 recipient.notify,

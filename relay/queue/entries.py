@@ -71,7 +71,7 @@ class Work:
     is_sandbox: bool
     require_tls: bool = False
     sender: str
-    domain: str  # whose route serves the mail, in lower case
+    domain: str  # whose route serves the mail, as A-label
     body: str
     smtputf8: bool
     ret: str

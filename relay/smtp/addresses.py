@@ -173,6 +173,15 @@ def host_name(domain: str) -> str:
     return encoded
 
 
+def spellings(domain: str) -> tuple[str, ...]:
+    """Return the A-label and, where there is another, the U-label: mail has either (RFC 6531)."""
+    try:
+        name = host_name(domain.lower())
+        return tuple(dict.fromkeys((name, idna.decode(name))))
+    except (AddressError, idna.IDNAError):
+        return (domain.lower(),)
+
+
 def _numeric(name: str) -> bool:
     """Whether this is an IPv4 address without brackets: no top-level domain is a number."""
     return name.rpartition(".")[2].isdigit()

@@ -61,6 +61,13 @@ def test_message_is_stored_whole_in_one_commit() -> None:
     ]
 
 
+def test_turn_is_named_by_the_a_label_of_the_sender() -> None:
+    house = mail.organisation()
+    message = mail.message(house.id, sender="anna@blåbær.example")
+    assert mail.run(keep(message)) == [None]
+    assert mail.rows("SELECT domain FROM relay_queueddelivery") == [("xn--blbr-roah.example",)]
+
+
 def test_content_is_sealed() -> None:
     mail.run(keep(mail.message(mail.organisation().id)))
     ciphertext, wrapped = mail.rows("SELECT ciphertext, wrapped_key FROM relay_content")[0]
