@@ -13,12 +13,13 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from relay import egress
+from relay.domains import NotADomain
 from relay.models import Credential, Delivery, Quota, Route, SendingDomain
 from relay.reasons import WORDS
 from relay.releasing import Because
 from relay.routes import Details
 from relay.search import Search
-from relay.smtp.addresses import AddressError, host_name
+from relay.smtp.addresses import AddressError, host_name, parse_domain
 from relay.waitlist import Wanted
 
 # Past these nothing good was ever meant.
@@ -279,8 +280,16 @@ class WaitingForm(forms.Form):
 
 
 def _domain(text: str) -> str:
-    """Return what stands behind the last at-sign: an address has no place in an address line."""
-    return text.rpartition("@")[2].lower()
+    """Return the A-label of what stands behind the last at-sign. Raises ValidationError.
+
+    An address has no place in an address line.
+    """
+    if not text:
+        return ""
+    try:
+        return host_name(parse_domain(text.rpartition("@")[2]))
+    except AddressError:
+        raise ValidationError(str(NotADomain.text)) from None
 
 
 class ReleaseForm(forms.Form):

@@ -43,9 +43,15 @@ def hold(scope: Scope, *, by: Membership) -> None:
     _demand_room(scope)
     now = clock.now()
     with transaction.atomic():
-        Hold.objects.update_or_create(
-            **_named(scope), defaults={"ends_at": None}, create_defaults={"held_at": now}
-        )
+        for domain in _domains(scope):
+            Hold.objects.update_or_create(
+                organisation_id=scope.organisation_id,
+                message_id=scope.message_id,
+                domain=domain,
+                reason=Hold.Reason.HELD,
+                defaults={"ends_at": None},
+                create_defaults={"held_at": now},
+            )
         if scope.message_id:
             _put_off(_later(scope.rows(), now))
         audit.record(by.user, "organisation.mail-held", by.organisation)
@@ -59,15 +65,19 @@ def _demand_room(scope: Scope) -> None:
         raise TooManyHeld
 
 
-def _named(scope: Scope) -> dict[str, object]:
-    """Return the columns that a person's hold on it is known by."""
-    to = scope.recipient_domain
-    return {
-        "organisation_id": scope.organisation_id,
-        "message_id": scope.message_id,
-        "domain": f"@{to}" if to is not None else scope.domain,
-        "reason": Hold.Reason.HELD,
-    }
+def _domains(scope: Scope) -> list[str | None]:
+    """Return a hold's domain; two for one recipient's domain, as the claim reads no labels."""
+    return [*scope.goes_to()] if scope.recipient_domain is not None else [scope.domain]
+
+
+def _by_people(scope: Scope) -> QuerySet[Hold]:
+    """Return people's holds on just this."""
+    rows = Hold.objects.for_organisation(scope.organisation_id).filter(
+        message_id=scope.message_id, reason=Hold.Reason.HELD
+    )
+    if scope.recipient_domain is not None:
+        return rows.filter(domain__in=scope.goes_to())
+    return rows.filter(domain=scope.domain)
 
 
 def release(scope: Scope, *, by: Membership) -> bool:
@@ -78,7 +88,7 @@ def release(scope: Scope, *, by: Membership) -> bool:
     limits.check(HOLDS, str(by.organisation_id))
     now = clock.now()
     with transaction.atomic():
-        held = Hold.objects.filter(**_named(scope))
+        held = _by_people(scope)
         if not (count := held.update(ends_at=now)):
             return False
         if not scope.recipient_domain:
@@ -90,7 +100,7 @@ def release(scope: Scope, *, by: Membership) -> bool:
 
 def is_held(scope: Scope, now: datetime) -> bool:
     """Say whether a person holds back just this: not whether more is held, and it among that."""
-    return Hold.objects.filter(_lasting(now), **_named(scope)).exists()
+    return _by_people(scope).filter(_lasting(now)).exists()
 
 
 def held(scope: Scope, now: datetime) -> QuerySet[Hold]:

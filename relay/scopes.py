@@ -18,6 +18,7 @@ from django.db.models import F, Func, Q, QuerySet, TextField
 
 from accounts import vault
 from relay.models import QueuedDelivery
+from relay.smtp.addresses import spellings
 
 # Rows that are looked at in one statement, and written in one transaction.
 PIECE = 5000
@@ -33,7 +34,7 @@ class RecipientDomain(Func):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Neither message nor domain: all of it. Never more than one of them; domains in lower case."""
+    """Neither message nor domain: all of it. Never more than one of them; domains are A-labels."""
 
     organisation_id: UUID
     message_id: UUID | None = None
@@ -41,6 +42,10 @@ class Scope:
     domain: str | None = None
     # Where it goes.
     recipient_domain: str | None = None
+
+    def goes_to(self) -> list[str]:
+        """Return the recipient's domain as RecipientDomain has it: what was given is kept."""
+        return [f"@{name}" for name in spellings(self.recipient_domain or "")]
 
     def rows(self) -> QuerySet[QueuedDelivery]:
         """Return what waits of it; one statement over all of it is for small amounts."""
@@ -50,9 +55,7 @@ class Scope:
         if self.domain is not None:
             return rows.filter(domain=self.domain)
         if self.recipient_domain is not None:
-            return rows.alias(to=RecipientDomain(F("recipient"))).filter(
-                to=f"@{self.recipient_domain}"
-            )
+            return rows.alias(to=RecipientDomain(F("recipient"))).filter(to__in=self.goes_to())
         return rows
 
 

@@ -12,19 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.cache import cache
 from django.db import connection
 
 from relay.log import PAGE, Place
 from relay.models import QueuedDelivery
 from relay.reasons import EXPLAINED, KEPT, NEXT, Explained, explained
+from relay.smtp.addresses import spellings
 
 # Rows that one page of a filtered list is looked for in; the next page goes on from there.
 LOOKED_THROUGH = 20_000
-# Counts go no further, and figures of more than the second are as old as the third at most.
-COUNTED_MOST = 50_000
-COUNTED_EACH_TIME = 5000
-COUNTED_SECONDS = 60
+# Counts go no further: they are made for each look, so that they show what was just done.
+COUNTED_MOST = 20_000
 SHOWN = 20
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -40,7 +38,7 @@ LISTED = f"""
 WITH {KEPT}, {_LOOKED}, {EXPLAINED}, judged AS (
     SELECT q.*, row_number() OVER (ORDER BY q.accepted_at, q.id) AS number,
         (%(why)s = '' OR q.why = %(why)s) AND (%(domain)s = '' OR q.domain = %(domain)s)
-        AND (%(to)s = '' OR q.goes_to = '@' || %(to)s) AS matches
+        AND (%(to)s = '' OR q.goes_to = ANY(%(goes_to)s)) AS matches
     FROM explained q
 )
 SELECT q.*, {NEXT} AS next_at FROM judged q WHERE q.matches OR q.number = %(most)s
@@ -97,6 +95,7 @@ def listed(
         "why": wanted.why,
         "domain": wanted.domain,
         "to": wanted.to,
+        "goes_to": [f"@{name}" for name in spellings(wanted.to)],
         "most": most,
         "size": size + 1,
         "now": now,
@@ -137,22 +136,7 @@ class Counts:
 
 
 def counts(organisation_id: UUID, now: datetime) -> Counts:
-    """Count what waits; a large amount at most once in COUNTED_SECONDS."""
-    key = f"waiting:{organisation_id}"
-    found: Counts | None = cache.get(key)
-    if found is None:
-        found = _counts(organisation_id, now)
-        if found.total > COUNTED_EACH_TIME:
-            cache.set(key, found, COUNTED_SECONDS)
-    return found
-
-
-def forget_counts(organisation_id: UUID) -> None:
-    """Count again: somebody has just changed what waits, and looks at what came of it."""
-    cache.delete(f"waiting:{organisation_id}")
-
-
-def _counts(organisation_id: UUID, now: datetime) -> Counts:
+    """Count what waits."""
     values: dict[str, Any] = {
         "organisation": organisation_id,
         "most": COUNTED_MOST + 1,

@@ -40,12 +40,15 @@ def waiting(request: HttpRequest) -> HttpResponse:
     form = WaitingForm(request.GET or None)
     wanted = form.wanted() if form.is_valid() else Wanted()
     after = Place.parse(request.GET.get("after", ""), int)
-    rows, onward = waitlist.listed(organisation_id, wanted, now, after)
+    # A question that was not understood must not come to mean all of it.
+    refused = bool(form.errors)
+    rows, onward = ([], None) if refused else waitlist.listed(organisation_id, wanted, now, after)
     counts = waitlist.counts(organisation_id, now)
     context = {
         "rows": rows,
         "form": form,
         "wanted": wanted,
+        "refused": refused,
         "counts": counts,
         "tallies": [(WORDS[one.value], _shown(why=one.value), one) for one in counts.reasons],
         "destinations": [(_shown(to=one.value), one) for one in counts.destinations if one.value],
@@ -99,13 +102,18 @@ def _kept_back(organisation_id: UUID, counts: Counts, now: datetime) -> dict[str
             (hold for hold in by_people if not (hold.domain or hold.message_id)), None
         ),
         "release_all": reverse("relay:release-all"),
-        "held": [_held(hold) for hold in by_people if hold.domain or hold.message_id],
+        "held": [_held(hold) for hold in by_people if _is_listed(hold)],
         "more_held": len(holds) > HOLDS_SHOWN,
         "over_quota": over,
         "quota": over and Quota.objects.for_organisation(organisation_id).first(),
         "routes": list(resting[:ROUTES_SHOWN]),
         "set_aside": _set_aside(organisation_id, counts, now),
     }
+
+
+def _is_listed(hold: Hold) -> bool:
+    # The U-label of a recipient's domain stands beside its A-label.
+    return hold.message_id is not None or bool(hold.domain and hold.domain.isascii())
 
 
 def _held(hold: Hold) -> Held:

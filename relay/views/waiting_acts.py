@@ -20,7 +20,7 @@ from accounts import clock
 from accounts.access import current_membership, current_organisation, member_required
 from accounts.models.organisations import BUILDERS
 from accounts.views.answers import form_page, refusals_to
-from relay import cancelling, holding, retrying, tasks, waitlist
+from relay import cancelling, holding, retrying, tasks
 from relay.forms import WaitingForm
 from relay.scopes import Done, Scope
 from relay.views import onward
@@ -94,7 +94,6 @@ def cancel(request: HttpRequest, message_id: UUID | None = None) -> HttpResponse
 def _scope(request: HttpRequest, message_id: UUID | None) -> Scope:
     """Read what the act is about; 404 for what makes no sense, or where nothing waits."""
     organisation_id = current_organisation(request).id
-    waitlist.forget_counts(organisation_id)
     if message_id is not None:
         scope = Scope(organisation_id, message_id)
         if not scope.rows().exists():

@@ -9,7 +9,6 @@ import pytest
 
 from accounts import clock
 from accounts.models import Organisation, Role, User
-from relay import waitlist
 from relay.models import Hold, Message, QueuedDelivery, Quota, Route
 from tests import build
 from tests.browser.test_requests import LOOKS, path
@@ -48,7 +47,6 @@ def _fill(organisation: Organisation, now: datetime) -> Message:
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_waiting_mail(window: Window, organisation: Organisation, anna: User, dorte: User) -> None:
-    waitlist.forget_counts(organisation.id)
     made = _fill(organisation, clock.now())
     window.sign_in(anna, organisation)
     waiting = path("relay:waiting")

@@ -29,10 +29,8 @@ def _context(organisation: Organisation) -> Iterator[None]:
     with build.as_owner():
         Organisation.objects.update(sending_allowed=True)
         Route.objects.create(organisation=organisation, host="a.example", created_at=NOW)
-    waitlist.forget_counts(organisation.id)
     with organisation_context(organisation.id):
         yield
-    waitlist.forget_counts(organisation.id)
 
 
 def hold(organisation: Organisation, **values: Any) -> None:
@@ -171,7 +169,7 @@ def test_another_organisation_sees_nothing(
     with organisation_context(other_organisation.id):
         for owner in (organisation.id, other_organisation.id):
             assert waitlist.listed(owner, Wanted(), NOW) == ([], None)
-            assert waitlist._counts(owner, NOW).total == 0
+            assert waitlist.counts(owner, NOW).total == 0
             assert reasons.of_message(owner, made.id, NOW) == {}
 
 
@@ -213,10 +211,9 @@ def test_each_row_stands_on_one_page(organisation: Organisation) -> None:
     assert seen == [0, 1, 2, 3, 4]
 
 
-def test_counts_are_bounded_and_old_only_where_they_are_large(
+def test_counts_are_bounded_and_never_old(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waitlist, "COUNTED_EACH_TIME", 2)
     monkeypatch.setattr(waitlist, "COUNTED_MOST", 4)
     message(organisation, "a@x.example", "b@y.example")
     assert waitlist.counts(organisation.id, NOW).total == 2
@@ -228,7 +225,5 @@ def test_counts_are_bounded_and_old_only_where_they_are_large(
         ("x.example", 1),
     ]
     message(organisation, "d@x.example", "e@x.example")
-    assert waitlist.counts(organisation.id, NOW).total == 3
-    waitlist.forget_counts(organisation.id)
     counts = waitlist.counts(organisation.id, NOW)
     assert (counts.total, counts.is_all) == (4, False)
