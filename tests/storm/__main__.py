@@ -52,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--strikes", type=int, default=1, help="of each target")
     parser.add_argument("--pause", type=float, default=60.0, help="of what is down for long, s")
     parser.add_argument("--drain", type=float, default=600.0, help="for the queue to empty, s")
+    parser.add_argument("--patience", type=float, default=1.0, help="times the bars of time")
     parser.add_argument("--slowest", type=float, default=0.08, help="of the far end's answers, s")
     parser.add_argument("--fault", action="append", default=[], choices=(*AIDS, *FAULTS))
     parser.add_argument("--result", default=str(RESULT))
@@ -85,7 +86,8 @@ async def _episode(seed: int, options: argparse.Namespace) -> Verdict:
     epoch = EPOCHS[seed % len(EPOCHS)]
     print(f"strikes: {', '.join(t.name for t in strikes)}; begins {epoch or 'now'}", flush=True)
     async with staged(str(seed), planting(faults), options.slowest, epoch, fillable=fills) as stage:
-        verdict = await Episode(stage, Plan(strikes, options.messages, options.drain)).run()
+        plan = Plan(strikes, options.messages, options.drain, options.patience)
+        verdict = await Episode(stage, plan).run()
     if verdict.broken:
         print(f"its directory stays: {stage.service.home}")
     else:

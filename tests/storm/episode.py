@@ -41,11 +41,15 @@ WHERE kind = %s AND last_at >= to_timestamp(%s) ORDER BY last_at LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is struck in turn, over how many messages; `drain_seconds` for the queue to empty."""
+    """What is struck in turn, over how many messages; `drain_seconds` for the queue to empty.
+
+    `patience` multiplies the bars of time: where a machine is shared, they say little.
+    """
 
     strikes: Sequence[Target]
     messages: int
     drain_seconds: float = 600.0
+    patience: float = 1.0
 
 
 @dataclass(slots=True)
@@ -226,16 +230,19 @@ class Episode:
         )
 
     def _judge_times(self, verdict: Verdict) -> None:
-        times = self.times
+        times, patience = self.times, self.plan.patience
         for bar in sorted({target.bar for target in times.struck}):
             found = [s for t, s in zip(times.struck, times.intake, strict=True) if t.bar == bar]
-            verdict.must_be(f"slowest intake after return, of {bar:.0f} s", _most(found), bar)
-        verdict.must_be("slowest delivery after return, s", _most(times.delivery), FLOW_BAR)
-        verdict.must_be("slowest lease reclaimed, s", _most(times.reclaim), RECLAIM_BAR)
+            verdict.must_be(
+                f"slowest intake after return, of {bar:.0f} s", _most(found), bar * patience
+            )
+        flow, reclaim = FLOW_BAR * patience, RECLAIM_BAR * patience
+        verdict.must_be("slowest delivery after return, s", _most(times.delivery), flow)
+        verdict.must_be("slowest lease reclaimed, s", _most(times.reclaim), reclaim)
         verdict.must_be("dropped after 354 by a stop", sum(times.dropped))
         verdict.must_be("longest overdue at the end, s", round(times.overdue, 1), STUCK_BAR)
         for kind, (seconds, bar) in times.alerts.items():
-            verdict.must_be(f"alert {kind} after, s", seconds, bar)
+            verdict.must_be(f"alert {kind} after, s", seconds, bar * patience)
 
     def _judge_storms(self, verdict: Verdict) -> None:
         """No delivery is tried again before the shortest step is over, whatever the clock does."""

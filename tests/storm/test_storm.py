@@ -36,7 +36,8 @@ def storm(
 ) -> tuple[int, list[str]]:
     """The exit status and the sentences about what did not hold."""
     command = [sys.executable, "-m", "tests.storm", "--seed=7", f"--result={result}", *options]
-    command += [f"--only={name}" for name in targets]
+    # How fast a service comes back is judged by `make storm`, where nothing else runs.
+    command += ["--patience=6", *(f"--only={name}" for name in targets)]
     command += [f"--fault={name}" for name in ("short-lease", "quick-watch", *faults)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.exists(), answer.stderr
@@ -50,7 +51,7 @@ def caught(broken: Sequence[str], found: Sequence[str]) -> list[str]:
 
 def test_nothing_is_lost_whatever_is_hurt(tmp_path: Path):
     result = tmp_path / "storm.json"
-    assert storm(result, TARGETS, (), "--messages=70", "--drain=120") == (0, [])
+    assert storm(result, TARGETS, (), "--messages=70", "--drain=300") == (0, [])
 
 
 @pytest.mark.parametrize(
