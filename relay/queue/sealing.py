@@ -78,14 +78,17 @@ class Sealer:
         An organisation that was asked for is forgotten when it is in no row, or its key does not
         open.
         """
-        for identifier in asked:
-            self._organisations.pop(identifier, None)
+        found = {}
         for identifier, sealed, hours in rows:
             # One key that does not open must not take the others of the batch along.
             with suppress(VaultError):
-                self._organisations[identifier] = OrganisationKey(
+                found[identifier] = OrganisationKey(
                     unwrap_organisation_key(bytes(sealed), identifier), timedelta(hours=hours), now
                 )
+        # Replaced, and never away in between: a thread may be sealing with the one from before.
+        self._organisations |= found
+        for identifier in set(asked) - found.keys():
+            self._organisations.pop(identifier, None)
 
     def knows(self, identifier: UUID) -> bool:
         """Whether the organisation's key was read."""

@@ -135,14 +135,13 @@ class Store:
             await learn_organisations(
                 connection, self._sealer, {message.organisation_id for message in batch}, now
             )
-            known = [m for m in batch if self._sealer.knows(m.organisation_id)]
+            known = {m.organisation_id for m in batch if self._sealer.knows(m.organisation_id)}
             if known:
-                await self._commit_sealed(connection, known, now)
-                self._stored({message.organisation_id for message in known})
-        return [
-            None if self._sealer.knows(m.organisation_id) else StoreUnavailable("no key")
-            for m in batch
-        ]
+                kept = [message for message in batch if message.organisation_id in known]
+                await self._commit_sealed(connection, kept, now)
+                self._stored(known)
+        # What the sealer knows now does not count: the other group may have learnt a key meanwhile.
+        return [None if m.organisation_id in known else StoreUnavailable("no key") for m in batch]
 
     async def _commit_sealed(
         self, connection: Connection, batch: Sequence[Accepted], now: datetime

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,6 +130,47 @@ def test_organisation_without_key_stores_nothing_and_harms_nobody() -> None:
     assert isinstance(refused, StoreUnavailable)
     assert kept is None
     assert mail.value("SELECT count(*) FROM relay_message") == 1
+
+
+def test_answer_is_about_the_commit_whatever_the_other_group_learns_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house, other, sealer = mail.organisation(), mail.organisation("Andet Hus A/S"), mail.sealer()
+
+    async def keys(*arguments: Any) -> list[Any]:
+        return [row for row in await statements.organisation_keys(*arguments) if row[0] == house.id]
+
+    async def storing(connection: Any, *arguments: Any) -> bool:
+        stored = await statements.store(connection, *arguments)
+        both = await statements.organisation_keys(connection, [house.id, other.id])
+        sealer.learn([house.id, other.id], [row for row in both if row[0] == other.id], mail.now())
+        return stored
+
+    monkeypatch.setattr(mail, "sealer", lambda: sealer)
+    monkeypatch.setattr("relay.queue.store.organisation_keys", keys)
+    monkeypatch.setattr("relay.queue.store.store", storing)
+    kept, refused = mail.run(keep(mail.message(house.id), mail.message(other.id)))
+    assert sealer.knows(other.id)
+    assert not sealer.knows(house.id)
+    assert kept is None
+    assert isinstance(refused, StoreUnavailable)
+    assert mail.rows("SELECT organisation_id FROM relay_message") == [(house.id,)]
+
+
+def test_key_is_known_while_it_is_read_again() -> None:
+    """A thread that seals large content looks at any time."""
+    house, sealer = mail.organisation(), mail.sealer()
+    found = mail.rows("SELECT organisation_id, sealed, 72 FROM accounts_organisationkey")
+    sealer.learn([house.id], found, mail.now())
+
+    def rows() -> Iterator[Any]:
+        assert sealer.knows(house.id)
+        yield from found
+
+    sealer.learn([house.id], rows(), mail.now())
+    assert sealer.knows(house.id)
+    sealer.learn([house.id], [], mail.now())
+    assert not sealer.knows(house.id)
 
 
 def test_message_that_cannot_be_stored_harms_nobody() -> None:
