@@ -77,8 +77,11 @@ def delayed(lease: Leased, now: datetime) -> Settlement:
 
 
 def too_late(lease: Leased, now: datetime) -> bool:
-    """Whether the lifetime ended so long ago that no further try is made."""
-    return now > lease.expires_at + LATE
+    """Whether the lifetime ended so long ago that no further try is made.
+
+    What was given up is not tried at all: nobody has asked whether it is held.
+    """
+    return now > lease.expires_at + LATE or (lease.is_ending and now >= lease.expires_at)
 
 
 def expired(lease: Leased, now: datetime) -> Settlement:

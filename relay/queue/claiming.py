@@ -127,8 +127,9 @@ WITH RECURSIVE {TURNS}, taken AS (
 ), read AS (
     SELECT t.id, t.fence, t.organisation_id, t.message_id, t.accepted_at, t.position, t.domain,
         t.recipient, t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
-        t.delayed_notice_at, t.cancelled_at, t.strikes, t.is_suspect, t.take, c.sender, c.body,
-        c.smtputf8, c.ret, c.envid, c.hour_key_id, c.is_sandbox, c.require_tls,
+        t.delayed_notice_at, t.cancelled_at, t.strikes, t.lane = 2 AS is_ending, t.is_suspect,
+        t.take, c.sender, c.body, c.smtputf8, c.ret, c.envid, c.hour_key_id, c.is_sandbox,
+        c.require_tls,
         octet_length(c.ciphertext) AS octets, c.wrapped_key,
         CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
             PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext

@@ -58,6 +58,7 @@ class Leased:
     is_cancelled: bool = False
     strikes: int = 0  # how often this service itself failed at it
     due_at: datetime | None = None  # known where the lease is no try
+    is_ending: bool = False  # handed out whatever is held
     is_suspect: bool = False  # whoever had it before is gone, perhaps because of it
 
 

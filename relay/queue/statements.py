@@ -255,6 +255,7 @@ def _leased(row: dict[str, Any]) -> Leased:
         delayed_notice_at=row["delayed_notice_at"],
         is_cancelled=row["cancelled_at"] is not None,
         strikes=row["strikes"],
+        is_ending=row["is_ending"],
         is_suspect=row["is_suspect"],
     )
 

@@ -13,6 +13,8 @@ from accounts.models import Organisation
 from relay import sweeping
 from tests.relay import mail
 from tests.relay.queue.test_leases import holders, one
+from tests.relay.stage import WAITING, carry, to_house
+from tests.testbed.smtp import Script
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.as_role("duty")]
 
@@ -96,6 +98,28 @@ def test_mail_that_nobody_takes_comes_to_its_end_when_its_lifetime_is_over(
         (lane, lane == 2)
     ]
     assert sweeping.give_up(at) == 0
+
+
+@pytest.mark.behaviour(26)
+@pytest.mark.parametrize(("reason", "attempts"), [("held", 0), ("over_quota", 1)])
+def test_mail_that_is_held_at_its_end_is_not_sent(
+    house: Organisation, reason: str, attempts: int
+) -> None:
+    keep(house, notify="NEVER")
+    mail.execute(
+        "UPDATE relay_queueddelivery SET attempts = %s, lane = %s, expires_at = accepted_at"
+        " + interval '4 hours'", attempts, attempts,
+    )  # fmt: skip
+    mail.execute(
+        "INSERT INTO relay_hold (organisation_id, reason, held_at) VALUES (%s, %s, now())",
+        house.id, reason,
+    )  # fmt: skip
+    mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 4")
+    ended = timedelta(hours=4, minutes=2)
+    assert sweeping.give_up(mail.now() + ended) == 1
+    far_end = carry(Script(), prepare=to_house(house), ready=WAITING, offset=ended)
+    assert far_end.ledger == []
+    assert mail.rows(STATES) == [("expired", "", False)]
 
 
 def test_holds_that_ended_go(house: Organisation) -> None:
