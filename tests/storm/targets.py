@@ -50,6 +50,10 @@ class Target:
 
 def quick() -> list[Target]:
     """What is over within seconds."""
+    return [*_processes(), *_engines(), *_around()]
+
+
+def _processes() -> list[Target]:
     return [
         Target(name="smtp", strike=strikes.strike_smtp, restore=strikes.revive_processes),
         Target(
@@ -63,6 +67,11 @@ def quick() -> list[Target]:
         Target(name="delivery-child", strike=strikes.strike_child, delivers=True, cuts=0.2),
         Target(name="beat", strike=strikes.strike_beat, restore=strikes.revive_processes),
         Target(name="two-beats", strike=strikes.second_beat, restore=strikes.end_second_beat),
+    ]
+
+
+def _engines() -> list[Target]:
+    return [
         Target(name="valkey", strike=strikes.strike_valkey, restore=strikes.revive_engines),
         Target(name="valkey-flush", strike=strikes.flush),
         Target(
@@ -88,6 +97,11 @@ def quick() -> list[Target]:
             longest=5.0,
             cuts=5.0 + RECONNECT_BAR,
         ),
+    ]
+
+
+def _around() -> list[Target]:
+    return [
         Target(
             name="client-line",
             strike=strikes.trouble_clients,
@@ -116,6 +130,10 @@ def quick() -> list[Target]:
 
 def lasting(pause: float, lease: float) -> list[Target]:
     """What takes a minute or more, `pause` seconds where that can be chosen; one of them a run."""
+    return [*_down(pause), *_watched(lease), *_space_and_time()]
+
+
+def _down(pause: float) -> list[Target]:
     return [
         Target(
             name="valkey-pause",
@@ -132,6 +150,11 @@ def lasting(pause: float, lease: float) -> list[Target]:
             shortest=pause,
             cuts=pause + RECONNECT_BAR,
         ),
+    ]
+
+
+def _watched(lease: float) -> list[Target]:
+    return [
         Target(
             name="beat-silent",
             strike=strikes.silence_beat,
@@ -149,6 +172,11 @@ def lasting(pause: float, lease: float) -> list[Target]:
             aside=True,
             alerts={"mail-quarantined": QUARTER_OF_AN_HOUR, "mail-unopened": QUARTER_OF_AN_HOUR},
         ),
+    ]
+
+
+def _space_and_time() -> list[Target]:
+    return [
         Target(
             name="disk",
             strike=strikes.fill_disk,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.stack.places import ROOT
+from tests.storm import __main__ as program
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(900)]
 
@@ -40,6 +41,8 @@ def storm(
     command += ["--patience=6", *(f"--only={name}" for name in targets)]
     command += [f"--fault={name}" for name in ("short-lease", "quick-watch", *faults)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if answer.returncode == program.NOT_RUN:
+        pytest.skip(answer.stdout.strip())
     assert result.exists(), answer.stderr
     runs = json.loads(result.read_text())["runs"].values()
     return answer.returncode, [line for run in runs for line in run["broken"]]
@@ -108,3 +111,13 @@ def test_a_fault_of_alerts_quarantine_or_stop_is_caught(
 def test_nothing_is_lost_over_what_lasts(tmp_path: Path, target: str):
     options = ("--messages=80", "--drain=200")
     assert storm(tmp_path / "storm.json", [target], (), *options) == (0, [])
+
+
+def test_what_cannot_be_tried_here_is_not_called_held(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["storm", "--only=disk", "--only=smtp"])
+    monkeypatch.setattr(program, "can_mount", lambda: False)
+    monkeypatch.delenv(program.APART, raising=False)
+    assert program.main() == program.NOT_RUN
+    assert capsys.readouterr().out.strip() == program.NEEDS_ROOT
