@@ -67,7 +67,8 @@ class PermitsForm(forms.Form):
         required=False,
         help_text=_(
             "For devices that cannot sign in. Whoever sends from there sends in your name, over TLS"
-            " all the same. It works as long as no other credential names the same network."
+            " all the same, from your verified domains. When two of your credentials name the same"
+            " network for the same domain, neither works without a secret."
         ),
     )
     domains = _lines(

@@ -63,8 +63,9 @@ EXPLANATIONS = {
         _(
             "Copy user name and secret again, without spaces, and choose AUTH PLAIN or LOGIN. If"
             " the secret is lost, make a new credential: it is shown only once. Look in the portal"
-            " whether the credential is blocked, and from which networks it may be used. After 454,"
-            " wait five minutes."
+            " whether the credential is blocked, and from which networks it may be used. Without a"
+            " secret, mail is taken from its networks only, and only from your own verified"
+            " domains. After 454, wait five minutes."
         ),
     ),
     "credential": Explanation(

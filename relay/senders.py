@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from relay.queue import HotConnection
 from relay.smtp.addresses import within
-from relay.smtp.networks import Network, is_listed, narrowest, network
+from relay.smtp.networks import Network, NetworkTable, is_listed, network
 from relay.verification import GRACE
 
 # With the time a client takes to its next MAIL this keeps the promise that a revoked credential
@@ -21,6 +22,8 @@ from relay.verification import GRACE
 FRESH_SECONDS = 2.0
 _MOST_SENDERS = 20_000
 _LONGEST_USERNAME = 40  # of the column
+# Most networks are the same at each look; the memory is a few MB.
+_parsed = lru_cache(maxsize=65_536)(network)
 
 # A name whose record has gone missing keeps its right for a while after it was last seen. Whoever
 # proves a name below another's has it for themselves (the range is "ends in a dot and the name").
@@ -39,10 +42,13 @@ SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
 WHERE c.username = %(username)s AND c.revoked_at IS NULL
 """
-# Few rows, by an index of their own: one look for all strangers of FRESH_SECONDS.
+# Few rows, by an index of their own: one look for all strangers of FRESH_SECONDS. Who has proven no
+# domain can send nothing, so what they name is nobody's business.
 BY_NETWORK = """
-SELECT username, networks::text[] FROM relay_credential
+SELECT username, networks::text[] FROM relay_credential c
 WHERE by_network AND revoked_at IS NULL AND blocked_at IS NULL
+    AND EXISTS (SELECT FROM relay_sendingdomain d WHERE d.organisation_id = c.organisation_id
+        AND d.state IN ('verified', 'failing'))
 """
 USED = """
 UPDATE relay_credential SET last_used_at = %s WHERE id = ANY(%s)
@@ -100,33 +106,53 @@ class Senders:
         self._known: dict[str, tuple[float, Sender | None]] = {}
         self._asking = asyncio.Lock()  # one connection serves one statement at a time
         self._used: set[UUID] = set()
-        self._by_network: tuple[float, dict[Network, set[str]]] = (0.0, {})
+        self._by_network: tuple[float, NetworkTable] = (0.0, NetworkTable())
+        self._reading_networks = asyncio.Lock()
 
-    async def found_at(self, address: str) -> str | None:
-        """Return the user name of the one credential that mail from this address needs no secret
-        for. Raises as `find` does.
+    async def found_at(self, address: str, domain: str | None) -> str | None:
+        """Return the user name of the one credential that mail of this domain from this address
+        needs no secret for; None is the null reverse-path. Raises as `find` does.
 
-        The most specific network decides. When it is more than one credential's, nobody is let in:
-        whose mail it is cannot be told, and each of them may belong to another organisation.
+        Anybody may name any network, but a domain has one owner: naming another's network takes no
+        mail from them. Among one organisation's credentials the most specific network decides; two
+        that name the same one could differ in what becomes of the mail, so neither is meant.
         """
+        named = [await self._fitting(names, domain) for names in await self._named_at(address)]
+        fitting = [senders for senders in named if senders]
+        owners = {sender.organisation_id for senders in fitting for sender in senders.values()}
+        is_plain = len(owners) == 1 and len(fitting[0]) == 1
+        return next(iter(fitting[0])) if is_plain else None
+
+    async def _fitting(self, usernames: set[str], domain: str | None) -> dict[str, Sender]:
+        senders = {name: await self.find(name) for name in usernames}
+        return {
+            name: sender
+            for name, sender in senders.items()
+            if sender and (domain is None or sender.owns(domain))
+        }
+
+    async def names_at(self, address: str, username: str) -> bool:
+        """Whether a credential needs no secret at this address. Raises as `find` does."""
+        return any(username in names for names in await self._named_at(address))
+
+    async def _named_at(self, address: str) -> list[set[str]]:
         if self._clock() >= self._by_network[0]:
-            async with self._asking:
+            async with self._reading_networks:
                 if self._clock() >= self._by_network[0]:
                     self._by_network = await self._read_networks()
-        named = self._by_network[1]
-        nearest = narrowest(address, named)
-        usernames = named[nearest] if nearest else set()
-        return next(iter(usernames)) if len(usernames) == 1 else None
+        return self._by_network[1].around(address)
 
-    async def _read_networks(self) -> tuple[float, dict[Network, set[str]]]:
+    async def _read_networks(self) -> tuple[float, NetworkTable]:
         until = self._clock() + FRESH_SECONDS
-        named: dict[Network, set[str]] = {}
-        async with self._connection.use() as connection:
+        async with self._asking, self._connection.use() as connection:
             cursor = await connection.execute(BY_NETWORK, prepare=True, binary=True)
-            for username, networks in await cursor.fetchall():
-                for text in networks:
-                    named.setdefault(network(text), set()).add(username)
-        return until, named
+            rows = await cursor.fetchall()
+        table = NetworkTable()
+        for username, networks in rows:
+            for text in networks:
+                table.add(_parsed(text), username)
+            await asyncio.sleep(0)  # others' mail goes on, however many there are
+        return until, table
 
     async def find(self, username: str) -> Sender | None:
         """The sender, or None. Raises what HotConnection.use raises when the database is away."""

@@ -6,8 +6,9 @@ Decisions, each one tested:
 * a credential that is blocked, or that is used from outside its networks, is answered as a wrong
   password is, after the same work; on a connection that is open the block is named, and who is no
   longer in the networks is hung up on;
-* a client in a network of exactly one credential that allows it needs no secret, but TLS all the
-  same, and its mail does not bear the mark of a sign-in (`A` in RFC 3848);
+* a client in a network that a credential allows it for needs no secret for mail from that
+  organisation's domains, but TLS all the same, and the mail does not bear the mark of a sign-in
+  (`A` in RFC 3848); each message is asked about anew, and what is nobody's is asked to sign in;
 * the null reverse-path is open to every credential, because a customer's own mail server relays
   notifications with the one that it has; From is checked as always;
 * a recipient is counted when it is accepted, whatever becomes of the message.
@@ -102,14 +103,17 @@ class Submission:
         self._senders.note_use(sender)
         return SignedIn(username, sender.secret_hash)
 
-    async def recognise(self, client: Client) -> SignedIn | None:
-        """No secret is asked for where the network says who it is."""
-        username = await self._senders.found_at(client.address)
-        sender = await self._senders.find(username) if username else None
-        if username is None or sender is None or not _may_enter(sender, client):
+    async def recognise(self, client: Client, sender: Address | None) -> SignedIn | None:
+        """No secret is asked for where network and domain together say who it is."""
+        if client.identity is not None and not _signed_in(client).by_network:
+            return _signed_in(client)
+        domain = sender.domain if sender else None
+        username = await self._senders.found_at(client.address, domain)
+        who = await self._senders.find(username) if username else None
+        if username is None or who is None or not _may_enter(who, client):
             return None
-        self._senders.note_use(sender)
-        return SignedIn(username, sender.secret_hash, by_network=True)
+        self._senders.note_use(who)
+        return SignedIn(username, who.secret_hash, by_network=True)
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         """Looked up anew for each message, so that a live connection notices what changed."""
@@ -133,8 +137,8 @@ class Submission:
         if who is None or who.secret_hash != identity.secret_hash:
             return None
         if identity.by_network and not who.is_blocked:
-            named = await self._senders.found_at(client.address)
-            return who if named == identity.username else None
+            is_named = await self._senders.names_at(client.address, identity.username)
+            return who if is_named else None
         return who if who.admits(client.address) else None
 
     async def _amount_refusal(self, who: Sender) -> Answer | None:

@@ -26,19 +26,30 @@ def network(text: str) -> Network:
 
 def is_listed(address: str, networks: Iterable[Network]) -> bool:
     """Whether a connection's peer lies in one of the networks; "" lies in none."""
-    return narrowest(address, networks) is not None
-
-
-def narrowest(address: str, networks: Iterable[Network]) -> Network | None:
-    """Return the most specific network that the peer lies in."""
     peer = _peer(address)
-    if peer is None:
-        return None
-    return max(
-        (found for found in networks if peer in found),
-        key=lambda found: found.prefixlen,
-        default=None,
-    )
+    return peer is not None and any(peer in found for found in networks)
+
+
+class NetworkTable:
+    """Names by network; a look-up costs a step for each length of prefix, not for each network."""
+
+    def __init__(self) -> None:
+        self._names: dict[Network, set[str]] = {}
+        self._lengths: set[int] = set()
+
+    def add(self, found: Network, name: str) -> None:
+        """Name a network; it may bear several names."""
+        self._names.setdefault(found, set()).add(name)
+        self._lengths.add(found.prefixlen)
+
+    def around(self, address: str) -> list[set[str]]:
+        """Return the names of each network that the peer lies in, the most specific first."""
+        peer = _peer(address)
+        if peer is None:
+            return []
+        lengths = sorted((n for n in self._lengths if n <= peer.max_prefixlen), reverse=True)
+        around = (ip_network((peer, length), strict=False) for length in lengths)
+        return [self._names[found] for found in around if found in self._names]
 
 
 def _peer(address: str) -> IPv4Address | IPv6Address | None:

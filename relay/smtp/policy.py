@@ -19,7 +19,7 @@ class Client:
     address: str  # of the network peer; personal data: never logged, never stored
     tls_version: str = ""  # "" without TLS
     tls_cipher: str = ""
-    identity: object | None = None  # what `Policy.authenticate` returned
+    identity: object | None = None  # what `authenticate` or `recognise` of Policy returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,10 @@ class Policy(Protocol):
     async def authenticate(self, client: Client, username: str, password: str) -> object:
         """The identity for `Client.identity`, or an `Answer` with code 400 and above."""
 
-    async def recognise(self, client: Client) -> object | None:
-        """The identity of a client that needs no sign-in because of where it is, or None."""
+    async def recognise(self, client: Client, sender: Address | None) -> object | None:
+        """Who sends from this reverse-path: whoever signed in, else who needs no sign-in because
+        of where the client is, or None. Becomes the client's identity.
+        """
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         """A refusal of this reverse-path (None is the null one), or None to go on."""

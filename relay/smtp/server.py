@@ -49,8 +49,6 @@ class Conversation(Session):
 
     async def smtp_MAIL(self, argument: str) -> None:
         """RFC 5321 §4.1.1.2."""
-        if not self.client.identity and self.may_sign_in:
-            await self._recognise()
         refusal = self._mail_refusal()
         if refusal is not None:
             return self._refuse_mail(refusal)
@@ -61,6 +59,7 @@ class Conversation(Session):
             return self._wrong_command(_path_answer(error, answers.SENDER_SYNTAX))
         except ParameterError as error:
             return self._wrong_command(error.answer)
+        await self._recognise(path)
         refusal = self._size_refusal(parameters.size)
         if path is not None and not parameters.smtputf8 and not str(path).isascii():
             refusal = answers.NEEDS_SMTPUTF8
@@ -72,10 +71,11 @@ class Conversation(Session):
         self._under_way, self._sender, self._parameters = True, path, parameters
         return self._say(answers.SENDER_OK)
 
-    async def _recognise(self) -> None:
-        """Let in who may send from where it is, under TLS as anybody else."""
-        self.client.identity = await self.listener.policy.recognise(self.client)
-        if self.client.identity is not None:
+    async def _recognise(self, sender: Address | None) -> None:
+        """Let in who may send this from where it is, under TLS as anybody else."""
+        was_known = self.client.identity is not None
+        self.client.identity = await self.listener.policy.recognise(self.client, sender)
+        if self.client.identity is not None and not was_known:
             self.listener.signed_in(self)
 
     def _refuse_mail(self, refusal: Answer) -> None:
@@ -83,8 +83,8 @@ class Conversation(Session):
         self._say(refusal)
 
     def _mail_refusal(self) -> Answer | None:
-        if not self.client.identity:
-            return answers.SIGN_IN_FIRST if self.may_sign_in else answers.TLS_FIRST
+        if not self.client.identity and not self.may_sign_in:
+            return answers.TLS_FIRST
         if self._under_way:
             return answers.MAIL_TWICE
         spent = self.listener.clock() - self._began
@@ -93,6 +93,8 @@ class Conversation(Session):
         return None
 
     def _size_refusal(self, size: int) -> Answer | None:
+        if not self.client.identity:
+            return answers.SIGN_IN_FIRST
         if size > self.limits.size:
             return answers.TOO_LARGE
         return answers.NO_MEMORY if not self.listener.has_room(size) else None

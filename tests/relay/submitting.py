@@ -57,6 +57,11 @@ def credential(organisation: Organisation, username: str = "anna", **fields: obj
         )
 
 
+def by_network(username: str, *networks: str, of: Organisation, **fields: object) -> None:
+    """A credential that needs no secret in these networks."""
+    credential(of, username, networks=list(networks), by_network=True, **fields)
+
+
 def domain(organisation: Organisation, name: str, state: str = "verified") -> None:
     with build.as_owner():
         SendingDomain.objects.create(

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db.models import Model
 from django.db.utils import DataError
 
+from accounts.models import Organisation
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.models import Credential
 from relay.queue import HotConnection
@@ -28,7 +29,7 @@ from tests import build
 from tests.relay import mail
 from tests.relay.smtp.balancing import LOCAL, proxied
 from tests.relay.smtp.listening import HEADER, Certificates, Raw, Running, make_certificates
-from tests.relay.submitting import SECRET, Journal, credential, domain, plain, serving
+from tests.relay.submitting import SECRET, Journal, by_network, credential, domain, plain, serving
 from tests.testbed.certificates import Authority
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,12 +88,12 @@ def asked(*clients: Client, secret: str = SECRET, username: str = "anna") -> lis
     return mail.run(scenario())
 
 
-def recognised(*addresses: str) -> list[str | None]:
-    """Whose mail is taken without a secret from each of the addresses."""
+def recognised(*addresses: str, of: str | None = "firma.example") -> list[str | None]:
+    """Whose mail of a domain (None: the null path) needs no secret from each of the addresses."""
 
     async def scenario() -> list[str | None]:
         senders = Senders(mail.dsn(), mail.now)
-        found = [await senders.found_at(address) for address in addresses]
+        found = [await senders.found_at(address, of) for address in addresses]
         await senders.close()
         return found
 
@@ -306,29 +307,53 @@ def test_message_that_comes_by_again_and_again_is_a_loop(client: Raw, journal: J
     assert len(journal.messages) == 1
 
 
-# Without a secret
-
-
-def by_network(username: str, *networks: str, name: str = "Carl", **fields: object) -> None:
-    house = mail.organisation(name)
-    credential(house, username, networks=list(networks), by_network=True, **fields)
+@pytest.fixture
+def mallory() -> Organisation:
+    """Somebody else, who has proven a domain of their own."""
+    house = mail.organisation("Mallory")
+    domain(house, "mallory.example")
+    return house
 
 
 @pytest.mark.behaviour(8)
-def test_most_specific_network_says_who_it_is(anna: Credential) -> None:
+def test_most_specific_network_says_which_credential_it_is(anna: Credential) -> None:
     change(Credential, networks=["203.0.112.0/20", "2001:db8::/48"], by_network=True)
-    by_network("carl", "203.0.113.0/24")
+    by_network("carl", "203.0.113.0/24", of=anna.organisation)
     wanted = {HERE: "carl", "203.0.112.9": "anna", "2001:db8::1": "anna", AWAY: None, "": None}
     assert recognised(*wanted, f"::ffff:{HERE}") == [*wanted.values(), "carl"]
 
 
 @pytest.mark.behaviour(8)
-def test_network_of_two_is_nobodys(anna: Credential) -> None:
-    """Not even that of whoever has a wider one around it."""
+def test_network_of_two_is_neithers(anna: Credential) -> None:
+    """Not even that of whoever has a wider one around it; unless only one may send the mail."""
     change(Credential, networks=["203.0.112.0/20"], by_network=True)
-    by_network("carl", *NETWORK)
-    by_network("dan", *NETWORK, name="Dan")
-    assert recognised(HERE, "203.0.112.9") == [None, "anna"]
+    by_network("carl", *NETWORK, of=anna.organisation)
+    by_network("dan", *NETWORK, of=anna.organisation, domains=["butik.example"])
+    assert recognised(HERE, "203.0.112.9") == ["carl", "anna"]
+    assert recognised(HERE, "203.0.112.9", of="butik.example") == [None, "anna"]
+
+
+@pytest.mark.parametrize("claim", ["203.0.113.7/32", *NETWORK])
+@pytest.mark.behaviour(8)
+def test_who_names_anothers_network_takes_nothing_from_them(
+    anna: Credential, mallory: Organisation, claim: str
+) -> None:
+    change(Credential, networks=NETWORK, by_network=True)
+    by_network("mallory", claim, of=mallory, mode="sandbox")
+    owners = {"firma.example": "anna", "mallory.example": "mallory", "other.example": None}
+    assert [recognised(HERE, of=name) for name in owners] == [[who] for who in owners.values()]
+
+
+@pytest.mark.behaviour(8)
+def test_null_path_is_taken_where_one_organisation_is_named(
+    anna: Credential, mallory: Organisation
+) -> None:
+    """Who has proven no domain can send nothing, and is not counted."""
+    change(Credential, networks=NETWORK, by_network=True)
+    by_network("dan", *NETWORK, of=mail.organisation("Dan"))
+    assert recognised(HERE, of=None) == ["anna"]
+    by_network("mallory", "203.0.113.7/32", of=mallory)
+    assert recognised(HERE, "203.0.113.8", of=None) == [None, "anna"]
 
 
 @pytest.mark.parametrize(
@@ -349,14 +374,14 @@ def test_strangers_cost_one_look_for_all(anna: Credential) -> None:
     async def scenario() -> list[str | None]:
         clock = Ahead()
         senders = Senders(mail.dsn(), mail.now, clock)
-        found = [await senders.found_at(HERE)]
+        found = [await senders.found_at(HERE, "firma.example")]
         async with await psycopg.AsyncConnection.connect(mail.dsn("owner")) as session:
             await session.execute("UPDATE relay_credential SET by_network = false")
         for number in range(100):
-            await senders.found_at(f"198.51.100.{number}")
-        found.append(await senders.found_at(HERE))
+            await senders.found_at(f"198.51.100.{number}", None)
+        found.append(await senders.found_at(HERE, "firma.example"))
         clock.seconds = FRESH_SECONDS
-        found.append(await senders.found_at(HERE))
+        found.append(await senders.found_at(HERE, "firma.example"))
         await senders.close()
         return found
 
@@ -411,11 +436,32 @@ def test_mail_from_the_network_is_taken_over_tls_and_bears_no_sign_in(
             assert raw.code(b"AUTH PLAIN " + plain("anna")) == 503
             change(Credential, by_network=False)
             clock.seconds = FRESH_SECONDS
-            assert raw.code(MAIL) == 421
+            assert raw.say(MAIL).startswith(b"530 5.7.0 Sign in first")
+            assert raw.code(b"AUTH PLAIN " + plain("anna")) == 235
     (accepted,) = journal.messages
     assert accepted.credential_id == anna.id
     assert b"by relay.example with ESMTPS (TLSv1.3)" in accepted.content
     assert mail.value("SELECT last_used_at FROM relay_credential") is not None
+
+
+@pytest.mark.behaviour(8)
+def test_each_message_is_of_whom_its_domain_belongs_to(
+    anna: Credential, mallory: Organisation, journal: Journal, certificates: Certificates
+) -> None:
+    change(Credential, networks=NETWORK, by_network=True)
+    by_network("mallory", "203.0.113.7/32", of=mallory, mode="sandbox")
+    with (
+        behind_balancer(journal, certificates, Ahead()) as server,
+        arrived(server, certificates, proxied(HERE)) as raw,
+    ):
+        for sender in (b"anna@firma.example", b"m@mallory.example", b"anna@firma.example"):
+            raw.begin(sender=sender)
+            raw.send(HEADER.replace(b"anna@firma.example", sender) + b"\r\nhej\r\n.\r\n")
+            assert raw.reply()[:3] == b"250"
+        assert raw.say(b"MAIL FROM:<x@other.example>").startswith(b"530 5.7.0 Sign in first")
+    firma, other, again = journal.messages
+    assert (firma.organisation_id, again.organisation_id) == (anna.organisation_id,) * 2
+    assert (other.organisation_id, other.is_sandbox) == (mallory.id, True)
 
 
 @pytest.mark.parametrize("header", [proxied(AWAY), proxied("2001:db8::7"), LOCAL])

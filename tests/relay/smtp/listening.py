@@ -51,9 +51,9 @@ class Ledger:
         self._fail("authenticate")
         return USER if (username, password) == (USER, PASSWORD) else answers.WRONG_SIGN_IN
 
-    async def recognise(self, client: Client) -> object | None:
+    async def recognise(self, client: Client, sender: Address | None) -> object | None:
         self._fail("recognise")
-        return None
+        return client.identity
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         self._fail("mail")
