@@ -20,16 +20,18 @@ from relay.models import QueuedDelivery
 from relay.scopes import Done, Scope
 
 CANCELS = Limit("cancellations", ((60, HOUR),))
-# Deliveries that are looked at in one request of a person; a task goes on with the others.
-MOST = 50_000
 # Shifts lock the same rows in another order, and one of both has to begin again.
 TRIES = 5
 
 
 def cancel(scope: Scope, *, by: Membership) -> Done:
-    """Cancel a message, a domain's mail or everything, the first MOST of it. Raises TooMany."""
+    """Cancel a message, a domain's mail or everything, the first piece of it. Raises TooMany.
+
+    Its rows stay locked until the request ends, and a shift may have some of them in hand: its
+    marks and renewals, of everybody's mail, wait as long. A task goes on with the others.
+    """
     limits.check(CANCELS, str(by.organisation_id))
-    done = cancel_now(scope, clock.now(), MOST)
+    done = cancel_now(scope, clock.now(), most=scopes.PIECE)
     audit.record(by.user, "organisation.mail-cancelled", by.organisation)
     return done
 

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from accounts import clock
 from accounts.models import AuditEvent, Organisation, Role, User
-from relay import cancelling, holding, scopes, tasks, waitlist
+from relay import holding, scopes, tasks, waitlist
 from relay.models import Hold, QueuedDelivery, Quota, Route
 from tests import build
 from tests.relay import pages
@@ -252,7 +252,6 @@ def test_more_than_one_request_writes_is_gone_on_with(
     act: str,
 ) -> None:
     monkeypatch.setattr(scopes, "PIECE", 2)
-    monkeypatch.setattr(cancelling, "MOST", 2)
     message(organisation, *(f"r{n}@modtager.example" for n in range(3)))
     told = page.post(f"{WAITING}{act}/", follow=True).text
     assert "2 deliveries are" in told
