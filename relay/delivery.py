@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,8 @@ class Courier:
     limit: NoticeLimit = field(default_factory=NoticeLimit)
     room: Room = field(default_factory=Room)
     suspects: Suspects = field(default_factory=Suspects)
+    # Whose senders are told of the delay now; leased, and kept so by the shift.
+    telling: deque[Work] = field(default_factory=deque)
 
     async def carry(self, job: Job) -> bool:
         """Bring every delivery of the job to its next state; returns whether a notice was stored.
@@ -98,8 +101,16 @@ class Courier:
         """Tell senders of the delay when its time has come, each minute, until cancelled."""
         while True:
             await asyncio.sleep(DELAYS_SECONDS)
-            for work in await self.leases.delayed():
-                await self._tell_delay(work)
+            self.telling.extend(await self.leases.delayed())
+            try:
+                while self.telling:
+                    await self._tell_delay(self.telling[0])
+                    self.telling.popleft()
+            finally:
+                # Cut off: whose lease ran out would be taken for mail that a process died of.
+                for work in self.telling:
+                    self.leases.give_back(work.deliveries)
+                self.telling.clear()
 
     async def _tell_delay(self, work: Work) -> None:
         now = self.now()

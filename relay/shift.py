@@ -281,7 +281,8 @@ class Shift:
         """Keep the leases of everything in hand for as long as this process lives."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            leases = tuple(lease for job in self._jobs.values() for lease in job.work.deliveries)
+            works = [*(job.work for job in self._jobs.values()), *self.courier.telling]
+            leases = tuple(lease for work in works for lease in work.deliveries)
             if leases:
                 await self.courier.leases.renew(leases)
 

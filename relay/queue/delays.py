@@ -24,20 +24,23 @@ from relay.smtp.schedule import DELAY_NOTICE_AFTER
 
 # Messages of an organisation in one look: as many as may be told of in a minute.
 MOST = 60
+# Of all in one look, the oldest first: they are told of one by one, and are leased meanwhile.
+MOST_OF_ALL = 1000
 # After an outage that was longer, the next try tells.
 WINDOW = timedelta(minutes=30)
 
 # What is set aside or cancelled is told of in its end, or not at all.
 DELAYED = """
 WITH chosen AS MATERIALIZED (
-    SELECT DISTINCT late.message_id FROM accounts_organisation o CROSS JOIN LATERAL (
-        SELECT q.message_id FROM relay_queueddelivery q
+    SELECT late.message_id FROM accounts_organisation o CROSS JOIN LATERAL (
+        SELECT q.message_id, q.accepted_at FROM relay_queueddelivery q
         JOIN relay_content c ON c.message_id = q.message_id AND c.sender <> '' AND NOT c.is_sandbox
         WHERE q.organisation_id = o.id AND q.accepted_at <= %(mark)s AND q.accepted_at > %(since)s
             AND q.delayed_notice_at IS NULL AND q.cancelled_at IS NULL AND q.strikes = 0
             AND q.lane < 2 AND (q.notify = '' OR upper(q.notify) LIKE '%%DELAY%%')
             AND q.expires_at > %(now)s AND q.lease_owner IS NULL
         ORDER BY q.accepted_at LIMIT %(most)s) late
+    GROUP BY late.message_id ORDER BY min(late.accepted_at) LIMIT %(most_of_all)s
 ), free AS MATERIALIZED (
     SELECT q.id FROM chosen JOIN relay_queueddelivery q ON q.message_id = chosen.message_id
     WHERE q.lease_owner IS NULL AND q.delayed_notice_at IS NULL AND q.cancelled_at IS NULL
@@ -61,7 +64,7 @@ async def delayed(connection: Connection, owner: UUID, now: datetime) -> psycopg
     """Lease what passed the mark of the delay notice lately; `works()` reads the rows."""
     mark = now - DELAY_NOTICE_AFTER
     parameters = {"owner": owner, "now": now, "until": now + LEASE, "most": MOST}
-    parameters |= {"mark": mark, "since": mark - WINDOW}
+    parameters |= {"mark": mark, "since": mark - WINDOW, "most_of_all": MOST_OF_ALL}
     cursor = connection.cursor(row_factory=dict_row, binary=True)
     return await cursor.execute(DELAYED, parameters, prepare=True)
 

@@ -150,6 +150,7 @@ class Leases:
         self._sealer = sealer
         self._now = now
         self._leaving = False
+        self._cut_off: list[asyncio.Future[Any]] = []
         self._registered = ""
         self._group = GroupCommit[Item](
             self._write, most=MOST, patience=SETTLE_SECONDS, enough=SETTLE_ENOUGH
@@ -165,12 +166,13 @@ class Leases:
     async def stop(self) -> None:
         """Write what waits, then close."""
         self.leave()
+        await self._give_back_cut_off()
         await self._group.stop()
         await self._connection.close()
 
     async def claim(self, ask: Ask) -> Claimed:
         """Lease due deliveries. Raises Refused when one of them cannot even be read."""
-        found: Claimed = await self._group.submit(Claim(ask))
+        found: Claimed = await self._handed_out(Claim(ask))
         return found
 
     async def put_off(self, held: tuple[tuple[int, int], ...]) -> None:
@@ -183,7 +185,24 @@ class Leases:
 
     async def delayed(self) -> list[Work]:
         """Lease mail whose senders are to be told of the delay, without its content."""
-        return delays.works(await self._group.submit(Delayed()))
+        found: list[Work] = await self._handed_out(Delayed())
+        return found
+
+    async def _handed_out(self, item: Claim | Delayed) -> Any:
+        claim = self._group.submit(item)
+        try:
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            # It may be written already, and what nobody has in hand would run out with its lease.
+            self._cut_off.append(claim)
+            raise
+
+    async def _give_back_cut_off(self) -> None:
+        for claim in self._cut_off:
+            with suppress(Refused):
+                found = await claim
+                works = found.works if isinstance(found, Claimed) else found
+                self.give_back(tuple(lease for work in works for lease in work.deliveries))
 
     async def mark_dots(self, leases: tuple[Leased, ...]) -> None:
         """Return once the mark is committed for all of them. Raises LeaseLost: then for none.
@@ -214,6 +233,10 @@ class Leases:
     ) -> None:
         """Hand unsent work back without counting a try."""
         await self._group.submit(Release(leases, due_at, reason))
+
+    def give_back(self, leases: tuple[Leased, ...]) -> None:
+        """Hand unsent work back with the next commit, and do not wait for it."""
+        self._group.submit(Release(leases))
 
     async def settle(
         self, work: Work, settlements: tuple[Settlement, ...], notice: Accepted | None = None
@@ -423,7 +446,10 @@ async def _together(
 
 
 async def _result(item: Item, cursor: Cursor) -> Any:
-    return await (statements.claimed(cursor) if isinstance(item, Claim) else cursor.fetchall())
+    if isinstance(item, Claim):
+        return await statements.claimed(cursor)
+    rows = await cursor.fetchall()
+    return delays.works(rows) if isinstance(item, Delayed) else rows
 
 
 def _ids(rows: Sequence[Any]) -> frozenset[int]:

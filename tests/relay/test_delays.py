@@ -11,8 +11,11 @@ import pytest
 
 from accounts.models import Organisation
 from config.stack.state import free_port
-from relay import delivery
+from relay import delivery, shift
+from relay.delivery import Courier
+from relay.queue import delays
 from tests.relay import mail
+from tests.relay.queue.test_leases import holders
 from tests.relay.stage import Stage, becomes, route, until
 from tests.testbed.smtp import FarEnd, Script
 
@@ -81,3 +84,54 @@ def test_delay_is_told_once_at_its_mark_and_nothing_else_changes(house: Organisa
 def test_nobody_is_told_who_must_not_be(house: Organisation, of: dict[str, Any]) -> None:
     assert look(house, 0, **{"ago": MARK + timedelta(seconds=1)} | of).ledger == []
     assert mail.rows("SELECT fence FROM relay_queueddelivery") == [(0,)]
+
+
+def test_one_look_takes_the_oldest_of_all_and_no_more_than_are_told_in_time(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delays, "MOST_OF_ALL", 2)
+    other = mail.organisation("Andet Hus A/S")
+    ages = [MARK + timedelta(minutes=number) for number in (1, 2, 3)]
+    late = [mail.message(h.id, ago=ago) for h, ago in zip((house, other, house), ages, strict=True)]
+
+    async def scenario() -> list[Any]:
+        await mail.keep(*late)
+        async with holders() as (holder,):
+            return [work.message_id for work in await holder.delayed()]
+
+    assert mail.run(scenario()) == [late[2].id, late[1].id]
+
+
+LEASED = "SELECT count(*) FROM relay_queueddelivery WHERE lease_owner IS NOT NULL"
+RENEWED = "SELECT count(*) FROM relay_queueddelivery WHERE lease_expires_at > '{}'"
+
+
+def test_what_is_told_one_by_one_stays_leased_and_goes_back_when_the_shift_ends(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that runs out is taken for mail that a process died of."""
+
+    async def long(self: Courier, work: Any) -> None:
+        await asyncio.sleep(1000)
+
+    monkeypatch.setattr(Courier, "_tell_delay", long)
+    monkeypatch.setattr(shift, "RENEW_SECONDS", 0.05)
+    port = free_port()
+    route(house, port=port)
+
+    async def scenario() -> None:
+        late = MARK + timedelta(seconds=1)
+        await mail.keep(*(mail.message(house.id, ago=late) for _ in range(3)))
+        async with FarEnd(Script(), port=port) as far_end, await mail.session() as other:
+            await other.execute(LATER)
+            stage = Stage(far_end)
+            working = asyncio.create_task(stage.shift().run())
+            await becomes(LEASED, 3)
+            found = await other.execute("SELECT max(lease_expires_at) FROM relay_queueddelivery")
+            (first,) = (await found.fetchall())[0]
+            await becomes(RENEWED.format(first), 3)
+            stage.stopping = True
+            await working
+
+    mail.run(scenario())
+    assert mail.rows("SELECT DISTINCT lease_owner, fence FROM relay_queueddelivery") == [(None, 1)]

@@ -14,6 +14,7 @@ import pytest
 from relay.queue import LEASE, Ask, Leased, LeaseLost, Leases, Refused, Settlement, Tried, Work
 from relay.smtp.replies import Outcome, Scope, Verdict
 from tests.relay import mail
+from tests.relay.stage import BLOCKED, becomes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -293,6 +294,25 @@ def test_released_work_counts_no_try() -> None:
     assert mail.rows(
         "SELECT attempts, reason, due_at FROM relay_queueddelivery WHERE lease_owner IS NULL"
     ) == [(0, "route_paused", due_at)]
+
+
+def test_claim_that_is_cut_off_while_it_is_written_goes_back() -> None:
+    """Nobody has it in hand, and nobody died of it."""
+    house = mail.organisation()
+
+    async def scenario() -> None:
+        await mail.keep(mail.message(house.id))
+        async with holders() as (holder,), await mail.session("owner") as other:
+            await other.execute("BEGIN")
+            await other.execute("LOCK TABLE relay_queueddelivery IN EXCLUSIVE MODE")
+            pending = asyncio.create_task(claim(holder))
+            await becomes(BLOCKED, 1)
+            pending.cancel()
+            await asyncio.wait({pending})
+            await other.execute("COMMIT")
+
+    mail.run(scenario())
+    assert mail.rows("SELECT fence, lease_owner FROM relay_queueddelivery") == [(1, None)]
 
 
 def test_sent_work_cannot_be_released() -> None:
