@@ -9,10 +9,11 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from relay.credentials import Permits
+from relay.credentials import USUAL, Permits
 from relay.smtp.addresses import AddressError, host_name, within
 from relay.smtp.networks import Network, network
 
@@ -49,9 +50,22 @@ class PermitsForm(forms.Form):
     rate_per_minute = _figure(
         _("Messages a minute"),
         RATE_MAX,
-        _("What is above that is put off, and the program sends it again by itself."),
+        format_lazy(
+            _(
+                "What is above that is put off, and the program sends it again by itself. Leave it"
+                " empty for the usual {usual}."
+            ),
+            usual=USUAL.rate_per_minute,
+        ),
     )
-    daily_cap = _figure(_("Messages a day"), DAILY_MAX, _("Days are those of UTC."))
+    daily_cap = _figure(
+        _("Messages a day"),
+        DAILY_MAX,
+        format_lazy(
+            _("Days are those of UTC. Leave it empty for the usual {usual}."),
+            usual=USUAL.daily_cap,
+        ),
+    )
     recipients_a_day = _figure(
         _("Recipients a day"), RECIPIENTS_MAX, _("Leave it empty to count messages only.")
     )

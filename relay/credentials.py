@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -143,27 +145,38 @@ def block(credential: Credential, *, by: User, reason: BlockReason = BlockReason
 
     Raises AlreadyRevoked.
     """
-    _refuse_revoked(credential)
-    if credential.block_reason in (reason, BlockReason.BY_STAFF):
-        return
-    credential.blocked_at = credential.blocked_at or clock.now()
-    credential.block_reason = reason
-    with transaction.atomic():
+    with _as_it_stands(credential):
+        _refuse_revoked(credential)
+        if credential.block_reason in (reason, BlockReason.BY_STAFF):
+            return
+        credential.blocked_at = credential.blocked_at or clock.now()
+        credential.block_reason = reason
         credential.save(update_fields=BLOCK)
         audit.record(by, "credential.blocked", credential, BLOCK)
 
 
 def unblock(credential: Credential, *, by: User, is_staff: bool = False) -> None:
     """Let it send again; harmless when it may. Raises BlockedByStaff, AlreadyRevoked."""
-    _refuse_revoked(credential)
-    if credential.blocked_at is None:
-        return
-    if credential.block_reason == BlockReason.BY_STAFF and not is_staff:
-        raise BlockedByStaff
-    credential.blocked_at, credential.block_reason = None, BlockReason.NONE
-    with transaction.atomic():
+    with _as_it_stands(credential):
+        _refuse_revoked(credential)
+        if credential.blocked_at is None:
+            return
+        if credential.block_reason == BlockReason.BY_STAFF and not is_staff:
+            raise BlockedByStaff
+        credential.blocked_at, credential.block_reason = None, BlockReason.NONE
         credential.save(update_fields=BLOCK)
         audit.record(by, "credential.unblocked", credential, BLOCK)
+
+
+@contextmanager
+def _as_it_stands(credential: Credential) -> Iterator[None]:
+    """Read the row again and lock it: what the service says meanwhile is not overwritten."""
+    with transaction.atomic():
+        rows = Credential.objects.for_organisation(credential.organisation_id)
+        credential.refresh_from_db(
+            fields=["revoked_at", *BLOCK], from_queryset=rows.select_for_update()
+        )
+        yield
 
 
 def _refuse_revoked(credential: Credential) -> None:

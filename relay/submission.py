@@ -4,8 +4,8 @@
 Decisions, each one tested:
 
 * a credential that is blocked, or that is used from outside its networks, is answered as a wrong
-  password is, after the same work; on a connection that is open the block is named, and who is no
-  longer in the networks is hung up on;
+  password is, and counts as a guess as well; on a connection that is open the block is named, and
+  who is no longer in the networks is hung up on;
 * a client in a network that a credential allows it for needs no secret for mail from that
   organisation's domains, but TLS all the same, and the mail does not bear the mark of a sign-in
   (`A` in RFC 3848); each message is asked about anew, and what is nobody's is asked to sign in;
@@ -37,7 +37,8 @@ from relay.smtp.policy import Client, Submitted
 
 SECRET_PURPOSE = "smtp-credential"  # noqa: S105 - the name of a purpose
 _KEY_PURPOSE = "sign-in-limit"
-# Compared with when the name is unknown: both ways do the same work.
+# Compared with when the name is unknown. The look-up before takes a fraction of a millisecond less
+# for an unknown name, and none for one in use: a name is 80 random bits, which no time gives away.
 _NOBODY = bytes(32)
 
 
@@ -82,7 +83,7 @@ class Submission:
         return None
 
     async def authenticate(self, client: Client, username: str, password: str) -> object:
-        """Same work and same words for an unknown name as for a wrong password."""
+        """Same words for an unknown name as for a wrong password; never a wait for one alone."""
         network = limits.network(client.address)
         keys = [_limit_key("address", network), _limit_key("credential", username)]
         token = await self._gate.enter(keys)

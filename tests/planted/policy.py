@@ -35,6 +35,15 @@ FAULTS = (
     Fault(
         8,
         POLICY,
+        "        shown = vault.keyed_hash(",
+        "        if sender:\n"
+        '            await __import__("asyncio").sleep(0.05)\n'
+        "        shown = vault.keyed_hash(",
+        "tests/relay/test_submission.py::test_unknown_and_known_users_cost_the_same",
+    ),
+    Fault(
+        8,
+        POLICY,
         "network = limits.network(client.address)",
         "network = client.address",
         "tests/security/test_guessing.py::test_most_guesses_are_never_looked_at",

@@ -13,7 +13,7 @@ from django.utils.translation import override
 
 from accounts import clock
 from accounts.models import AuditEvent, Organisation, User
-from accounts.tenancy import staff_context
+from accounts.tenancy import organisation_context, staff_context
 from relay.models import Hold, QueuedDelivery, Quota
 from tests import build
 from tests.accounts.test_staffsite import verified
@@ -108,6 +108,28 @@ def test_staff_alone_may_release_and_write_nothing_else(organisation: Organisati
         assert refused("SELECT ciphertext FROM relay_content")
         assert refused("UPDATE relay_hold SET ends_at = now()")
         assert not refused(call, row.message_id)
+
+
+@pytest.mark.parametrize("reason", ["over_quota", "paced"])
+def test_portal_lifts_no_hold_of_the_service(organisation: Organisation, reason: str) -> None:
+    def written(statement: str) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return int(cursor.rowcount)
+
+    with build.as_owner():
+        for why in (reason, "held"):
+            Hold.objects.create(organisation=organisation, held_at=NOW, reason=why)
+    with organisation_context(organisation.id):
+        assert Hold.objects.count() == 2
+        assert written("UPDATE relay_hold SET ends_at = now()") == 1
+        assert written("DELETE FROM relay_hold") == 1
+        with pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
+            Hold.objects.create(
+                organisation=organisation, held_at=NOW, reason=reason, domain="a.example"
+            )
+    with build.as_owner():
+        assert Hold.objects.get().reason == reason
 
 
 def test_staff_see_what_is_held_and_by_what(page: Client, organisation: Organisation) -> None:

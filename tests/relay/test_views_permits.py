@@ -95,6 +95,9 @@ def test_emptied_form_is_the_usual(page: Client, row: Credential) -> None:
     page.post(edit(row), WRITTEN)
     page.post(edit(row), {"networks": ""})
     assert Permits.of(now(row)) == credentials.USUAL
+    shown = page.get(edit(row)).text
+    for field in ("rate_per_minute", "daily_cap"):
+        assert f"empty for the usual {getattr(credentials.USUAL, field)}." in shown
 
 
 @pytest.mark.parametrize(
@@ -192,6 +195,19 @@ def test_block_of_the_service_is_the_services_to_lift(
     with build.as_owner():
         credentials.unblock(row, by=dorte, is_staff=True)
     assert now(row).blocked_at is None
+
+
+def test_block_of_the_service_outlasts_what_was_read_before_it(row: Credential, bo: User) -> None:
+    """Somebody's page is older than the block."""
+    with build.as_owner():
+        credentials.block(row, by=bo)
+        old = Credential.objects.get(pk=row.pk)
+        credentials.block(row, by=bo, reason=Credential.BlockReason.BY_STAFF)
+        with pytest.raises(credentials.BlockedByStaff):
+            credentials.unblock(old, by=bo)
+        old.blocked_at, old.block_reason = None, ""
+        credentials.block(old, by=bo)
+    assert now(row).block_reason == "by_staff"
 
 
 def test_revoked_credential_is_not_changed_any_more(page: Client, row: Credential) -> None:
