@@ -307,10 +307,10 @@ def test_resent_fields_are_read_and_travel_on():
 )
 @pytest.mark.behaviour(16)
 def test_hostile_header_is_refused_at_once(content):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ContentError):
         scan(content)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 _NAMES = st.sampled_from(
