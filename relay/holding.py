@@ -119,10 +119,11 @@ def settle(now: datetime) -> None:
     A hold on a message ends with it. Role duty.
     """
     by_people = Hold.objects.filter(reason=Hold.Reason.HELD).order_by("id")
-    for row in by_people.filter(ends_at__lte=now):
+    ended = list(by_people.filter(ends_at__lte=now))
+    for row in ended:
         _let_go(scope_of(row), now)
     for row in by_people.filter(_lasting(now)).exclude(message_id=None):
-        _put_off(_later(scope_of(row).rows(), now))
+        _keep_held(row, now)
     to_domains = by_people.filter(_lasting(now), domain__startswith="@")
     for organisation_id, domains in _by_organisation(to_domains).items():
         everything = QueuedDelivery.objects.for_organisation(organisation_id)
@@ -130,7 +131,17 @@ def settle(now: datetime) -> None:
         _put_off(due.alias(to=RecipientDomain(F("recipient"))).filter(to__in=domains))
     waits = QueuedDelivery.objects.filter(message_id=OuterRef("message_id"))
     by_people.exclude(message_id=None).filter(~Exists(waits)).delete()
-    Hold.objects.filter(ends_at__lte=now).delete()
+    # What ended meanwhile is let go before it is forgotten.
+    settled = ~Q(reason=Hold.Reason.HELD) | Q(id__in=[row.id for row in ended])
+    Hold.objects.filter(settled, ends_at__lte=now).delete()
+
+
+@transaction.atomic
+def _keep_held(row: Hold, now: datetime) -> None:
+    """Put off what a message's hold is about, unless somebody has just released it."""
+    # A release waits for this lock, and then finds all that was put off.
+    if Hold.objects.select_for_update().filter(_lasting(now), id=row.id).exists():
+        _put_off(_later(scope_of(row).rows(), now))
 
 
 def _by_organisation(holds: QuerySet[Hold]) -> dict[UUID, list[str]]:

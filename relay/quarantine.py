@@ -5,16 +5,19 @@ A fault that is raised strikes its message at once. A message that ends the whol
 nothing: its lease is taken over, together with those of all that was in hand then. Such suspects
 are carried a few at a time, those struck before alone, each written down as begun beforehand; what
 is taken over although it was begun is struck. Who was begun alone is struck for the first time as
-well, so that the third process that ends over a message is the last. Mail that no process ever died
-of pays nothing.
+well, so that the third process that ends over a message is the last. Innocent mail that was in hand
+pays with a wait, and with a strike when it was begun just then; the first try that comes to an end
+takes its strikes away.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from relay.models import Delivery, QueuedDelivery
 from relay.queue import Leased, Settlement, Work
@@ -22,7 +25,11 @@ from relay.queue import Leased, Settlement, Work
 State = Delivery.State
 
 STRIKES = 3
+# So many are begun at once, of one organisation so many: its server may be silent for minutes.
 FEW = 8
+EACH = 2
+# What ends a process does so soon; who only waits for a server makes room for the next then.
+PLACE_SECONDS = 2.0
 # So long a process has to last before it carries what may have ended others: processes that are
 # ended from outside, one after the other, then strike nothing twice.
 QUIET_SECONDS = 5.0
@@ -60,9 +67,14 @@ def set_aside(lease: Leased, now: datetime) -> Settlement:
 class Suspects:
     """The turns of a shift's suspects."""
 
-    def __init__(self, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(
+        self, quiet_seconds: float = QUIET_SECONDS, place_seconds: float = PLACE_SECONDS
+    ) -> None:
         self._quiet_seconds = quiet_seconds
+        self._place_seconds = place_seconds
         self._few = asyncio.Semaphore(FEW)
+        self._each: defaultdict[UUID, asyncio.Semaphore]
+        self._each = defaultdict(lambda: asyncio.Semaphore(EACH))
         self._alone = asyncio.Lock()
 
     @asynccontextmanager
@@ -73,5 +85,17 @@ class Suspects:
                 await asyncio.sleep(self._quiet_seconds)
                 yield
         else:
-            async with self._few:
+            async with self._each[work.organisation_id], self._place():
                 yield
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        await self._few.acquire()
+        place = ExitStack()
+        place.callback(self._few.release)
+        timer = asyncio.get_running_loop().call_later(self._place_seconds, place.close)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            place.close()

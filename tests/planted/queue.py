@@ -9,6 +9,8 @@ LEASES = "tests/relay/queue/test_leases.py"
 CLAIMS = "tests/relay/queue/test_statements.py"
 SHIFT = "tests/relay/test_shift.py"
 SWEEPING = "tests/relay/test_sweeping.py"
+QUARANTINE, SUSPECTS = "relay/quarantine.py", "tests/relay/test_quarantine.py"
+HOLDING, HELD = "relay/holding.py", "tests/relay/test_holding.py"
 
 FAULTS = (
     Fault(
@@ -140,6 +142,20 @@ FAULTS = (
         "tests/relay/test_pacing.py::test_a_route_carries_its_rate_and_the_rest_waits_as_a_set",
     ),
     Fault(
+        25,
+        QUARANTINE,
+        "call_later(self._place_seconds, place.close)",
+        "call_later(3600, place.close)",
+        f"{SUSPECTS}::test_silent_servers_do_not_stop_the_suspects_of_others",
+    ),
+    Fault(
+        25,
+        QUARANTINE,
+        "async with self._each[work.organisation_id], self._place():",
+        "async with self._place():",
+        f"{SUSPECTS}::test_silent_servers_do_not_stop_the_suspects_of_others",
+    ),
+    Fault(
         26,
         "relay/queue/claiming.py",
         "WHERE ends_at IS NULL OR ends_at > %(now)s",
@@ -177,10 +193,24 @@ FAULTS = (
     ),
     Fault(
         26,
-        "relay/holding.py",
+        HOLDING,
         'put_off = Q(due_at=F("expires_at"),',
         'put_off = Q(due_at__lt=F("expires_at"),',
-        "tests/relay/test_holding.py::test_message_is_held_and_released",
+        f"{HELD}::test_message_is_held_and_released",
+    ),
+    Fault(
+        26,
+        HOLDING,
+        "Hold.objects.select_for_update().filter(_lasting(now), id=row.id).exists()",
+        "row.id",
+        f"{HELD}::test_message_released_while_holds_are_settled_is_not_put_off_again",
+    ),
+    Fault(
+        26,
+        HOLDING,
+        "Q(id__in=[row.id for row in ended])",
+        "Q()",
+        f"{HELD}::test_domain_released_while_holds_are_settled_is_let_go_by_the_next",
     ),
     Fault(
         26,

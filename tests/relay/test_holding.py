@@ -199,6 +199,47 @@ def test_hold_on_a_message_ends_with_it(organisation: Organisation, anna: User) 
     assert mail.rows("SELECT message_id FROM relay_hold ORDER BY 1") == [(kept.id,), (None,)]
 
 
+def before_the_first_is_put_off(monkeypatch: pytest.MonkeyPatch, release: str) -> None:
+    """Have a person release mail while `settle` goes through the holds."""
+    real, left = holding._put_off, [release]
+
+    def put_off(rows: Any) -> None:
+        if left:
+            mail.execute(left.pop())
+        real(rows)
+
+    monkeypatch.setattr(holding, "_put_off", put_off)
+
+
+@pytest.mark.behaviour(26)
+def test_message_released_while_holds_are_settled_is_not_put_off_again(
+    organisation: Organisation, anna: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        act(anna, holding.hold, message_id=message(organisation, f"{name}@x.example").id)
+    make_due()
+    before_the_first_is_put_off(
+        monkeypatch, "DELETE FROM relay_hold WHERE id = (SELECT max(id) FROM relay_hold)"
+    )
+    settle()
+    assert (put_off(), due()) == (["first@x.example"], ["second@x.example"])
+
+
+@pytest.mark.behaviour(26)
+def test_domain_released_while_holds_are_settled_is_let_go_by_the_next(
+    organisation: Organisation, anna: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message(organisation, "a@x.example")
+    make_due()
+    act(anna, holding.hold, recipient_domain="x.example")
+    before_the_first_is_put_off(monkeypatch, "UPDATE relay_hold SET ends_at = held_at")
+    settle()
+    assert put_off() == ["a@x.example"]
+    settle()
+    assert (put_off(), due()) == ([], ["a@x.example"])
+    assert mail.rows("SELECT * FROM relay_hold") == []
+
+
 def test_held_mail_ends_at_its_time(organisation: Organisation, anna: User) -> None:
     made = message(organisation, "a@x.example")
     act(anna, holding.hold, message_id=made.id)

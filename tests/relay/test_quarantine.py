@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,12 +16,13 @@ from accounts.models import Organisation
 from config.stack.state import free_port
 from relay import outcomes, quarantine
 from relay.quarantine import Suspects
-from relay.queue import LEASE
+from relay.queue import LEASE, Work
 from relay.routing import Routes
 from relay.smtp import dsn
+from tests import build
 from tests.relay import mail
 from tests.relay.queue.test_leases import Watch, holders, one
-from tests.relay.stage import WAITING, Stage, becomes, carry, route, to_house
+from tests.relay.stage import WAITING, Stage, becomes, carry, route, to_house, until
 from tests.testbed.smtp import FarEnd, Script, Slow
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -183,7 +186,7 @@ def test_end_of_a_suspect_takes_the_suspicion_away() -> None:
     assert mail.run(scenario()) == (False, 0)
 
 
-@pytest.mark.parametrize(("strikes", "together"), [(0, quarantine.FEW), (1, 1)])
+@pytest.mark.parametrize(("strikes", "together"), [(0, quarantine.EACH), (1, 1)])
 def test_suspects_are_begun_a_few_at_a_time_and_those_struck_alone(
     house: Organisation, strikes: int, together: int
 ) -> None:
@@ -234,3 +237,68 @@ def test_struck_suspects_wait_until_their_process_has_lasted(house: Organisation
             return loop.time() - started_at
 
     assert mail.run(scenario()) >= 0.2
+
+
+def suspect(of: UUID) -> Work:
+    return Work(
+        message_id=uuid4(),
+        accepted_at=build.NOW,
+        organisation_id=of,
+        is_sandbox=False,
+        sender="post@due.example",
+        domain="due.example",
+        body="",
+        smtputf8=False,
+        ret="",
+        envid="",
+        hour_key_id="",
+        wrapped_key=b"",
+        ciphertext=None,
+        deliveries=(),
+    )
+
+
+@pytest.mark.behaviour(25)
+def test_silent_servers_do_not_stop_the_suspects_of_others() -> None:
+    """Of six organisations whose servers say nothing, as many wait as may; the seventh goes on."""
+
+    async def scenario() -> None:
+        suspects, silent = Suspects(place_seconds=0.05), [uuid4() for _ in range(6)]
+        begun: Counter[UUID] = Counter()
+
+        async def waits_for_its_server(of: UUID) -> None:
+            async with suspects.turn(suspect(of)):
+                begun[of] += 1
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.create_task(waits_for_its_server(of)) for of in silent * 10]
+        async with asyncio.timeout(30), suspects.turn(suspect(uuid4())):
+            pass
+        await until(lambda: begun.total() == len(silent) * quarantine.EACH)
+        assert set(begun.values()) == {quarantine.EACH}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_places_of_suspects_come_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "FEW", 1)
+
+    async def scenario() -> int:
+        suspects, together = Suspects(place_seconds=3600), []
+
+        async def passes() -> None:
+            async with suspects.turn(suspect(uuid4())):
+                together.append(1)
+                most.append(len(together))
+                await asyncio.sleep(0)
+                together.pop()
+
+        most: list[int] = []
+        await asyncio.gather(*(passes() for _ in range(5)))
+        assert len(most) == 5
+        return max(most)
+
+    assert asyncio.run(scenario()) == 1
