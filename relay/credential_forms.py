@@ -13,7 +13,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from relay.credentials import USUAL, Permits
+from relay.credentials import USUAL, CredentialBounds
 from relay.smtp.addresses import AddressError, host_name, within
 from relay.smtp.networks import Network, network
 
@@ -44,7 +44,7 @@ def _lines(label: Any, why: Any) -> forms.CharField:
     )
 
 
-class PermitsForm(forms.Form):
+class CredentialBoundsForm(forms.Form):
     """An empty figure stands for the usual one; an empty list for no bound."""
 
     rate_per_minute = _figure(
@@ -138,10 +138,10 @@ class PermitsForm(forms.Form):
                 )
         return data
 
-    def permits(self) -> Permits:
+    def bounds(self) -> CredentialBounds:
         """Return what was asked for, the usual figures where nothing was."""
         given = {name: value for name, value in self.cleaned_data.items() if value is not None}
-        return Permits(**given)
+        return CredentialBounds(**given)
 
 
 def _network(text: str) -> Network:
@@ -160,7 +160,7 @@ def _is_wide(found: Network) -> bool:
     return found.prefixlen < (NARROWEST_IPV4 if found.version == 4 else NARROWEST_IPV6)
 
 
-def written(permits: Permits) -> dict[str, Any]:
+def written(bounds: CredentialBounds) -> dict[str, Any]:
     """Return the form's fields for what a credential may now."""
-    lists = {"networks": "\n".join(permits.networks), "domains": "\n".join(permits.domains)}
-    return permits.as_fields() | lists
+    lists = {"networks": "\n".join(bounds.networks), "domains": "\n".join(bounds.domains)}
+    return bounds.as_fields() | lists

@@ -49,7 +49,7 @@ class AlreadyRevoked(Refused):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Permits:
+class CredentialBounds:
     """What a credential may: messages and recipients in a window, from where, from which domains.
 
     Networks are in CIDR notation, domains A-labels in lower case; none of them means all.
@@ -72,7 +72,7 @@ class Permits:
         return asdict(self)
 
 
-USUAL = Permits()
+USUAL = CredentialBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,16 @@ def listed(rows: QuerySet[Credential]) -> QuerySet[Credential]:
     return rows.order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "id")
 
 
-def issue(name: str, mode: Credential.Mode, permits: Permits = USUAL, *, by: Membership) -> Issued:
+def issue(
+    name: str, mode: Credential.Mode, bounds: CredentialBounds = USUAL, *, by: Membership
+) -> Issued:
     """Make a credential, in a transaction of the caller's. Raises NameInUse.
 
     The database decides, so that the same form which arrives twice at once makes one as well.
     """
     try:
         with transaction.atomic():
-            issued = make(by.organisation_id, name, clock.now(), mode, permits)
+            issued = make(by.organisation_id, name, clock.now(), mode, bounds)
     except IntegrityError:
         raise NameInUse from None
     audit.record(by.user, "credential.created", issued.credential)
@@ -107,7 +109,7 @@ def make(
     name: str,
     now: datetime,
     mode: Credential.Mode = Credential.Mode.LIVE,
-    permits: Permits = USUAL,
+    bounds: CredentialBounds = USUAL,
 ) -> Issued:
     """Write a credential with a new user name and secret; who did it is the caller's to record."""
     secret = secrets.token_urlsafe(SECRET_OCTETS)
@@ -118,18 +120,18 @@ def make(
         secret_hash=vault.keyed_hash(SECRET_PURPOSE, secret.encode()),
         mode=mode,
         created_at=now,
-        **permits.as_fields(),
+        **bounds.as_fields(),
     )
     return Issued(credential, secret)
 
 
-def change(credential: Credential, permits: Permits, *, by: User) -> bool:
-    """Let it do what `permits` says, within seconds everywhere; returns whether that is new.
+def change(credential: Credential, bounds: CredentialBounds, *, by: User) -> bool:
+    """Let it do what `bounds` allow, within seconds everywhere; returns whether that is new.
 
     Raises AlreadyRevoked.
     """
     _refuse_revoked(credential)
-    fields = permits.as_fields()
+    fields = bounds.as_fields()
     changed = [name for name, value in fields.items() if getattr(credential, name) != value]
     for name in changed:
         setattr(credential, name, fields[name])

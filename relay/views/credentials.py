@@ -27,8 +27,8 @@ from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
 from relay import credentials as acts
 from relay import snippets
-from relay.credential_forms import PermitsForm, written
-from relay.credentials import Permits
+from relay.credential_forms import CredentialBoundsForm, written
+from relay.credentials import CredentialBounds
 from relay.forms import CredentialForm
 from relay.models import Credential, SendingDomain
 
@@ -54,22 +54,24 @@ def credential_new(request: HttpRequest) -> HttpResponse:
     """Make a credential and show its secret in the very answer: it is not kept anywhere."""
     membership = current_membership(request)
     form = CredentialForm(request.POST or None, initial={"mode": _likely_mode(membership)})
-    permits = _permits_form(request, acts.USUAL)
-    if not (form.is_valid() and permits.is_valid()):
-        return render(request, NEW, {"form": form, "permits": permits})
+    bounds = _bounds_form(request, acts.USUAL)
+    if not (form.is_valid() and bounds.is_valid()):
+        return render(request, NEW, {"form": form, "bounds": bounds})
     mode = Credential.Mode(form.cleaned_data["mode"])
     try:
-        issued = acts.issue(form.cleaned_data["name"], mode, permits.permits(), by=membership)
+        issued = acts.issue(form.cleaned_data["name"], mode, bounds.bounds(), by=membership)
     except Refused as refused:
-        return refusal(request, NEW, form, refused, permits=permits)
+        return refusal(request, NEW, form, refused, bounds=bounds)
     context = _use(request, issued.credential) | {"secret": issued.secret}
     return render(request, "relay/credential_issued.html", context)
 
 
-def _permits_form(request: HttpRequest, permits: Permits) -> PermitsForm:
+def _bounds_form(request: HttpRequest, bounds: CredentialBounds) -> CredentialBoundsForm:
     rows = SendingDomain.objects.for_organisation(current_organisation(request).id)
     proven = rows.filter(state__in=PROVEN).values_list("name", flat=True)
-    return PermitsForm(request.POST or None, initial=written(permits), proven=frozenset(proven))
+    return CredentialBoundsForm(
+        request.POST or None, initial=written(bounds), proven=frozenset(proven)
+    )
 
 
 def _likely_mode(membership: Membership) -> Credential.Mode:
@@ -101,11 +103,11 @@ def _use(request: HttpRequest, row: Credential) -> dict[str, object]:
 def credential_edit(request: HttpRequest, credential_id: UUID) -> HttpResponse:
     """Change what it may: that can let somebody in without a secret, so it is asked who it is."""
     row = get_for_organisation(request, Credential, credential_id)
-    form = _permits_form(request, Permits.of(row))
+    form = _bounds_form(request, CredentialBounds.of(row))
     if not form.is_valid():
         return render(request, EDIT, {"form": form, "credential": row})
     try:
-        acts.change(row, form.permits(), by=current_person(request))
+        acts.change(row, form.bounds(), by=current_person(request))
     except Refused as refused:
         return refusal(request, EDIT, form, refused, credential=row)
     messages.success(request, _("Saved. It counts from the next message on."))

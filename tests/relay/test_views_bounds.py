@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, Role, User
 from relay import credentials
-from relay.credentials import Permits
+from relay.credentials import CredentialBounds
 from relay.models import Credential, SendingDomain
 from tests import build
 from tests.relay import pages
@@ -26,7 +26,7 @@ WRITTEN = {
     "by_network": "on",
     "domains": "Firma.example\nnyheder.firma.example",
 }
-MEANT = Permits(
+MEANT = CredentialBounds(
     rate_per_minute=30,
     daily_cap=1000,
     recipients_a_day=2000,
@@ -71,7 +71,7 @@ def acts() -> list[tuple[str, list[str]]]:
 
 def test_what_is_written_is_what_it_may(page: Client, row: Credential) -> None:
     assert page.post(edit(row), WRITTEN).headers["Location"] == f"{LIST}{row.id}/"
-    assert Permits.of(now(row)) == MEANT
+    assert CredentialBounds.of(now(row)) == MEANT
     ((act, fields),) = acts()
     assert act == "credential.changed"
     assert set(fields) == set(WRITTEN)
@@ -94,7 +94,7 @@ def test_saving_what_stands_there_changes_and_records_nothing(
 def test_emptied_form_is_the_usual(page: Client, row: Credential) -> None:
     page.post(edit(row), WRITTEN)
     page.post(edit(row), {"networks": ""})
-    assert Permits.of(now(row)) == credentials.USUAL
+    assert CredentialBounds.of(now(row)) == credentials.USUAL
     shown = page.get(edit(row)).text
     for field in ("rate_per_minute", "daily_cap"):
         assert f"empty for the usual {getattr(credentials.USUAL, field)}." in shown
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused_with_a_reason(
     response = page.post(edit(row), fields)
     assert words in response.text
     assert 'role="alert"' in response.text
-    assert Permits.of(now(row)) == credentials.USUAL
+    assert CredentialBounds.of(now(row)) == credentials.USUAL
     assert acts() == []
 
 
@@ -146,13 +146,13 @@ def test_new_credential_takes_them_at_once(page: Client, organisation: Organisat
     page.post(NEW, WEB_SHOP | WRITTEN)
     with build.as_owner():
         made = Credential.objects.get(organisation=organisation)
-    assert Permits.of(made) == MEANT
+    assert CredentialBounds.of(made) == MEANT
 
 
 def test_new_credential_without_a_word_has_the_usual(page: Client) -> None:
     page.post(NEW, WEB_SHOP)
     with build.as_owner():
-        assert Permits.of(Credential.objects.get()) == credentials.USUAL
+        assert CredentialBounds.of(Credential.objects.get()) == credentials.USUAL
 
 
 def test_changing_asks_again_who_it_is_after_a_while(bo: User, row: Credential) -> None:
