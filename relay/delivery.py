@@ -225,17 +225,12 @@ class Courier:
                 work, deliveries=tuple(lease for lease in work.deliveries if lease not in late)
             )
             await self._settle(job, [outcomes.expired(lease, now) for lease in late])
-        if not work.deliveries or await self._is_over_quota(work):
-            return bool(late)
+        if not work.deliveries:
+            return True
+        if await self.metering.is_over(work):
+            told = await self._hand_back(job, QueuedDelivery.Reason.OVER_QUOTA.value)
+            return told or bool(late)
         return await self._try(job, target)
-
-    async def _is_over_quota(self, work: Work) -> bool:
-        """Put mail back that its organisation may not send now; no try is counted."""
-        is_over = await self.metering.is_over(work)
-        if is_over:
-            reason = QueuedDelivery.Reason.OVER_QUOTA.value
-            await self.leases.release(work.deliveries, reason=reason)
-        return is_over
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
         told = False

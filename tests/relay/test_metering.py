@@ -25,8 +25,8 @@ from relay.queue import Leased, Work
 from relay.smtp.envelope import Recipient
 from tests import build
 from tests.relay import mail
-from tests.relay.stage import UNTRIED, Stage, becomes, route
-from tests.testbed.smtp import FarEnd
+from tests.relay.stage import UNTRIED, Stage, becomes, carry, route, to_house
+from tests.testbed.smtp import FarEnd, Script
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -287,6 +287,16 @@ async def tries_leases_rows() -> list[int]:
             " FROM relay_queueddelivery"
         )
         return list((await found.fetchall())[0])
+
+
+@pytest.mark.behaviour(26)
+def test_mail_above_the_quota_ends_at_its_time(house: Organisation) -> None:
+    quota(house, 0)
+    mail.run(mail.keep(mail.message(house.id, notify="NEVER")))
+    mail.execute("UPDATE relay_queueddelivery SET expires_at = now() - interval '1 minute'")
+    far_end = carry(Script(), prepare=to_house(house), ready=UNTRIED)
+    assert far_end.ledger == []
+    assert mail.rows("SELECT state FROM relay_delivery") == [("expired",)]
 
 
 @pytest.mark.behaviour(26)
