@@ -424,7 +424,7 @@ WITH held AS MATERIALIZED (
         reason = held.new_reason, possible_duplicate = held.duplicate,
         delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
         lane = CASE WHEN held.new_reason = 'quarantined' OR q.cancelled_at IS NOT NULL THEN 2
-            ELSE greatest(q.lane, 1) END,
+            ELSE greatest(q.lane, (held.tried OR held.new_reason = 'untold')::int) END,
         strikes = CASE WHEN held.tried THEN 0 ELSE q.strikes END,
         lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL, begun_at = NULL
     FROM held WHERE q.id = held.id AND held.state = 'waiting'

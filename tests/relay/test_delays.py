@@ -68,6 +68,15 @@ def test_delay_is_told_once_at_its_mark_and_nothing_else_changes(house: Organisa
     assert mail.value("SELECT count(*) FROM relay_attempt WHERE verdict <> 'delivered'") == 0
 
 
+@pytest.mark.behaviour(26)
+def test_mail_never_tried_stays_new_when_the_delay_is_told(house: Organisation) -> None:
+    look(
+        house, 2, "a@x.example", "b@x.example", ago=MARK + timedelta(seconds=1),
+        change="UPDATE relay_queueddelivery SET attempts = 0, lane = position, reason = 'new'",
+    )  # fmt: skip
+    assert mail.rows("SELECT lane FROM relay_queueddelivery ORDER BY position") == [(0,), (1,)]
+
+
 @pytest.mark.parametrize(
     "of",
     [
