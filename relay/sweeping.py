@@ -8,6 +8,7 @@ there a minute later.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from django.db import connection
 
 from accounts import alerts
 from accounts.models import Alert, Organisation
+from accounts.models.organisations import QUEUE_HOURS_MIN
 from relay import holding
 from relay.delivery import QUARANTINED
 from relay.models import Delivery, QueuedDelivery
@@ -32,6 +34,7 @@ WINDOW = timedelta(minutes=15)
 
 OVERDUE = "mail-overdue"
 STRANDED = "log-stranded"
+FAILED = "sweep-failed"  # the alert's subject names the step
 
 # A message ends with all of its recipients: only so may its content go (the row counts those that
 # are open, and this role may not write that down). One in hand is left to whoever has it.
@@ -74,23 +77,31 @@ END_OVERDUE = _END.format(which="q.accepted_at <= %(latest)s", whose="true")
 
 # Neither a hold nor a missing route keeps its lifetime's end from a delivery. What was due long
 # ago is not about to be tried; other mail has its last try when its lifetime ends, or soon after.
-GIVE_UP = """
+# An organisation that gave its mail less time before has what ends sooner among its oldest.
+_ENDED = """
+q.expires_at <= %(ended)s AND least(q.expires_at, q.due_at) <= %(late)s
+    AND (q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)
+"""
+GIVE_UP = f"""
 WITH late AS MATERIALIZED (
     SELECT waiting.id FROM accounts_organisation o CROSS JOIN LATERAL (
-        SELECT q.id FROM relay_queueddelivery q
-        WHERE q.organisation_id = o.id
+        (SELECT q.id FROM relay_queueddelivery q
+        WHERE q.organisation_id = o.id AND q.lane <> %(ending)s AND {_ENDED}
             AND q.accepted_at <= %(ended)s - make_interval(hours => o.queue_lifetime_hours)
-            AND q.expires_at <= %(ended)s AND least(q.expires_at, q.due_at) <= %(late)s
-            AND q.lane <> %(ending)s
-            AND (q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)
-        ORDER BY q.accepted_at LIMIT %(most)s) waiting
+        ORDER BY q.accepted_at LIMIT %(most)s)
+        UNION SELECT q.id FROM (
+            SELECT * FROM relay_queueddelivery q
+            WHERE q.organisation_id = o.id AND q.lane <> %(ending)s
+                AND q.accepted_at <= %(ended)s - make_interval(hours => %(least)s)
+            ORDER BY q.accepted_at LIMIT %(most)s) q
+        WHERE {_ENDED}) waiting
 ), locked AS MATERIALIZED (
     SELECT q.id FROM late JOIN relay_queueddelivery q ON q.id = late.id
     ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
 )
 UPDATE relay_queueddelivery q SET lane = %(ending)s, due_at = %(now)s
 FROM locked WHERE q.id = locked.id
-"""
+"""  # noqa: S608 - constants
 
 STRANDED_ROWS = """
 SELECT count(*) FROM relay_delivery d
@@ -101,13 +112,23 @@ WHERE d.accepted_at > %(since)s AND d.accepted_at <= %(until)s AND d.state = 'wa
 
 
 def sweep(now: datetime) -> None:
-    """Do one minute's sweep."""
-    end_closed(now)
-    end_overdue(now)
-    give_up(now)
-    holding.settle(now)
-    look_for_stranded(now)
-    resolve_quarantines()
+    """Do one minute's sweep; a step that fails is told, and does not keep the others waiting."""
+    steps: dict[str, Callable[[datetime], object]] = {
+        "closed": end_closed,
+        "overdue": end_overdue,
+        "given-up": give_up,
+        "holds": holding.settle,
+        "stranded": look_for_stranded,
+        "quarantines": lambda _: resolve_quarantines(),
+    }
+    for name, step in steps.items():
+        try:
+            step(now)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the other steps go on
+            logger.error("sweep: %s failed: %s", name, type(fault).__name__)
+            alerts.raise_alert(FAILED, name)
+        else:
+            alerts.resolve_alert(FAILED, name)
 
 
 def end_closed(now: datetime) -> int:
@@ -154,6 +175,7 @@ def give_up(now: datetime) -> int:
                 "ended": now - MINUTE,
                 "late": now - LATE - MINUTE,
                 "ending": QueuedDelivery.Lane.ENDING,
+                "least": QUEUE_HOURS_MIN,
                 "most": MOST,
             },
         )

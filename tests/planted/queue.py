@@ -179,6 +179,20 @@ FAULTS = (
     ),
     Fault(
         26,
+        "relay/outcomes.py",
+        " or (lease.is_ending and now >= lease.expires_at)",
+        "",
+        f"{SWEEPING}::test_mail_that_is_held_at_its_end_is_not_sent",
+    ),
+    Fault(
+        26,
+        "relay/sweeping.py",
+        "make_interval(hours => %(least)s)",
+        "make_interval(hours => o.queue_lifetime_hours + %(least)s)",
+        f"{SWEEPING}::test_mail_ends_at_its_time_whatever_later_mail_is_given",
+    ),
+    Fault(
+        26,
         "relay/sweeping.py",
         "SET lane = %(ending)s, due_at = %(now)s\nFROM locked",
         "SET due_at = %(now)s\nFROM locked",

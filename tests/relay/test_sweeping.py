@@ -101,6 +101,17 @@ def test_mail_that_nobody_takes_comes_to_its_end_when_its_lifetime_is_over(
 
 
 @pytest.mark.behaviour(26)
+def test_mail_ends_at_its_time_whatever_later_mail_is_given(house: Organisation) -> None:
+    keep(house)
+    mail.execute("UPDATE relay_queueddelivery SET expires_at = accepted_at + interval '4 hours'")
+    mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 120")
+    keep(house, "b@x.example")
+    assert sweeping.give_up(mail.now() + timedelta(hours=4)) == 0
+    assert sweeping.give_up(mail.now() + timedelta(hours=4, minutes=2)) == 1
+    assert mail.rows("SELECT lane FROM relay_queueddelivery ORDER BY accepted_at") == [(2,), (0,)]
+
+
+@pytest.mark.behaviour(26)
 @pytest.mark.parametrize(("reason", "attempts"), [("held", 0), ("over_quota", 1)])
 def test_mail_that_is_held_at_its_end_is_not_sent(
     house: Organisation, reason: str, attempts: int
@@ -144,6 +155,21 @@ def test_delivery_that_waits_in_the_log_alone_is_told(house: Organisation) -> No
     assert sweeping.look_for_stranded(later) == 1
     assert sweeping.look_for_stranded(mail.now() + timedelta(hours=121, minutes=25)) == 1
     assert mail.rows(ALERTS) == [("log-stranded",)]
+
+
+def test_step_that_fails_is_told_and_keeps_no_other_waiting(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(house)
+    ended = mail.now() + timedelta(hours=121)
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeping, "END_OVERDUE", "SELECT 1 / 0")
+        sweeping.sweep(ended)
+    assert mail.value("SELECT lane FROM relay_queueddelivery") == 2
+    failed = "SELECT kind, subject FROM accounts_alert WHERE resolved_at IS NULL"
+    assert mail.rows(failed) == [("sweep-failed", "overdue")]
+    sweeping.sweep(ended)
+    assert mail.rows(failed) == []
 
 
 def test_alert_of_the_quarantine_ends_with_it(house: Organisation) -> None:
