@@ -15,6 +15,7 @@ from relay.queue import Accepted, Leased, Settlement, Tried, Work
 from relay.smtp import dsn, schedule
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.waited import Waited
 
 State = Delivery.State
 Reason = QueuedDelivery.Reason
@@ -34,6 +35,8 @@ UNOPENED = Outcome(
     enhanced="4.3.0",
     text="the message could not be opened",
 )
+# Says nothing: its notification says why it waited instead.
+UNTRIED = Outcome(verdict=Verdict.RETRY, scope=Scope.ROUTE)
 
 
 def judged(work: Work, lease: Leased, tried: Tried, random: Callable[[], float]) -> Settlement:
@@ -211,23 +214,17 @@ def _report(work: Work, told: Telling, content: bytes, hostname: str, now: datet
 
 
 def _told(settlement: Settlement) -> dsn.Told:
-    tried = settlement.tried
-    untried = Outcome(
-        verdict=Verdict.RETRY,
-        scope=Scope.ROUTE,
-        text=_why_untried(settlement.delivery.reason),
-    )
+    tried, lease = settlement.tried, settlement.delivery
+    # Whoever died over it may have tried it, and did not live to count that.
+    was_tried = bool(lease.attempts or lease.strikes or lease.possible_duplicate)
     return dsn.Told(
-        recipient=settlement.delivery.recipient,
-        outcome=tried.outcome if tried else untried,
-        attempted_at=tried.finished_at if tried else settlement.at,
+        recipient=lease.recipient,
+        outcome=tried.outcome if tried else UNTRIED,
+        waited=None if tried else Waited(lease.reason, was_tried),
+        attempted_at=tried.finished_at if tried else None,
         expired=settlement.state == State.EXPIRED,
         relayed=settlement.state == State.DELIVERED,
     )
-
-
-def _why_untried(reason: str) -> str:
-    return "failed before" if reason == Reason.UNTOLD else reason.replace("_", " ")
 
 
 class NoticeLimit:

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome
+from relay.smtp.waited import DANISH, ENGLISH, Waited, Words
 
 # A notification answers a message of any size; what it quotes of it stays small.
 MAX_RETURNED_HEADERS = 64 * 1024
@@ -40,7 +41,8 @@ class Told:
 
     recipient: Recipient
     outcome: Outcome
-    attempted_at: datetime
+    attempted_at: datetime | None  # None: never, or it is not known any more
+    waited: Waited | None = None  # told instead of the outcome, where no try came last
     expired: bool = False  # given up because its lifetime ended, not because of the last reply
     relayed: bool = False  # handed on, whatever became of the others
 
@@ -132,9 +134,7 @@ def _danish(report: Report) -> Iterator[str]:
         yield f"vi prøver igen indtil {_moment(report.expires_at)}."
     for told in rest:
         yield f"\n  {_one_line(told.recipient.address)}"
-        if told.expired:
-            yield "    Vi prøvede, til fristen udløb. Det sidste svar var:"
-        yield from _answer(told.outcome, "modtagerens server svarede ikke")
+        yield from _story(told, DANISH)
     if relayed:
         yield from _apart("Din e-mail er givet videre til næste mailserver for:", relayed)
         yield "Den server sender ingen kvitteringer, så der kommer ikke flere om disse modtagere."
@@ -151,9 +151,7 @@ def _english(report: Report) -> Iterator[str]:
         yield f"from you: delivery is tried until {_moment(report.expires_at)}."
     for told in rest:
         yield f"\n  {_one_line(told.recipient.address)}"
-        if told.expired:
-            yield "    It was tried until its time was up. The last answer was:"
-        yield from _answer(told.outcome, "the recipient's server did not answer")
+        yield from _story(told, ENGLISH)
     if relayed:
         yield from _apart("Your message was handed to the next mail server for:", relayed)
         yield "That server sends no receipts, so no more will come about these recipients."
@@ -173,9 +171,22 @@ def _apart(sentence: str, relayed: list[Told]) -> Iterator[str]:
     yield ""
 
 
-def _answer(outcome: Outcome, silence: str) -> list[str]:
-    said = f"{outcome.code} {outcome.text}" if outcome.code else outcome.text or silence
-    return textwrap.wrap(said, 72, initial_indent="    ", subsequent_indent="    ")
+def _story(told: Told, words: Words) -> Iterator[str]:
+    """Yield what became of the mail: the last answer, or why there was none to ask for."""
+    if told.waited:
+        for sentence in words.story(told.waited, told.expired):
+            yield from _indented(sentence)
+        return
+    if told.expired:
+        yield from _indented(words.last)
+    outcome = told.outcome
+    yield from _indented(
+        f"{outcome.code} {outcome.text}" if outcome.code else outcome.text or words.silence
+    )
+
+
+def _indented(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, 72, initial_indent="    ", subsequent_indent="    ")
 
 
 def _moment(moment: datetime) -> str:
@@ -212,7 +223,8 @@ def _recipient_fields(report: Report, told: Told) -> Iterator[str]:
     if outcome.code:
         # RFC 3464 §2.3.6: only what the remote said, never a text of our own.
         yield f"Diagnostic-Code: smtp; {_ascii(f'{outcome.code} {outcome.text}')}"
-    yield f"Last-Attempt-Date: {format_datetime(told.attempted_at.astimezone(UTC))}"
+    if told.attempted_at:
+        yield f"Last-Attempt-Date: {format_datetime(told.attempted_at.astimezone(UTC))}"
     if action is Action.DELAYED:
         yield f"Will-Retry-Until: {format_datetime(report.expires_at.astimezone(UTC))}"
 

@@ -14,6 +14,7 @@ from relay.queue import Leased, Settlement, Tried, Work
 from relay.smtp.dsn import Action
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.waited import DANISH, ENGLISH
 
 ACCEPTED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOURS_72 = timedelta(hours=72)
@@ -153,6 +154,30 @@ def test_null_sender_is_never_told() -> None:
     lease = leased()
     settlement = judged(lease, timedelta(0), verdict=Verdict.BOUNCED, code=550)
     assert outcomes.telling(work(lease, sender=""), [settlement]).action is None
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        ({}, "It was not tried before its time was up."),
+        ({"attempts": 3}, "It could not be tried again before its time was up."),
+        ({"possible_duplicate": True}, "It could not be tried again before its time was up."),
+    ],
+)
+def test_notice_on_mail_that_was_held_to_its_end_says_what_happened(
+    of: dict[str, Any], said: str
+) -> None:
+    lease = leased(**of)
+    mail, ended = work(lease), ACCEPTED + HOURS_72
+    telling = outcomes.telling(mail, [outcomes.expired(lease, ended)])
+    text = outcomes.notice(mail, telling, b"", "relay.brevdue.example", ended).content.decode()
+    assert said in text
+    assert "Last-Attempt-Date" not in text
+
+
+def test_each_reason_has_its_words_in_notices() -> None:
+    named = set(Reason.values) - {Reason.NEW}
+    assert named == DANISH.reasons.keys() == ENGLISH.reasons.keys()
 
 
 def test_notices_are_limited_per_organisation_and_minute() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from relay.smtp.dsn import MAX_RETURNED_HEADERS, Action, Report, Told, build, wants
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.waited import Waited
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ORIGINAL = b"From: hej@kunde.example\r\nSubject: Faktura\r\n\r\nHEMMELIG KROP\r\n"
@@ -114,6 +115,25 @@ def test_expiry_says_that_time_ran_out():
     late = told(outcome=refused(verdict=Verdict.RETRY, code=451, enhanced="4.3.0"), expired=True)
     assert groups(report(recipients=(late,)))[1]["Status"] == "4.4.7"
     assert b"fristen udl" in build(report(recipients=(late,)))
+
+
+@pytest.mark.parametrize(
+    ("waited", "said"),
+    [
+        (Waited("new", was_tried=False), "It was not tried before its time was up.\n"),
+        (
+            Waited("over_quota", was_tried=True),
+            "It could not be tried again before its time was up.\n"
+            "    Reason: the organisation had sent as much as it may.\n",
+        ),
+    ],
+)
+def test_mail_that_waited_to_its_end_is_not_said_to_be_tried(waited, said):
+    late = told(outcome=refused(code=0, text=""), attempted_at=None, waited=waited, expired=True)
+    text = next(parsed(report(recipients=(late,))).iter_parts()).get_content()
+    assert f"    {said}" in text.replace("\r\n", "\n")
+    assert not any(word in text for word in ("svar", "answer", "new", "over_quota"))
+    assert "Last-Attempt-Date" not in groups(report(recipients=(late,)))[1]
 
 
 def test_silence_has_no_diagnostic_of_our_own():
