@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from relay.credentials import USUAL, CredentialBounds
+from relay.egress import is_allowed
 from relay.smtp.addresses import AddressError, host_name, within
 from relay.smtp.networks import Network, network
 
@@ -136,6 +138,14 @@ class CredentialBoundsForm(forms.Form):
                         " others would be in it as well."
                     ),
                 )
+            if any(map(_is_inner, named)):
+                self.add_error(
+                    "networks",
+                    _(
+                        "Without a secret a network must be one of the public internet, as the"
+                        " server sees it: inner ones, such as 10.0.0.0/24, many others have too."
+                    ),
+                )
         return data
 
     def bounds(self) -> CredentialBounds:
@@ -158,6 +168,12 @@ def _network(text: str) -> Network:
 
 def _is_wide(found: Network) -> bool:
     return found.prefixlen < (NARROWEST_IPV4 if found.version == 4 else NARROWEST_IPV6)
+
+
+def _is_inner(found: Network) -> bool:
+    """Whether it is no public network; development has no others."""
+    first = str(found.network_address)
+    return not settings.RELAY_DEVELOPMENT_DOMAINS and not is_allowed(first)
 
 
 def written(bounds: CredentialBounds) -> dict[str, Any]:

@@ -29,11 +29,30 @@ SECRET_OCTETS = 32
 BlockReason = Credential.BlockReason
 BLOCK = ("blocked_at", "block_reason")
 
+# Of one organisation and not revoked. Each stranger is looked for in the networks of the second
+# kind, of all organisations.
+CREDENTIALS_MOST = 200
+BY_NETWORK_MOST = 20
+
 
 class NameInUse(Refused):
     text: Promise = _(
         "A credential with this name is in use already. Nothing was made. Choose another name, so"
         " that you can tell them apart."
+    )
+
+
+class TooManyCredentials(Refused):
+    text: Promise = _(
+        "You have so many credentials in use that no more can be made. Revoke those that nobody"
+        " needs."
+    )
+
+
+class TooManyByNetwork(Refused):
+    text: Promise = _(
+        "So many of your credentials need no secret already. Let this one need it, or name more"
+        " networks in one of the others."
     )
 
 
@@ -91,10 +110,14 @@ def listed(rows: QuerySet[Credential]) -> QuerySet[Credential]:
 def issue(
     name: str, mode: Credential.Mode, bounds: CredentialBounds = USUAL, *, by: Membership
 ) -> Issued:
-    """Make a credential, in a transaction of the caller's. Raises NameInUse.
+    """Make a credential, in a transaction of the caller's.
 
-    The database decides, so that the same form which arrives twice at once makes one as well.
+    The database decides about the name, so that the same form which arrives twice at once makes
+    one as well. Raises NameInUse, TooManyCredentials, TooManyByNetwork.
     """
+    if _in_use(by.organisation_id).count() >= CREDENTIALS_MOST:
+        raise TooManyCredentials
+    _demand_room(by.organisation_id, bounds)
     try:
         with transaction.atomic():
             issued = make(by.organisation_id, name, clock.now(), mode, bounds)
@@ -102,6 +125,17 @@ def issue(
         raise NameInUse from None
     audit.record(by.user, "credential.created", issued.credential)
     return issued
+
+
+def _in_use(organisation_id: UUID) -> QuerySet[Credential]:
+    return Credential.objects.for_organisation(organisation_id).filter(revoked_at=None)
+
+
+def _demand_room(organisation_id: UUID, bounds: CredentialBounds) -> None:
+    """Two forms at once may each find the last place: a few above the bound do no harm."""
+    named = _in_use(organisation_id).filter(by_network=True)
+    if bounds.by_network and named.count() >= BY_NETWORK_MOST:
+        raise TooManyByNetwork
 
 
 def make(
@@ -128,9 +162,11 @@ def make(
 def change(credential: Credential, bounds: CredentialBounds, *, by: User) -> bool:
     """Let it do what `bounds` allow, within seconds everywhere; returns whether that is new.
 
-    Raises AlreadyRevoked.
+    Raises AlreadyRevoked, TooManyByNetwork.
     """
     _refuse_revoked(credential)
+    if not credential.by_network:
+        _demand_room(credential.organisation_id, bounds)
     fields = bounds.as_fields()
     changed = [name for name, value in fields.items() if getattr(credential, name) != value]
     for name in changed:

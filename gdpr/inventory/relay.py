@@ -338,7 +338,12 @@ CREDENTIAL = Entry(
             customers_words=True,
         ),
         NotPersonal(("rate_per_minute", "daily_cap", "recipients_a_day"), "limits"),
-        NotPersonal(("networks", "by_network"), "networks of the customer's programs"),
+        # The address of a client is somebody's wherever the service itself observes it. These are
+        # named by the customer, of its own programs; where one tells of a person, such as the
+        # owner of a firm of one, that is the customer's to decide on, and it goes with the account.
+        NotPersonal(
+            ("networks", "by_network"), "networks of the customer's programs; it names them"
+        ),
         NotPersonal(("domains",), "the customer's domains that it may send from"),
         NotPersonal(("blocked_at", "block_reason"), "whether it may send at all"),
         NotPersonal(("mode",), "whether its mail is delivered or only tried out"),
@@ -352,6 +357,8 @@ HOLD = Entry(
     role=Role.PROCESSOR,
     fields=(
         NotPersonal(("id", "organisation", "message_id"), "which mail of which customer"),
+        # Never an address. It is an order about mail to come, not a record of mail that was, so it
+        # lasts until the customer lifts it or its account is erased, whatever the log's period is.
         NotPersonal(("domain",), "one of the customer's domains, or one that it writes to"),
         NotPersonal(("reason", "held_at", "ends_at"), "why, and for how long"),
     ),

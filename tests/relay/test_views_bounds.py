@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.conf import LazySettings
 from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, Role, User
@@ -34,6 +35,12 @@ MEANT = CredentialBounds(
     by_network=True,
     domains=["firma.example", "nyheder.firma.example"],
 )
+
+
+@pytest.fixture(autouse=True)
+def _development(settings: LazySettings) -> None:
+    """The networks of examples are no public ones."""
+    settings.RELAY_DEVELOPMENT_DOMAINS = True
 
 
 @pytest.fixture
@@ -134,6 +141,43 @@ def test_what_cannot_be_is_refused_with_a_reason(
 def test_a_wide_network_may_bound_a_secret(page: Client, row: Credential) -> None:
     page.post(edit(row), {"networks": "10.0.0.0/8"})
     assert now(row).networks == ["10.0.0.0/8"]
+
+
+@pytest.mark.parametrize(
+    "networks", ["127.0.0.1", "10.0.0.0/24", "8.8.8.0/24\n192.168.1.7", "fd00::/64", "::1"]
+)
+def test_inner_network_needs_the_secret(
+    page: Client, row: Credential, settings: LazySettings, networks: str
+) -> None:
+    settings.RELAY_DEVELOPMENT_DOMAINS = False
+    text = page.post(edit(row), {"by_network": "on", "networks": networks}).text
+    assert "must be one of the public internet" in text
+    assert not now(row).by_network
+    page.post(edit(row), {"networks": networks})
+    assert now(row).networks != []
+    public = {"by_network": "on", "networks": "8.8.8.0/24 2a00:1450::/48"}
+    assert page.post(edit(row), public).status_code == 302
+
+
+def test_credentials_and_those_without_a_secret_are_bounded(
+    page: Client, row: Credential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "CREDENTIALS_MOST", 3)
+    monkeypatch.setattr(credentials, "BY_NETWORK_MOST", 1)
+    new = {"mode": "live"} | WRITTEN
+    assert page.post(NEW, new | {"name": "Printer"}).status_code == 200
+    assert "need no secret already" in page.post(NEW, new | {"name": "Scanner"}).text
+    assert "need no secret already" in page.post(edit(row), WRITTEN).text
+    assert not now(row).by_network
+    with build.as_owner():
+        printer = Credential.objects.get(name="Printer")
+    assert page.post(edit(printer), WRITTEN | {"daily_cap": "7"}).status_code == 302
+    page.post(NEW, {"name": "Scanner", "mode": "live"})
+    assert "no more can be made" in page.post(NEW, {"name": "Fax", "mode": "live"}).text
+    page.post(f"{LIST}{printer.id}/revoke/")
+    page.post(NEW, {"name": "Fax", "mode": "live"})
+    with build.as_owner():
+        assert Credential.objects.filter(name__in=["Scanner", "Fax"]).count() == 2
 
 
 def test_new_credential_takes_them_at_once(page: Client, organisation: Organisation) -> None:
