@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Each minute: ends what no shift ends, and finds what nobody would find (role duty).
 
-Every look is bounded and goes along an index, organisation by organisation; what is left over is
-there a minute later.
+Every look here is bounded and goes along an index, organisation by organisation; what is left over
+is there a minute later. `holding.settle` alone is not: it goes on until all is done, in pieces,
+and reads all due mail of each organisation that holds the mail to a domain back.
 """
 
 from __future__ import annotations
