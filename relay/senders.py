@@ -91,7 +91,9 @@ class Sender:
 
 
 class Senders:
-    """Look-ups by user name, each kept for FRESH_SECONDS, unknown names as well."""
+    """Look-ups by user name, each kept for FRESH_SECONDS; unknown names as well, but for those
+    that are too long to be one.
+    """
 
     def __init__(
         self,
@@ -175,10 +177,19 @@ class Senders:
             cursor = await connection.execute(SENDER, parameters, prepare=True, binary=True)
             row = await cursor.fetchone()
         sender = _sender(row) if row and wanted == username else None
+        self._keep(username, until, sender)
+        return until, sender
+
+    def _keep(self, username: str, until: float, sender: Sender | None) -> None:
+        """Keep an answer while it is fresh; the oldest is in front."""
+        now = self._clock()
+        while self._known and next(iter(self._known.values()))[0] <= now:
+            del self._known[next(iter(self._known))]
+        if len(username) > _LONGEST_USERNAME:
+            return  # nobody's, and of any size
         if len(self._known) >= _MOST_SENDERS:
             self._known.clear()
         self._known[username] = until, sender
-        return until, sender
 
     def note_use(self, sender: Sender) -> None:
         """Remember that the credential was used; `write_uses` tells the database."""

@@ -307,6 +307,27 @@ def test_message_that_comes_by_again_and_again_is_a_loop(client: Raw, journal: J
     assert len(journal.messages) == 1
 
 
+# What is remembered
+
+
+def test_names_are_forgotten_and_long_ones_never_kept(anna: Credential, clock: Ahead) -> None:
+    async def scenario() -> list[int]:
+        senders, kept = Senders(mail.dsn(), mail.now, clock), []
+        for number in range(5):
+            assert await senders.find(f"nobody-{number}") is None
+        assert await senders.find("a" * 9_000) is None
+        kept.append(len(senders._known))
+        clock.seconds = FRESH_SECONDS / 2
+        assert await senders.find("anna") is not None
+        clock.seconds = FRESH_SECONDS * 1.25
+        assert await senders.find("b" * 9_000) is None
+        kept.append(len(senders._known))
+        await senders.close()
+        return kept
+
+    assert mail.run(scenario()) == [5, 1]
+
+
 @pytest.fixture
 def mallory() -> Organisation:
     """Somebody else, who has proven a domain of their own."""
