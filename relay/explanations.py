@@ -243,7 +243,10 @@ EXPLANATIONS = {
     ),
     "busy": Explanation(
         _("Too much at once"),
-        _("There are more connections or messages just now than the server can hold."),
+        _(
+            "There are more connections or messages just now than the server can hold, or than it"
+            " holds for one organisation."
+        ),
         OTHERS,
         _("Let your program try again in a minute, and send several messages per connection."),
     ),

@@ -55,6 +55,7 @@ class SignedIn:
 
     username: str
     secret_hash: bytes = field(repr=False)
+    owner: UUID  # the organisation
     by_network: bool = False
 
 
@@ -82,7 +83,7 @@ class Submission:
         """Everybody may try to sign in."""
         return None
 
-    async def authenticate(self, client: Client, username: str, password: str) -> object:
+    async def authenticate(self, client: Client, username: str, password: str) -> SignedIn | Answer:
         """Same words for an unknown name as for a wrong password; never a wait for one alone."""
         network = limits.network(client.address)
         keys = [_limit_key("address", network), _limit_key("credential", username)]
@@ -102,7 +103,7 @@ class Submission:
             return answers.WRONG_SIGN_IN
         await self._gate.passed(keys, token)
         self._senders.note_use(sender)
-        return SignedIn(username, sender.secret_hash)
+        return SignedIn(username, sender.secret_hash, sender.organisation_id)
 
     async def recognise(self, client: Client, sender: Address | None) -> SignedIn | None:
         """No secret is asked for where network and domain together say who it is."""
@@ -114,7 +115,7 @@ class Submission:
         if username is None or who is None or not _may_enter(who, client):
             return None
         self._senders.note_use(who)
-        return SignedIn(username, who.secret_hash, by_network=True)
+        return SignedIn(username, who.secret_hash, who.organisation_id, by_network=True)
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         """Looked up anew for each message, so that a live connection notices what changed."""
@@ -238,7 +239,12 @@ def _standing_refusal(who: Sender) -> Answer | None:
 
 
 def _protocol(client: Client, *, utf8: bool) -> str:
-    """The `with` word of Received (RFC 3848 §2, RFC 6531 §4.3): what was said, not who it was."""
+    """The `with` word of Received (RFC 3848 §2, RFC 6531 §4.3): what was said, not who it was.
+
+    None is registered for TLS without EHLO.
+    """
+    if client.greeting == "HELO" and not utf8:
+        return "SMTP"
     word = ("UTF8SMTP" if utf8 else "ESMTP") + ("S" if client.tls_version else "")
     return word + ("" if _signed_in(client).by_network else "A")
 

@@ -85,6 +85,13 @@ CROWDED_ADDRESS = Answer(
     "busy",
     closes=True,
 )
+CROWDED_OWNER = Answer(
+    421,
+    "4.7.0",
+    "Too many connections of your organisation; please try again soon",
+    "busy",
+    closes=True,
+)
 FAILED = Answer(451, "4.3.0", "Something failed on our side; please try again soon", "failure")
 
 # TLS and signing in

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from relay.smtp import answers
@@ -37,17 +37,21 @@ class Crowd:
 
     Who has not signed in makes room for who comes: whoever was unknown longest goes first, and
     nothing but signing in helps against it. So connections that stay silent, or drip, shut nobody
-    out, while a newcomer that signs in at once stays. A quarter of all places is for the known.
+    out, while a newcomer that signs in at once stays. A quarter of all places is for the known,
+    and a quarter is the most that one owner has: whoever fills that shuts nobody else out.
     """
 
     def __init__(self, most: int, most_per_network: int, network: Callable[[str], str]) -> None:
         self._most = most
         self._most_unknown = most - most // 4
         self._most_per_network = most_per_network
+        self._most_per_owner = max(1, most // 4)
         self._network = network
         self.guests: dict[Guest, str] = {}  # with the network that each is counted under
         self._unknown: dict[Guest, None] = {}  # oldest first
         self._per_network: Counter[str] = Counter()
+        self._owners: dict[Guest, Hashable] = {}  # of those who have signed in
+        self._per_owner: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
         return len(self.guests)
@@ -73,9 +77,17 @@ class Crowd:
         oldest.close_with(answer)
         return None
 
-    def signed_in(self, guest: Guest) -> None:
-        """From now on it makes room for nobody."""
+    def signed_in(self, guest: Guest, owner: Hashable) -> Answer | None:
+        """From now on it makes room for nobody. A refusal when the owner has too many already."""
+        if guest not in self.guests or self._owners.get(guest) == owner:
+            return None  # it had to go meanwhile, or says so once more
+        if self._per_owner[owner] >= self._most_per_owner:
+            return answers.CROWDED_OWNER
         self._unknown.pop(guest, None)
+        self._disown(guest)
+        self._owners[guest] = owner
+        self._per_owner[owner] += 1
+        return None
 
     def left(self, guest: Guest) -> None:
         """A guest is gone; saying so twice does no harm."""
@@ -83,6 +95,14 @@ class Crowd:
         if network is None:
             return
         self._unknown.pop(guest, None)
+        self._disown(guest)
         self._per_network[network] -= 1
         if not self._per_network[network]:
             del self._per_network[network]
+
+    def _disown(self, guest: Guest) -> None:
+        if guest in self._owners:
+            owner = self._owners.pop(guest)
+            self._per_owner[owner] -= 1
+            if not self._per_owner[owner]:
+                del self._per_owner[owner]

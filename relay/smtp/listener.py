@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,8 @@ class Limits:
 
     size: int = 26_214_400  # of one message
     # Of all messages that are arriving or waiting to be stored. The one that is being written, or
-    # looked through, takes about five times its size on top: sealed, and copied by the driver.
+    # looked through, takes about five times its size on top: sealed, and copied by the driver. A
+    # quarter is the most that one owner has, or one message.
     memory: int = 134_217_728
     command: int = 4_096  # RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8, ENVID and ORCPT add to it
     sign_in_line: int = 12_288  # RFC 4954 §4
@@ -84,6 +86,7 @@ class Listener:
         self.clock = clock
         self.stopping = False
         self.held = 0  # octets of content in memory
+        self._held_of: Counter[Hashable] = Counter()  # of each owner
         # No product and no version: neither helps an honest client.
         self.greeting = f"220 {hostname} ESMTP\r\n".encode()
         self._crowd = self._empty_crowd()
@@ -123,9 +126,22 @@ class Listener:
         lines = [f"250-{line}\r\n" for line in offered]
         return ("".join(lines) + "250 ENHANCEDSTATUSCODES\r\n").encode()
 
-    def has_room(self, octets: int) -> bool:
-        """Whether `octets` more of content fit in memory."""
-        return self.held + octets <= self.limits.memory
+    def has_room(self, octets: int, owner: Hashable, held: int = 0) -> bool:
+        """Whether `octets` more of content fit in memory, and in the share of their owner.
+
+        `held` are those the message has already. One alone always fits in the share.
+        """
+        own = self._held_of[owner]
+        return self.held + octets <= self.limits.memory and (
+            own == held or own + octets <= self.limits.memory // 4
+        )
+
+    def hold(self, octets: int, owner: Hashable) -> None:
+        """Count so many octets more; fewer, where it is below zero."""
+        self.held += octets
+        self._held_of[owner] += octets
+        if not self._held_of[owner]:
+            del self._held_of[owner]
 
     def is_balancer(self, address: str) -> bool:
         """Whether who connects from there says in front of all for whom."""
@@ -140,9 +156,9 @@ class Listener:
         """Count a new connection; a refusal when there is no place for it."""
         return answers.STOPPING if self.stopping else self._crowd.admit(guest)
 
-    def signed_in(self, guest: Guest) -> None:
-        """It is known who this is, and the place is theirs."""
-        self._crowd.signed_in(guest)
+    def signed_in(self, guest: Guest, owner: Hashable) -> Answer | None:
+        """It is known whose this is, and the place is theirs; a refusal when they have too many."""
+        return self._crowd.signed_in(guest, owner)
 
     def left(self, guest: Guest) -> None:
         """A connection is over; saying so twice does no harm."""

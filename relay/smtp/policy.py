@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +13,14 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.headers import Header
 
 
+class Identity(Protocol):
+    """What the policy knows of a client that it let in."""
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose places and memory it takes; all that one organisation has count together."""
+
+
 @dataclass(slots=True)
 class Client:
     """Who is at the other end of one connection."""
@@ -19,7 +28,8 @@ class Client:
     address: str  # of the network peer; personal data: never logged, never stored
     tls_version: str = ""  # "" without TLS
     tls_cipher: str = ""
-    identity: object | None = None  # what `authenticate` or `recognise` of Policy returned
+    greeting: str = ""  # "EHLO" or "HELO", whichever came last; "" before
+    identity: Identity | None = None  # what `authenticate` or `recognise` of Policy returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +47,10 @@ class Policy(Protocol):
     async def connect(self, client: Client) -> Answer | None:
         """A refusal, or None to go on."""
 
-    async def authenticate(self, client: Client, username: str, password: str) -> object:
+    async def authenticate(self, client: Client, username: str, password: str) -> Identity | Answer:
         """The identity for `Client.identity`, or an `Answer` with code 400 and above."""
 
-    async def recognise(self, client: Client, sender: Address | None) -> object | None:
+    async def recognise(self, client: Client, sender: Address | None) -> Identity | None:
         """Who sends from this reverse-path: whoever signed in, else who needs no sign-in because
         of where the client is, or None. Becomes the client's identity.
         """

@@ -9,6 +9,7 @@ send what is the injected policy's business; see `policy.py`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 
 from relay.smtp import answers, headers
 from relay.smtp.addresses import Address, AddressError, Fault, parse_path
@@ -73,10 +74,11 @@ class Conversation(Session):
 
     async def _recognise(self, sender: Address | None) -> None:
         """Let in who may send this from where it is, under TLS as anybody else."""
-        was_known = self.client.identity is not None
-        self.client.identity = await self.listener.policy.recognise(self.client, sender)
-        if self.client.identity is not None and not was_known:
-            self.listener.signed_in(self)
+        identity = await self.listener.policy.recognise(self.client, sender)
+        if identity is None:
+            self.client.identity = None
+        else:
+            self._let_in(identity)
 
     def _refuse_mail(self, refusal: Answer) -> None:
         self._count_aside()
@@ -85,6 +87,8 @@ class Conversation(Session):
     def _mail_refusal(self) -> Answer | None:
         if not self.client.identity and not self.may_sign_in:
             return answers.TLS_FIRST
+        if not self.client.greeting:
+            return answers.GREET_FIRST  # RFC 5321 §4.1.4
         if self._under_way:
             return answers.MAIL_TWICE
         spent = self.listener.clock() - self._began
@@ -97,7 +101,7 @@ class Conversation(Session):
             return answers.SIGN_IN_FIRST
         if size > self.limits.size:
             return answers.TOO_LARGE
-        return answers.NO_MEMORY if not self.listener.has_room(size) else None
+        return None if self._has_room(size) else answers.NO_MEMORY
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
@@ -140,7 +144,7 @@ class Conversation(Session):
         if not self._recipients:
             self._count_aside()
             return self._say(answers.NO_RECIPIENTS) if self._under_way else self._without_mail()
-        if not self.listener.has_room(self._parameters.size):
+        if not self._has_room(self._parameters.size):
             self._forget_message()
             return self._say(answers.NO_MEMORY)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
@@ -171,14 +175,22 @@ class Conversation(Session):
             if rest is not None:
                 self._inbox.feed(rest)
                 return full
-            if not content.dropped and not self.listener.has_room(0):
+            if not content.dropped and not self._has_room(0):
                 full = True
                 content.drop()
                 self._hold(0)
 
+    @property
+    def _owner(self) -> Hashable:
+        assert self.client.identity is not None  # MAIL was accepted
+        return self.client.identity.owner
+
+    def _has_room(self, octets: int) -> bool:
+        return self.listener.has_room(octets, self._owner, self._held)
+
     def _hold(self, octets: int) -> None:
         """Count what this connection holds of a message, of all that `Limits.memory` allows."""
-        self.listener.held += octets - self._held
+        self.listener.hold(octets - self._held, self._owner)
         self._held = octets
 
     async def _judge(self, content: Content, *, full: bool) -> Answer:

@@ -18,6 +18,7 @@ from relay.smtp.connection import Connection, Gone
 from relay.smtp.crowd import Guest
 from relay.smtp.intake import LineMalformed, LineTooLong
 from relay.smtp.listener import Listener
+from relay.smtp.policy import Identity
 
 logger = logging.getLogger(__name__)
 _UNREADABLE = {
@@ -41,7 +42,6 @@ class Session(Connection):
         self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
     ) -> None:
         super().__init__(listener, loop, place)
-        self._greeted = False
         self._wrong = self._failed_sign_ins = self._spoken = 0
         self._asides = 0  # since the last message that was taken
 
@@ -137,15 +137,16 @@ class Session(Connection):
         if not argument.strip() or not argument.isprintable():
             return self._wrong_command(answers.SYNTAX)
         self._forget_message()
-        self._greeted = True
+        self.client.greeting = "EHLO"
         self._replies.append(self.listener.extensions(self.may_sign_in, self._may_start_tls))
         return None
 
     async def smtp_HELO(self, argument: str) -> None:
-        """Plain SMTP: greets, and can do nothing here because it cannot sign in."""
+        """RFC 5321 §4.1.1.1. Nobody can sign in after it; mail by network is taken."""
         if not argument.strip() or not argument.isprintable():
             return self._wrong_command(answers.SYNTAX)
         self._forget_message()
+        self.client.greeting = "HELO"
         self._replies.append(b"250 " + self.listener.hostname.encode() + b"\r\n")
         return None
 
@@ -215,7 +216,7 @@ class Session(Connection):
             raise Gone
         # RFC 3207 §4.2: everything the client said before is forgotten.
         self._adopt(transport)
-        self._greeted = False
+        self.client.greeting = ""
         self.client.identity = None
         self._forget_message()
 
@@ -241,7 +242,7 @@ class Session(Connection):
         return await self._sign_in(username, password)
 
     def _sign_in_refusal(self, mechanism: str) -> Answer | None:
-        if not self._greeted:
+        if self.client.greeting != "EHLO":
             return answers.GREET_FIRST
         if self.client.identity is not None:
             return answers.SIGNED_IN_ALREADY
@@ -253,11 +254,18 @@ class Session(Connection):
         self._replies.append(b"334 " + challenge + b"\r\n")
         return await self._line(self.limits.sign_in_line)
 
+    def _let_in(self, identity: Identity) -> None:
+        """Give the place to its owner. Raises Gone, after 421, when that has too many already."""
+        refusal = self.listener.signed_in(self, identity.owner)
+        if refusal is not None:
+            return self._say(refusal)
+        self.client.identity = identity
+        return None
+
     async def _sign_in(self, username: str, password: str) -> None:
         identity = await self.listener.policy.authenticate(self.client, username, password)
         if not isinstance(identity, Answer):
-            self.client.identity = identity
-            self.listener.signed_in(self)
+            self._let_in(identity)
             return self._say(answers.SIGNED_IN)
         self._failed_sign_ins += 1
         # AUTH ends a group of commands (RFC 4954 §4): nothing waits here while the client has to.

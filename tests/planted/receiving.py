@@ -63,9 +63,23 @@ FAULTS = (
     Fault(
         3,
         "relay/smtp/listener.py",
-        "return self.held + octets <= self.limits.memory",
-        "return octets <= self.limits.memory",
+        "return self.held + octets <= self.limits.memory and (",
+        "return octets <= self.limits.memory and (",
         "tests/relay/smtp/test_memory.py::test_memory_is_shared_and_given_back",
+    ),
+    Fault(
+        3,
+        "relay/smtp/listener.py",
+        "own == held or own + octets <= self.limits.memory // 4",
+        "True",
+        "tests/relay/smtp/test_memory.py::test_owner_that_declares_all_it_may_leaves_the_rest_to_others",
+    ),
+    Fault(
+        3,
+        "relay/smtp/listener.py",
+        "own == held or own + octets <= self.limits.memory // 4",
+        "own + octets <= self.limits.memory // 4",
+        "tests/relay/smtp/test_memory.py::test_message_alone_may_be_larger_than_the_share",
     ),
     Fault(
         4,
@@ -143,6 +157,13 @@ FAULTS = (
         "len(self.guests) > self._most or ",
         "",
         "tests/relay/smtp/test_crowd.py::test_known_clients_stay_and_the_late_one_is_refused",
+    ),
+    Fault(
+        7,
+        "relay/smtp/crowd.py",
+        "if self._per_owner[owner] >= self._most_per_owner:",
+        "if False:",
+        "tests/relay/smtp/test_crowd.py::test_owner_that_holds_all_it_may_keeps_no_newcomer_of_another_out",
     ),
     Fault(
         8,

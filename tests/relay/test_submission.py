@@ -261,7 +261,7 @@ def test_addresses_of_one_network_guess_together():
             gate=SignInGate(counters), hostname="relay.example", now=mail.now,
         )  # fmt: skip
         addresses = [f"2001:db8::{number:x}" for number in range(SIGN_IN_FAILURES + 1)]
-        answered = []
+        answered: list[object] = []
         for number, address in enumerate([*addresses, "2001:db9::1"]):
             name = f"nobody-{number}"
             answered.append(await policy.authenticate(Client(address), name, "guess"))
@@ -271,6 +271,30 @@ def test_addresses_of_one_network_guess_together():
 
     wrong, throttled = answers.WRONG_SIGN_IN, answers.THROTTLED
     assert mail.run(scenario()) == [wrong] * SIGN_IN_FAILURES + [throttled, wrong]
+
+
+def test_names_are_forgotten_and_long_ones_never_kept(anna_sends, clock):
+    async def scenario() -> list[int]:
+        senders, kept = Senders(mail.dsn(), mail.now, clock), []
+        for number in range(5):
+            assert await senders.find(f"nobody-{number}") is None
+        assert await senders.find("a" * 9_000) is None
+        kept.append(len(senders._known))
+        clock.seconds = FRESH_SECONDS / 2
+        assert await senders.find("anna") is not None
+        clock.seconds = FRESH_SECONDS * 1.25
+        assert await senders.find("b" * 9_000) is None
+        kept.append(len(senders._known))
+        await senders.close()
+        return kept
+
+    assert mail.run(scenario()) == [5, 1]
+
+
+def test_mail_after_helo_is_traced_as_plain_smtp(client, journal):
+    assert client.code(b"HELO client.example") == 250
+    assert say_data(client)[:3] == b"250"
+    assert b"by relay.example with SMTP\r\n" in journal.messages[0].content
 
 
 def test_revoked_credential_cannot_sign_in(server, anna_sends):

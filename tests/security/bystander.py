@@ -21,7 +21,7 @@ MESSAGE = HEADER + b"\r\nhej\r\n.\r\n"
 ENVELOPE = b"MAIL FROM:<anna@firma.example>\r\nRCPT TO:<erik@other.example>\r\nDATA\r\n"
 
 
-def signed_in(process: Process, source: str = "127.0.0.1") -> Raw:
+def signed_in(process: Process, source: str = "127.0.0.1", username: str = "anna") -> Raw:
     """A connection with STARTTLS and AUTH."""
     raw = Raw(process.port, source=source)
     raw.socket.settimeout(60)
@@ -29,7 +29,7 @@ def signed_in(process: Process, source: str = "127.0.0.1") -> Raw:
     assert raw.code(b"EHLO honest.example") == 250
     assert raw.code(b"STARTTLS") == 220
     raw.secure(process.trusted)
-    return raw.sign_in_again(plain("anna"))
+    return raw.sign_in_again(plain(username))
 
 
 def resident(process: Process) -> int:

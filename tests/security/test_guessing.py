@@ -81,7 +81,7 @@ def test_most_guesses_are_never_looked_at(guess: Guess, count: int, looks: list[
         numbers = iter(range(count))
 
         async def guesser() -> list[object]:
-            found = []
+            found: list[object] = []
             for number in numbers:
                 address, username = guess(number)
                 found.append(await policy.authenticate(Client(address), username, "guess"))

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import product
 
 import pytest
 
@@ -28,27 +29,33 @@ WITHIN_SECONDS, HONEST_SECONDS = 60.0, 5.0
 SMALL, FULL = 10, 1
 ENOUGH = {SMALL: 15, FULL: 40}  # honest messages
 SIZES = [pytest.param(SMALL, id="small"), pytest.param(FULL, id="full", marks=pytest.mark.full)]
+# Other organisations, each with its domain.
+NEIGHBOURS = {f"neighbour-{number}": f"n{number}.example" for number in range(5)}
 SOURCES = [f"127.0.0.{number}" for number in range(2, 6)]
 Attack = Callable[[Raw, int], Counter[bytes]]
 
 
 @pytest.fixture
 def process(tmp_path, request) -> Iterator[Process]:
-    """With fewer places than dripping connections, in the small run as in the full one."""
+    """With fewer places than dripping connections, in the small run as in the full one.
+
+    The bystander and most attackers are one organisation; none has more than a quarter of all.
+    """
     small = "small" in request.node.name
-    house = mail.organisation()
-    domain(house, "firma.example")
-    credential(house, rate_per_minute=1_000_000, daily_cap=1_000_000)
+    for username, name in {"anna": "firma.example", **NEIGHBOURS}.items():
+        house = mail.organisation(username)
+        domain(house, name)
+        credential(house, username, rate_per_minute=1_000_000, daily_cap=1_000_000)
     places = {"SMTP_CONNECTIONS": "80"} if small else {}
     with running(Process(Authority(tmp_path), tmp_path, **places)) as started:
         yield started
 
 
-def content(*pieces: bytes) -> Attack:
+def content(*pieces: bytes, sender: bytes = b"anna@firma.example") -> Attack:
     """A message of these pieces; the last one as often as told, divided by the size of the run."""
 
     def attack(raw: Raw, part: int) -> Counter[bytes]:
-        raw.begin()
+        raw.begin(sender=sender)
         raw.send(b"".join(pieces[:-2]))
         for _ in range(int(pieces[-1]) // part):
             raw.send(pieces[-2])
@@ -102,10 +109,13 @@ def test_naughty_inputs_are_answered_and_harm_nobody(process, part):
 @pytest.mark.full
 def test_undeclared_oversize_is_answered_and_harms_nobody(process):
     """Full size only: the bound on a message is not a setting."""
-    oversize = content(HEADER, b"\r\n", TEXT, b"1600")
+    # It fills its owner's share of memory for a moment.
+    neighbour, name = next(iter(NEIGHBOURS.items()))
+    oversize = content(HEADER, b"\r\n", TEXT, b"1600", sender=f"anna@{name}".encode())
     with beside(process) as watch:
         spent = [
-            again(process, oversize, 1, {b"552 5.3.4"}) for _ in watch.all_the_while(ENOUGH[FULL])
+            again(process, oversize, 1, {b"552 5.3.4"}, neighbour)
+            for _ in watch.all_the_while(ENOUGH[FULL])
         ]
     judge(watch, "100 MB undeclared", spent)
 
@@ -129,9 +139,11 @@ def test_dripping_connections_shut_nobody_out(process, part):
     judge(watch, f"{1_000 // part} dripping, a newcomer signs in", waits)
 
 
-def again(process: Process, attack: Attack, part: int, wanted: set[bytes]) -> float:
+def again(
+    process: Process, attack: Attack, part: int, wanted: set[bytes], username: str = "anna"
+) -> float:
     """One attack on a connection of its own; seconds from its first octet to its last reply."""
-    with signed_in(process) as raw:
+    with signed_in(process, username=username) as raw:
         began = time.monotonic()
         assert set(attack(raw, part)) == wanted
         return time.monotonic() - began
@@ -147,15 +159,17 @@ def drip(raw: Raw) -> None:
 @pytest.mark.full
 def test_idle_sessions_and_large_messages_stay_in_memory(process):
     with ExitStack() as open_ones:
-        for number in range(500):
-            open_ones.enter_context(signed_in(process, SOURCES[number % 4]))
+        for source, username in product(SOURCES * 25, NEIGHBOURS):
+            open_ones.enter_context(signed_in(process, source, username))
         idle = resident(process) / 2**20
         with beside(process) as watch:
-            senders = [open_ones.enter_context(signed_in(process)) for _ in range(5)]
-            for raw in senders:
-                raw.begin()
-            for raw in senders:
-                raw.send(HEADER + b"\r\n")
+            senders = [
+                open_ones.enter_context(signed_in(process, username=username))
+                for username in NEIGHBOURS
+            ]
+            for raw, name in zip(senders, NEIGHBOURS.values(), strict=True):
+                raw.begin(sender=f"anna@{name}".encode())
+                raw.send(f"From: anna@{name}\r\n\r\n".encode())
             for _ in range(370):
                 for raw in senders:
                     raw.send(TEXT)

@@ -22,23 +22,39 @@ from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.networks import Network
-from relay.smtp.policy import Client, Submitted
+from relay.smtp.policy import Client, Identity, Submitted
 from relay.smtp.server import Conversation
 from tests.testbed.certificates import Authority
 
 USER, PASSWORD = "anna", "correct-horse"
-PLAIN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
+TENANTS = (USER, "bo", "carl", "dorte", "erik")  # each an owner of its own
 HEADER = b"From: anna@firma.example\r\nTo: erik@other.example\r\nSubject: hej\r\n"
+
+
+def plain_of(user: str) -> bytes:
+    """What AUTH PLAIN takes for one of the tenants."""
+    return base64.b64encode(f"\0{user}\0{PASSWORD}".encode())
+
+
+PLAIN = plain_of(USER)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Who was let in."""
+
+    owner: str
 
 
 @dataclass
 class Ledger:
-    """A policy that lets one person in and writes down what it accepted."""
+    """A policy that lets tenants in and writes down what it accepted."""
 
     accepted: list[Submitted] = field(default_factory=list)
     sign_ins: list[tuple[str, str]] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     fails_at: str = ""
+    by_network: Tenant | None = None  # who sends without signing in
     waits: threading.Event | None = None  # accept() holds until it is set
 
     async def connect(self, client: Client) -> Answer | None:
@@ -46,14 +62,15 @@ class Ledger:
         self._fail("connect")
         return None
 
-    async def authenticate(self, client: Client, username: str, password: str) -> object:
+    async def authenticate(self, client: Client, username: str, password: str) -> Tenant | Answer:
         self.sign_ins.append((username, password))
         self._fail("authenticate")
-        return USER if (username, password) == (USER, PASSWORD) else answers.WRONG_SIGN_IN
+        is_right = username in TENANTS and password == PASSWORD
+        return Tenant(username) if is_right else answers.WRONG_SIGN_IN
 
-    async def recognise(self, client: Client, sender: Address | None) -> object | None:
+    async def recognise(self, client: Client, sender: Address | None) -> Identity | None:
         self._fail("recognise")
-        return client.identity
+        return client.identity or self.by_network
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         self._fail("mail")

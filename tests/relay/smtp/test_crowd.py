@@ -13,7 +13,7 @@ from relay.smtp.answers import Answer
 from relay.smtp.crowd import Crowd
 from relay.smtp.listener import Limits
 from relay.smtp.policy import Client
-from tests.relay.smtp.listening import Raw, Running, running
+from tests.relay.smtp.listening import PLAIN, TENANTS, Raw, Running, Tenant, plain_of, running
 from tests.relay.smtp.test_listener import settled
 
 TOO_MANY = [
@@ -55,16 +55,16 @@ def test_who_was_unknown_longest_makes_room():
 def test_who_has_signed_in_stays_and_a_quarter_is_kept_for_them():
     crowd = Crowd(8, 8, str)
     known = visitors(*"abcd")
-    for guest in known:
+    for number, guest in enumerate(known):
         crowd.admit(guest)
-        crowd.signed_in(guest)
+        assert crowd.signed_in(guest, number) is None
     unknown = visitors(*"efghij")
     assert [crowd.admit(guest) for guest in unknown] == [None] * 6
     assert [bool(guest.told) for guest in (*known, *unknown)] == [False] * 4 + [True] * 2 + [
         False
     ] * 4
-    for guest in unknown[2:]:
-        crowd.signed_in(guest)
+    for number, guest in enumerate(unknown[2:]):
+        assert crowd.signed_in(guest, number) is None
     (late,) = visitors("k")
     assert crowd.admit(late) is answers.CROWDED
     assert late.told == []
@@ -76,9 +76,40 @@ def test_network_that_fills_its_places_pays_itself():
     assert [crowd.admit(guest) for guest in (other, first, second, third)] == [None] * 4
     assert [len(guest.told) for guest in (other, first, second, third)] == [0, 1, 0, 0]
     for guest in (second, third):
-        crowd.signed_in(guest)
+        assert crowd.signed_in(guest, "anna") is None
     (fourth,) = visitors("a4")
     assert crowd.admit(fourth) is answers.CROWDED_ADDRESS
+
+
+def test_owner_has_a_quarter_of_all_places_and_others_have_theirs():
+    crowd = Crowd(8, 8, str)
+    first, second, third, newcomer = visitors(*"abcd")
+    for guest in (first, second, third, newcomer):
+        assert crowd.admit(guest) is None
+    said = [crowd.signed_in(guest, "anna") for guest in (first, second, third)]
+    assert said == [None, None, answers.CROWDED_OWNER]
+    assert crowd.signed_in(newcomer, "bo") is None
+    crowd.left(first)
+    assert crowd.signed_in(third, "anna") is None
+
+
+def test_who_had_to_go_while_it_signed_in_takes_no_place_of_its_owner():
+    crowd = Crowd(4, 4, str)
+    gone, late = visitors("a", "b")
+    crowd.admit(gone)
+    crowd.left(gone)
+    assert crowd.signed_in(gone, "anna") is None
+    crowd.admit(late)
+    assert crowd.signed_in(late, "anna") is None
+
+
+def test_place_goes_to_who_signed_in_last_on_it():
+    crowd = Crowd(4, 4, str)
+    first, second = visitors("a", "b")
+    for guest in (first, second):
+        crowd.admit(guest)
+    assert [crowd.signed_in(first, owner) for owner in ("anna", "anna", "bo")] == [None] * 3
+    assert crowd.signed_in(second, "anna") is None
 
 
 def test_who_leaves_is_forgotten_once():
@@ -86,11 +117,13 @@ def test_who_leaves_is_forgotten_once():
     first, second = visitors("a", "a")
     for guest in (first, second):
         crowd.admit(guest)
+        crowd.signed_in(guest, "anna")
     for _ in range(2):
         crowd.left(first)
     assert crowd._per_network == {"a": 1}
     crowd.left(second)
     assert not crowd._per_network
+    assert not crowd._per_owner
     assert not crowd._unknown
 
 
@@ -104,7 +137,10 @@ def test_balancer_itself_is_counted_in_no_network():
 def test_known_clients_stay_and_the_late_one_is_refused(limits, start):
     with running(limits=limits) as server, ExitStack() as open_ones:
         places = limits.connections if limits.connections < 10 else 3
-        known = [open_ones.enter_context(Raw(server.port)).sign_in() for _ in range(places)]
+        known = [
+            open_ones.enter_context(Raw(server.port)).sign_in(plain_of(user))
+            for user in TENANTS[:places]
+        ]
         with Raw(server.port) as late:
             assert late.reply().startswith(start)
             assert late.reply() == b""
@@ -113,6 +149,33 @@ def test_known_clients_stay_and_the_late_one_is_refused(limits, start):
         assert settled(lambda: len(server.listener.conversations) == places - 1)
         with Raw(server.port) as next_one:
             assert next_one.reply()[:3] == b"220"
+
+
+@pytest.mark.behaviour(7)
+def test_owner_that_holds_all_it_may_keeps_no_newcomer_of_another_out():
+    with running(limits=Limits(connections=8)) as server, ExitStack() as open_ones:
+        held = [open_ones.enter_context(Raw(server.port)).sign_in() for _ in range(2)]
+        for _ in range(8):
+            with Raw(server.port) as more:
+                more.reply()
+                more.say(b"EHLO x")
+                said = more.say(b"AUTH PLAIN " + PLAIN)
+                assert said.startswith(b"421 4.7.0 Too many connections of your organisation")
+                assert more.reply() == b""
+        with Raw(server.port) as newcomer:
+            newcomer.sign_in(plain_of("bo")).begin()
+        assert all(guest.code(b"NOOP") == 250 for guest in held)
+
+
+def test_who_sends_by_network_takes_its_owners_places():
+    with running(limits=Limits(connections=4)) as server, ExitStack() as open_ones:
+        server.ledger.by_network = Tenant("anna")
+        first, second = (open_ones.enter_context(Raw(server.port)) for _ in range(2))
+        for raw, code in ((first, 250), (second, 421)):
+            assert raw.reply()[:3] == b"220"
+            assert raw.code(b"EHLO x") == 250
+            assert raw.code(b"MAIL FROM:<anna@firma.example>") == code
+        assert first.code(b"RCPT TO:<erik@other.example>") == 250
 
 
 @pytest.mark.behaviour(7)

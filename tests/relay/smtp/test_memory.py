@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +17,16 @@ from relay.smtp.headers import Trace, check_lines, edit, scan
 from relay.smtp.intake import Content
 from relay.smtp.listener import Limits
 from relay.smtp.policy import Client, Submitted
-from tests.relay.smtp.listening import HEADER, PLAIN, Ledger, Raw, running
+from tests.relay.smtp.listening import (
+    HEADER,
+    PLAIN,
+    TENANTS,
+    USER,
+    Ledger,
+    Raw,
+    plain_of,
+    running,
+)
 from tests.relay.smtp.test_listener import MESSAGE, settled
 
 LARGE = HEADER + b"Bcc: bo@other.example\r\n\r\n" + b"a" * 70 + b"\r\n" * 2_500_000
@@ -30,7 +40,7 @@ def test_memory_is_shared_and_given_back():
             first.sign_in().begin()
             first.send(HEADER + b"\r\n" + b"a\r\n" * 90_000)
             assert settled(lambda: server.listener.held > 200_000)
-            second.sign_in()
+            second.sign_in(plain_of("bo"))
             assert second.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 452
             second.begin()
             second.send(HEADER + b"\r\n" + b"b\r\n" * 90_000 + b".\r\n")
@@ -44,7 +54,7 @@ def test_memory_is_shared_and_given_back():
 def test_declared_size_has_its_room_from_354_on():
     limits = Limits(size=300_000, memory=400_000)
     with running(limits=limits) as server, Raw(server.port) as first, Raw(server.port) as second:
-        for raw in (first.sign_in(), second.sign_in()):
+        for raw in (first.sign_in(), second.sign_in(plain_of("bo"))):
             assert raw.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 250
             assert raw.code(b"RCPT TO:<erik@other.example>") == 250
         assert first.code(b"DATA") == 354
@@ -55,6 +65,54 @@ def test_declared_size_has_its_room_from_354_on():
         second.begin()
         second.send(MESSAGE + b".\r\n")
         assert second.reply()[:3] == b"250"
+
+
+SMALL_SHARE = Limits(size=300_000, memory=1_200_000)
+
+
+@pytest.mark.behaviour(3)
+def test_owner_that_declares_all_it_may_leaves_the_rest_to_others():
+    with running(limits=SMALL_SHARE) as server, ExitStack() as open_ones:
+        first, second = (open_ones.enter_context(Raw(server.port)).sign_in() for _ in range(2))
+        assert first.code(b"MAIL FROM:<anna@firma.example> SIZE=300000") == 250
+        assert first.code(b"RCPT TO:<erik@other.example>") == 250
+        assert first.code(b"DATA") == 354
+        assert second.say(b"MAIL FROM:<anna@firma.example> SIZE=1000").startswith(b"452 4.3.1 ")
+        for user in TENANTS[1:4]:
+            other = open_ones.enter_context(Raw(server.port)).sign_in(plain_of(user))
+            assert other.code(b"MAIL FROM:<anna@firma.example> SIZE=300000") == 250
+            assert other.code(b"RCPT TO:<erik@other.example>") == 250
+            assert other.code(b"DATA") == 354
+        first.send(MESSAGE + b".\r\n")
+        assert first.reply()[:3] == b"250"
+        assert second.code(b"MAIL FROM:<anna@firma.example> SIZE=300000") == 250
+
+
+@pytest.mark.behaviour(3)
+def test_undeclared_content_counts_in_its_owners_share():
+    lines = b"a\r\n" * 90_000
+    with running(limits=SMALL_SHARE) as server:
+        with Raw(server.port) as first, Raw(server.port) as second, Raw(server.port) as other:
+            for raw, user in ((first, USER), (second, USER), (other, "bo")):
+                raw.sign_in(plain_of(user)).begin()
+            first.send(HEADER + b"\r\n" + lines)
+            assert settled(lambda: server.listener.held > 200_000)
+            for raw, code in ((second, b"452"), (other, b"250")):
+                raw.send(HEADER + b"\r\n" + lines + b".\r\n")
+                assert raw.reply()[:3] == code
+            first.send(b".\r\n")
+            assert first.reply()[:3] == b"250"
+        assert settled(lambda: server.listener.held == 0)
+        assert not server.listener._held_of
+
+
+@pytest.mark.behaviour(3)
+def test_message_alone_may_be_larger_than_the_share():
+    limits = Limits(size=300_000, memory=400_000)
+    with running(limits=limits) as server, Raw(server.port) as raw:
+        raw.sign_in().begin()
+        raw.send(HEADER + b"\r\n" + b"a\r\n" * 90_000 + b".\r\n")
+        assert raw.reply()[:3] == b"250"
 
 
 def test_message_that_was_taken_is_held_no_longer():

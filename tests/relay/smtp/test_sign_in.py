@@ -14,7 +14,7 @@ import time
 import pytest
 
 from relay.smtpd import Certificate
-from tests.relay.smtp.listening import HEADER, PASSWORD, PLAIN, USER, Raw, running
+from tests.relay.smtp.listening import HEADER, PASSWORD, PLAIN, USER, Raw, Tenant, running
 
 
 def coded(text: str) -> bytes:
@@ -250,3 +250,13 @@ def test_each_failure_takes_longer(greeted):
     # The loop counts whole milliseconds.
     assert spent[0] >= 0.009
     assert spent[1] >= 0.019
+
+
+def test_mail_by_network_begins_with_a_greeting_and_helo_is_one():
+    with running() as listening, Raw(listening.port) as raw:
+        listening.ledger.by_network = Tenant(USER)
+        raw.reply()
+        assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"503 5.5.1 ")
+        assert raw.code(b"HELO x") == 250
+        assert raw.code(b"AUTH PLAIN " + PLAIN) == 503
+        raw.begin()
