@@ -21,11 +21,20 @@ class SharedGate:
 
     async def take(self, target: RouteTarget) -> Permit | None:
         permit = await self.permits.take(target.route_id, target.concurrency)
-        # Whoever had it before may have found the server dead still.
-        if permit and target.is_failing and (until := await self.routes.rests(target)):
+        if permit is None or not target.is_failing:
+            return permit
+        try:
+            await self._demand_no_rest(target)
+        except BaseException:
+            # Of a failing route it may be the only one.
             await self.permits.give(permit)
-            raise NotNow(QueuedDelivery.Reason.RESTING.value, until)
+            raise
         return permit
+
+    async def _demand_no_rest(self, target: RouteTarget) -> None:
+        """Look anew: whoever had the permit before may have found the server dead still."""
+        if until := await self.routes.rests(target):
+            raise NotNow(QueuedDelivery.Reason.RESTING.value, until)
 
     async def give(self, permit: Permit) -> None:
         await self.permits.give(permit)

@@ -156,6 +156,35 @@ FAULTS = (
         f"{SUSPECTS}::test_silent_servers_do_not_stop_the_suspects_of_others",
     ),
     Fault(
+        25,
+        "relay/hops.py",
+        "await self.permits.give(permit)\n            raise",
+        "raise",
+        "tests/relay/test_resting.py::test_a_look_that_fails_keeps_no_permit_of_a_failing_route",
+    ),
+    Fault(
+        25,
+        "relay/transports/seats.py",
+        "if seat.permit.is_lost or self._are_too_many():",
+        "if self._are_too_many():",
+        "tests/relay/transports/test_seats.py::"
+        "test_a_connection_whose_permit_is_lost_carries_no_further_message",
+    ),
+    Fault(
+        26,
+        "relay/routing.py",
+        "WHERE id = %s AND version = %s AND paused_at IS NULL",
+        "WHERE id = %s AND version >= %s AND paused_at IS NULL",
+        "tests/relay/test_routing.py::test_a_route_that_was_changed_meanwhile_is_not_paused",
+    ),
+    Fault(
+        26,
+        "relay/queue/statements.py",
+        "due_at = CASE WHEN q.cancelled_at IS NULL THEN struck.due_at ELSE q.due_at END",
+        "due_at = struck.due_at",
+        f"{SUSPECTS}::test_what_is_cancelled_in_hand_ends_at_once_though_it_is_struck",
+    ),
+    Fault(
         26,
         "relay/queue/claiming.py",
         "WHERE ends_at IS NULL OR ends_at > %(now)s",
@@ -253,6 +282,15 @@ FAULTS = (
         "DELETE FROM relay_content c WHERE c.message_id IN (SELECT message_id FROM ended)",
         "DELETE FROM relay_content c WHERE c.message_id IN (SELECT message_id FROM ended LIMIT 0)",
         f"{SWEEPING}::test_mail_of_a_closed_organisation_ends_at_once",
+    ),
+    Fault(
+        27,
+        "relay/sweeping.py",
+        "SELECT counted.* FROM counted WHERE found = (\n"
+        "        SELECT count(*) FROM relay_queueddelivery q"
+        " WHERE q.message_id = counted.message_id)",
+        "SELECT counted.* FROM counted",
+        f"{SWEEPING}::test_message_of_which_somebody_holds_a_row_does_not_end_in_parts",
     ),
     Fault(
         27,

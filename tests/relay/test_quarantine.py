@@ -274,7 +274,7 @@ def test_silent_servers_do_not_stop_the_suspects_of_others() -> None:
         tasks = [asyncio.create_task(waits_for_its_server(of)) for of in silent * 10]
         async with asyncio.timeout(10), suspects.turn(suspect(uuid4())):
             pass
-        await until(lambda: begun.total() == len(silent) * quarantine.EACH)
+        await until(lambda: begun.total() == len(silent) * quarantine.EACH, 10)
         assert set(begun.values()) == {quarantine.EACH}
         for task in tasks:
             task.cancel()
@@ -302,3 +302,17 @@ def test_places_of_suspects_come_back_once(monkeypatch: pytest.MonkeyPatch) -> N
         return max(most)
 
     assert asyncio.run(scenario()) == 1
+
+
+@pytest.mark.behaviour(26)
+def test_what_is_cancelled_in_hand_ends_at_once_though_it_is_struck(house: Organisation) -> None:
+    async def scenario() -> None:
+        await mail.keep(mail.message(house.id))
+        async with holders() as (holder,), await mail.session() as other:
+            (lease,) = (await one(holder)).deliveries
+            await other.execute("UPDATE relay_queueddelivery SET cancelled_at = now()")
+            await holder.strike(((lease, mail.now() + timedelta(hours=1), None),))
+
+    mail.run(scenario())
+    row = "SELECT strikes, lease_owner, due_at <= now() FROM relay_queueddelivery"
+    assert mail.rows(row) == [(1, None, True)]

@@ -12,6 +12,8 @@ from accounts.models import Organisation
 from config.stack.state import free_port
 from relay import resting
 from relay import shift as shifts
+from relay.hops import SharedGate
+from relay.permits import Permits
 from relay.routing import Reason, Routes, Waits
 from relay.shift import Slot
 from relay.transports import RouteTarget
@@ -178,3 +180,27 @@ def test_mail_of_a_resting_route_ends_when_its_time_is_up(house: Organisation) -
 
     mail.run(scenario())
     assert mail.value("SELECT count(*) FROM relay_attempt") == 0
+
+
+@pytest.mark.behaviour(25)
+def test_a_look_that_fails_keeps_no_permit_of_a_failing_route(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route(house, failures=resting.FAILURES)
+
+    async def failing(self: Routes, target: RouteTarget) -> datetime | None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(Routes, "rests", failing)
+
+    async def scenario() -> None:
+        routes, permits = Routes(mail.dsn(), mail.now), Permits(mail.dsn())
+        target = await reached(routes, house)
+        assert (target.concurrency, target.is_failing) == (1, True)
+        with pytest.raises(ConnectionResetError):
+            await SharedGate(permits, routes).take(target)
+        assert await permits.take(target.route_id, target.concurrency) is not None
+        await permits.close()
+        await routes.close()
+
+    mail.run(scenario())

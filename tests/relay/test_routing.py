@@ -188,3 +188,21 @@ def test_a_secret_is_opened_once_the_database_is_back(monkeypatch: pytest.Monkey
     target = mail.run(scenario())
     assert isinstance(target, RouteTarget)
     assert target.password == "hemmelig"
+
+
+@pytest.mark.behaviour(26)
+@pytest.mark.django_db(transaction=True)
+def test_a_route_that_was_changed_meanwhile_is_not_paused() -> None:
+    house = mail.organisation()
+    route(house)
+
+    async def scenario() -> None:
+        routes = Routes(mail.dsn(), mail.now)
+        target = await routes.target(house.id, "due.example")
+        assert isinstance(target, RouteTarget)
+        await asyncio.to_thread(mend, "version = version + 1")
+        await routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+        await routes.close()
+
+    mail.run(scenario())
+    assert mail.rows("SELECT paused_at, pause_reason FROM relay_route") == [(None, "")]

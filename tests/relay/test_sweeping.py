@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from accounts import alerts
 from accounts.models import Organisation
@@ -63,6 +65,27 @@ def test_message_in_hand_is_left_to_whoever_has_it(house: Organisation) -> None:
 
 
 @pytest.mark.behaviour(27)
+@pytest.mark.behaviour(27)
+def test_message_of_which_somebody_holds_a_row_does_not_end_in_parts(house: Organisation) -> None:
+    keep(house, "a@x.example", "b@x.example")
+    mail.execute(CLOSE, house.id)
+
+    def sweep() -> int:
+        try:
+            return sweeping.end_closed(mail.now())
+        finally:
+            connections.close_all()  # this thread's own
+
+    async def scenario() -> int:
+        async with await mail.session("owner") as other, other.transaction():
+            await other.execute("SELECT FROM relay_queueddelivery WHERE position = 0 FOR UPDATE")
+            return await asyncio.to_thread(sweep)
+
+    assert mail.run(scenario()) == 0
+    assert mail.value(CONTENT) == 1
+    assert sweeping.end_closed(mail.now()) == 2
+
+
 def test_content_never_outlives_the_longest_lifetime(house: Organisation) -> None:
     """Whatever kept the shifts from it; the operator is told."""
     keep(house)

@@ -29,10 +29,14 @@ class Few(OpenGate):
         self.free = permits
         self.bears = failures
         self.failures = self.successes = 0
+        self.given: list[Permit] = []
 
     async def take(self, target: RouteTarget) -> Permit | None:
         self.free -= self.free > 0
-        return Permit() if self.free else None
+        if not self.free:
+            return None
+        self.given.append(Permit())
+        return self.given[-1]
 
     async def give(self, permit: Permit) -> None:
         self.free += 1
@@ -210,4 +214,17 @@ async def test_fewer_connections_count_from_the_next_message():
         while far_end.open > 1:
             await asyncio.sleep(0.01)
         assert far_end.connections == 4
+        await transport.close()
+
+
+@pytest.mark.behaviour(25)
+@on_both_loops
+async def test_a_connection_whose_permit_is_lost_carries_no_further_message():
+    async with FarEnd(Script()) as far_end:
+        gate = Few()
+        transport = smarthost(far_end, gate=gate)
+        await transport.send(target(far_end), ENVELOPE, content, nothing)
+        gate.given[0].is_lost = True
+        await transport.send(target(far_end), ENVELOPE, content, nothing)
+        assert far_end.connections == 2
         await transport.close()
