@@ -71,6 +71,13 @@ FAULTS = (
         f"{LEASES}::test_late_worker_changes_nothing",
     ),
     Fault(
+        23,
+        "relay/queue/leases.py",
+        "if any(isinstance(item, PutOffNext) for item in items):",
+        "if not items:",
+        f"{LEASES}::test_mail_behind_the_unreadable_is_not_struck_when_a_commit_is_uncertain",
+    ),
+    Fault(
         24,
         "relay/smtp/transaction.py",
         "for index in self._accepted:\n            self.outcomes[index] = outcome",

@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from relay.queue import LEASE, Ask, Leased, LeaseLost, Leases, Refused, Settlement, Tried, Work
+from relay.queue.leases import Begin, PutOffNext
 from relay.smtp.replies import Outcome, Scope, Verdict
 from tests.relay import mail
 from tests.relay.stage import BLOCKED, becomes
@@ -459,3 +461,31 @@ def test_hostile_reply_is_storable() -> None:
     reply = mail.value("SELECT reply FROM relay_attempt")
     assert len(reply) == 500
     assert "modtager" not in reply
+
+
+@pytest.mark.behaviour(23)
+def test_mail_behind_the_unreadable_is_not_struck_when_a_commit_is_uncertain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = mail.organisation()
+    monkeypatch.setattr("relay.queue.leases.RETRY_SECONDS", 0)
+    commit, lost = Leases._commit, [psycopg.OperationalError()]
+
+    async def uncertain(self: Leases, items: Any) -> list[Any]:
+        written = await commit(self, items)
+        if lost:
+            raise lost.pop()
+        return written
+
+    async def scenario() -> None:
+        await mail.keep(*(mail.message(house.id) for _ in range(4)))
+        async with holders() as (holder,):
+            (work,) = await claim(holder, 1)
+            monkeypatch.setattr(Leases, "_commit", uncertain)
+            items = PutOffNext(Ask(limit=1)), Begin(work.deliveries)
+            refused, begun = await holder._write(items)
+            assert isinstance(refused, Refused)
+            assert begun == {lease.id for lease in work.deliveries}
+
+    mail.run(scenario())
+    assert mail.value("SELECT sum(strikes) FROM relay_queueddelivery") == 1
