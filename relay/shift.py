@@ -37,6 +37,7 @@ from relay.queue import (
     Leases,
     Refused,
     Sealer,
+    TookTooLong,
     Work,
     conninfo,
     keyring_directory,
@@ -189,6 +190,9 @@ class Shift:
             if claimed.broken:
                 await self._put_off(self.courier.leases.put_off(claimed.broken))
             return self.turns.goes_on
+        except TookTooLong:
+            # Nothing is wrong with the mail, so none of it is struck.
+            return False
         except Exception as fault:  # noqa: BLE001 - the shift carries everybody's mail
             logger.error("shift: a claim failed: %s", type(fault).__name__)
             # Once it is for one delivery alone, that one is what nobody can claim.
@@ -282,9 +286,12 @@ class Shift:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             works = [*(job.work for job in self._jobs.values()), *self.courier.telling]
-            leases = tuple(lease for work in works for lease in work.deliveries)
-            if leases:
-                await self.courier.leases.renew(leases)
+            # One statement takes them all, unless one of them cannot be renewed.
+            renewals = (self.courier.leases.renew(work.deliveries) for work in works)
+            found = await asyncio.gather(*renewals, return_exceptions=True)
+            for fault in found:
+                if isinstance(fault, BaseException):
+                    raise fault
 
     async def _look_at_routes(self) -> None:
         """Take mail again that had nowhere to go, once it has."""

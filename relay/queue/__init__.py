@@ -14,7 +14,7 @@ from relay.queue.entries import (
     Tried,
     Work,
 )
-from relay.queue.leases import LeaseLost, Leases, Refused
+from relay.queue.leases import LeaseLost, Leases, Refused, TookTooLong
 from relay.queue.sealing import NoOrganisationKey, Sealer, keyring_directory
 from relay.queue.statements import LEASE
 from relay.queue.store import Store
@@ -36,6 +36,7 @@ __all__ = [
     "Settlement",
     "Store",
     "StoreUnavailable",
+    "TookTooLong",
     "Tried",
     "Work",
     "conninfo",

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+from psycopg.errors import DeadlockDetected, QueryCanceled
 
 from accounts import alerts
 from accounts.vault import HourKey, VaultError
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 MOST = 1000
 RETRY_SECONDS = 0.5
+DEADLOCKS = 3
 # Settlements go together, as no connection waits for them. Until then a crash repeats the mail.
 SETTLE_SECONDS = 0.02
 SETTLE_ENOUGH = 100
@@ -38,6 +40,10 @@ SETTLE_ENOUGH = 100
 
 class Refused(Exception):
     """This one item cannot be written; names the SQLSTATE, if any, and never a value."""
+
+
+class TookTooLong(Refused):
+    """The database cancelled the statement, most often for a lock; says nothing of the item."""
 
 
 class LeaseLost(Exception):
@@ -274,9 +280,18 @@ class Leases:
                 await alerts.raise_alert_on(connection, kind, subject)
 
     async def _write(self, items: Sequence[Item]) -> list[Any]:
+        deadlocks = 0
         while True:
             try:
                 return await self._commit(items)
+            except DeadlockDetected as fault:
+                # Whoever it was goes on now, so that the same batch mostly comes through.
+                deadlocks += 1
+                if deadlocks >= DEADLOCKS:
+                    return await self._one_by_one(items, fault)
+            except QueryCanceled as fault:
+                # The database is there: somebody holds what one of the items waits for.
+                return await self._one_by_one(items, fault)
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as fault:
                 # Nothing is known of the last try, and nearly all may safely be written again:
                 # the fence lets a settlement count once, and a lost claim runs out by itself.
@@ -287,11 +302,15 @@ class Leases:
                 if any(isinstance(item, PutOffNext) for item in items):
                     return await self._write_but_put_off(items)
             except psycopg.Error as fault:
-                if len(items) == 1:
-                    logger.error("leases: refused (%s)", fault.sqlstate)
-                    return [Refused(str(fault.sqlstate))]
-                # One that cannot be written must not take its neighbours along.
-                return [(await self._write([item]))[0] for item in items]
+                return await self._one_by_one(items, fault)
+
+    async def _one_by_one(self, items: Sequence[Item], fault: psycopg.Error) -> list[Any]:
+        if len(items) > 1:
+            # One that cannot be written must not take its neighbours along.
+            return [(await self._write([item]))[0] for item in items]
+        logger.error("leases: refused (%s)", fault.sqlstate)
+        is_late = isinstance(fault, QueryCanceled)
+        return [(TookTooLong if is_late else Refused)(str(fault.sqlstate))]
 
     async def _write_but_put_off(self, items: Sequence[Item]) -> list[Any]:
         """Write again without what has no fence: done twice, it would strike the mail behind.
