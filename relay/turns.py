@@ -27,6 +27,8 @@ Key = TypeVar("Key")
 PLACES = 1000
 NAMED_MOST = 50  # beyond that a look at everybody costs no more
 CLAIM_MOST = 200
+# Mail of a turn that may be taken is taken within a round or a few; then none of it is due.
+IDLE_SECONDS = 10.0
 FIRST = UUID(int=0)
 
 
@@ -121,6 +123,7 @@ class Turns:
         if self._free <= 0:
             return None
         self._before = frozenset(self._called)
+        self._forget_idle()
         return Ask(
             # Half at most: many may come at once, each with the room that all of them see.
             limit=min(self._most, (self._free + 1) // 2),
@@ -140,6 +143,13 @@ class Turns:
             resume=tuple(self._resume.items()),
             chance=self._chance(),
         )
+
+    def _forget_idle(self) -> None:
+        # A claim goes through all windows for each turn it looks at.
+        since = self._clock() - IDLE_SECONDS
+        for turn, window in list(self._windows.items()):
+            if window.opens_at <= since and not self._turns[turn]:
+                del self._windows[turn]
 
     def _left_out(self) -> dict[Turn, None]:
         full = [turn for turn in self._windows if not self._window_room(turn)]

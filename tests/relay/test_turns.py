@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.queue import Ask, Claimed
-from relay.turns import CLAIM_MOST, PLACES, Turn, Turns
+from relay.turns import CLAIM_MOST, IDLE_SECONDS, PLACES, Turn, Turns
 
 pytestmark = pytest.mark.behaviour(25)
 
@@ -273,6 +273,27 @@ def test_turn_may_have_as_many_in_hand_as_found_a_connection() -> None:
     assert again[other] > 0
     turns.end(turn, 1)
     assert books.claim(turns)[turn] == 2
+
+
+def test_rest_that_is_over_with_nothing_in_hand_costs_later_claims_nothing() -> None:
+    clock = Clock()
+    turns = Turns(lambda: 0.5, clock=clock)
+    crowd = [(house(number), "due.example") for number in range(50)]
+    for turn in crowd:
+        turns.begin(turn, 1)
+        turns.put_back(turn, 1, 2.0)
+    turns.begin(crowd[0], 1)
+    asked = turns.ask()
+    assert asked is not None
+    assert (len(asked.turns), len(asked.left_out)) == (50, 50)
+    clock.now = 2.0
+    asked = turns.ask()
+    assert asked is not None
+    assert (len(asked.turns), asked.left_out) == (50, (crowd[0],))
+    clock.now = 2.0 + IDLE_SECONDS
+    asked = turns.ask()
+    assert asked is not None
+    assert [turn[:2] for turn in asked.turns] == [crowd[0]]
 
 
 def test_turn_does_not_forget_a_rest_because_others_of_it_end() -> None:
