@@ -387,7 +387,9 @@ async def release(
 
 
 # Locks are taken in one order (queue rows by id, content by message), so that two shifts that
-# settle recipients of the same messages never wait for each other in a circle.
+# settle recipients of the same messages never wait for each other in a circle. Whose content is
+# gone is known (arrays) before the log is looked at: as a join that began at the log, messages were
+# passed over whenever the other shift had to be waited for.
 SETTLE = """
 WITH held AS MATERIALIZED (
     SELECT q.message_id, q.accepted_at, q.organisation_id, q.position, q.attempts,
@@ -433,7 +435,7 @@ WITH held AS MATERIALIZED (
     WHERE q.id = held.id AND held.state <> 'waiting'
     RETURNING q.message_id
 ), counted AS MATERIALIZED (
-    SELECT c.message_id, c.open_deliveries - n.finished AS open
+    SELECT c.message_id, c.accepted_at, c.open_deliveries - n.finished AS open
     FROM relay_content c
     JOIN (SELECT message_id, count(*) AS finished FROM done GROUP BY message_id) n
         ON n.message_id = c.message_id
@@ -444,11 +446,13 @@ WITH held AS MATERIALIZED (
 ), destroyed AS (
     DELETE FROM relay_content c USING counted
     WHERE c.message_id = counted.message_id AND counted.open <= 0
-    RETURNING c.message_id, c.accepted_at
+), gone AS MATERIALIZED (
+    SELECT message_id, accepted_at FROM counted WHERE open <= 0
 ), told AS (
     UPDATE relay_message m SET content_destroyed_at = %(now)s
-    FROM destroyed WHERE m.accepted_at = destroyed.accepted_at AND m.id = destroyed.message_id
-        AND m.accepted_at BETWEEN %(first)s AND %(last)s
+    WHERE m.accepted_at BETWEEN %(first)s AND %(last)s
+        AND m.accepted_at = ANY(ARRAY(SELECT accepted_at FROM gone))
+        AND m.id = ANY(ARRAY(SELECT message_id FROM gone))
 )
 SELECT id FROM held
 """
