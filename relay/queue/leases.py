@@ -138,7 +138,7 @@ Item = (
 )
 Cursor = psycopg.AsyncCursor[Any]
 # One statement for all of a batch.
-_BATCHED: frozenset[type[Any]] = frozenset({Mark, Renew, Begin, Strike, Release, Settle})
+_BATCHED: frozenset[type[Any]] = frozenset({Mark, Renew, Begin, Strike, Release})
 
 
 class Leases:
@@ -456,7 +456,8 @@ async def _together(
 ) -> AsyncIterator[None]:
     """Send the statements of a batch as one transaction, with as few words as that takes."""
     kinds = {type(item) for item in items}
-    if len(kinds) == 1 and (len(items) == 1 or kinds <= _BATCHED) and not hour_key:
+    is_one = len(kinds) == 1 and (len(items) == 1 or kinds <= _BATCHED)
+    if is_one and Settle not in kinds and not hour_key:
         yield  # one statement
     elif not hour_key:
         # What is sent before a Sync is one transaction (PostgreSQL: message flow, pipelining).

@@ -387,9 +387,16 @@ async def release(
 
 
 # Locks are taken in one order (queue rows by id, content by message), so that two shifts that
-# settle recipients of the same messages never wait for each other in a circle. Whose content is
-# gone is known (arrays) before the log is looked at: as a join that began at the log, messages were
-# passed over whenever the other shift had to be waited for.
+# settle recipients of the same messages never wait for each other in a circle. They are statements
+# of their own: where SETTLE itself had to wait, and what it waited for had changed (EvalPlanQual),
+# a plan that began at the log found nothing more in `held`, and the log stayed as it was.
+LOCK_QUEUED = """
+SELECT FROM relay_queueddelivery WHERE id = ANY(%(id)b::bigint[]) ORDER BY id FOR UPDATE
+"""
+LOCK_CONTENT = """
+SELECT FROM relay_content WHERE message_id = ANY(%(message)b::uuid[])
+ORDER BY message_id FOR UPDATE
+"""
 SETTLE = """
 WITH held AS MATERIALIZED (
     SELECT q.message_id, q.accepted_at, q.organisation_id, q.position, q.attempts,
@@ -466,8 +473,12 @@ async def settle(
 ) -> psycopg.AsyncCursor[Any]:
     """Write what became of deliveries, and destroy the content with the last final state.
 
-    The ids returned are those still held; nothing at all happens for the others.
+    The ids returned are those still held; nothing at all happens for the others. Several
+    statements: within a transaction only.
     """
+    await _LOCK_QUEUED.execute(connection, {"id": [one.delivery.id for _, one in settled]})
+    messages = list({work.message_id for work, _ in settled})
+    await _LOCK_CONTENT.execute(connection, {"message": messages})
     days = [work.accepted_at for work, _ in settled]
     parameters = {
         "owner": owner,
@@ -481,5 +492,6 @@ async def settle(
 
 
 _CLAIM, _PUT_OFF, _PUT_OFF_NEXT = Statement(CLAIM), Statement(PUT_OFF), Statement(PUT_OFF_NEXT)
+_LOCK_QUEUED, _LOCK_CONTENT = Statement(LOCK_QUEUED), Statement(LOCK_CONTENT)
 _STORE, _SETTLE, _MARK = Statement(STORE), Statement(SETTLE), Statement(MARK)
 _RENEW, _BEGIN, _STRIKE, _RELEASE = map(Statement, (RENEW, BEGIN, STRIKE, RELEASE))
