@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -81,8 +80,7 @@ def test_a_route_carries_its_rate_and_the_rest_waits_as_a_set(
 def test_a_pace_ends_with_the_minute_and_knows_routes_apart() -> None:
     async def scenario() -> None:
         now = datetime.fromisoformat("2026-11-20T10:00:59+00:00")
-        clock: Callable[[], datetime] = lambda: now  # noqa: E731
-        pace = Pace(SharedCounters(settings.REDIS_URL), clock)
+        pace = Pace(SharedCounters(settings.REDIS_URL), lambda: now)
         slow, other = target(2), target(1)
         for _ in range(2):
             await pace.spend(slow)
