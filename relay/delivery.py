@@ -17,6 +17,7 @@ from relay.metering import Metering
 from relay.models import QueuedDelivery, Route
 from relay.outcomes import NoticeLimit, Telling
 from relay.pacing import PACED, Pace
+from relay.preparing import AsGiven, PassOn, ReturnPaths, Signer
 from relay.quarantine import Suspects
 from relay.queue import (
     Accepted,
@@ -45,10 +46,10 @@ QUARANTINED = "mail-quarantined"
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One message on its way; `sent` once a final dot may have left."""
+    """One message on its way; `sent` are the leases whose final dot may have left, by id."""
 
     work: Work
-    sent: bool = False
+    sent: set[int] = field(default_factory=set)
     content: bytes | None = field(default=None, repr=False)
     is_shut_out: bool = False  # no route takes mail of its organisation and domain now
     not_now: NotNow | None = None  # why it went back untried
@@ -71,6 +72,8 @@ class Courier:
     now: Callable[[], datetime]
     random: Callable[[], float]
     hostname: str
+    signer: Signer = field(default_factory=PassOn)
+    paths: ReturnPaths = field(default_factory=AsGiven)
     limit: NoticeLimit = field(default_factory=NoticeLimit)
     room: Room = field(default_factory=Room)
     suspects: Suspects = field(default_factory=Suspects)
@@ -247,7 +250,7 @@ class Courier:
             rest = tuple(lease for lease, outcome in again if outcome is None)
             if not rest:
                 return told
-            job.work, job.sent = replace(work, deliveries=rest), False
+            job.work, job.sent = replace(work, deliveries=rest), set()
 
     async def _judge(self, job: Job, started_at: datetime, found: Sequence[Outcome | None]) -> bool:
         finished_at = self.now()
@@ -275,14 +278,16 @@ class Courier:
             if work.ciphertext is None:
                 await held.enter_async_context(self.room.hold(work.organisation_id, work.octets))
                 held.callback(job.let_go)
-            return await self._content(job)
+            return await self.signer.sign(work, target, await self._content(job))
 
-        async def on_dot() -> None:
-            await self.leases.mark_dots(work.deliveries)
-            job.sent = True
+        async def on_dot(taken: Sequence[int]) -> None:
+            marked = tuple(work.deliveries[place] for place in taken)
+            await self.leases.mark_dots(marked)
+            job.sent.update(lease.id for lease in marked)
 
         try:
-            envelope = work.envelope(work.deliveries)
+            sender = await self.paths.sender(work, target, work.deliveries)
+            envelope = replace(work.envelope(work.deliveries), sender=sender)
             return await self.transport.send(target, envelope, content, on_dot)
         except (LeaseLost, KeyGone, NotNow):
             raise
@@ -290,8 +295,7 @@ class Courier:
             return await self._unopened(job)
         except Exception as fault:  # noqa: BLE001 - counts as a try, so that it ends one day
             logger.error("delivery: message %s: %s", work.message_id, type(fault).__name__)
-            outcome = Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=job.sent)
-            return [outcome] * len(work.deliveries)
+            return [_broken(lease.id in job.sent) for lease in work.deliveries]
 
     async def _unopened(self, job: Job) -> list[Outcome]:
         """Tell the operator what only a person can mend; counts as a try, so that it ends."""
@@ -367,3 +371,7 @@ class Courier:
             # What the remote said cannot be stored: its verdict still must.
             bare = tuple(replace(settlement, tried=None) for settlement in settlements)
             await self.leases.settle(work, bare, notice)
+
+
+def _broken(after_dot: bool) -> Outcome:
+    return Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=after_dot)

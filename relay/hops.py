@@ -20,7 +20,7 @@ class SharedGate:
     routes: Routes
 
     async def take(self, target: RouteTarget) -> Permit | None:
-        permit = await self.permits.take(target.route_id, target.concurrency)
+        permit = await self.permits.take(target.hop, target.concurrency)
         if permit is None or not target.is_failing:
             return permit
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Connections at once per route, over all shifts on all hosts: session locks of the database.
+"""Connections at once per next hop, over all shifts on all hosts: session locks of the database.
 
 A permit is one advisory lock, taken before a connection is opened and kept as long as it is: a
 message that finds a kept connection costs nothing here, and a process that dies leaves no permit
@@ -19,7 +19,7 @@ import psycopg
 from relay.queue import HotConnection
 from relay.transports import Permit
 
-# Numbers of one route; a route may have fewer connections (relay/forms.py).
+# Numbers of one hop; a route may have fewer connections (relay/forms.py).
 NUMBERS = 64
 # Open connections of one shift: a lock of the database's shared table each, and a file here.
 MOST = 400
@@ -45,10 +45,10 @@ class Permits:
         self,
         dsn: str,
         *,
-        wanted: Callable[[UUID], None] = lambda route_id: None,
+        wanted: Callable[[UUID], None] = lambda hop: None,
         crowded: Callable[[], None] = lambda: None,
     ) -> None:
-        """`wanted`: another shift asked for one of a route in vain; `crowded`: MOST are held."""
+        """`wanted`: another shift asked for one of a hop in vain; `crowded`: MOST are held."""
         self._connection = HotConnection(dsn)
         self._session: Session | None = None  # the one that holds the permits
         self._held: dict[int, Permit] = {}
@@ -57,8 +57,8 @@ class Permits:
         self.wanted = wanted
         self.crowded = crowded
 
-    async def take(self, route_id: UUID, most: int) -> Permit | None:
-        """Return one of a route's `most` permits, None when others have them. Raises psycopg.Error.
+    async def take(self, hop: UUID, most: int) -> Permit | None:
+        """Return one of a hop's `most` permits, None when others have them. Raises psycopg.Error.
 
         In vain, the other shifts are asked to give up what they do not use.
         """
@@ -68,18 +68,18 @@ class Permits:
         while not self._leaving:
             try:
                 async with self._one_session() as session:
-                    return await self._take(session, route_id, most)
+                    return await self._take(session, hop, most)
             except _AWAY:
                 await asyncio.sleep(RETRY_SECONDS)
         return None
 
-    async def _take(self, session: Session, route_id: UUID, most: int) -> Permit | None:
-        first = _first(route_id)
+    async def _take(self, session: Session, hop: UUID, most: int) -> Permit | None:
+        first = _first(hop)
         numbers = [n for n in range(first, first + min(most, NUMBERS)) if n not in self._held]
         cursor = await session.execute(TRY, {"numbers": numbers})
         row = await cursor.fetchone()
         if row is None:
-            await session.execute(IN_VAIN, [str(route_id)])
+            await session.execute(IN_VAIN, [str(hop)])
             return None
         permit = self._held[row[0]] = Permit(row[0])
         return permit
@@ -133,6 +133,6 @@ class Permits:
             self._held.pop(number).is_lost = True
 
 
-def _first(route_id: UUID) -> int:
-    """Return the first of a route's numbers, as a signed bigint; ids are random."""
-    return (route_id.int >> 70) * NUMBERS - 2**63
+def _first(hop: UUID) -> int:
+    """Return the first of a hop's numbers, as a signed bigint; ids are random."""
+    return (hop.int >> 70) * NUMBERS - 2**63

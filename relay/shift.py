@@ -45,6 +45,7 @@ from relay.queue import (
 from relay.routing import Routes
 from relay.smtp.tls import Contexts, make_contexts
 from relay.supervision import kept_going
+from relay.transports.carriers import Carriers
 from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
@@ -319,7 +320,10 @@ class Shift:
             task.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
         unsent = tuple(
-            lease for job in jobs.values() if not job.sent for lease in job.work.deliveries
+            lease
+            for job in jobs.values()
+            for lease in job.work.deliveries
+            if lease.id not in job.sent
         )
         if unsent:
             # What cannot be released runs out with its lease.
@@ -354,13 +358,13 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
 
 def sharing_transport(
     dsn: str, routes: Routes, *, ehlo_name: str, contexts: Contexts, guard: Guard
-) -> tuple[Permits, Smarthost]:
-    """Build a transport that shares its next hops with all other shifts, and its permits."""
+) -> tuple[Permits, Carriers]:
+    """Build transports that share their next hops with all other shifts, and their permits."""
     permits = Permits(dsn)
     gate = SharedGate(permits, routes)
-    transport = Smarthost(ehlo_name=ehlo_name, contexts=contexts, guard=guard, gate=gate)
-    permits.wanted, permits.crowded = transport.let_go, transport.let_go_oldest
-    return permits, transport
+    own = Smarthost(ehlo_name=ehlo_name, contexts=contexts, guard=guard, gate=gate)
+    permits.wanted, permits.crowded = own.let_go, own.let_go_oldest
+    return permits, Carriers({"own": own})
 
 
 async def work(shift: Shift) -> None:

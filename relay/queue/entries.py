@@ -18,6 +18,17 @@ class StoreUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """What the log holds of a message beside its envelope, by the profile it was accepted under."""
+
+    profile: str = "minimal"  # of LogChoice.Profile
+    subject: str = ""
+    names: tuple[str, ...] = ()  # of the recipients as shown, in the envelope's order; or none
+    header: str | None = field(default=None, repr=False)
+    header_hash: bytes | None = None  # 16 octets, by which its Message-ID is found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """A message as it is to be stored; `content` holds the final bytes, trace headers included."""
 
@@ -35,6 +46,9 @@ class Accepted:
     # With the null reverse-path: the domain whose route serves the mail.
     author_domain: str = ""
     require_tls: bool = False  # whether the message itself asks for it
+    # Whether its sender waives what the recipient's domain asks for (RFC 8689 §3).
+    tls_optional: bool = False
+    logged: Logged = Logged()
 
     @property
     def domain(self) -> str:
@@ -71,6 +85,7 @@ class Work:
     organisation_id: UUID
     is_sandbox: bool
     require_tls: bool = False
+    tls_optional: bool = False
     sender: str
     domain: str  # whose route serves the mail, as A-label
     body: str

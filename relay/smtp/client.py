@@ -51,9 +51,10 @@ class Connection:
         the next begins. A server that takes fewer recipients at once took some of them, so
         calling again with the rest comes to an end.
 
-        ``on_dot`` is awaited when the whole body has been sent and before the final dot; if it
-        raises, no dot is sent and the error passes through. Raises Stale when a reused connection
-        turns out dead before the server has answered anything.
+        ``on_dot`` is awaited with the places of the recipients that the server took, when the whole
+        body has been sent and before the final dot; if it raises, no dot is sent and the error
+        passes through. Raises Stale when a reused connection turns out dead before the server has
+        answered anything.
         """
         refused = refusal(envelope, content, self._session.features)
         if refused is not None:

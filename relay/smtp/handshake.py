@@ -62,7 +62,8 @@ class Peer:
     def judged(self, reply: Reply, stage: Stage) -> Outcome:
         """Outcome of a reply."""
         verdict, scope = judge(reply, stage)
-        return self.outcome(verdict, scope, reply.enhanced, reply.text, code=reply.code)
+        outcome = self.outcome(verdict, scope, reply.enhanced, reply.text, code=reply.code)
+        return replace(outcome, stage=stage)
 
     def outcome(
         self,

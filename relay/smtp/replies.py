@@ -57,6 +57,9 @@ class Outcome:
     500 characters, and may hold addresses: mask_addresses() before it reaches a log.
     ``after_dot``: the final dot was sent and no reply was seen: the far end may have the message.
     ``took_dsn``: it was taken together with what notifications the sender wants (RFC 3461).
+    ``stage``: where the dialogue stood; None when there was none. ``is_hard``: the address itself
+    will not take mail later either. ``tls_demand`` and ``tls_result``: TlsDemand and TlsResult,
+    empty where no channel was asked for.
     """
 
     verdict: Verdict
@@ -69,8 +72,12 @@ class Outcome:
     tls_version: str = ""
     tls_cipher: str = ""
     tls_verified: bool = False
+    tls_demand: str = ""
+    tls_result: str = ""
     after_dot: bool = False
     took_dsn: bool = False
+    stage: Stage | None = None
+    is_hard: bool = False
 
 
 class ReplyError(Exception):

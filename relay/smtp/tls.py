@@ -20,6 +20,27 @@ class TlsPolicy(StrEnum):
     NONE = "none"
 
 
+class TlsDemand(StrEnum):
+    """What an attempt asked of the channel, and who asked for it."""
+
+    NONE = "none"  # the route wants no encryption
+    MAY = "may"  # when offered (RFC 7435)
+    MUST = "must"  # the route asks for a verified channel
+    STS = "sts"  # the recipient's domain does (RFC 8461)
+    STS_TESTING = "sts_testing"  # it would, and wants reports only
+    MESSAGE = "message"  # the message itself does
+
+
+class TlsResult(StrEnum):
+    """What came of it."""
+
+    PLAIN = "plain"  # not asked for
+    NOT_OFFERED = "not_offered"
+    FAILED = "failed"
+    UNVERIFIED = "unverified"
+    VERIFIED = "verified"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What protected a connection; all empty for one in clear."""

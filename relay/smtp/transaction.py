@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from relay.smtp.handshake import Session, Timeouts
 from relay.smtp.replies import Outcome, Reply, ReplyError, Scope, Stage, Verdict
 from relay.smtp.wire import Lost
 
-OnDot = Callable[[], Awaitable[None]]
+# Takes the places in the envelope of those whose message is about to get its final dot.
+OnDot = Callable[[Sequence[int]], Awaitable[None]]
 
 # Commands in one pipelined group: RFC 5321 §4.5.3.1.8 lets a client count on 100 recipients, and
 # a larger group could have its replies arrive faster than anyone reads them.
@@ -162,7 +163,7 @@ class Transaction:
     async def _hand_over(self) -> None:
         await self._wire.write_all(self._message.body, self._timeouts.block)
         await self._still_listening()
-        await self._on_dot()
+        await self._on_dot(tuple(self._accepted))
         await self._still_listening()
         self._wire.write(self._message.terminator)
         self._dot_sent = True

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from relay.smtp.envelope import Envelope
 from relay.smtp.replies import Outcome
@@ -16,6 +16,9 @@ from relay.smtp.transaction import OnDot
 
 # Reads and opens the content: what waits for a connection must not hold it.
 Loader = Callable[[], Awaitable[bytes]]
+
+# The namespace of next hops that no route stands for: the domains that mail is delivered to.
+HOP = UUID("6b1c6c6e-8d0a-4f0e-9d51-0f0a5b7c2e41")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +30,13 @@ class RouteTarget:
 
     route_id: UUID
     version: int = 0  # of the route: new with each change of how it is reached
-    host: str
-    port: int
+    kind: str = "own"  # of Route.Kind
+    host: str = ""  # empty but for an own server
+    port: int = 0
+    # Where mail is delivered to without a server between: the recipients' domain, as A-label.
+    destination: str = ""
+    provider: str = ""  # of Route.Provider
+    provider_domain: str = ""
     tls: TlsPolicy = TlsPolicy.STARTTLS
     username: str = ""
     password: str = field(default="", repr=False)
@@ -37,6 +45,11 @@ class RouteTarget:
     # Whether connections failed of late: then a success has to be written down.
     is_failing: bool = field(default=False, compare=False)
     is_demanded: bool = False  # by the message, beyond what the route itself asks for
+
+    @property
+    def hop(self) -> UUID:
+        """Whose connections are counted together: the route's, or those to one destination."""
+        return uuid5(HOP, self.destination) if self.destination else self.route_id
 
     def demanding_tls(self) -> RouteTarget:
         """Return this target, or one with verified TLS where the route could do without."""
@@ -116,8 +129,9 @@ class Transport(Protocol):
 
         None: the server takes this recipient in another transaction; send again to those alone,
         once the other outcomes are written. ``content`` is awaited when it is the message's turn
-        to use a connection, ``on_dot`` before the final dot leaves. What they raise passes
-        through, and then no dot was sent. Raises NotNow when it is not its turn for long.
+        to use a connection, ``on_dot`` before the final dot leaves, with the places in the envelope
+        of those it is for. What they raise passes through, and then no dot was sent. Raises NotNow
+        when it is not its turn for long.
         """
         ...
 

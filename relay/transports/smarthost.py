@@ -49,7 +49,7 @@ class Smarthost:
         self, target: RouteTarget, envelope: Envelope, content: Loader, on_dot: OnDot
     ) -> list[Outcome | None]:
         """Deliver one message; see Transport."""
-        hop = self._hops.get(target.route_id) or self._new_hop(target)
+        hop = self._hops.get(target.hop) or self._new_hop(target)
         seat = await hop.take(target)
         try:
             return await self._send(hop, seat, target, envelope, await content(), on_dot)
@@ -153,9 +153,9 @@ class Smarthost:
             timeouts=self._timeouts,
         )
 
-    def let_go(self, route_id: UUID) -> None:
-        """Give up connections of a route that nobody uses here, because somebody asks for them."""
-        if hop := self._hops.get(route_id):
+    def let_go(self, name: UUID) -> None:
+        """Give up connections to a hop that nobody uses here, because somebody asks for them."""
+        if hop := self._hops.get(name):
             hop.let_go()
 
     def let_go_oldest(self) -> None:
@@ -166,14 +166,14 @@ class Smarthost:
             hop.let_go(0)
 
     def _new_hop(self, target: RouteTarget) -> Hop:
-        forget = partial(self._forget, target.route_id)
+        forget = partial(self._forget, target.hop)
         hop = Hop(self._gate, forget, self._clock, closing=self._closed)
-        self._hops[target.route_id] = hop
+        self._hops[target.hop] = hop
         return hop
 
-    def _forget(self, route_id: UUID, hop: Hop) -> None:
-        if self._hops.get(route_id) is hop:
-            del self._hops[route_id]
+    def _forget(self, name: UUID, hop: Hop) -> None:
+        if self._hops.get(name) is hop:
+            del self._hops[name]
 
     async def close(self) -> None:
         """Close what is idle and wait for the goodbyes; what is in use closes after its message."""

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -98,7 +99,7 @@ async def test_own_client_delivers_many_at_once(tmp_path):
     async def lookup(name: str) -> list[str]:
         return ["127.0.0.1"]
 
-    async def nothing() -> None:
+    async def nothing(taken: Sequence[int]) -> None:
         pass
 
     async def numbered(number: int) -> bytes:

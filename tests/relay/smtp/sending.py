@@ -26,7 +26,7 @@ def envelope(*addresses: str, sender: str = "hej@kunde.example", **more) -> Enve
     return Envelope(sender, tuple(Recipient(address) for address in addresses), **more)
 
 
-async def nothing() -> None:
+async def nothing(taken: Sequence[int]) -> None:
     pass
 
 
@@ -49,7 +49,7 @@ async def send(script: Script, the_envelope: Envelope, content: bytes = CONTENT)
     """One message on a fresh connection: its outcomes, the server, and each mark's moment."""
     far_end, dots = FarEnd(script), []
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         dots.append(len(far_end.ledger))
 
     async with connected(far_end) as connection:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -161,7 +162,7 @@ async def test_recipients_past_the_servers_limit_are_for_the_next_transaction(fe
 
     far_end, dots = FarEnd(Script(features=features, rcpt=limit)), []
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         dots.append(1)
 
     addresses, counts = [f"r{number}@x.example" for number in range(8)], []

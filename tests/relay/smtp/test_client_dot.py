@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -34,7 +35,7 @@ from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Slow
 async def test_reply_or_end_during_the_body_means_no_dot(ending, verdict, code):
     far_end, dots = FarEnd(Script(body=ending, body_bytes=10)), []
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         # The mark takes a moment to commit; meanwhile the server speaks.
         await asyncio.sleep(0.1)
         dots.append(1)
@@ -52,7 +53,7 @@ async def test_reply_or_end_during_the_body_means_no_dot(ending, verdict, code):
 async def test_failing_mark_sends_no_dot_and_passes_through():
     far_end = FarEnd()
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         raise RuntimeError("database gone")
 
     async with connected(far_end) as connection:
@@ -67,7 +68,7 @@ async def test_failing_mark_sends_no_dot_and_passes_through():
 async def test_mark_comes_after_the_body_and_before_the_dot():
     far_end, seen = FarEnd(), []
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         await asyncio.sleep(0.1)
         seen.append((CONTENT[:-2].replace(b"\r\n.", b"\r\n..") in far_end.body, far_end.ledger[:]))
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -42,7 +43,7 @@ async def test_half_dead_reused_connection_is_stale(features, verb, ending):
     script = Script(features=features, mail=[first, ending], rset=ending)
     far_end, dots = FarEnd(script), []
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         dots.append(1)
 
     async with connected(far_end) as connection:

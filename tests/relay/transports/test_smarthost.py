@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -69,7 +70,7 @@ async def content() -> bytes:
     return CONTENT
 
 
-async def nothing() -> None:
+async def nothing(taken: Sequence[int]) -> None:
     pass
 
 
@@ -136,7 +137,7 @@ async def test_other_credentials_never_meet_a_kept_connection():
 async def test_half_dead_connections_cost_no_attempt(ending):
     dots = []
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         dots.append(1)
 
     script = Script(mail=["250 ok", "250 ok", ending, "250 ok"])
@@ -201,7 +202,7 @@ async def test_content_is_read_when_a_connection_is_free():
         most = max(most, reading)
         return CONTENT
 
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         nonlocal reading
         reading -= 1
 
@@ -282,7 +283,7 @@ async def test_probe_reports_the_session_and_sends_nothing(tmp_path):
 
 @on_both_loops
 async def test_failing_mark_passes_through_and_frees_the_slot():
-    async def on_dot() -> None:
+    async def on_dot(taken: Sequence[int]) -> None:
         raise RuntimeError("database gone")
 
     async with FarEnd() as far_end:
