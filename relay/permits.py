@@ -19,7 +19,7 @@ import psycopg
 from relay.queue import HotConnection
 from relay.transports import Permit
 
-# Numbers of one hop; a route may have fewer connections (relay/forms.py).
+# Numbers of one hop; a route may have fewer connections (relay/forms/routes.py).
 NUMBERS = 64
 # Open connections of one shift: a lock of the database's shared table each, and a file here.
 MOST = 400

@@ -27,9 +27,8 @@ from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, step_up_required
 from relay import credentials as acts
 from relay import snippets
-from relay.credential_forms import CredentialBoundsForm, written
 from relay.credentials import CredentialBounds
-from relay.forms import CredentialForm
+from relay.forms.credentials import CredentialBoundsForm, CredentialForm, written
 from relay.models import Credential, SendingDomain
 
 PAGE_LENGTH = 50

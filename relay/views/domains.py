@@ -26,7 +26,7 @@ from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
 from relay import domains as acts
 from relay import verification
-from relay.forms import DomainForm
+from relay.forms.domains import DomainForm
 from relay.models import SendingDomain
 
 PAGE_LENGTH = 50

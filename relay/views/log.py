@@ -19,7 +19,7 @@ from accounts.models import Role
 from accounts.models.organisations import READERS
 from accounts.views.answers import form_page
 from relay import log
-from relay.forms import SearchForm, written
+from relay.forms.log import SearchForm, written
 from relay.models import Credential, Delivery, Message
 from relay.scopes import Scope
 from relay.search import Search, find, opened

@@ -27,7 +27,7 @@ from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
 from relay import probing
 from relay import routes as acts
-from relay.forms import RouteForm
+from relay.forms.routes import RouteForm
 from relay.models import Route
 from relay.smtp.replies import Verdict
 from relay.views import onward

@@ -19,7 +19,7 @@ from accounts import clock
 from accounts.access import current_organisation, member_required
 from accounts.models.organisations import READERS
 from relay import holding, waitlist
-from relay.forms import WaitingForm
+from relay.forms.waiting import WaitingForm
 from relay.log import Place
 from relay.models import Hold, QueuedDelivery, Quota, Route
 from relay.reasons import WORDS

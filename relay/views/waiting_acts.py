@@ -21,7 +21,7 @@ from accounts.access import current_membership, current_organisation, member_req
 from accounts.models.organisations import BUILDERS
 from accounts.views.answers import form_page, refusals_to
 from relay import cancelling, holding, retrying, tasks
-from relay.forms import WaitingForm
+from relay.forms.waiting import WaitingForm
 from relay.scopes import Done, Scope
 from relay.views import onward
 from relay.views.acting import address, domains

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What staff see of credentials, domains, routes and the queue: no secret, no whole address."""
-
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
@@ -21,120 +17,11 @@ from accounts.access import current_person
 from accounts.masking import masked
 from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
-from relay import credentials, quotas, releasing
-from relay.forms import QuotaForm, ReleaseForm
-from relay.models import Credential, Hold, QueuedDelivery, Quota, Route, SendingDomain
+from relay import quotas, releasing
+from relay.forms.staff import QuotaForm, ReleaseForm
+from relay.models import Hold, QueuedDelivery, Quota
 
 RELEASE = "admin:relay_queueddelivery_release"
-
-
-@admin.register(Credential, site=site)
-class CredentialAdmin(ReadOnlyAdmin):
-    list_display = (
-        "name",
-        "username",
-        "organisation",
-        "mode",
-        "created_at",
-        "last_used_at",
-        "blocked_at",
-        "revoked_at",
-    )
-    list_filter = (
-        "mode",
-        "block_reason",
-        ("revoked_at", admin.EmptyFieldListFilter),
-    )
-    list_select_related = ("organisation",)
-    search_fields = ("=username",)
-    ordering = ("-created_at",)
-    fields = (
-        "id",
-        "organisation",
-        "name",
-        "username",
-        "mode",
-        "rate_per_minute",
-        "daily_cap",
-        "recipients_a_day",
-        "networks",
-        "by_network",
-        "domains",
-        "created_at",
-        "last_used_at",
-        "blocked_at",
-        "block_reason",
-        "revoked_at",
-    )
-    actions = ("block", "unblock", "revoke")
-
-    @admin.action(description=_("Block"), permissions=["act"])
-    def block(self, request: HttpRequest, rows: QuerySet[Credential]) -> None:
-        if row := self.one(request, rows):
-            reason = Credential.BlockReason.BY_STAFF
-            self._stand(request, partial(credentials.block, row, reason=reason))
-
-    @admin.action(description=_("Lift the block"), permissions=["act"])
-    def unblock(self, request: HttpRequest, rows: QuerySet[Credential]) -> None:
-        if row := self.one(request, rows):
-            self._stand(request, partial(credentials.unblock, row, is_staff=True))
-
-    def _stand(self, request: HttpRequest, act: Callable[..., None]) -> None:
-        try:
-            act(by=current_person(request))
-            messages.success(request, gettext("Done. It counts within 5 seconds."))
-        except Refused as refused:
-            messages.error(request, str(refused))
-
-    @admin.action(description=_("Revoke"), permissions=["act"])
-    def revoke(self, request: HttpRequest, rows: QuerySet[Credential]) -> None:
-        if row := self.one(request, rows):
-            credentials.revoke(row, by=current_person(request))
-            messages.success(request, gettext("Revoked. It opens nothing within 5 seconds."))
-
-
-@admin.register(SendingDomain, site=site)
-class SendingDomainAdmin(ReadOnlyAdmin):
-    list_display = ("name", "organisation", "state", "reason", "checked_at", "verified_at")
-    list_filter = ("state", "reason")
-    list_select_related = ("organisation",)
-    search_fields = ("name",)
-    ordering = ("name",)
-    fields = (
-        "id",
-        "organisation",
-        "name",
-        "state",
-        "reason",
-        "created_at",
-        "checked_at",
-        "verified_at",
-    )
-
-
-@admin.register(Route, site=site)
-class RouteAdmin(ReadOnlyAdmin):
-    list_display = ("name", "organisation", "host", "port", "security", "paused_at", "pause_reason")
-    list_filter = ("security", "pause_reason")
-    list_select_related = ("organisation",)
-    search_fields = ("host",)
-    ordering = ("-created_at",)
-    # The user name is left out: it is often somebody's address.
-    fields = (
-        "id",
-        "organisation",
-        "name",
-        "domain",
-        "priority",
-        "host",
-        "port",
-        "security",
-        "concurrency",
-        "version",
-        "paused_at",
-        "pause_reason",
-        "created_at",
-    )
 
 
 @admin.register(QueuedDelivery, site=site)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The form about what a credential may: how much, from where, from which domains."""
+"""Forms about a credential: what it is for, and what it may."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 
 from relay.credentials import USUAL, CredentialBounds
 from relay.egress import is_allowed
+from relay.forms.lines import line
+from relay.models import Credential
 from relay.smtp.addresses import AddressError, host_name, within
 from relay.smtp.networks import Network, network
 
@@ -43,6 +45,29 @@ def _lines(label: Any, why: Any) -> forms.CharField:
         required=False,
         help_text=why,
         widget=forms.Textarea(attrs=plain),
+    )
+
+
+class CredentialForm(forms.Form):
+    name = line(
+        _("Name"),
+        100,
+        _(
+            "What it is for, such as “Web shop”. One for each program, so that you can revoke one"
+            " alone."
+        ),
+    )
+    mode = forms.ChoiceField(
+        label=_("Mode"),
+        choices=[
+            (Credential.Mode.LIVE, _("Live: mail goes to its recipients")),
+            (Credential.Mode.SANDBOX, _("Sandbox: mail is checked and logged, nobody receives it")),
+        ],
+        help_text=_(
+            "Until you may send, only the sandbox takes mail. The mode stays: to go live, make"
+            " another credential."
+        ),
+        widget=forms.RadioSelect,
     )
 
 

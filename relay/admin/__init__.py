@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What staff see of sending: no secret, no whole address."""
+
+from __future__ import annotations
+
+from relay.admin.credentials import CredentialAdmin
+from relay.admin.domains import SendingDomainAdmin
+from relay.admin.queue import HoldAdmin, QueuedDeliveryAdmin, QuotaAdmin
+from relay.admin.routes import RouteAdmin
+
+__all__ = [
+    "CredentialAdmin",
+    "HoldAdmin",
+    "QueuedDeliveryAdmin",
+    "QuotaAdmin",
+    "RouteAdmin",
+    "SendingDomainAdmin",
+]
