@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 from relay.models.credentials import Credential
-from relay.models.domains import SendingDomain
+from relay.models.destinations import Destination
+from relay.models.domains import DkimKey, DkimSecret, DomainRecord, SendingDomain
 from relay.models.holds import Hold, Quota
+from relay.models.log import Ending, LogChoice, MessageHeader, Report
 from relay.models.messages import (
     Attempt,
     Content,
@@ -13,19 +15,32 @@ from relay.models.messages import (
     Message,
     QueuedDelivery,
 )
-from relay.models.routes import Route
+from relay.models.routes import EspEvent, Route
+from relay.models.suppressions import Count, Review, Suppression
 
 __all__ = [
     "Attempt",
     "Content",
+    "Count",
     "Credential",
     "Delivery",
+    "Destination",
+    "DkimKey",
+    "DkimSecret",
+    "DomainRecord",
+    "Ending",
+    "EspEvent",
     "Hold",
     "HourKey",
+    "LogChoice",
     "LogPeriod",
     "Message",
+    "MessageHeader",
     "QueuedDelivery",
     "Quota",
+    "Report",
+    "Review",
     "Route",
     "SendingDomain",
+    "Suppression",
 ]

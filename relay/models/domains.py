@@ -40,6 +40,10 @@ class SendingDomain(TenantModel):
     created_at = models.DateTimeField(_("added"))
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
     verified_at = models.DateTimeField(_("verified"), null=True, blank=True)
+    # The label below the name that failures are returned to, and how often the records were asked
+    # for while they were missing.
+    return_path = models.CharField(max_length=63, default="bounce", db_default="bounce")
+    checks = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     class Meta:
         verbose_name = _("sending domain")
@@ -65,3 +69,107 @@ class SendingDomain(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class DkimKey(TenantModel):
+    """A key pair that signs for a domain (RFC 6376): what is published of it, and since when.
+
+    Without a date it waits for its record; its selector is never used again.
+    """
+
+    class Algorithm(models.TextChoices):
+        RSA = "rsa", "RSA-2048"
+        ED25519 = "ed25519", "Ed25519"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    domain = models.ForeignKey(SendingDomain, on_delete=models.CASCADE, related_name="keys")
+    selector = models.CharField(_("selector"), max_length=63)
+    algorithm = models.CharField(_("algorithm"), max_length=10, choices=Algorithm)
+    # Base64, as the record's p= has it.
+    public = models.TextField()
+    created_at = models.DateTimeField(_("made"))
+    # When its record was seen first; two looks make it sign.
+    seen_at = models.DateTimeField(null=True, blank=True)
+    signs_since = models.DateTimeField(_("signs since"), null=True, blank=True)
+    retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("DKIM key")
+        verbose_name_plural = _("DKIM keys")
+        constraints = [
+            models.UniqueConstraint(name="dkimkey_selector", fields=["domain", "selector"]),
+            models.UniqueConstraint(
+                name="dkimkey_one_signs",
+                fields=["domain", "algorithm"],
+                condition=models.Q(signs_since__isnull=False, retired_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.selector
+
+
+class DkimSecret(TenantModel):
+    """The private half, sealed: the portal writes it and cannot read it."""
+
+    organisation = models.ForeignKey(
+        "accounts.Organisation", on_delete=models.CASCADE, db_index=False, related_name="+"
+    )
+    # The database's own cascade: whoever removes a key may not read these rows.
+    key = models.OneToOneField(
+        DkimKey,
+        primary_key=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+    )
+    sealed = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.key_id)
+
+
+class DomainRecord(TenantModel):
+    """What DNS said about one record that a domain should have."""
+
+    class Kind(models.TextChoices):
+        RETURN_PATH = "return_path", _("return path")
+        SPF = "spf", "SPF"
+        DKIM = "dkim", "DKIM"
+        DMARC = "dmarc", "DMARC"
+
+    class State(models.TextChoices):
+        UNCHECKED = "unchecked", _("not looked for yet")
+        FOUND = "found", _("found")
+        MISSING = "missing", _("no such record")
+        WRONG = "wrong", _("the record holds another value")
+        SEVERAL = "several", _("several records where one may be")
+        UNREACHABLE = "unreachable", _("the name servers did not answer")
+        WEAK = "weak", _("found, but it protects nothing")
+
+    id = models.BigAutoField(primary_key=True)
+    domain = models.ForeignKey(SendingDomain, on_delete=models.CASCADE, related_name="records")
+    kind = models.CharField(_("record"), max_length=15, choices=Kind)
+    # None but for DKIM.
+    key = models.ForeignKey(
+        DkimKey, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    state = models.CharField(
+        _("state"), max_length=12, choices=State, default=State.UNCHECKED
+    )
+    # What stood there instead, cut.
+    seen = models.CharField(_("seen"), max_length=300, blank=True)
+    checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
+    found_at = models.DateTimeField(_("found"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("record of a domain")
+        verbose_name_plural = _("records of domains")
+        constraints = [
+            models.UniqueConstraint(
+                name="domainrecord_once", fields=["domain", "kind", "key"], nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.kind

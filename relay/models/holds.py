@@ -22,6 +22,8 @@ class Hold(TenantModel):
         HELD = "held", QueuedDelivery.Reason.HELD.label
         OVER_QUOTA = "over_quota", QueuedDelivery.Reason.OVER_QUOTA.label
         PACED = "paced", QueuedDelivery.Reason.PACED.label
+        BOUNCES = "bounces", QueuedDelivery.Reason.BOUNCES.label
+        RESTING = "resting", QueuedDelivery.Reason.RESTING.label
 
     id = models.BigAutoField(primary_key=True)
     # One of the two, or neither for all mail. The domain is that of QueuedDelivery; one that

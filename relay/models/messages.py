@@ -45,6 +45,11 @@ class Message(LogRow):
     # A delivery status notification of the service's own (RFC 3464).
     is_notification = models.BooleanField(default=False)
     is_sandbox = models.BooleanField(_("sandbox"), default=False)
+    # How much is kept of it here, as its organisation or the message itself chose (LogChoice).
+    profile = models.CharField(max_length=10, default="minimal", db_default="minimal")
+    subject = models.TextField(_("subject"), blank=True, db_default="")
+    # Of its Message-ID, keyed for its organisation; 16 octets.
+    header_hash = models.BinaryField(null=True)
     tls_version = models.CharField(max_length=10, blank=True)
     tls_cipher = models.CharField(max_length=60, blank=True)
     content_destroyed_at = models.DateTimeField(_("content destroyed"), null=True)
@@ -54,6 +59,20 @@ class Message(LogRow):
         verbose_name_plural = _("messages")
         indexes = [
             models.Index(fields=["organisation", "accepted_at", "id"], name="message_newest"),
+            models.Index(
+                fields=["organisation", "sender", "accepted_at"],
+                opclasses=["uuid_ops", "text_pattern_ops", "timestamptz_ops"],
+                name="message_sender",
+            ),
+            models.Index(
+                fields=["organisation", "credential_id", "accepted_at", "id"],
+                name="message_credential",
+            ),
+            models.Index(
+                fields=["organisation", "header_hash"],
+                condition=models.Q(header_hash__isnull=False),
+                name="message_header",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -79,6 +98,11 @@ class Delivery(LogRow):
         SIMULATED = "simulated", _("simulated in the sandbox")
         BY_PERSON = "by_person", _("cancelled by somebody in the organisation")
         CLOSED = "closed", _("the customer's account was closed")
+        SUPPRESSED = (
+            "suppressed",
+            _("not sent: the address is on your list of addresses that get no mail"),
+        )
+        RETURNED = "returned", _("was taken by the recipient's server and came back later")
 
     pk = models.CompositePrimaryKey("accepted_at", "message_id", "position")
     message_id = models.UUIDField()
@@ -90,6 +114,10 @@ class Delivery(LogRow):
     )
     finished_at = models.DateTimeField(_("finished"), null=True)
     possible_duplicate = models.BooleanField(_("possible duplicate"), default=False)
+    # As the mail showed it, where its profile keeps that.
+    display_name = models.TextField(_("name"), blank=True, db_default="")
+    # Whether its sender wants to be told of a failure, also of one that comes late (RFC 3461).
+    tells_failure = models.BooleanField(default=True, db_default=True)
 
     class Meta:
         verbose_name = _("delivery")
@@ -127,6 +155,12 @@ class Attempt(LogRow):
     tls_version = models.CharField(max_length=10, blank=True)
     tls_cipher = models.CharField(max_length=60, blank=True)
     tls_verified = models.BooleanField(default=False)
+    # Words of relay.smtp.tls and relay.smtp.replies; empty where nothing is known.
+    tls_demand = models.CharField(max_length=15, blank=True, db_default="")
+    tls_result = models.CharField(max_length=15, blank=True, db_default="")
+    kind = models.CharField(max_length=10, blank=True, db_default="")  # of Route.Kind
+    scope = models.CharField(max_length=15, blank=True, db_default="")
+    is_hard = models.BooleanField(default=False, db_default=False)
     code = models.PositiveSmallIntegerField(default=0)
     enhanced = models.CharField(max_length=12, blank=True)
     # The remote server's words with every address masked.
@@ -167,6 +201,8 @@ class Content(TenantModel):
     is_sandbox = models.BooleanField(default=False)
     # Whether the message itself asks for TLS, whatever its route would allow.
     require_tls = models.BooleanField(default=False, db_default=False)
+    # Whether its sender waives what the recipient's domain asks for (RFC 8689).
+    tls_optional = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return str(self.message_id)
@@ -193,6 +229,11 @@ class QueuedDelivery(TenantModel):
         OVER_QUOTA = "over_quota", _("the organisation has sent as much as it may for now")
         PACED = "paced", _("the route has carried as much as it may for now")
         QUARANTINED = "quarantined", _("set aside, because this service failed at it repeatedly")
+        BOUNCES = "bounces", _("held: too much mail from this domain came back")
+        RECIPIENT_TLS = (
+            "recipient_tls",
+            _("the recipient's domain demands encryption that its server did not offer"),
+        )
 
     class Lane(models.IntegerChoices):
         """Which mail of an organisation goes first; new mail is not held up by tries again."""
