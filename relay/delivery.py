@@ -245,20 +245,24 @@ class Courier:
                     # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
                     await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
                 # Written before the next transaction begins, which then cannot undo it.
-                told |= await self._judge(job, started_at, found)
+                told |= await self._judge(job, started_at, found, target.kind)
             again = zip(work.deliveries, found, strict=True)
             rest = tuple(lease for lease, outcome in again if outcome is None)
             if not rest:
                 return told
             job.work, job.sent = replace(work, deliveries=rest), set()
 
-    async def _judge(self, job: Job, started_at: datetime, found: Sequence[Outcome | None]) -> bool:
+    async def _judge(
+        self, job: Job, started_at: datetime, found: Sequence[Outcome | None], kind: str = ""
+    ) -> bool:
         finished_at = self.now()
         settlements = [
             outcomes.judged(
                 job.work,
                 lease,
-                Tried(started_at=started_at, finished_at=finished_at, outcome=outcome),
+                Tried(
+                    started_at=started_at, finished_at=finished_at, outcome=outcome, kind=kind
+                ),
                 self.random,
             )
             for lease, outcome in zip(job.work.deliveries, found, strict=True)

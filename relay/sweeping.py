@@ -22,6 +22,7 @@ from relay import holding
 from relay.delivery import QUARANTINED
 from relay.models import Delivery, QueuedDelivery
 from relay.outcomes import LATE, OWED_MOST
+from relay.queue.storing import a_part
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ WITH whole AS MATERIALIZED (
         SELECT FROM relay_queueddelivery q WHERE q.message_id = waiting.message_id
             AND q.lease_expires_at >= %(now)s)
 ), locked AS MATERIALIZED (
-    SELECT q.id, q.message_id, q.accepted_at, q.position,
+    SELECT q.id, q.message_id, q.accepted_at, q.position, q.organisation_id, q.domain,
         q.possible_duplicate OR q.dot_at IS NOT NULL AS duplicate
     FROM whole JOIN relay_queueddelivery q ON q.message_id = whole.message_id
     ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
@@ -64,6 +65,19 @@ WITH whole AS MATERIALIZED (
         finished_at = %(now)s, possible_duplicate = ended.duplicate
     FROM ended WHERE d.accepted_at = ended.accepted_at AND d.message_id = ended.message_id
         AND d.position = ended.position
+), noted AS (
+    INSERT INTO relay_ending (accepted_at, message_id, organisation_id, position, state)
+    SELECT accepted_at, message_id, organisation_id, position, %(state)s FROM ended
+    ON CONFLICT (accepted_at, message_id, position) DO NOTHING
+), figures AS (
+    INSERT INTO relay_count AS c (organisation_id, span, starts_at, domain, part, expired,
+        cancelled)
+    SELECT organisation_id, 5, date_bin('5 minutes', %(now)s, 'epoch'), domain, %(part)s,
+        count(*) FILTER (WHERE %(state)s = 'expired'),
+        count(*) FILTER (WHERE %(state)s = 'cancelled')
+    FROM ended GROUP BY organisation_id, domain ORDER BY organisation_id, domain
+    ON CONFLICT (organisation_id, span, starts_at, domain, part) DO UPDATE SET
+        expired = c.expired + excluded.expired, cancelled = c.cancelled + excluded.cancelled
 ), destroyed AS (
     DELETE FROM relay_content c WHERE c.message_id IN (SELECT message_id FROM ended)
     RETURNING c.message_id, c.accepted_at
@@ -159,7 +173,8 @@ def end_overdue(now: datetime) -> int:
 
 
 def _end(statement: str, now: datetime, **values: str | datetime) -> int:
-    parameters: dict[str, str | datetime | int] = {"now": now, "most": MOST, **values}
+    part = a_part()
+    parameters: dict[str, str | datetime | int] = {"now": now, "most": MOST, "part": part, **values}
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         (count,) = cursor.fetchone()

@@ -129,7 +129,7 @@ WITH RECURSIVE {TURNS}, taken AS (
         t.recipient, t.notify, t.orcpt, t.attempts, t.expires_at, t.reason, t.possible_duplicate,
         t.delayed_notice_at, t.cancelled_at, t.strikes, t.lane = 2 AS is_ending, t.is_suspect,
         t.take, c.sender, c.body, c.smtputf8, c.ret, c.envid, c.hour_key_id, c.is_sandbox,
-        c.require_tls,
+        c.require_tls, c.tls_optional,
         octet_length(c.ciphertext) AS octets, c.wrapped_key,
         CASE WHEN octet_length(c.ciphertext) <= %(inline)s AND row_number() OVER (
             PARTITION BY t.message_id ORDER BY t.position) = 1 THEN c.ciphertext END AS ciphertext

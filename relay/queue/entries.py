@@ -123,6 +123,7 @@ class Tried:
     started_at: datetime
     finished_at: datetime
     outcome: Outcome
+    kind: str = ""  # of Route.Kind
 
     def row(self, known: tuple[str, ...]) -> Iterator[Any]:
         """Yield the attempt's columns; `known` addresses are masked in the remote's words."""
@@ -130,7 +131,9 @@ class Tried:
         yield from (True, self.started_at, self.finished_at, str(outcome.verdict))
         yield from (_storable(outcome.remote_host, 255), _storable(outcome.remote_address, 64))
         yield from (_storable(outcome.tls_version, 10), _storable(outcome.tls_cipher, 60))
-        yield from (outcome.tls_verified, outcome.code, _storable(outcome.enhanced, 12))
+        yield from (outcome.tls_verified, str(outcome.tls_demand), str(outcome.tls_result))
+        yield from (self.kind, str(outcome.scope), outcome.is_hard)
+        yield from (outcome.code, _storable(outcome.enhanced, 12))
         yield _storable(mask_addresses(outcome.text, known), 500)
 
 
@@ -168,13 +171,13 @@ class Claimed:
     broken: tuple[tuple[int, int], ...] = ()  # id and fence of leased rows that cannot be read
 
 
-_NOT_TRIED = (False, None, None, "", "", "", "", "", False, 0, "", "")
+_NOT_TRIED = (False, None, None, "", "", "", "", "", False, "", "", "", "", False, 0, "", "")
 
 # Names of the columns that Settlement.row() yields, in order.
 SETTLED = (
-    "id fence state at due_at reason possible_duplicate delayed_notice_at tried started_at "
-    "finished_at verdict remote_host remote_address tls_version tls_cipher tls_verified code "
-    "enhanced reply"
+    "id fence state at due_at reason possible_duplicate delayed_notice_at suppress tried "
+    "started_at finished_at verdict remote_host remote_address tls_version tls_cipher "
+    "tls_verified tls_demand tls_result kind scope is_hard code enhanced reply"
 )
 
 
@@ -189,13 +192,14 @@ class Settlement:
     reason: str = ""  # why it waits; or why it ended, where state and attempt do not say it
     possible_duplicate: bool = False
     delayed_notice_at: datetime | None = None
+    suppress: bytes | None = None  # the hash of an address that gets no more mail
     tried: Tried | None = None  # absent when nothing was tried: cancelled, expired on the way
 
     def row(self, work: Work) -> Iterator[Any]:
         """Yield the columns named by SETTLED, as the queue writes them."""
         lease = self.delivery
         yield from (lease.id, lease.fence, self.state, self.at, self.due_at, self.reason)
-        yield from (self.possible_duplicate, self.delayed_notice_at)
+        yield from (self.possible_duplicate, self.delayed_notice_at, self.suppress)
         known = (lease.recipient.address, work.sender)
         yield from _NOT_TRIED if self.tried is None else self.tried.row(known)
 

@@ -2,7 +2,7 @@
 """What a shift leases: mail handed out, and taken back with what became of it, by commits.
 
 Claims, dot marks, renewals, settlements and releases that came in since the last commit go
-together in one pipelined transaction. The statements are in relay/queue/statements.py.
+together in one pipelined transaction. The statements are in modules of their own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from psycopg.errors import DeadlockDetected, QueryCanceled
 
 from accounts import alerts
 from accounts.vault import HourKey, VaultError
-from relay.queue import delays, statements
+from relay.queue import delays, settling, statements, storing
 from relay.queue.batching import GroupCommit
 from relay.queue.connection import CONNECT_SECONDS, Connection, HotConnection, Now
 from relay.queue.entries import Accepted, Ask, Claimed, Leased, Settlement, Work
 from relay.queue.sealing import Sealer
 from relay.queue.store import ALERT_AGAIN, learn_organisations
+from relay.queue.storing import a_part
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ class Leases:
         self._leaving = False
         self._cut_off: list[asyncio.Future[Any]] = []
         self._registered = ""
+        self._part = a_part()
         self._group = GroupCommit[Item](
             self._write, most=MOST, patience=SETTLE_SECONDS, enough=SETTLE_ENOUGH
         )
@@ -383,7 +385,9 @@ class Leases:
             cursors[Mark] = await statements.mark_dots(connection, self.owner, marked, now)
         settled = [(s.work, one) for s in items if isinstance(s, Settle) for one in s.settlements]
         if settled:
-            cursors[Settle] = await statements.settle(connection, self.owner, settled, now)
+            cursors[Settle] = await settling.settle(
+                connection, self.owner, settled, now, self._part
+            )
         begun = [lease for item in items if isinstance(item, Begin) for lease in item.leases]
         if begun:
             cursors[Begin] = await statements.begin(connection, self.owner, begun, now)
@@ -446,7 +450,7 @@ class Leases:
             and any(settlement.delivery.id in held for settlement in item.settlements)
         ]
         sealed = [self._sealer.seal_for_store(notice, hour_key) for notice in notices]
-        if sealed and not await statements.store(connection, hour_key.id, sealed):
+        if sealed and not await storing.store(connection, hour_key.id, sealed, self._part):
             raise _KeyClosed(hour_key.id)
 
 

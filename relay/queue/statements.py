@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The queue's hot path: every statement that runs once per batch of mail, and nothing else.
+"""The queue's hot path: the statements that run once per batch of mail, and nothing else.
 
-No ORM, no thread hop and no publish per message. The instants are the caller's.
+How mail comes in is in storing.py, and how it ends in settling.py. No ORM, no thread hop and no publish per message. The instants are the caller's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from psycopg.rows import dict_row
 
 from relay.queue.arrays import Statement
 from relay.queue.claiming import CLAIM, PUT_OFF, PUT_OFF_NEXT
-from relay.queue.columns import Sealed, columns, delivery_columns, lists, message_columns
+from relay.queue.columns import columns, lists
 from relay.queue.connection import Connection
-from relay.queue.entries import SETTLED, Ask, Claimed, Leased, Settlement, Work
+from relay.queue.entries import Ask, Claimed, Leased, Work
 from relay.smtp.envelope import Recipient
 
 LEASE = timedelta(seconds=60)
@@ -56,60 +56,6 @@ async def register_hour_key(connection: Connection, identifier: str) -> None:
 async def anything_waits(connection: Connection) -> bool:
     """Whether any content is sealed under any hour key."""
     cursor = await connection.execute("SELECT EXISTS (SELECT FROM relay_content)")
-    row = await cursor.fetchone()
-    return bool(row and row[0])
-
-
-# One statement is one transaction and one round trip. The share lock holds the destroyer of hour
-# keys off until the commit; a key that was closed first makes every INSERT empty.
-STORE = """
-WITH hour_key AS MATERIALIZED (
-    SELECT id FROM relay_hourkey WHERE id = %(hour_key)s AND closed_at IS NULL FOR SHARE
-), message AS (
-    INSERT INTO relay_message (accepted_at, id, organisation_id, credential_id, sender, size,
-        recipients, is_notification, is_sandbox, tls_version, tls_cipher)
-    SELECT m.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
-        %(organisation)b::uuid[], %(credential)b::uuid[], %(logged_sender)b::text[],
-        %(size)b::bigint[], %(recipients)b::bigint[], %(is_notification)b::boolean[],
-        %(is_sandbox)b::boolean[], %(tls_version)b::text[], %(tls_cipher)b::text[]) m
-), content AS (
-    INSERT INTO relay_content (hour_key_id, accepted_at, message_id, organisation_id, wrapped_key,
-        ciphertext, sender, body, smtputf8, ret, envid, open_deliveries,
-        is_sandbox, require_tls)
-    SELECT hour_key.id, c.* FROM hour_key, unnest(%(accepted_at)b::timestamptz[], %(id)b::uuid[],
-        %(organisation)b::uuid[], %(wrapped_key)b::bytea[], %(ciphertext)b::bytea[],
-        %(sender)b::text[], %(body)b::text[], %(smtputf8)b::boolean[], %(ret)b::text[],
-        %(envid)b::text[], %(recipients)b::bigint[], %(is_sandbox)b::boolean[],
-        %(require_tls)b::boolean[]) c
-), delivery AS (
-    INSERT INTO relay_delivery (accepted_at, message_id, organisation_id, position, recipient,
-        state, final_reason, possible_duplicate)
-    SELECT d.*, 'waiting', '', false FROM hour_key, unnest(%(d_accepted_at)b::timestamptz[],
-        %(d_message)b::uuid[], %(d_organisation)b::uuid[], %(d_position)b::bigint[],
-        %(d_logged)b::text[]) d
-), queued AS (
-    INSERT INTO relay_queueddelivery (accepted_at, message_id, organisation_id, position,
-        domain, recipient, notify, orcpt, expires_at, due_at, attempts, lane, reason,
-        possible_duplicate, fence)
-    SELECT d.*, d.accepted_at, 0, 0, 'new', false, 0 FROM hour_key, unnest(
-        %(d_accepted_at)b::timestamptz[], %(d_message)b::uuid[], %(d_organisation)b::uuid[],
-        %(d_position)b::bigint[], %(d_domain)b::text[], %(d_recipient)b::text[],
-        %(d_notify)b::text[], %(d_orcpt)b::text[], %(d_expires_at)b::timestamptz[])
-        d(accepted_at, message_id, organisation, position, domain, recipient, notify, orcpt,
-        expires_at)
-)
-SELECT count(*) FROM hour_key
-"""
-
-
-async def store(
-    connection: Connection,
-    hour_key_id: str,
-    sealed: Sequence[Sealed],
-) -> bool:
-    """Write messages, their deliveries, content and queue rows; False when the key is closed."""
-    parameters = {"hour_key": hour_key_id} | message_columns(sealed) | delivery_columns(sealed)
-    cursor = await _STORE.execute(connection, parameters)
     row = await cursor.fetchone()
     return bool(row and row[0])
 
@@ -228,6 +174,7 @@ def _work(rows: list[dict[str, Any]]) -> Work:
         # Without its content row there is nothing to send either.
         is_sandbox=bool(first["is_sandbox"]),
         require_tls=bool(first["require_tls"]),
+        tls_optional=bool(first["tls_optional"]),
         sender=first["sender"] or "",
         domain=first["domain"],
         body=first["body"] or "",
@@ -386,112 +333,6 @@ async def release(
     return await _RELEASE.execute(connection, parameters)
 
 
-# Locks are taken in one order (queue rows by id, content by message), so that two shifts that
-# settle recipients of the same messages never wait for each other in a circle. They are statements
-# of their own: where SETTLE itself had to wait, and what it waited for had changed (EvalPlanQual),
-# a plan that began at the log found nothing more in `held`, and the log stayed as it was.
-LOCK_QUEUED = """
-SELECT FROM relay_queueddelivery WHERE id = ANY(%(id)b::bigint[]) ORDER BY id FOR UPDATE
-"""
-LOCK_CONTENT = """
-SELECT FROM relay_content WHERE message_id = ANY(%(message)b::uuid[])
-ORDER BY message_id FOR UPDATE
-"""
-SETTLE = """
-WITH held AS MATERIALIZED (
-    SELECT q.message_id, q.accepted_at, q.organisation_id, q.position, q.attempts,
-        q.possible_duplicate OR s.possible_duplicate AS duplicate, s.*
-    FROM relay_queueddelivery q JOIN unnest(%(id)b::bigint[], %(fence)b::bigint[],
-        %(state)b::text[], %(at)b::timestamptz[], %(due_at)b::timestamptz[], %(reason)b::text[],
-        %(possible_duplicate)b::boolean[], %(delayed_notice_at)b::timestamptz[],
-        %(tried)b::boolean[], %(started_at)b::timestamptz[], %(finished_at)b::timestamptz[],
-        %(verdict)b::text[], %(remote_host)b::text[], %(remote_address)b::text[],
-        %(tls_version)b::text[], %(tls_cipher)b::text[], %(tls_verified)b::boolean[],
-        %(code)b::bigint[], %(enhanced)b::text[], %(reply)b::text[])
-        s(id, fence, state, at, new_due_at, new_reason, possible_duplicate, delayed_notice_at,
-        tried, started_at, finished_at, verdict, remote_host, remote_address, tls_version,
-        tls_cipher, tls_verified, code, enhanced, reply)
-        ON q.id = s.id AND q.fence = s.fence AND q.lease_owner = %(owner)s
-    ORDER BY q.id FOR UPDATE OF q
-), attempt AS (
-    INSERT INTO relay_attempt (accepted_at, message_id, organisation_id, position, number,
-        started_at, finished_at, verdict, remote_host, remote_address, tls_version, tls_cipher,
-        tls_verified, code, enhanced, reply)
-    SELECT accepted_at, message_id, organisation_id, position, attempts + 1, started_at,
-        finished_at, verdict, remote_host, remote_address, tls_version, tls_cipher, tls_verified,
-        code, enhanced, reply
-    FROM held WHERE tried
-), logged AS (
-    UPDATE relay_delivery d SET state = held.state, possible_duplicate = held.duplicate,
-        finished_at = CASE WHEN held.state <> 'waiting' THEN held.at END,
-        final_reason = CASE WHEN held.state <> 'waiting' THEN held.new_reason ELSE '' END
-    FROM held WHERE d.accepted_at = held.accepted_at AND d.message_id = held.message_id
-        AND d.position = held.position AND d.accepted_at BETWEEN %(first)s AND %(last)s
-), again AS (
-    UPDATE relay_queueddelivery q SET attempts = q.attempts + held.tried::int,
-        due_at = CASE WHEN q.cancelled_at IS NULL THEN held.new_due_at ELSE held.at END,
-        reason = held.new_reason, possible_duplicate = held.duplicate,
-        delayed_notice_at = coalesce(held.delayed_notice_at, q.delayed_notice_at),
-        lane = CASE WHEN held.new_reason = 'quarantined' OR q.cancelled_at IS NOT NULL THEN 2
-            ELSE greatest(q.lane, (held.tried OR held.new_reason = 'untold')::int) END,
-        strikes = CASE WHEN held.tried THEN 0 ELSE q.strikes END,
-        lease_owner = NULL, lease_expires_at = NULL, dot_at = NULL, begun_at = NULL
-    FROM held WHERE q.id = held.id AND held.state = 'waiting'
-), done AS (
-    DELETE FROM relay_queueddelivery q USING held
-    WHERE q.id = held.id AND held.state <> 'waiting'
-    RETURNING q.message_id
-), counted AS MATERIALIZED (
-    SELECT c.message_id, c.accepted_at, c.open_deliveries - n.finished AS open
-    FROM relay_content c
-    JOIN (SELECT message_id, count(*) AS finished FROM done GROUP BY message_id) n
-        ON n.message_id = c.message_id
-    ORDER BY c.message_id FOR UPDATE OF c
-), lessened AS (
-    UPDATE relay_content c SET open_deliveries = counted.open
-    FROM counted WHERE c.message_id = counted.message_id AND counted.open > 0
-), destroyed AS (
-    DELETE FROM relay_content c USING counted
-    WHERE c.message_id = counted.message_id AND counted.open <= 0
-), gone AS MATERIALIZED (
-    SELECT message_id, accepted_at FROM counted WHERE open <= 0
-), told AS (
-    UPDATE relay_message m SET content_destroyed_at = %(now)s
-    WHERE m.accepted_at BETWEEN %(first)s AND %(last)s
-        AND m.accepted_at = ANY(ARRAY(SELECT accepted_at FROM gone))
-        AND m.id = ANY(ARRAY(SELECT message_id FROM gone))
-)
-SELECT id FROM held
-"""
-
-
-async def settle(
-    connection: Connection,
-    owner: UUID,
-    settled: Sequence[tuple[Work, Settlement]],
-    now: datetime,
-) -> psycopg.AsyncCursor[Any]:
-    """Write what became of deliveries, and destroy the content with the last final state.
-
-    The ids returned are those still held; nothing at all happens for the others. Several
-    statements: within a transaction only.
-    """
-    await _LOCK_QUEUED.execute(connection, {"id": [one.delivery.id for _, one in settled]})
-    messages = list({work.message_id for work, _ in settled})
-    await _LOCK_CONTENT.execute(connection, {"message": messages})
-    days = [work.accepted_at for work, _ in settled]
-    parameters = {
-        "owner": owner,
-        "now": now,
-        # Bounds known when the statement starts leave one partition out of all of them.
-        "first": min(days),
-        "last": max(days),
-        **columns(SETTLED, (settlement.row(work) for work, settlement in settled)),
-    }
-    return await _SETTLE.execute(connection, parameters)
-
-
 _CLAIM, _PUT_OFF, _PUT_OFF_NEXT = Statement(CLAIM), Statement(PUT_OFF), Statement(PUT_OFF_NEXT)
-_LOCK_QUEUED, _LOCK_CONTENT = Statement(LOCK_QUEUED), Statement(LOCK_CONTENT)
-_STORE, _SETTLE, _MARK = Statement(STORE), Statement(SETTLE), Statement(MARK)
-_RENEW, _BEGIN, _STRIKE, _RELEASE = map(Statement, (RENEW, BEGIN, STRIKE, RELEASE))
+_MARK, _RENEW, _BEGIN = Statement(MARK), Statement(RENEW), Statement(BEGIN)
+_STRIKE, _RELEASE = Statement(STRIKE), Statement(RELEASE)

@@ -23,7 +23,8 @@ from relay.queue.columns import Sealed
 from relay.queue.connection import Connection, HotConnection, Now, conninfo
 from relay.queue.entries import Accepted, StoreUnavailable
 from relay.queue.sealing import Sealer, keyring_directory
-from relay.queue.statements import anything_waits, organisation_keys, register_hour_key, store
+from relay.queue.statements import anything_waits, organisation_keys, register_hour_key
+from relay.queue.storing import a_part, store
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Store:
         self._alerted: dict[str, datetime] = {}
         self._owed = ""
         self._connections = HotConnection(dsn), HotConnection(dsn)
+        # Of the figures: neither of the two waits for the other's.
+        self._parts = {hot: a_part() for hot in self._connections}
         self._small, self._large = map(self._group, self._connections)
 
     def _group(self, hot: HotConnection) -> GroupCommit[Accepted]:
@@ -138,18 +141,18 @@ class Store:
             known = {m.organisation_id for m in batch if self._sealer.knows(m.organisation_id)}
             if known:
                 kept = [message for message in batch if message.organisation_id in known]
-                await self._commit_sealed(connection, kept, now)
+                await self._commit_sealed(connection, kept, now, self._parts[hot])
                 self._stored(known)
         # What the sealer knows now does not count: the other group may have learnt a key meanwhile.
         return [None if m.organisation_id in known else StoreUnavailable("no key") for m in batch]
 
     async def _commit_sealed(
-        self, connection: Connection, batch: Sequence[Accepted], now: datetime
+        self, connection: Connection, batch: Sequence[Accepted], now: datetime, part: int
     ) -> None:
         closed = ""
         for _ in range(FRESH_KEYS):
             hour_key = await self._hour_key(connection, now, closed)
-            if await store(connection, hour_key.id, await self._seal(batch, hour_key)):
+            if await store(connection, hour_key.id, await self._seal(batch, hour_key), part):
                 return
             closed, now = hour_key.id, self._now()
         raise StoreUnavailable("hour keys are closed as soon as they are made")

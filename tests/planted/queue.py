@@ -65,7 +65,7 @@ FAULTS = (
     ),
     Fault(
         23,
-        "relay/queue/statements.py",
+        "relay/queue/settling.py",
         "ON q.id = s.id AND q.fence = s.fence AND q.lease_owner = %(owner)s",
         "ON q.id = s.id AND %(owner)s::uuid IS NOT NULL",
         f"{LEASES}::test_late_worker_changes_nothing",
@@ -278,7 +278,7 @@ FAULTS = (
     ),
     Fault(
         27,
-        "relay/queue/statements.py",
+        "relay/queue/settling.py",
         "WHERE c.message_id = counted.message_id AND counted.open <= 0",
         "WHERE c.message_id = counted.message_id AND counted.open < 0",
         f"{LEASES}::test_last_final_state_destroys_the_content",

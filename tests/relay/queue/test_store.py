@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from relay.queue import Accepted, Store, StoreUnavailable, statements
+from relay.queue import Accepted, Store, StoreUnavailable, statements, storing
 from tests.relay import mail
 from tests.relay.stage import BLOCKED, becomes
 
@@ -141,7 +141,7 @@ def test_answer_is_about_the_commit_whatever_the_other_group_learns_meanwhile(
         return [row for row in await statements.organisation_keys(*arguments) if row[0] == house.id]
 
     async def storing(connection: Any, *arguments: Any) -> bool:
-        stored = await statements.store(connection, *arguments)
+        stored = await storing.store(connection, *arguments)
         both = await statements.organisation_keys(connection, [house.id, other.id])
         sealer.learn([house.id, other.id], [row for row in both if row[0] == other.id], mail.now())
         return stored
@@ -297,7 +297,7 @@ def test_full_disk_of_the_database_is_told_when_there_is_room_again(
     async def refusing(*arguments: Any) -> bool:
         if refusals:
             raise refusals.pop()
-        return await statements.store(*arguments)
+        return await storing.store(*arguments)
 
     monkeypatch.setattr("relay.queue.store.store", refusing)
 
