@@ -195,6 +195,20 @@ RELAY_DEVELOPMENT_DOMAINS = env.bool("RELAY_DEVELOPMENT_DOMAINS", default=False)
 RELAY_ALLOW_PLAINTEXT_AUTH = env.bool("RELAY_ALLOW_PLAINTEXT_AUTH", default=False)
 RELAY_EGRESS_LOOPBACK_PORTS = env.list("RELAY_EGRESS_LOOPBACK_PORTS", cast=int, default=[])
 RELAY_SHIFTS = env.int("RELAY_SHIFTS", default=1)
+BOUNCE_PORT = env.int("BOUNCE_PORT", default=2526)
+RELAY_BOUNCE_DOMAIN = env.str("RELAY_BOUNCE_DOMAIN", default="")
+RELAY_SPF_INCLUDE = env.str("RELAY_SPF_INCLUDE", default="")
+if RELAY_BOUNCE_DOMAIN and not RELAY_SPF_INCLUDE:
+    RELAY_SPF_INCLUDE = f"_spf.{RELAY_BOUNCE_DOMAIN}"
+RELAY_DIRECT = env.bool("RELAY_DIRECT", default=False)
+RELAY_DIRECT_PORT = env.int("RELAY_DIRECT_PORT", default=25)
+RELAY_DIRECT_CONNECTIONS = env.int("RELAY_DIRECT_CONNECTIONS", default=20)
+RELAY_SOURCE_IPV4 = env.str("RELAY_SOURCE_IPV4", default="")
+RELAY_SOURCE_IPV6 = env.str("RELAY_SOURCE_IPV6", default="")
+RELAY_OWN_ADDRESSES = env.list("RELAY_OWN_ADDRESSES", default=[])
+RELAY_ESP_THREADS = env.int("RELAY_ESP_THREADS", default=8)
+RELAY_ESP_URLS = env.dict("RELAY_ESP_URLS", default={})
+SUPPRESSION_DAYS = env.int("SUPPRESSION_DAYS", default=90)
 MAILBOX_PORT = env.int("MAILBOX_PORT", default=1025)
 
 # Languages: Danish without prefix, English under /en/.

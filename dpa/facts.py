@@ -30,7 +30,7 @@ from dpa.texts import Text
 from gdpr import breaches, recipients
 from gdpr.deadlines import day_of
 from relay import hourkeys
-from relay.models import messages
+from relay.models import LogChoice, messages
 from relay.smtp.tls import MINIMUM_VERSION
 
 SCHEMA = "agreement-1"
@@ -214,9 +214,12 @@ def _figures() -> Facts:
 
 
 def _choices(organisation: Organisation) -> Facts:
+    choice = LogChoice.objects.filter(organisation=organisation).first() or LogChoice()
+    logged = {"log_profile": choice.profile, "log_days": choice.days}
     return {
         "queue_hours": organisation.queue_lifetime_hours,
         "second_factor_required": organisation.second_factor_required,
+        **logged,
     }
 
 

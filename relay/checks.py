@@ -36,4 +36,20 @@ def check_development_settings(**kwargs: Any) -> list[Error]:
                 id="relay.E003",
             )
         )
+    if settings.RELAY_DIRECT_PORT != 25:
+        found.append(
+            Error(
+                "RELAY_DIRECT_PORT is not the port that mail servers take mail on.",
+                hint="Unset it.",
+                id="relay.E004",
+            )
+        )
+    if settings.RELAY_ESP_URLS:
+        found.append(
+            Error(
+                "RELAY_ESP_URLS sends customers' mail and keys to other addresses than providers'.",
+                hint="Unset it.",
+                id="relay.E005",
+            )
+        )
     return found

@@ -4,18 +4,26 @@
 from __future__ import annotations
 
 import ssl
+from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import alerts, clock, vault
 from accounts.promise import Promise, Result
 from relay import hourkeys, routing, upkeep
-from relay.models import Content, Message, Route
+from relay.models import Content, LogChoice, Message, MessageHeader, Route
 from relay.smtp.tls import make_contexts
 
 # What the log has of a mail besides times and figures; a column more would be content.
-LOGGED = frozenset({"sender", "tls_version", "tls_cipher"})
+LOGGED = frozenset(
+    {"sender", "tls_version", "tls_cipher", "profile", "subject", "header_hash"}
+)
+# So long ago is looked at: a check comes each hour. And so long a choice may take to be known.
+LOOKED_AT = timedelta(hours=2)
+KNOWN_IN = timedelta(seconds=10)
 
 
 def content_goes_with_the_last_delivery() -> Result:
@@ -40,7 +48,21 @@ def the_log_has_no_content() -> Result:
         if field.get_internal_type() in ("CharField", "TextField", "BinaryField", "JSONField")
     }
     unknown = sorted(texts - LOGGED)
-    return Result(holds=not unknown, seen=", ".join(unknown) or "sender, recipients, times, states")
+    beyond = _beyond_choice(Message.objects.exclude(profile=LogChoice.Profile.MINIMAL, subject=""))
+    beyond += _beyond_choice(MessageHeader.objects.all())
+    more = f"{beyond} mails with more than was chosen" if beyond else ""
+    seen = ", ".join(unknown) or more or "sender, recipients, times, states, and what was chosen"
+    return Result(holds=not unknown and not beyond, seen=seen)
+
+
+def _beyond_choice(rows: QuerySet[Any]) -> int:
+    """Count the mails of late of which more is kept than their organisation has chosen."""
+    least = Q(
+        profile=LogChoice.Profile.MINIMAL, changed_at__lte=OuterRef("accepted_at") - KNOWN_IN
+    )
+    chosen = LogChoice.objects.filter(organisation_id=OuterRef("organisation_id")).exclude(least)
+    since = clock.now() - LOOKED_AT
+    return rows.filter(~Exists(chosen), accepted_at__gte=since).count()
 
 
 def sign_in_needs_tls() -> Result:
@@ -86,8 +108,10 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         id="M2.7d",
-        words=_("The log has sender and recipient, never subject or content."),
-        control="relay.models.Message",
+        words=_(
+            "The log never has content; it has subject or headers only where the customer chose so."
+        ),
+        control="relay.models.Message, relay.models.LogChoice",
         switched_off_by="add a column of text to the log",
         check=the_log_has_no_content,
     ),

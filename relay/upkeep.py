@@ -12,7 +12,17 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.utils import DatabaseError, OperationalError
 
 from accounts import alerts
-from relay.models import Attempt, Content, Delivery, Message, QueuedDelivery, messages
+from relay.models import (
+    Attempt,
+    Content,
+    Delivery,
+    Ending,
+    Message,
+    MessageHeader,
+    QueuedDelivery,
+    Report,
+    messages,
+)
 from relay.partitions import DAY_MISSING, create_days, drop_day, existing_days
 
 logger = logging.getLogger(__name__)
@@ -71,7 +81,7 @@ def _rows_of(day: date) -> int:
     span = (_start(day), _start(day + timedelta(days=1)))
     return sum(
         model._default_manager.filter(accepted_at__gte=span[0], accepted_at__lt=span[1]).count()
-        for model in (Message, Delivery, Attempt)
+        for model in (Message, Delivery, Attempt, Report, Ending, MessageHeader)
     )
 
 

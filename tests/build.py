@@ -40,14 +40,25 @@ from gdpr.models import (
 from relay.models import (
     Attempt,
     Content,
+    Count,
     Credential,
     Delivery,
+    DkimKey,
+    DkimSecret,
+    DomainRecord,
+    Ending,
+    EspEvent,
     Hold,
+    LogChoice,
     Message,
+    MessageHeader,
     QueuedDelivery,
     Quota,
+    Report,
+    Review,
     Route,
     SendingDomain,
+    Suppression,
 )
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -235,10 +246,15 @@ def _mail_rows(organisation: Organisation) -> None:
     Credential.objects.create(
         **of, name="web", username=str(organisation.id)[:30], secret_hash=b"x", created_at=NOW
     )
-    SendingDomain.objects.create(**of, name=f"{organisation.id}.example", token="x", created_at=NOW)
-    Route.objects.create(**of, name="server", host="mail.example", created_at=NOW)
+    domain = SendingDomain.objects.create(
+        **of, name=f"{organisation.id}.example", token="x", created_at=NOW
+    )
+    _key_rows(domain)
+    route = Route.objects.create(**of, name="server", host="mail.example", created_at=NOW)
+    EspEvent.objects.create(**of, route=route, received_at=NOW, sealed=b"x")
     Hold.objects.create(**of, message_id=message_id(), held_at=NOW)
     Quota.objects.create(**of, messages_a_day=50_000)
+    _figure_rows(organisation)
     Message.objects.create(**row, id=message, sender="a@b.example", size=1, recipients=1)
     Delivery.objects.create(
         **row, message_id=message, position=0, recipient="erik@modtager.example"
@@ -251,6 +267,17 @@ def _mail_rows(organisation: Organisation) -> None:
         started_at=NOW,
         finished_at=NOW,
         verdict=Attempt.Verdict.RETRY,
+    )
+    MessageHeader.objects.create(**row, message_id=message, header="Subject: x")
+    Ending.objects.create(**row, message_id=message, position=0, state=Delivery.State.EXPIRED)
+    Report.objects.create(
+        **row,
+        message_id=message,
+        position=0,
+        number=1,
+        received_at=NOW,
+        source=Report.Source.BOUNCE,
+        kind=Report.Kind.FAILED,
     )
     Content.objects.create(
         **row,
@@ -268,6 +295,35 @@ def _mail_rows(organisation: Organisation) -> None:
         due_at=NOW,
         expires_at=NOW,
     )
+
+
+def _key_rows(domain: SendingDomain) -> None:
+    of: dict[str, Any] = {"organisation_id": domain.organisation_id}
+    key = DkimKey.objects.create(
+        **of,
+        domain=domain,
+        selector="bdaaaaaaaa",
+        algorithm=DkimKey.Algorithm.RSA,
+        public="x",
+        created_at=NOW,
+    )
+    DkimSecret.objects.create(**of, key=key, sealed=b"x")
+    DomainRecord.objects.create(**of, domain=domain, kind=DomainRecord.Kind.DKIM, key=key)
+
+
+def _figure_rows(organisation: Organisation) -> None:
+    of: dict[str, Any] = {"organisation": organisation}
+    LogChoice.objects.create(**of, profile=LogChoice.Profile.HEADERS, changed_at=NOW)
+    Suppression.objects.create(
+        **of,
+        address_hash=organisation.id.bytes,
+        address="nej@tak.example",
+        address_until=datetime.now(UTC) + timedelta(days=1),
+        reason=Suppression.Reason.BY_PERSON,
+        created_at=NOW,
+    )
+    Count.objects.create(**of, span=Count.Span.FIVE_MINUTES, starts_at=NOW, domain="x", part=0)
+    Review.objects.create(**of, domain="kunde.example", opened_at=NOW, done=300, hard=30)
 
 
 def request_of(user: User, *rights: Right, **fields: Any) -> Request:

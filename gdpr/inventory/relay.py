@@ -73,14 +73,14 @@ def _through(
 
 MESSAGE = Entry(
     model="relay.Message",
-    title=_("Log: mails accepted, without subject and content"),
+    title=_("Log: mails accepted"),
     role=Role.PROCESSOR,
     purposes=(Purpose.SERVICE,),
     basis=LegalBasis.INSTRUCTION,
     source=Source.SENDER,
     keep=LOG,
     paths=(
-        _correspondent("sender", Eraser.BLANK, "sender"),
+        _correspondent("sender", Eraser.BLANK, "sender", "subject"),
         _through(
             "relay.Delivery",
             "recipient",
@@ -91,12 +91,19 @@ MESSAGE = Entry(
     audiences=AUDIENCES,
     fields=(
         Personal(name="sender", what=_("sender's address"), leads=True, customers_words=True),
+        Personal(
+            name="subject",
+            what=_("subject, where the customer has chosen to keep it"),
+            customers_words=True,
+        ),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="content_destroyed_at", what=_("when the content was destroyed")),
         Personal(name="organisation", what=_("the customer that sent it")),
         NotPersonal(("id", "credential_id"), "random numbers of the mail and the sign-in"),
         NotPersonal(("size", "recipients", "is_notification"), "figures about the mail"),
         NotPersonal(("is_sandbox",), "whether it was only tried out"),
+        NotPersonal(("profile",), "how much of it is kept"),
+        NotPersonal(("header_hash",), "a keyed fingerprint of the mail's own number"),
         NotPersonal(("tls_version", "tls_cipher"), "how the connection was encrypted"),
     ),
 )
@@ -110,12 +117,17 @@ DELIVERY = Entry(
     source=Source.SENDER,
     keep=LOG,
     paths=(
-        _correspondent("recipient", Eraser.BLANK, "recipient"),
+        _correspondent("recipient", Eraser.BLANK, "recipient", "display_name"),
         _through("relay.Message", "sender", TO_MESSAGE, Eraser.UNLINK),
     ),
     audiences=AUDIENCES,
     fields=(
         Personal(name="recipient", what=_("recipient's address"), leads=True, customers_words=True),
+        Personal(
+            name="display_name",
+            what=_("recipient's name as the mail has it, where the customer has chosen to keep it"),
+            customers_words=True,
+        ),
         Personal(name="accepted_at", what=_("when the mail was accepted")),
         Personal(name="state", what=_("whether it was delivered")),
         Personal(name="final_reason", what=_("why it ended")),
@@ -123,6 +135,7 @@ DELIVERY = Entry(
         Personal(name="organisation", what=_("the customer that sent it")),
         NotPersonal(("message_id", "position"), "which mail, and which recipient of it"),
         NotPersonal(("possible_duplicate",), "whether it may have been delivered twice"),
+        NotPersonal(("tells_failure",), "whether the sender is told of a failure"),
     ),
 )
 
@@ -156,7 +169,92 @@ ATTEMPT = Entry(
             "which mail, which recipient of it, and which try",
         ),
         NotPersonal(("code", "enhanced"), "numbers of the answer"),
-        NotPersonal(("tls_version", "tls_cipher", "tls_verified"), "how it was encrypted"),
+        NotPersonal(("scope", "is_hard"), "what the answer is about"),
+        NotPersonal(("kind",), "by which kind of route"),
+        NotPersonal(
+            ("tls_version", "tls_cipher", "tls_verified", "tls_demand", "tls_result"),
+            "how it was encrypted",
+        ),
+    ),
+)
+
+REPORT = Entry(
+    model="relay.Report",
+    title=_("Log: what was told of a mail after it had left"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.USE,
+    keep=LOG,
+    paths=(
+        _through("relay.Delivery", "recipient", TO_DELIVERY, Eraser.UNLINK),
+        _through("relay.Message", "sender", TO_MESSAGE, Eraser.UNLINK),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="received_at", what=_("when it was told")),
+        Personal(name="kind", what=_("what became of the mail")),
+        Personal(
+            name="reply",
+            what=_("what the recipient's server answered, addresses masked"),
+            customers_words=True,
+        ),
+        NotPersonal(
+            ("organisation", "message_id", "accepted_at", "position", "number"),
+            "which mail, which recipient of it, and which report",
+        ),
+        NotPersonal(("source",), "whether by a returned mail or by a provider"),
+        NotPersonal(("code", "enhanced", "scope", "is_hard"), "numbers of the answer"),
+    ),
+)
+
+ENDING = Entry(
+    model="relay.Ending",
+    title=_("Log: mails that were not delivered, so that they are found"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.SENDER,
+    keep=LOG,
+    paths=(
+        _through("relay.Delivery", "recipient", TO_DELIVERY, Eraser.UNLINK),
+        _through("relay.Message", "sender", TO_MESSAGE, Eraser.UNLINK),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="state", what=_("what became of the mail")),
+        NotPersonal(
+            ("organisation", "message_id", "accepted_at", "position"),
+            "which mail, and which recipient of it",
+        ),
+    ),
+)
+
+MESSAGE_HEADER = Entry(
+    model="relay.MessageHeader",
+    title=_("Log: headers of mails, where the customer has chosen to keep them"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.SENDER,
+    keep=LOG,
+    paths=(
+        _through(
+            "relay.Delivery",
+            "recipient",
+            (("accepted_at", "accepted_at"), ("message_id", "message_id")),
+            Eraser.ROW,
+        ),
+        _through("relay.Message", "sender", TO_MESSAGE, Eraser.ROW),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(
+            name="header",
+            what=_("the mail's header: sender, recipients that are shown, subject"),
+            customers_words=True,
+        ),
+        NotPersonal(("organisation", "message_id", "accepted_at"), "which mail"),
     ),
 )
 
@@ -200,7 +298,7 @@ CONTENT = Entry(
         NotPersonal(("message_id", "organisation"), "which mail of which customer"),
         NotPersonal(("hour_key_id", "wrapped_key"), "names of keys and a random key, encrypted"),
         NotPersonal(
-            ("body", "smtputf8", "ret", "require_tls", "open_deliveries"),
+            ("body", "smtputf8", "ret", "require_tls", "tls_optional", "open_deliveries"),
             "how the mail is to be sent",
         ),
         NotPersonal(("is_sandbox",), "whether it is only tried out"),
@@ -285,7 +383,10 @@ SENDING_DOMAIN = Entry(
         Personal(name="name", what=_("domain"), portable=True, corrected_by=Corrector.ORGANISATION),
         Personal(name="created_at", what=_("when it was added")),
         NotPersonal(("id", "organisation", "token"), "random numbers, and the customer"),
-        NotPersonal(("state", "reason", "checked_at", "verified_at"), "how its proof stands"),
+        NotPersonal(
+            ("state", "reason", "checked_at", "verified_at", "checks"), "how its proof stands"
+        ),
+        NotPersonal(("return_path",), "the label of its return path"),
     ),
 )
 
@@ -317,10 +418,17 @@ ROUTE = Entry(
         NotPersonal(
             ("priority", "concurrency", "rate_per_minute", "version"), "how the route is used"
         ),
+        NotPersonal(("kind", "takes_over"), "which way mail goes, and when"),
         NotPersonal(("host", "port", "security"), "where the customer's mail server is"),
+        NotPersonal(("provider", "provider_domain"), "the customer's mail provider"),
+        NotPersonal(("hook_hash", "hook_made_at", "hook_seen_at"), "where the provider reports to"),
         NotPersonal(
             ("paused_at", "pause_told_at", "pause_reason", "created_at", "failures", "rest_until"),
             "how the route stands",
+        ),
+        NotPersonal(
+            ("worked_at", "failed_at", "failed_code", "failed_enhanced", "failed_stage"),
+            "how it went last, in figures",
         ),
     ),
 )
@@ -371,6 +479,152 @@ QUOTA = Entry(
     fields=(NotPersonal(("organisation", "messages_an_hour", "messages_a_day"), "two figures"),),
 )
 
+SUPPRESSION = Entry(
+    model="relay.Suppression",
+    title=_("Addresses that get no mail from a customer"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.USE,
+    keep=Keep(
+        event=_(
+            "a fingerprint until it expires or the customer removes it; the address itself goes"
+        ),
+        period=days("relay.models.messages:LOG_DAYS"),
+        clock="created_at",
+        starts=_("after it was last told of"),
+        # Emptied, not deleted: the fingerprint is what the wish is obeyed by.
+        forgetting=Forgetting.ELSEWHERE,
+        oldest="relay.suppressing:oldest_address",
+    ),
+    paths=(
+        SubjectPath(
+            whose=Whose.CORRESPONDENT,
+            key=Key.ADDRESS,
+            lookup="address",
+            # The fingerprint stays: without it nobody would know whom not to write to.
+            eraser=Eraser.BLANK,
+            fields=("address",),
+            finder="relay.suppressing:rows_of",
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(
+            name="address", what=_("the address that gets no mail"), leads=True,
+            customers_words=True,
+        ),
+        Personal(
+            name="address_hash",
+            what=_("a keyed fingerprint of it, another one for each customer"),
+            access=Access.NAMED,
+        ),
+        Personal(name="reason", what=_("why it gets none")),
+        Personal(name="created_at", what=_("since when")),
+        Personal(name="expires_at", what=_("until when")),
+        Personal(name="organisation", what=_("the customer that it gets none from")),
+        NotPersonal(("id", "hits"), "a random number, and how often it was obeyed"),
+        NotPersonal(("address_until",), "when the address itself is forgotten"),
+        NotPersonal(("domain",), "one of the customer's domains"),
+    ),
+)
+
+COUNT = Entry(
+    model="relay.Count",
+    title=_("How much mail a customer sends, in figures"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("organisation", "domain"), "the customer, and one of its domains"),
+        NotPersonal(("span", "starts_at", "part"), "when"),
+        NotPersonal(
+            (
+                *("messages", "octets", "accepted", "delivered", "deferred", "bounced_hard"),
+                *("bounced_soft", "blocked", "expired", "cancelled", "sandboxed", "returned"),
+                "complained",
+            ),
+            "figures, no address",
+        ),
+    ),
+)
+
+REVIEW = Entry(
+    model="relay.Review",
+    title=_("Domains whose mail was stopped because much of it came back"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("id", "organisation", "domain"), "the customer, and one of its domains"),
+        NotPersonal(("done", "hard"), "figures"),
+        NotPersonal(("opened_at", "asked_at", "decided_at", "decision"), "what was decided, when"),
+    ),
+)
+
+LOG_CHOICE = Entry(
+    model="relay.LogChoice",
+    title=_("How much of its mail a customer has logged"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("organisation",), "the customer"),
+        NotPersonal(("profile", "days", "changed_at"), "what it chose, and when"),
+    ),
+)
+
+DOMAIN_RECORD = Entry(
+    model="relay.DomainRecord",
+    title=_("What DNS says about customers' domains"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("id", "organisation", "domain", "kind", "key"), "which record"),
+        NotPersonal(("seen",), "what is published to everybody, addresses masked"),
+        NotPersonal(("state", "checked_at", "found_at"), "how it stands"),
+    ),
+)
+
+DKIM_KEY = Entry(
+    model="relay.DkimKey",
+    title=_("Keys that sign for customers' domains, the public half"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("id", "organisation", "domain", "selector", "algorithm"), "which key"),
+        NotPersonal(("public",), "published to everybody"),
+        NotPersonal(("created_at", "seen_at", "signs_since", "retired_at"), "how it stands"),
+    ),
+)
+
+DKIM_SECRET = Entry(
+    model="relay.DkimSecret",
+    title=_("Keys that sign for customers' domains, the secret half, encrypted"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("key", "organisation"), "which key"),
+        NotPersonal(("sealed",), "a key of the customer's domain, encrypted"),
+    ),
+)
+
+ESP_EVENT = Entry(
+    model="relay.EspEvent",
+    title=_("What mail providers reported, until it is in the log"),
+    role=Role.PROCESSOR,
+    fields=(
+        NotPersonal(("id", "organisation", "route", "received_at"), "of which route, and when"),
+        NotPersonal(
+            ("sealed",), "numbers of mails and of their recipients, no address; encrypted"
+        ),
+    ),
+)
+
+DESTINATION = Entry(
+    model="relay.Destination",
+    title=_("Domains that mail is delivered to, whichever customer's"),
+    fields=(
+        NotPersonal(("name",), "a domain, never an address, and no customer beside it"),
+        NotPersonal(("failures", "rest_until", "used_on"), "how its servers answer"),
+        NotPersonal(
+            ("sts_id", "sts_mode", "sts_mx", "sts_fetched_at", "sts_expires_at", "sts_checked_at"),
+            "what the domain publishes to everybody",
+        ),
+    ),
+)
+
 HOUR_KEY = Entry(
     model="relay.HourKey",
     title=_("Names of hour keys"),
@@ -387,6 +641,9 @@ ENTRIES = (
     MESSAGE,
     DELIVERY,
     ATTEMPT,
+    REPORT,
+    ENDING,
+    MESSAGE_HEADER,
     CONTENT,
     QUEUED_DELIVERY,
     SENDING_DOMAIN,
@@ -394,6 +651,15 @@ ENTRIES = (
     CREDENTIAL,
     HOLD,
     QUOTA,
+    SUPPRESSION,
+    COUNT,
+    REVIEW,
+    LOG_CHOICE,
+    DOMAIN_RECORD,
+    DKIM_KEY,
+    DKIM_SECRET,
+    ESP_EVENT,
+    DESTINATION,
     HOUR_KEY,
     LOG_PERIOD,
 )

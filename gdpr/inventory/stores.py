@@ -137,6 +137,18 @@ CUSTOMERS_SERVERS = Store(
     audiences=(Audience.MAIL_SERVERS,),
 )
 
+CUSTOMERS_PROVIDERS = Store(
+    key="customers-providers",
+    title=_("Customers' own accounts at mail providers"),
+    where="provider of relay.Route",
+    personal=_("the mails that the customer sends by its provider"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    keep=Keep(event=_("as the customer, whose account it is, decides")),
+    eraser=_("the customer's own; the service tells the customer"),
+    audiences=(Audience.MAIL_SERVERS,),
+)
+
 LINKS = Store(
     key="links",
     title=_("Links in mails that carry what was typed at sign-up"),
@@ -181,6 +193,7 @@ STORES = (
     MIGRATIONS,
     OWN_MAIL_SERVER,
     CUSTOMERS_SERVERS,
+    CUSTOMERS_PROVIDERS,
     LINKS,
 )
 

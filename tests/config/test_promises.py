@@ -92,9 +92,9 @@ def content(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
 
 
 def log(_: Organisation, __: Settings, patch: pytest.MonkeyPatch) -> None:
-    subject = models.CharField()
-    subject.set_attributes_from_name("subject")
-    patch.setattr(Message._meta, "get_fields", lambda: [*Message._meta.concrete_fields, subject])
+    body = models.CharField()
+    body.set_attributes_from_name("body")
+    patch.setattr(Message._meta, "get_fields", lambda: [*Message._meta.concrete_fields, body])
 
 
 def clear_sign_in(_: Organisation, settings: Settings, __: pytest.MonkeyPatch) -> None:
