@@ -119,7 +119,8 @@ class Route(TenantModel):
 class EspEvent(TenantModel):
     """What a provider reported about mails of a route, until it is written in the log."""
 
-    id = models.BigAutoField(primary_key=True)
+    # Made here: the portal, which writes it, may read nothing back.
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     # The database's own cascade: the portal may not read these rows, so Django may not either.
     route = models.ForeignKey(
         Route, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
