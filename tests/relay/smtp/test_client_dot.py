@@ -90,3 +90,18 @@ async def test_cancelling_takes_the_message_back():
         assert not connection.usable
         await asyncio.sleep(0.3)
     assert far_end.ledger == []
+
+
+@on_both_loops
+@pytest.mark.behaviour(22)
+async def test_mark_is_of_those_whom_the_server_took():
+    far_end = FarEnd(Script(rcpt={"a@x.example": "550 5.1.1 no", "c@x.example": "450 4.2.0 wait"}))
+    marked = []
+
+    async def on_dot(taken: Sequence[int]) -> None:
+        marked.extend(taken)
+
+    async with connected(far_end) as connection:
+        whole = envelope("a@x.example", "b@x.example", "c@x.example", "d@x.example")
+        await connection.send(whole, CONTENT, on_dot)
+    assert marked == [1, 3]
