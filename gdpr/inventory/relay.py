@@ -523,7 +523,7 @@ SUPPRESSION = Entry(
         Personal(name="created_at", what=_("since when")),
         Personal(name="expires_at", what=_("until when")),
         Personal(name="organisation", what=_("the customer that it gets none from")),
-        NotPersonal(("id", "hits"), "a random number, and how often it was obeyed"),
+        NotPersonal(("id", "hits"), "a random number, and how often mail came back"),
         NotPersonal(("address_until",), "when the address itself is forgotten"),
         NotPersonal(("domain",), "one of the customer's domains"),
     ),

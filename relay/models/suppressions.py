@@ -35,7 +35,7 @@ class Suppression(TenantModel):
     created_at = models.DateTimeField(_("added"))
     # None: until somebody removes it.
     expires_at = models.DateTimeField(_("until"), null=True, blank=True)
-    # How often mail was refused or came back for it.
+    # How often mail came back for it.
     hits = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
