@@ -74,6 +74,7 @@ CASE WHEN q.cancelled_at IS NOT NULL THEN '{CANCELLED}'
         OR q.message_id IN (SELECT message_id FROM kept WHERE message_id IS NOT NULL)
         OR {_DOMAIN.format(reason="held", domain="q.domain")}
         OR {_DOMAIN.format(reason="held", domain=RECIPIENT_DOMAIN)} THEN 'held'
+    WHEN {_DOMAIN.format(reason="bounces", domain="q.domain")} THEN 'bounces'
     WHEN {_ALL_OF.format(reason="over_quota")} THEN 'over_quota'
     WHEN {_ALL_OF.format(reason="paced")}
         OR {_DOMAIN.format(reason="paced", domain="q.domain")} THEN 'paced'
@@ -90,7 +91,7 @@ EXPLAINED = f"""
 """  # noqa: S608 - constants
 # Null: nothing happens by itself but the end of its lifetime. Of `explained` rows, named q.
 NEXT = """
-CASE WHEN q.why = 'cancelled' THEN %(now)s WHEN q.why = 'held' THEN NULL
+CASE WHEN q.why = 'cancelled' THEN %(now)s WHEN q.why IN ('held', 'bounces') THEN NULL
     WHEN q.why = 'over_quota' THEN greatest(q.due_at, (SELECT max(ends_at) FROM kept
         WHERE organisation_id = q.organisation_id AND reason = q.why))
     WHEN q.why = 'paced' THEN greatest(q.due_at, (SELECT max(ends_at) FROM kept

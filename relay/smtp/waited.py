@@ -57,6 +57,8 @@ DANISH = Words(
         "over_quota": "organisationen havde sendt så meget, som den måtte",
         "paced": "ruten havde taget så meget, som den måtte",
         "quarantined": "lagt til side, fordi denne tjeneste fejlede på den flere gange",
+        "bounces": "for meget mail fra domænet kom retur",
+        "recipient_tls": "modtagerens domæne kræver kryptering, som dets server ikke tilbød",
     },
 )
 ENGLISH = Words(
@@ -82,5 +84,7 @@ ENGLISH = Words(
         "over_quota": "the organisation had sent as much as it may",
         "paced": "the route had carried as much as it may",
         "quarantined": "set aside, because this service failed at it repeatedly",
+        "bounces": "too much mail from the domain came back",
+        "recipient_tls": "the recipient's domain demands encryption that its server did not offer",
     },
 )
