@@ -86,6 +86,13 @@ $$;
 REVOKE ALL ON FUNCTION relay_find_hook(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION relay_find_hook(bytea) TO web;
 """
+# What was held because much of a domain's mail came back is staff's to let go as well.
+STAFF_LIFT = """
+ALTER POLICY relay_hold_staff_lifts ON relay_hold USING (reason IN ('over_quota', 'bounces'))
+"""
+STAFF_LIFT_BEFORE = """
+ALTER POLICY relay_hold_staff_lifts ON relay_hold USING (reason = 'over_quota')
+"""
 NO_HOOK = "DROP FUNCTION relay_find_hook(bytea)"
 
 
@@ -574,6 +581,8 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(DAYS, migrations.RunSQL.noop),
         migrations.RunSQL(CASCADES, migrations.RunSQL.noop),
+        migrations.RunSQL(HOOK, NO_HOOK),
+        migrations.RunSQL(STAFF_LIFT, STAFF_LIFT_BEFORE),
         Protect(
             "relay_report",
             web="SELECT",

@@ -234,6 +234,8 @@ class QueuedDelivery(TenantModel):
             "recipient_tls",
             _("the recipient's domain demands encryption that its server did not offer"),
         )
+        # Together with `cancelled_at`: what it is cancelled for.
+        SUPPRESSED = "suppressed", _("the address is on your list of addresses that get no mail")
 
     class Lane(models.IntegerChoices):
         """Which mail of an organisation goes first; new mail is not held up by tries again."""

@@ -58,6 +58,7 @@ DANISH = Words(
         "paced": "ruten havde taget så meget, som den måtte",
         "quarantined": "lagt til side, fordi denne tjeneste fejlede på den flere gange",
         "bounces": "for meget mail fra domænet kom retur",
+        "suppressed": "adressen står på organisationens liste over adresser, der ikke får mail",
         "recipient_tls": "modtagerens domæne kræver kryptering, som dets server ikke tilbød",
     },
 )
@@ -85,6 +86,7 @@ ENGLISH = Words(
         "paced": "the route had carried as much as it may",
         "quarantined": "set aside, because this service failed at it repeatedly",
         "bounces": "too much mail from the domain came back",
+        "suppressed": "the address is on the organisation's list of addresses that get no mail",
         "recipient_tls": "the recipient's domain demands encryption that its server did not offer",
     },
 )
