@@ -51,6 +51,13 @@ FAULTS = (
     ),
     Fault(
         22,
+        "relay/smtp/transaction.py",
+        "await self._on_dot(tuple(self._accepted))",
+        "await self._on_dot(tuple(self._message.recipients))",
+        "tests/relay/smtp/test_client_dot.py::test_mark_is_of_those_whom_the_server_took",
+    ),
+    Fault(
+        22,
         "relay/routing.py",
         "await cursor.execute(ROUTES,",
         'await connection.execute("BEGIN")\n            await cursor.execute(ROUTES,',
