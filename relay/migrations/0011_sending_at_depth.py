@@ -579,6 +579,330 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "pauses to be looked at",
             },
         ),
+        migrations.AddField(
+            model_name="message",
+            name="profile",
+            field=models.CharField(db_default="minimal", default="minimal", max_length=10),
+        ),
+        migrations.AddField(
+            model_name="message",
+            name="subject",
+            field=models.TextField(blank=True, db_default="", verbose_name="subject"),
+        ),
+        migrations.AddField(
+            model_name="message",
+            name="header_hash",
+            field=models.BinaryField(null=True),
+        ),
+        migrations.AddField(
+            model_name="delivery",
+            name="display_name",
+            field=models.TextField(blank=True, db_default="", verbose_name="name"),
+        ),
+        migrations.AddField(
+            model_name="delivery",
+            name="tells_failure",
+            field=models.BooleanField(db_default=True, default=True),
+        ),
+        migrations.AddField(
+            model_name="attempt",
+            name="tls_demand",
+            field=models.CharField(blank=True, db_default="", max_length=15),
+        ),
+        migrations.AddField(
+            model_name="attempt",
+            name="tls_result",
+            field=models.CharField(blank=True, db_default="", max_length=15),
+        ),
+        migrations.AddField(
+            model_name="attempt",
+            name="kind",
+            field=models.CharField(blank=True, db_default="", max_length=10),
+        ),
+        migrations.AddField(
+            model_name="attempt",
+            name="scope",
+            field=models.CharField(blank=True, db_default="", max_length=15),
+        ),
+        migrations.AddField(
+            model_name="attempt",
+            name="is_hard",
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
+            model_name="content",
+            name="tls_optional",
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+        migrations.AddField(
+            model_name="sendingdomain",
+            name="return_path",
+            field=models.CharField(db_default="bounce", default="bounce", max_length=63),
+        ),
+        migrations.AddField(
+            model_name="sendingdomain",
+            name="checks",
+            field=models.PositiveSmallIntegerField(db_default=0, default=0),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("own", "own mail server"),
+                    ("direct", "straight to the recipients' mail servers"),
+                    ("esp", "a mail provider's interface"),
+                ],
+                db_default="own",
+                default="own",
+                max_length=10,
+                verbose_name="kind",
+            ),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="provider",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("", "none"),
+                    ("mailgun_eu", "Mailgun (EU)"),
+                    ("mailgun_us", "Mailgun (US)"),
+                    ("postmark", "Postmark"),
+                    ("brevo", "Brevo"),
+                    ("mailjet", "Mailjet"),
+                    ("sparkpost_eu", "SparkPost (EU)"),
+                ],
+                db_default="",
+                default="",
+                max_length=20,
+                verbose_name="provider",
+            ),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="provider_domain",
+            field=models.CharField(blank=True, db_default="", max_length=253, verbose_name="domain at the provider"),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="takes_over",
+            field=models.BooleanField(db_default=False, default=False, verbose_name="takes over"),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="worked_at",
+            field=models.DateTimeField(blank=True, null=True, verbose_name="worked"),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="failed_at",
+            field=models.DateTimeField(blank=True, null=True, verbose_name="failed"),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="failed_code",
+            field=models.PositiveSmallIntegerField(db_default=0, default=0),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="failed_enhanced",
+            field=models.CharField(blank=True, db_default="", max_length=12),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="failed_stage",
+            field=models.CharField(blank=True, db_default="", max_length=10),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="hook_hash",
+            field=models.BinaryField(blank=True, null=True, unique=True),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="hook_made_at",
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="route",
+            name="hook_seen_at",
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AlterField(
+            model_name="route",
+            name="host",
+            field=models.CharField(blank=True, max_length=253, verbose_name="host"),
+        ),
+        migrations.AlterField(
+            model_name="delivery",
+            name="final_reason",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("", "none"),
+                    ("restored", "final before a restore of the database"),
+                    ("simulated", "simulated in the sandbox"),
+                    ("by_person", "cancelled by somebody in the organisation"),
+                    ("closed", "the customer's account was closed"),
+                    (
+                        "suppressed",
+                        "not sent: the address is on your list of addresses that get no mail",
+                    ),
+                    ("returned", "was taken by the recipient's server and came back later"),
+                ],
+                default="",
+                max_length=20,
+                verbose_name="reason",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="queueddelivery",
+            name="reason",
+            field=models.CharField(
+                choices=[
+                    ("new", "not tried yet"),
+                    ("deferred", "the mail server asked to try later"),
+                    ("unreachable", "the mail server could not be reached"),
+                    ("tls", "no secure connection to the mail server"),
+                    ("sign_in_refused", "the mail server refused user name or password"),
+                    ("no_route", "no route is set up"),
+                    ("route_paused", "the route is paused"),
+                    ("stopped", "sending is stopped for the organisation"),
+                    ("uncertain", "the connection broke before the answer"),
+                    ("unopened", "this service could not decrypt the message or the route"),
+                    ("untold", "it failed, and the notice to its sender could not be stored yet"),
+                    ("simulated", "a deferral simulated in the sandbox"),
+                    ("held", "held back by somebody in the organisation"),
+                    ("resting", "the mail server could not be reached and is left alone a while"),
+                    ("over_quota", "the organisation has sent as much as it may for now"),
+                    ("paced", "the route has carried as much as it may for now"),
+                    ("quarantined", "set aside, because this service failed at it repeatedly"),
+                    ("bounces", "held: too much mail from this domain came back"),
+                    (
+                        "recipient_tls",
+                        "the recipient's domain demands encryption that its server did not offer",
+                    ),
+                    ("suppressed", "the address is on your list of addresses that get no mail"),
+                ],
+                default="new",
+                max_length=20,
+                verbose_name="reason",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="hold",
+            name="reason",
+            field=models.CharField(
+                choices=[
+                    ("held", "held back by somebody in the organisation"),
+                    ("over_quota", "the organisation has sent as much as it may for now"),
+                    ("paced", "the route has carried as much as it may for now"),
+                    ("bounces", "held: too much mail from this domain came back"),
+                    ("resting", "the mail server could not be reached and is left alone a while"),
+                ],
+                default="held",
+                max_length=20,
+                verbose_name="reason",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="message",
+            index=models.Index(
+                fields=["organisation", "sender", "accepted_at"],
+                name="message_sender",
+                opclasses=["uuid_ops", "text_pattern_ops", "timestamptz_ops"],
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="message",
+            index=models.Index(
+                fields=["organisation", "credential_id", "accepted_at", "id"],
+                name="message_credential",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("header_hash__isnull", False)),
+                fields=["organisation", "header_hash"],
+                name="message_header",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="suppression",
+            index=models.Index(
+                fields=["organisation", "created_at", "id"], name="suppression_newest"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="suppression",
+            index=models.Index(
+                condition=models.Q(("address__isnull", False)),
+                fields=["address_until"],
+                name="suppression_address_until",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="suppression",
+            index=models.Index(
+                condition=models.Q(("expires_at__isnull", False)),
+                fields=["expires_at"],
+                name="suppression_expires",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="route",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "own"), models.Q(("host", ""), _negated=True)),
+                    models.Q(
+                        ("host", ""), ("kind", "direct"), ("sealed_secret", b""), ("username", "")
+                    ),
+                    models.Q(
+                        ("kind", "esp"),
+                        models.Q(("provider", ""), _negated=True),
+                        models.Q(("sealed_secret", b""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="route_complete",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="dkimkey",
+            constraint=models.UniqueConstraint(
+                fields=("domain", "selector"), name="dkimkey_selector"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="dkimkey",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("retired_at", None), ("signs_since__isnull", False)),
+                fields=("domain", "algorithm"),
+                name="dkimkey_one_signs",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="domainrecord",
+            constraint=models.UniqueConstraint(
+                fields=("domain", "kind", "key"), name="domainrecord_once", nulls_distinct=False
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="suppression",
+            constraint=models.UniqueConstraint(
+                fields=("organisation", "address_hash", "domain"), name="suppression_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("decided_at", None)),
+                fields=("organisation", "domain"),
+                name="review_one_open",
+            ),
+        ),
         migrations.RunSQL(DAYS, migrations.RunSQL.noop),
         migrations.RunSQL(CASCADES, migrations.RunSQL.noop),
         migrations.RunSQL(HOOK, NO_HOOK),
