@@ -260,9 +260,7 @@ class Courier:
             outcomes.judged(
                 job.work,
                 lease,
-                Tried(
-                    started_at=started_at, finished_at=finished_at, outcome=outcome, kind=kind
-                ),
+                Tried(started_at=started_at, finished_at=finished_at, outcome=outcome, kind=kind),
                 self.random,
             )
             for lease, outcome in zip(job.work.deliveries, found, strict=True)

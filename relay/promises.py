@@ -18,9 +18,7 @@ from relay.models import Content, LogChoice, Message, MessageHeader, Route
 from relay.smtp.tls import make_contexts
 
 # What the log has of a mail besides times and figures; a column more would be content.
-LOGGED = frozenset(
-    {"sender", "tls_version", "tls_cipher", "profile", "subject", "header_hash"}
-)
+LOGGED = frozenset({"sender", "tls_version", "tls_cipher", "profile", "subject", "header_hash"})
 # So long ago is looked at: a check comes each hour. And so long a choice may take to be known.
 LOOKED_AT = timedelta(hours=2)
 KNOWN_IN = timedelta(seconds=10)
@@ -57,9 +55,7 @@ def the_log_has_no_content() -> Result:
 
 def _beyond_choice(rows: QuerySet[Any]) -> int:
     """Count the mails of late of which more is kept than their organisation has chosen."""
-    least = Q(
-        profile=LogChoice.Profile.MINIMAL, changed_at__lte=OuterRef("accepted_at") - KNOWN_IN
-    )
+    least = Q(profile=LogChoice.Profile.MINIMAL, changed_at__lte=OuterRef("accepted_at") - KNOWN_IN)
     chosen = LogChoice.objects.filter(organisation_id=OuterRef("organisation_id")).exclude(least)
     since = clock.now() - LOOKED_AT
     return rows.filter(~Exists(chosen), accepted_at__gte=since).count()

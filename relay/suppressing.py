@@ -7,6 +7,7 @@ So nobody can tell from two organisations' lists that they have an address in co
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -27,10 +28,9 @@ def normalised(address: str) -> str:
     must not get mail in another.
     """
     local, at, domain = unicodedata.normalize("NFC", address.strip()).lower().rpartition("@")
-    try:
+    # No host has a name that is none; what is compared need not exist.
+    with suppress(AddressError):
         domain = domain if domain.isascii() else host_name(domain)
-    except AddressError:
-        pass  # no host has such a name; what is compared need not exist
     return f"{local}{at}{domain}"
 
 

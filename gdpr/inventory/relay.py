@@ -511,7 +511,9 @@ SUPPRESSION = Entry(
     audiences=AUDIENCES,
     fields=(
         Personal(
-            name="address", what=_("the address that gets no mail"), leads=True,
+            name="address",
+            what=_("the address that gets no mail"),
+            leads=True,
             customers_words=True,
         ),
         Personal(
@@ -606,9 +608,7 @@ ESP_EVENT = Entry(
     role=Role.PROCESSOR,
     fields=(
         NotPersonal(("id", "organisation", "route", "received_at"), "of which route, and when"),
-        NotPersonal(
-            ("sealed",), "numbers of mails and of their recipients, no address; encrypted"
-        ),
+        NotPersonal(("sealed",), "numbers of mails and of their recipients, no address; encrypted"),
     ),
 )
 

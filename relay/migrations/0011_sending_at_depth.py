@@ -402,7 +402,11 @@ class Migration(migrations.Migration):
                 (
                     "sts_mx",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.TextField(), blank=True, default=list, size=None
+                        base_field=models.TextField(),
+                        blank=True,
+                        db_default=[],
+                        default=list,
+                        size=None,
                     ),
                 ),
                 ("sts_fetched_at", models.DateTimeField(blank=True, null=True)),
@@ -509,9 +513,7 @@ class Migration(migrations.Migration):
                 *(
                     (
                         name,
-                        models.PositiveBigIntegerField(
-                            db_default=0, default=0, verbose_name=words
-                        ),
+                        models.PositiveBigIntegerField(db_default=0, default=0, verbose_name=words),
                     )
                     for name, words in (
                         ("messages", "mails"),
@@ -682,7 +684,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="route",
             name="provider_domain",
-            field=models.CharField(blank=True, db_default="", max_length=253, verbose_name="domain at the provider"),
+            field=models.CharField(
+                blank=True, db_default="", max_length=253, verbose_name="domain at the provider"
+            ),
         ),
         migrations.AddField(
             model_name="route",

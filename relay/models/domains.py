@@ -154,9 +154,7 @@ class DomainRecord(TenantModel):
     key = models.ForeignKey(
         DkimKey, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )
-    state = models.CharField(
-        _("state"), max_length=12, choices=State, default=State.UNCHECKED
-    )
+    state = models.CharField(_("state"), max_length=12, choices=State, default=State.UNCHECKED)
     # What stood there instead, cut.
     seen = models.CharField(_("seen"), max_length=300, blank=True)
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True)

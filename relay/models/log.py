@@ -89,9 +89,7 @@ class LogChoice(TenantModel):
     organisation = models.OneToOneField(
         "accounts.Organisation", primary_key=True, on_delete=models.CASCADE, related_name="+"
     )
-    profile = models.CharField(
-        _("kept"), max_length=10, choices=Profile, default=Profile.MINIMAL
-    )
+    profile = models.CharField(_("kept"), max_length=10, choices=Profile, default=Profile.MINIMAL)
     days = models.PositiveSmallIntegerField(_("days"), default=LOG_DAYS)
     changed_at = models.DateTimeField(_("changed"))
 

@@ -11,7 +11,7 @@ from accounts.tenancy import TenantModel
 
 
 class Route(TenantModel):
-    """Where an organisation's mail goes next: its own mail server, the recipients', a provider's."""
+    """Where mail goes next: an organisation's own server, the recipients' ones, or a provider."""
 
     class Kind(models.TextChoices):
         OWN = "own", _("own mail server")

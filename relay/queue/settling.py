@@ -11,7 +11,6 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
-from relay.models import messages
 from relay.queue.arrays import Statement
 from relay.queue.columns import columns
 from relay.queue.connection import Connection
@@ -35,8 +34,9 @@ WITH held AS MATERIALIZED (
     FROM relay_queueddelivery q JOIN unnest(%(id)b::bigint[], %(fence)b::bigint[],
         %(state)b::text[], %(at)b::timestamptz[], %(due_at)b::timestamptz[], %(reason)b::text[],
         %(possible_duplicate)b::boolean[], %(delayed_notice_at)b::timestamptz[],
-        %(suppress)b::bytea[], %(tried)b::boolean[], %(started_at)b::timestamptz[], %(finished_at)b::timestamptz[],
-        %(verdict)b::text[], %(remote_host)b::text[], %(remote_address)b::text[],
+        %(suppress)b::bytea[], %(tried)b::boolean[], %(started_at)b::timestamptz[],
+        %(finished_at)b::timestamptz[], %(verdict)b::text[], %(remote_host)b::text[],
+        %(remote_address)b::text[],
         %(tls_version)b::text[], %(tls_cipher)b::text[], %(tls_verified)b::boolean[],
         %(tls_demand)b::text[], %(tls_result)b::text[], %(kind)b::text[], %(scope)b::text[],
         %(is_hard)b::boolean[], %(code)b::bigint[], %(enhanced)b::text[], %(reply)b::text[])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The queue's hot path: the statements that run once per batch of mail, and nothing else.
 
-How mail comes in is in storing.py, and how it ends in settling.py. No ORM, no thread hop and no publish per message. The instants are the caller's.
+How mail comes in is in storing.py, and how it ends in settling.py. No ORM, no thread hop and no
+publish per message. The instants are the caller's.
 """
 
 from __future__ import annotations
