@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 
+from relay.models import messages
 from relay.queue.arrays import Statement
 from relay.queue.columns import columns
 from relay.queue.connection import Connection
@@ -147,8 +148,8 @@ async def settle(
     statements: within a transaction only. `part`: of the figures, see relay.models.Count.
     """
     await _LOCK_QUEUED.execute(connection, {"id": [one.delivery.id for _, one in settled]})
-    messages = list({work.message_id for work, _ in settled})
-    await _LOCK_CONTENT.execute(connection, {"message": messages})
+    works = list({work.message_id for work, _ in settled})
+    await _LOCK_CONTENT.execute(connection, {"message": works})
     days = [work.accepted_at for work, _ in settled]
     parameters = {
         "owner": owner,

@@ -193,6 +193,7 @@ def test_store_that_says_too_little(store: Store) -> None:
 # No setting says where they are, or more than one store is at the same address.
 NOT_MISSED = {
     "backups": "the operator's own",
+    "customers-providers": "rows of the database name them",
     "customers-servers": "rows of the database name them",
     "links": "nowhere at the service",
     "migrations": "in the database itself",

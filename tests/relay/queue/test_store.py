@@ -140,7 +140,7 @@ def test_answer_is_about_the_commit_whatever_the_other_group_learns_meanwhile(
     async def keys(*arguments: Any) -> list[Any]:
         return [row for row in await statements.organisation_keys(*arguments) if row[0] == house.id]
 
-    async def storing(connection: Any, *arguments: Any) -> bool:
+    async def stores(connection: Any, *arguments: Any) -> bool:
         stored = await storing.store(connection, *arguments)
         both = await statements.organisation_keys(connection, [house.id, other.id])
         sealer.learn([house.id, other.id], [row for row in both if row[0] == other.id], mail.now())
@@ -148,7 +148,7 @@ def test_answer_is_about_the_commit_whatever_the_other_group_learns_meanwhile(
 
     monkeypatch.setattr(mail, "sealer", lambda: sealer)
     monkeypatch.setattr("relay.queue.store.organisation_keys", keys)
-    monkeypatch.setattr("relay.queue.store.store", storing)
+    monkeypatch.setattr("relay.queue.store.store", stores)
     kept, refused = mail.run(keep(mail.message(house.id), mail.message(other.id)))
     assert sealer.knows(other.id)
     assert not sealer.knows(house.id)

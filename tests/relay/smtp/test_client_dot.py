@@ -96,7 +96,7 @@ async def test_cancelling_takes_the_message_back():
 @pytest.mark.behaviour(22)
 async def test_mark_is_of_those_whom_the_server_took():
     far_end = FarEnd(Script(rcpt={"a@x.example": "550 5.1.1 no", "c@x.example": "450 4.2.0 wait"}))
-    marked = []
+    marked: list[int] = []
 
     async def on_dot(taken: Sequence[int]) -> None:
         marked.extend(taken)

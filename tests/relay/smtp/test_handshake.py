@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ ENVELOPE = Envelope("hej@kunde.example", (Recipient("erik@modtager.example"),))
 SECRET = "hemmelig-nok"
 
 
-async def nothing() -> None:
+async def nothing(taken: Sequence[int]) -> None:
     pass
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -20,7 +21,7 @@ from tests.testbed.smtp import FarEnd
 CONTENT = "Subject: smør\r\n\r\n.\r\n..to\r\n".encode()
 
 
-async def nothing() -> None:
+async def nothing(taken: Sequence[int]) -> None:
     pass
 
 
