@@ -142,6 +142,32 @@ EXPLANATIONS = {
             " happens often, raise the credential's limits in the portal."
         ),
     ),
+    "suppressed": Explanation(
+        _("Address that gets no mail"),
+        _(
+            "The recipient is on your organisation's list of addresses that get no mail: the"
+            " address does not exist, or whoever has it wants no mail from you, or somebody of your"
+            " organisation put it there."
+        ),
+        _("Nothing for this recipient. The others of the message are not concerned."),
+        _(
+            "Take the address out of your own list. If it is on the service's list by mistake,"
+            " remove it there in the portal, and send again."
+        ),
+    ),
+    "bounces": Explanation(
+        _("Too much mail came back"),
+        _(
+            "Much of the mail that this domain sent within the hour went to addresses that do not"
+            " exist. Receivers take that for a bought list, so sending waits until a person has"
+            " looked at it. What was accepted before waits as well."
+        ),
+        NOTHING,
+        _(
+            "Let your program try again later: the refusal is temporary. The portal shows the"
+            " figures, and there you can ask for a person to decide."
+        ),
+    ),
     "address": Explanation(
         _("Address not valid"),
         _("An address in the envelope is not written as an e-mail address can be written."),

@@ -15,6 +15,7 @@ from uuid import UUID
 from relay.queue import HotConnection
 from relay.smtp.addresses import within
 from relay.smtp.networks import Network, NetworkTable, is_listed, network
+from relay.suppressing import fingerprint
 from relay.verification import GRACE
 
 # With the time a client takes to its next MAIL this keeps the promise that a revoked credential
@@ -27,18 +28,22 @@ _parsed = lru_cache(maxsize=65_536)(network)
 
 # A name whose record has gone missing keeps its right for a while after it was last seen. Whoever
 # proves a name below another's has it for themselves (the range is "ends in a dot and the name").
+# The proof of a name in development is of no DNS, and has no age.
 SENDER = """
 SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c.mode = 'sandbox',
     o.standing, o.sending_allowed, o.sending_reason, c.recipients_a_day, c.blocked_at IS NOT NULL,
     c.by_network, c.networks::text[], c.domains::text[],
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
-        WHERE d.organisation_id = c.organisation_id AND (d.state = 'verified'
-            OR d.state = 'failing' AND d.verified_at > %(proven)s)),
+        WHERE d.organisation_id = c.organisation_id AND d.state IN ('verified', 'failing')
+            AND (d.verified_at > %(proven)s OR d.reason = 'development')),
     ARRAY(SELECT below.name::text FROM relay_sendingdomain d JOIN relay_sendingdomain below
             ON reverse(below.name) ~>=~ (reverse(d.name) || '.')
             AND reverse(below.name) ~<~ (reverse(d.name) || '/')
         WHERE d.organisation_id = c.organisation_id AND below.organisation_id <> c.organisation_id
-            AND below.state IN ('verified', 'failing'))
+            AND below.state IN ('verified', 'failing')),
+    EXISTS (SELECT FROM relay_suppression s WHERE s.organisation_id = c.organisation_id),
+    ARRAY(SELECT r.domain FROM relay_review r
+        WHERE r.organisation_id = c.organisation_id AND r.decision <> 'resumed')
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
 WHERE c.username = %(username)s AND c.revoked_at IS NULL
 """
@@ -49,6 +54,12 @@ SELECT username, networks::text[] FROM relay_credential c
 WHERE by_network AND revoked_at IS NULL AND blocked_at IS NULL
     AND EXISTS (SELECT FROM relay_sendingdomain d WHERE d.organisation_id = c.organisation_id
         AND d.state IN ('verified', 'failing'))
+"""
+# What an organisation asks to be left alone by, or one of its domains.
+SUPPRESSED = """
+SELECT EXISTS (SELECT FROM relay_suppression
+    WHERE organisation_id = %(organisation)s AND address_hash = %(hash)s
+        AND domain = ANY(%(domains)s) AND (expires_at IS NULL OR expires_at > %(now)s))
 """
 USED = """
 UPDATE relay_credential SET last_used_at = %s WHERE id = ANY(%s)
@@ -75,6 +86,9 @@ class Sender:
     by_network: bool = False
     networks: tuple[Network, ...] = ()  # none: from anywhere
     own_domains: frozenset[str] = frozenset()  # none: from each of the organisation's
+    suppresses: bool = False  # whether there is any address that it sends nothing to
+    # Those whose mail is stopped until a person has looked, because much of it came back.
+    stopped: frozenset[str] = frozenset()
 
     def owns(self, domain: str) -> bool:
         """Whether mail may come from this domain.
@@ -191,6 +205,24 @@ class Senders:
             self._known.clear()
         self._known[username] = until, sender
 
+    async def suppresses(self, sender: Sender, domain: str, address: str) -> bool:
+        """Whether mail from a domain (A-label, or "") must not go to an address.
+
+        Raises as `find` does.
+        """
+        if not sender.suppresses:
+            return False
+        values = {
+            "organisation": sender.organisation_id,
+            "hash": fingerprint(sender.organisation_id, address),
+            "domains": ["", *_above(domain)],
+            "now": self._now(),
+        }
+        async with self._asking, self._connection.use() as connection:
+            cursor = await connection.execute(SUPPRESSED, values, prepare=True, binary=True)
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
     def note_use(self, sender: Sender) -> None:
         """Remember that the credential was used; `write_uses` tells the database."""
         self._used.add(sender.credential_id)
@@ -207,9 +239,16 @@ class Senders:
         await self._connection.close()
 
 
+def _above(domain: str) -> list[str]:
+    """Return a domain and the names above it but the last: mail of each is mail of the domain."""
+    labels = domain.split(".") if domain else []
+    return [".".join(labels[start:]) for start in range(len(labels) - 1)]
+
+
 def _sender(row: tuple[Any, ...]) -> Sender:
     credential, organisation, secret_hash, rate, cap, sandbox, *more = row
-    standing, allowed, reason, recipients, blocked, by_network, networks, own, domains, below = more
+    standing, allowed, reason, recipients, blocked, by_network, networks, own, *rest = more
+    domains, below, suppresses, stopped = rest
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
@@ -227,4 +266,6 @@ def _sender(row: tuple[Any, ...]) -> Sender:
         by_network=by_network,
         networks=tuple(map(network, networks)),
         own_domains=frozenset(own),
+        suppresses=suppresses,
+        stopped=frozenset(stopped),
     )

@@ -30,7 +30,7 @@ from relay.limits import DAY, MINUTE, Allowance, SignInGate
 from relay.queue import Accepted, StoreUnavailable
 from relay.senders import Sender, Senders
 from relay.smtp import answers, headers
-from relay.smtp.addresses import Address
+from relay.smtp.addresses import Address, host_name
 from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
 from relay.smtp.policy import Client, Submitted
@@ -130,6 +130,8 @@ class Submission:
         # The null reverse-path is for notifications (RFC 5321 §4.5.5); From is checked anyway.
         if sender is not None and not who.owns(sender.domain):
             return answers.SENDER_DOMAIN
+        if sender is not None and _is_stopped(who, sender.domain):
+            return answers.TOO_MANY_BOUNCES
         return await self._amount_refusal(who)
 
     async def _sender(self, client: Client) -> Sender | None:
@@ -152,13 +154,18 @@ class Submission:
         return None
 
     async def rcpt(self, client: Client, recipient: Recipient) -> Answer | None:
-        """Any recipient: what may be sent is decided by who sends, and by how much they sent.
+        """Any recipient but those that its organisation must not write to, and so many a day.
 
         The others of the message pass, so a client sends it again for those refused alone.
         """
         # Whether it is still them was asked at MAIL, and is asked again before it is stored.
         who = await self._senders.find(_signed_in(client).username)
-        if who is None or who.recipients_a_day is None:
+        if who is None:
+            return None
+        domain = _a_label(client.sender.domain) if client.sender else ""
+        if await self._senders.suppresses(who, domain, recipient.address):
+            return answers.SUPPRESSED
+        if who.recipients_a_day is None:
             return None
         name = f"{who.credential_id}:recipients"
         granted = await self._allowance.take(name, who.recipients_a_day, DAY)
@@ -174,6 +181,9 @@ class Submission:
         shown = (*message.header.authors, *message.header.senders)
         if not all(who.owns(address.domain) for address in shown):
             return answers.AUTHOR_DOMAIN
+        # Under the null reverse-path nothing was said of the domain before.
+        if _is_stopped(who, message.header.authors[0].domain):
+            return answers.TOO_MANY_BOUNCES
         accepted = self._accepted(client, message, who)
         # It waits for the commit as one copy, not as two.
         del message
@@ -219,6 +229,15 @@ def _signed_in(client: Client) -> SignedIn:
 
 def _may_enter(sender: Sender, client: Client) -> bool:
     return not sender.is_blocked and sender.admits(client.address)
+
+
+def _a_label(domain: str) -> str:
+    return domain if domain.isascii() else host_name(domain)
+
+
+def _is_stopped(who: Sender, domain: str) -> bool:
+    """Mail of the sandbox comes back from nowhere, and bothers nobody."""
+    return bool(who.stopped) and not who.is_sandbox and _a_label(domain) in who.stopped
 
 
 def _standing_refusal(who: Sender) -> Answer | None:

@@ -94,6 +94,20 @@ CROWDED_OWNER = Answer(
 )
 FAILED = Answer(451, "4.3.0", "Something failed on our side; please try again soon", "failure")
 
+# Mail that comes back
+SUPPRESSED = Answer(
+    550,
+    "5.7.1",
+    "This address is on your list of addresses that get no mail",
+    "suppressed",
+)
+TOO_MANY_BOUNCES = Answer(
+    451,
+    "4.7.1",
+    "Too much mail from this domain came back; sending waits until somebody has looked",
+    "bounces",
+)
+
 # TLS and signing in
 TLS_READY = Answer(220, "2.0.0", "Start TLS now")
 TLS_FIRST = Answer(530, "5.7.0", "Say STARTTLS first: nothing is accepted without TLS", "tls")

@@ -30,6 +30,7 @@ class Client:
     tls_cipher: str = ""
     greeting: str = ""  # "EHLO" or "HELO", whichever came last; "" before
     identity: Identity | None = None  # what `authenticate` or `recognise` of Policy returned
+    sender: Address | None = None  # of the message that is under way; None: the null reverse-path
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Conversation(Session):
             return self._refuse_mail(refusal)
         self._messages += 1
         self._under_way, self._sender, self._parameters = True, path, parameters
+        self.client.sender = path
         return self._say(answers.SENDER_OK)
 
     async def _recognise(self, sender: Address | None) -> None:
