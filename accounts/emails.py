@@ -122,6 +122,13 @@ def route_paused(membership: Membership, route_id: UUID, name: str, host: str) -
     to_person("route_paused", membership.user, context, membership.organisation_id)
 
 
+def domain_stopped(membership: Membership, review_id: UUID, domain: str) -> None:
+    """Tell a member that mail of a domain waits, because much of it came back."""
+    stopped = {"domain": domain, "link": Link("relay:review", str(review_id))}
+    context = _of_membership(membership) | stopped
+    to_person("domain_stopped", membership.user, context, membership.organisation_id)
+
+
 def operator_alert(kind: str, subject: str) -> OutgoingMail:
     """Return the mail about an alert, not saved: who raises it may have no Django connection."""
     context = {"kind": kind, "subject": subject}

@@ -102,6 +102,21 @@ app.conf.update(
             "schedule": 30.0,
             "options": {"expires": 30},
         },
+        "bounce-rates": {
+            "task": "relay.look_at_bounces",
+            "schedule": 30.0,
+            "options": {"expires": 30},
+        },
+        "statistics": {
+            "task": "relay.roll_counts",
+            "schedule": crontab(minute=17),
+            "options": {"expires": 3600},
+        },
+        "suppressions": {
+            "task": "relay.forget_suppressed",
+            "schedule": crontab(minute=27),
+            "options": {"expires": 3600},
+        },
         "promises": {
             "task": "config.check_promises",
             "schedule": crontab(minute=53),

@@ -25,17 +25,17 @@ MOST_PERCENT = 5
 
 ALERT = "bounce-rate"  # its subject is the organisation's id
 
-# What was decided to go on begins anew: only what came after counts again. A delivery that came
-# back after it was taken ended twice, and counts as what it came to.
+# What was decided to go on begins anew: only what came after counts again. A mail that came back
+# after it was taken is among those that ended already.
 RATES = """
 SELECT c.organisation_id, c.domain, sum(c.delivered + c.bounced_hard + c.bounced_soft + c.blocked
-    + c.expired) AS done, sum(c.bounced_hard) AS hard
+    + c.expired) AS done, sum(c.bounced_hard + c.returned) AS hard
 FROM relay_count c
 WHERE c.span = 5 AND c.starts_at > %(since)s AND c.domain <> ''
     AND NOT EXISTS (SELECT FROM relay_review r WHERE r.organisation_id = c.organisation_id
         AND r.domain = c.domain AND (r.decision <> 'resumed' OR r.decided_at >= c.starts_at))
 GROUP BY 1, 2
-HAVING sum(c.bounced_hard) * 100 > %(percent)s * sum(c.delivered + c.bounced_hard + c.bounced_soft
+HAVING sum(c.bounced_hard + c.returned) * 100 > %(percent)s * sum(c.delivered + c.bounced_hard + c.bounced_soft
         + c.blocked + c.expired)
     AND sum(c.delivered + c.bounced_hard + c.bounced_soft + c.blocked + c.expired) >= %(least)s
 """

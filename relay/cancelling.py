@@ -41,10 +41,11 @@ def cancel_now(scope: Scope, now: datetime, most: int | None = None) -> Done:
 
     What is in hand is marked as well: its dot does not leave after that. Raises OperationalError.
     """
-    return scopes.change(scope, now, lambda ids: _mark_at_last(ids, now), most)
+    return scopes.change(scope, now, lambda ids: mark(ids, now), most)
 
 
-def _mark_at_last(chosen: list[int], now: datetime) -> int:
+def mark(chosen: list[int], now: datetime) -> int:
+    """Mark these deliveries; returns how many were not before. Raises OperationalError."""
     for tries in range(TRIES):
         try:
             return _mark(chosen, now)

@@ -8,7 +8,7 @@ They hold no address, so they outlive the log; domains are the customer's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -82,6 +82,11 @@ class Point:
     figures: dict[str, int]
 
     @property
+    def refused(self) -> int:
+        """Refused otherwise than because there is no such address."""
+        return self.figures["bounced_soft"] + self.figures["blocked"]
+
+    @property
     def undelivered(self) -> int:
         return sum(self.figures[name] for name in UNDELIVERED)
 
@@ -113,7 +118,7 @@ def series(
     trunc: Any = TruncHour if span == HOUR else TruncDay
     rows = of_organisation(organisation_id, domain).filter(starts_at__gte=since, span__lte=span)
     sums = {f"n_{name}": Sum(name) for name in FIGURES}
-    found = rows.annotate(at=trunc("starts_at")).values("at").annotate(**sums).order_by("at")
+    found = rows.annotate(at=trunc("starts_at", tzinfo=UTC)).values("at").annotate(**sums).order_by("at")
     return [
         Point(row["at"], {name: int(row[f"n_{name}"]) for name in FIGURES}) for row in found
     ]

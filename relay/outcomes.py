@@ -16,6 +16,7 @@ from relay.smtp import dsn, schedule
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.smtp.waited import Waited
+from relay.suppressing import fingerprint
 
 State = Delivery.State
 Reason = QueuedDelivery.Reason
@@ -52,12 +53,19 @@ def judged(work: Work, lease: Leased, tried: Tried, random: Callable[[], float])
     if outcome.verdict is Verdict.DELIVERED:
         return replace(settlement, state=State.DELIVERED)
     if outcome.verdict is Verdict.BOUNCED:
-        return replace(settlement, state=State.BOUNCED)
+        return replace(settlement, state=State.BOUNCED, suppress=_suppress(work, lease, outcome))
     lifetime = lease.expires_at - work.accepted_at
     due_at = schedule.next_attempt(lease.attempts + 1, work.accepted_at, now, lifetime, random)
     if due_at is None:
         return replace(settlement, state=State.EXPIRED)
     return replace(settlement, due_at=due_at, reason=_reason(outcome))
+
+
+def _suppress(work: Work, lease: Leased, outcome: Outcome) -> bytes | None:
+    """Return by what an address is known that does not exist; what is simulated says nothing."""
+    if not outcome.is_hard or work.is_sandbox:
+        return None
+    return fingerprint(work.organisation_id, lease.recipient.address)
 
 
 def _reason(outcome: Outcome) -> Reason:
@@ -93,9 +101,9 @@ def expired(lease: Leased, now: datetime) -> Settlement:
 
 def cancelled(lease: Leased, now: datetime) -> Settlement:
     """Somebody of the organisation wished it, so nobody is told."""
-    return Settlement(
-        delivery=lease, state=State.CANCELLED, at=now, reason=Delivery.FinalReason.BY_PERSON
-    )
+    is_listed = lease.reason == Reason.SUPPRESSED
+    why = Delivery.FinalReason.SUPPRESSED if is_listed else Delivery.FinalReason.BY_PERSON
+    return Settlement(delivery=lease, state=State.CANCELLED, at=now, reason=why)
 
 
 def key_gone(lease: Leased, now: datetime) -> Settlement:

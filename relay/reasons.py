@@ -125,6 +125,10 @@ class Explained:
         return self.why == QueuedDelivery.Reason.HELD
 
     @property
+    def is_in_review(self) -> bool:
+        return self.why == QueuedDelivery.Reason.BOUNCES
+
+    @property
     def is_set_aside(self) -> bool:
         return self.why == QueuedDelivery.Reason.QUARANTINED
 

@@ -16,14 +16,19 @@ from kombu.exceptions import OperationalError
 
 from accounts import clock
 from relay import (
+    bouncerates,
     cancelling,
+    counting,
     heartbeat,
     holding,
     hourkeys,
     pausing,
     retrying,
+    reviews,
     scopes,
     shift,
+    suppressions,
+    suppresswaiting,
     sweeping,
     upkeep,
     verification,
@@ -110,6 +115,27 @@ def settle_holds() -> None:
 @shared_task(name="relay.recheck_domains")
 def recheck_domains() -> None:
     verification.recheck(clock.now())
+
+
+@shared_task(name="relay.look_at_bounces")
+def look_at_bounces() -> None:
+    bouncerates.look(clock.now())
+    reviews.tell()
+
+
+@shared_task(name="relay.roll_counts")
+def roll_counts() -> None:
+    counting.roll(clock.now())
+
+
+@shared_task(name="relay.forget_suppressed")
+def forget_suppressed() -> None:
+    suppressions.forget(clock.now())
+
+
+@shared_task(name="relay.cancel_suppressed")
+def cancel_suppressed(*, suppression_id: str) -> None:
+    suppresswaiting.cancel(UUID(suppression_id), clock.now())
 
 
 @shared_task(name="relay.tell_pauses")

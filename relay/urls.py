@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from relay.views import credentials, domains, log, replies, routes, waiting, waiting_acts
+from relay.views import (
+    credentials,
+    domains,
+    log,
+    replies,
+    reviews,
+    routes,
+    statistics,
+    suppressions,
+    waiting,
+    waiting_acts,
+)
 
 app_name = "relay"
 
@@ -48,6 +59,19 @@ urlpatterns = [
     path("routes/<uuid:route_id>/pause/", routes.route_pause, name="route-pause"),
     path("routes/<uuid:route_id>/resume/", routes.route_resume, name="route-resume"),
     path("routes/<uuid:route_id>/remove/", routes.route_remove, name="route-remove"),
+    path("suppressions/", suppressions.listed, name="suppressions"),
+    path("suppressions/new/", suppressions.suppression_new, name="suppression-new"),
+    path("suppressions/import/", suppressions.suppressions_import, name="suppressions-import"),
+    path("suppressions/export/", suppressions.suppressions_export, name="suppressions-export"),
+    path(
+        "suppressions/<uuid:suppression_id>/remove/",
+        suppressions.suppression_remove,
+        name="suppression-remove",
+    ),
+    path("statistics/", statistics.statistics, name="statistics"),
+    path("statistics/download/", statistics.statistics_download, name="statistics-download"),
+    path("reviews/<uuid:review_id>/", reviews.review, name="review"),
+    path("reviews/<uuid:review_id>/ask/", reviews.review_ask, name="review-ask"),
     path("log/", log.messages, name="log"),
     path("log/<uuid:message_id>/", log.message, name="message"),
     path("waiting/", waiting.waiting, name="waiting"),

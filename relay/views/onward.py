@@ -41,6 +41,20 @@ def send_what_waited(organisation_id: UUID) -> None:
     transaction.on_commit(start)
 
 
+def cancel_suppressed(suppression_id: UUID) -> None:
+    """Have mail cancelled that waits for an address; without Redis it is refused or tried."""
+
+    def start() -> None:
+        with suppress(OperationalError):
+            tasks.cancel_suppressed.apply_async(
+                kwargs={"suppression_id": str(suppression_id)},
+                expires=EXPIRES_SECONDS,
+                retry=False,
+            )
+
+    transaction.on_commit(start)
+
+
 def settle_holds() -> None:
     """Have done at once what the sweep does within a minute."""
 

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""An organisation's list of addresses that get no mail: add, import, export, remove.
+
+The list is asked by fingerprint (suppressing.py); the address itself is kept for as long as the
+log and shown to people, then only the fingerprint stays. Call it in the organisation's context.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, clock, limits
+from accounts.limits import HOUR, Limit
+from accounts.models import Membership, Organisation
+from accounts.refusals import Refused
+from relay.log import PAGE, Place
+from relay.models import Suppression, messages
+from relay.smtp.addresses import AddressError, parse_path
+from relay.suppressing import fingerprint, normalised
+
+ACTS = Limit("suppressions", ((600, HOUR),))
+FILES = Limit("suppression-files", ((10, HOUR),))
+IMPORT_OCTETS = 5 * 1024 * 1024
+IMPORT_LINES = 20_000
+# Rows of one statement.
+PIECE = 1_000
+Reason = Suppression.Reason
+# A wish of the recipient's own, which only a new wish of theirs ends.
+WISHES = frozenset({Reason.OBJECTION, Reason.COMPLAINT})
+
+
+class NotAnAddress(Refused):
+    text: Promise = _("That is not an address. Write it like anna@company.example.")
+
+
+class FileTooLarge(Refused):
+    text: Promise = _("The file is too large. Split it and import the parts one after the other.")
+
+
+class NotText(Refused):
+    text: Promise = _("The file cannot be read. Save it as CSV with UTF-8.")
+
+
+class NotConfirmed(Refused):
+    text: Promise = _("Tick that the recipient wants your mail again: they asked for none.")
+
+
+def read_address(text: str) -> str:
+    """Return a whole address as the list compares it. Raises NotAnAddress."""
+    try:
+        path, rest = parse_path(f"<{text.strip()}>", utf8=True)
+    except AddressError:
+        raise NotAnAddress from None
+    if path is None or rest:
+        raise NotAnAddress
+    return normalised(str(path))
+
+
+def listed(
+    organisation_id: UUID, address: str = "", before: Place | None = None, size: int = PAGE
+) -> tuple[list[Suppression], Place | None]:
+    """Return what is on the list, the newest first, and where to go on; or an address's rows."""
+    rows = in_force(organisation_id).order_by("-created_at", "-id")
+    if address:
+        return list(rows.filter(address_hash=fingerprint(organisation_id, address))), None
+    if before:
+        # Spelt so that the index on (organisation, created_at, id) bounds the scan.
+        rows = rows.filter(created_at__lte=before.at).exclude(
+            created_at=before.at, id__gte=before.id
+        )
+    found = list(rows[: size + 1])
+    last = found[size - 1] if len(found) > size else None
+    return found[:size], Place(last.created_at, last.id) if last else None
+
+
+def in_force(organisation_id: UUID) -> QuerySet[Suppression]:
+    lasting = Q(expires_at=None) | Q(expires_at__gt=clock.now())
+    return Suppression.objects.for_organisation(organisation_id).filter(lasting)
+
+
+@transaction.atomic
+def add(address: str, domain: str, reason: Reason, *, by: Membership) -> Suppression:
+    """Put an address on the list, for mail of one domain or ("") of all. Raises TooMany.
+
+    Whatever stood there about it before gives way: a person's word has no end of its own.
+    """
+    limits.check(ACTS, str(by.organisation_id))
+    now = clock.now()
+    row, _is_new = Suppression.objects.update_or_create(
+        organisation_id=by.organisation_id,
+        address_hash=fingerprint(by.organisation_id, address),
+        domain=domain,
+        defaults={**_told(address, now), "reason": reason, "expires_at": None},
+        create_defaults={**_told(address, now), "reason": reason, "created_at": now},
+    )
+    audit.record(by.user, "suppression.created", row)
+    return row
+
+
+def _told(address: str, now: datetime) -> dict[str, object]:
+    return {"address": address, "address_until": now + timedelta(days=messages.LOG_DAYS)}
+
+
+@transaction.atomic
+def remove(row: Suppression, *, confirmed: bool, by: Membership) -> None:
+    """Take an address off the list. Raises TooMany, NotConfirmed."""
+    limits.check(ACTS, str(by.organisation_id))
+    if row.reason in WISHES and not confirmed:
+        raise NotConfirmed
+    audit.record(by.user, "suppression.removed", row)
+    row.delete()
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What a file held: addresses new to the list, known ones, and lines that name none."""
+
+    added: int
+    known: int
+    wrong: tuple[int, ...]  # numbers of the first lines that name no address
+    wrong_in_all: int
+
+
+WRONG_SHOWN = 20
+
+
+def bring_in(file: bytes, *, only_look: bool, by: Membership) -> Import:
+    """Put the addresses of a CSV file's first column on the list; or only say what that would do.
+
+    A first line that names no address is taken for a heading. Raises TooMany, FileTooLarge,
+    NotText.
+    """
+    limits.check(FILES, str(by.organisation_id))
+    addresses, wrong = _read(file)
+    hashes = {fingerprint(by.organisation_id, address): address for address in addresses}
+    added = 0
+    with transaction.atomic():
+        for piece in _pieces(hashes):
+            added += _add_piece(by.organisation_id, piece, only_look=only_look)
+        if not only_look:
+            audit.record(by.user, "organisation.suppressions-imported", by.organisation)
+    return Import(added, len(hashes) - added, tuple(wrong[:WRONG_SHOWN]), len(wrong))
+
+
+def _read(file: bytes) -> tuple[list[str], list[int]]:
+    if len(file) > IMPORT_OCTETS:
+        raise FileTooLarge
+    try:
+        text = file.decode("utf-8-sig")
+        # Semicolons are what Danish spreadsheets write.
+        rows = list(csv.reader(io.StringIO(text.replace(";", ",")), strict=False))
+    except (UnicodeDecodeError, csv.Error):
+        raise NotText from None
+    if len(rows) > IMPORT_LINES:
+        raise FileTooLarge
+    addresses, wrong = [], []
+    for number, row in enumerate(rows, 1):
+        if not row or not row[0].strip():
+            continue
+        try:
+            addresses.append(read_address(row[0]))
+        except NotAnAddress:
+            if number > 1:
+                wrong.append(number)
+    return addresses, wrong
+
+
+def _pieces(hashes: dict[bytes, str]) -> Iterator[dict[bytes, str]]:
+    items = iter(sorted(hashes.items()))
+    while piece := dict(islice(items, PIECE)):
+        yield piece
+
+
+def _add_piece(organisation_id: UUID, piece: dict[bytes, str], *, only_look: bool) -> int:
+    rows = Suppression.objects.for_organisation(organisation_id).filter(domain="")
+    known = {bytes(one) for one in rows.filter(address_hash__in=list(piece))
+             .values_list("address_hash", flat=True)}  # fmt: skip
+    now = clock.now()
+    fresh = [
+        Suppression(
+            organisation_id=organisation_id,
+            address_hash=found,
+            reason=Reason.IMPORTED,
+            created_at=now,
+            **_told(address, now),
+        )
+        for found, address in piece.items()
+        if found not in known
+    ]
+    if not only_look:
+        Suppression.objects.bulk_create(fresh, ignore_conflicts=True)
+        # What was to end by itself does not any more.
+        rows.filter(address_hash__in=list(known)).exclude(expires_at=None).update(
+            expires_at=None, reason=Reason.IMPORTED
+        )
+    return len(fresh)
+
+
+EXPORTED = ("address", "fingerprint", "domain", "reason", "added", "until")
+# Such a cell would be read as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def exported(organisation: Organisation) -> Iterator[str]:
+    """Yield the list as lines of CSV, piece by piece; each in a context of its own is the caller's.
+
+    After the log's period the address is gone, and its fingerprint stands alone.
+    """
+    yield _line(EXPORTED)
+    before: Place | None = None
+    while True:
+        rows, before = listed(organisation.id, before=before, size=PIECE)
+        yield "".join(_line(_cells(row)) for row in rows)
+        if before is None:
+            return
+
+
+def _cells(row: Suppression) -> tuple[str, ...]:
+    until = row.expires_at.isoformat() if row.expires_at else ""
+    return (
+        row.address or "",
+        bytes(row.address_hash).hex(),
+        row.domain,
+        row.reason,
+        row.created_at.isoformat(),
+        until,
+    )
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+    return written.getvalue()
+
+
+def forget(now: datetime) -> int:
+    """Forget addresses whose period ends within the hour, and rows that expired (role duty)."""
+    due = Suppression.objects.filter(address__isnull=False, address_until__lte=now + timedelta(hours=1))
+    count = due.update(address=None, address_until=None)
+    Suppression.objects.filter(expires_at__lte=now).delete()
+    return count

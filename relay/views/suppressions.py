@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Addresses that get no mail: list, look for one, add, import, export, remove."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts import audit, limits, vault
+from accounts.access import (
+    current_membership,
+    current_organisation,
+    get_for_organisation,
+    member_required,
+)
+from accounts.models import Organisation
+from accounts.models.organisations import BUILDERS, READERS
+from accounts.refusals import Refused
+from accounts.tenancy import organisation_context
+from accounts.views.answers import form_page, refusal, refusals_to
+from relay import suppressions as acts
+from relay.forms.suppressions import AddressForm, ImportForm, RemovalForm, SuppressionForm
+from relay.log import Place
+from relay.models import SendingDomain, Suppression
+from relay.views import onward
+from relay.views.log import sees_masked
+
+LIST, NEW = "relay/suppressions.html", "relay/suppression_new.html"
+IMPORT, REMOVE = "relay/suppressions_import.html", "relay/suppression_remove.html"
+PURPOSE = "suppression-search"
+
+
+@form_page
+@member_required(*READERS)
+def listed(request: HttpRequest) -> HttpResponse:
+    """A search is posted, so that no address stands in an address line; then it is read sealed."""
+    if request.method != "POST":
+        return _page(request, _opened(request))
+    form = AddressForm(request.POST)
+    if not form.is_valid():
+        return render(request, LIST, {"form": form, "masked": sees_masked(request)})
+    sealed = _sealed(form.cleaned_data["address"], current_organisation(request).id)
+    return redirect(f"{reverse('relay:suppressions')}?{urlencode({'search': sealed})}")
+
+
+def _sealed(address: str, organisation_id: UUID) -> str:
+    found = vault.seal(PURPOSE, address.encode(), organisation_id=organisation_id)
+    return base64.urlsafe_b64encode(found).decode()
+
+
+def _opened(request: HttpRequest) -> str:
+    organisation_id = current_organisation(request).id
+    try:
+        sealed = base64.urlsafe_b64decode(request.GET.get("search", "").encode())
+        return vault.unseal(PURPOSE, sealed, organisation_id=organisation_id).decode()
+    except (ValueError, binascii.Error, vault.VaultError):
+        return ""
+
+
+def _page(request: HttpRequest, address: str) -> HttpResponse:
+    before = Place.parse(request.GET.get("before", ""), UUID)
+    rows, onto = acts.listed(current_organisation(request).id, address, before)
+    here = reverse("relay:suppressions")
+    context = {
+        "form": AddressForm(initial={"address": address}),
+        "masked": sees_masked(request),
+        "searched": address,
+        "rows": rows,
+        "newest": here if before else "",
+        "older": f"{here}?{urlencode({'before': str(onto)})}" if onto else "",
+    }
+    return render(request, LIST, context)
+
+
+@form_page
+@member_required(*BUILDERS)
+def suppression_new(request: HttpRequest) -> HttpResponse:
+    rows = SendingDomain.objects.for_organisation(current_organisation(request).id)
+    names = list(rows.order_by("name").values_list("name", flat=True))
+    form = SuppressionForm(request.POST or None, domains=names)
+    if not form.is_valid():
+        return render(request, NEW, {"form": form})
+    data, by = form.cleaned_data, current_membership(request)
+    try:
+        reason = Suppression.Reason(data["reason"])
+        row = acts.add(data["address"], data["domain"], reason, by=by)
+    except Refused as refused:
+        return refusal(request, NEW, form, refused)
+    onward.cancel_suppressed(row.id)
+    messages.success(request, _("On the list within seconds. What waits for it is cancelled."))
+    return redirect("relay:suppressions")
+
+
+@form_page
+@member_required(*BUILDERS)
+def suppressions_import(request: HttpRequest) -> HttpResponse:
+    form = ImportForm(request.POST or None, request.FILES or None)
+    if not form.is_valid():
+        return render(request, IMPORT, {"form": form})
+    data, by = form.cleaned_data, current_membership(request)
+    try:
+        found = acts.bring_in(data["file"], only_look=data["only_look"], by=by)
+    except Refused as refused:
+        return refusal(request, IMPORT, form, refused)
+    context: dict[str, Any] = {"form": ImportForm(), "found": found, "only_look": data["only_look"]}
+    return render(request, IMPORT, context)
+
+
+@require_POST
+@member_required(*BUILDERS)
+@refusals_to("relay:suppressions")
+def suppressions_export(request: HttpRequest) -> HttpResponseBase:
+    """Streamed: the list may be long. Every address on it, so not for who sees them masked."""
+    organisation, by = current_organisation(request), current_membership(request)
+    if sees_masked(request):
+        raise PermissionDenied
+    limits.check(acts.FILES, str(organisation.id))
+    audit.record(by.user, "organisation.suppressions-exported", organisation)
+    lines = _in_context(organisation, acts.exported(organisation))
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = 'attachment; filename="suppressions.csv"'
+    return response
+
+
+def _in_context(organisation: Organisation, lines: Iterator[str]) -> Iterator[str]:
+    """Give each piece in a context of its own: the request's is over when the first is asked for."""
+    while True:
+        with organisation_context(organisation.id):
+            piece = next(lines, None)
+        if piece is None:
+            return
+        yield piece
+
+
+@form_page
+@member_required(*BUILDERS)
+def suppression_remove(request: HttpRequest, suppression_id: UUID) -> HttpResponse:
+    row = get_for_organisation(request, Suppression, suppression_id)
+    form = RemovalForm(request.POST or None)
+    context = {"row": row, "is_wish": row.reason in acts.WISHES}
+    if request.method != "POST" or not form.is_valid():
+        return render(request, REMOVE, {"form": form, **context})
+    try:
+        confirmed = form.cleaned_data["wants_again"]
+        acts.remove(row, confirmed=confirmed, by=current_membership(request))
+    except Refused as refused:
+        return refusal(request, REMOVE, form, refused, **context)
+    messages.success(request, _("Removed. It gets mail again within seconds."))
+    return redirect("relay:suppressions")
