@@ -7,12 +7,15 @@ from relay.admin.credentials import CredentialAdmin
 from relay.admin.domains import SendingDomainAdmin
 from relay.admin.queue import HoldAdmin, QueuedDeliveryAdmin, QuotaAdmin
 from relay.admin.routes import RouteAdmin
+from relay.admin.suppressions import ReviewAdmin, SuppressionAdmin
 
 __all__ = [
     "CredentialAdmin",
     "HoldAdmin",
     "QueuedDeliveryAdmin",
     "QuotaAdmin",
+    "ReviewAdmin",
     "RouteAdmin",
     "SendingDomainAdmin",
+    "SuppressionAdmin",
 ]

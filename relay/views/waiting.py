@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from accounts import clock
 from accounts.access import current_organisation, member_required
 from accounts.models.organisations import READERS
-from relay import holding, waitlist
+from relay import holding, reviews, waitlist
 from relay.forms.waiting import WaitingForm
 from relay.log import Place
 from relay.models import Hold, QueuedDelivery, Quota, Route
@@ -107,6 +107,7 @@ def _kept_back(organisation_id: UUID, counts: Counts, now: datetime) -> dict[str
         "over_quota": over,
         "quota": over and Quota.objects.for_organisation(organisation_id).first(),
         "routes": list(resting[:ROUTES_SHOWN]),
+        "reviews": reviews.open_ones(organisation_id)[:ROUTES_SHOWN],
         "set_aside": _set_aside(organisation_id, counts, now),
     }
 

@@ -84,6 +84,8 @@ STAFF_PAGES = (
     _staff_page("relay_queueddelivery"),
     _staff_page("relay_hold"),
     _staff_page("relay_quota", "add"),
+    _staff_page("relay_suppression"),
+    _staff_page("relay_review"),
     _staff_page("gdpr_erasure"),
 )
 
@@ -137,6 +139,10 @@ PAGES = (
     Page("routes", "relay:routes", "anna"),
     Page("route", "relay:route", "anna", row=_of_anna(places.a_route)),
     Page("route-edit", "relay:route-edit", "anna", row=_of_anna(places.a_route)),
+    Page("suppressions", "relay:suppressions", "anna"),
+    Page("suppressions-import", "relay:suppressions-import", "anna"),
+    Page("statistics", "relay:statistics", "anna"),
+    Page("review", "relay:review", "anna", row=_of_anna(places.a_review)),
     Page("log", "relay:log", "anna"),
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),

@@ -15,7 +15,16 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Invitation, Organisation, Role, User
 from dpa.models import Signatory
 from gdpr.models import Right
-from relay.models import Credential, Delivery, Message, QueuedDelivery, Route, SendingDomain
+from relay.models import (
+    Credential,
+    Delivery,
+    Message,
+    QueuedDelivery,
+    Review,
+    Route,
+    SendingDomain,
+    Suppression,
+)
 from tests import build
 
 ALL = frozenset(Role)
@@ -136,6 +145,23 @@ def a_route(organisation: Organisation) -> UUID:
     return Route.objects.create(organisation=organisation, **values).id
 
 
+def a_suppression(organisation: Organisation) -> UUID:
+    return Suppression.objects.create(
+        organisation=organisation,
+        address_hash=uuid4().bytes * 2,
+        address="nej@tak.example",
+        reason=Suppression.Reason.BY_PERSON,
+        created_at=build.NOW,
+    ).id
+
+
+def a_review(organisation: Organisation) -> UUID:
+    name = f"{uuid4().hex}.example"
+    return Review.objects.create(
+        organisation=organisation, domain=name, opened_at=build.NOW, done=400, hard=40
+    ).id
+
+
 def a_message(organisation: Organisation) -> UUID:
     message = uuid7(datetime.now(UTC) - timedelta(minutes=1))
     of = {"organisation": organisation, "accepted_at": uuid7_time(message)}
@@ -202,6 +228,15 @@ MEMBER = {
     "dpa:withdraw": Place(frozenset({Role.OWNER}), a_agreement),
     "dpa:signatories": Place(frozenset({Role.OWNER})),
     "dpa:signatory-withdraw": Place(frozenset({Role.OWNER}), a_signatory),
+    "relay:suppressions": Place(READERS),
+    "relay:suppression-new": Place(BUILDERS),
+    "relay:suppressions-import": Place(BUILDERS),
+    "relay:suppressions-export": Place(BUILDERS),
+    "relay:suppression-remove": Place(BUILDERS, a_suppression),
+    "relay:statistics": Place(READERS),
+    "relay:statistics-download": Place(READERS),
+    "relay:review": Place(READERS, a_review),
+    "relay:review-ask": Place(BUILDERS, a_review),
     "relay:log": Place(READERS),
     "relay:message": Place(READERS, a_message),
     "relay:waiting": Place(READERS),

@@ -47,6 +47,9 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "route_paused": lambda _, membership, __: emails.route_paused(
         membership, ROUTE, HOSTILE, "mail.example"
     ),
+    "domain_stopped": lambda _, membership, __: emails.domain_stopped(
+        membership, ROUTE, "due.example"
+    ),
     "operator_alert": lambda *_: emails.operator_alert("beat-silent", "x").save(),
     "gdpr/request_received": lambda user, *_: letters.request_received(_right(user)),
     "gdpr/package_ready": lambda user, *_: letters.package_ready(_package(user)),
@@ -160,6 +163,7 @@ def test_mail_renders(kind: str, language: str) -> None:
         ("invitation", f"invitation/{TOKEN}/"),
         ("membership_waiting", "team/"),
         ("route_paused", f"routes/{ROUTE}/"),
+        ("domain_stopped", f"reviews/{ROUTE}/"),
     ],
 )
 def test_link_is_in_text_and_html(kind: str, page: str, language: str, prefix: str) -> None:

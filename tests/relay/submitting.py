@@ -65,7 +65,12 @@ def by_network(username: str, *networks: str, of: Organisation, **fields: object
 def domain(organisation: Organisation, name: str, state: str = "verified") -> None:
     with build.as_owner():
         SendingDomain.objects.create(
-            organisation=organisation, name=name, token="x", state=state, created_at=build.NOW
+            organisation=organisation,
+            name=name,
+            token="x",
+            state=state,
+            created_at=build.NOW,
+            verified_at=None if state == "pending" else datetime.now(UTC),
         )
 
 
