@@ -116,6 +116,9 @@ def test_domain_whose_mail_came_back_is_put_off_until_somebody_decides(
         assert client.reply().startswith(b"451 4.7.1")
     with build.as_owner():
         Review.objects.filter(pk=row.pk).update(decision="resumed", decided_at=mail.now())
+    with serving(Journal()) as again:
+        (resumed,) = answers_to(again, "a@firma.example")
+    assert resumed[:3] == b"250"
 
 
 def test_address_is_known_however_it_is_written() -> None:
