@@ -49,7 +49,23 @@ SELECT (SELECT count(*) FROM relay_queueddelivery),
     (SELECT count(*) FROM relay_delivery d WHERE state = 'waiting' AND NOT EXISTS (
         SELECT FROM relay_queueddelivery q
         WHERE q.message_id = d.message_id AND q.position = d.position)),
-    (SELECT count(*) FROM relay_message WHERE content_destroyed_at IS NULL)
+    (SELECT count(*) FROM relay_message WHERE content_destroyed_at IS NULL),
+    (SELECT abs(c.messages - m.messages) + abs(c.accepted - d.accepted)
+        + abs(c.delivered - d.delivered) + abs(c.bounced - d.bounced) + abs(c.expired - d.expired)
+        + abs(c.cancelled - d.cancelled) + abs(c.sandboxed - d.sandboxed)
+    FROM (SELECT coalesce(sum(messages), 0) AS messages, coalesce(sum(accepted), 0) AS accepted,
+            coalesce(sum(delivered), 0) AS delivered, coalesce(sum(expired), 0) AS expired,
+            coalesce(sum(bounced_hard + bounced_soft + blocked), 0) AS bounced,
+            coalesce(sum(cancelled), 0) AS cancelled, coalesce(sum(sandboxed), 0) AS sandboxed
+        FROM relay_count) c
+    CROSS JOIN (SELECT count(*) AS messages FROM relay_message) m
+    CROSS JOIN (SELECT count(*) AS accepted,
+            count(*) FILTER (WHERE state = 'delivered' OR final_reason = 'returned') AS delivered,
+            count(*) FILTER (WHERE state = 'bounced' AND final_reason <> 'returned') AS bounced,
+            count(*) FILTER (WHERE state = 'expired') AS expired,
+            count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE state = 'sandboxed') AS sandboxed
+        FROM relay_delivery) d)::int
 """
 
 Key = tuple[str, str]  # queue id and recipient
@@ -76,6 +92,7 @@ class Ours:
     content_rows: int = 0
     stranded: int = 0
     content_not_destroyed: int = 0
+    miscounted: int = 0  # by how much the figures differ from the log
 
 
 def read_ours(url: str) -> Ours:
@@ -225,6 +242,7 @@ def _judge_rows(verdict: Verdict, ours: Ours, copies: list[Copy]) -> None:
     verdict.must_be("neither final nor waiting", ours.stranded)
     verdict.must_be("content rows at the end", ours.content_rows)
     verdict.must_be("content not destroyed", ours.content_not_destroyed)
+    verdict.must_be("figures that differ from the log", ours.miscounted)
     delivered = {key: row for key, row in ours.rows.items() if row.state == "delivered"}
     claimed = {key for key, row in delivered.items() if not row.is_notice}
     verdict.must_be("notices not at the far end", len(delivered) - len(claimed) - len(notices))

@@ -82,6 +82,7 @@ def test_one_for_each_recipient_holds():
         (replace(OURS, stranded=1), [copy()], "neither final nor waiting"),
         (replace(OURS, content_rows=1), [copy()], "content rows"),
         (replace(OURS, content_not_destroyed=1), [copy()], "content not destroyed"),
+        (replace(OURS, miscounted=1), [copy()], "figures that differ from the log"),
         (OURS, [copy(2)], "not at the far end"),
         (replace(OURS, rows={}), [copy()], "not called delivered"),
         # The first step is a minute, the second five, a fifth more or less.
