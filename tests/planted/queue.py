@@ -293,11 +293,18 @@ FAULTS = (
     Fault(
         27,
         "relay/sweeping.py",
-        "SELECT counted.* FROM counted WHERE found = (\n"
+        "SELECT locked.* FROM locked WHERE found = (\n"
         "        SELECT count(*) FROM relay_queueddelivery q"
-        " WHERE q.message_id = counted.message_id)",
-        "SELECT counted.* FROM counted",
+        " WHERE q.message_id = locked.message_id)",
+        "SELECT locked.* FROM locked",
         f"{SWEEPING}::test_message_of_which_somebody_holds_a_row_does_not_end_in_parts",
+    ),
+    Fault(
+        27,
+        "relay/sweeping.py",
+        "WHERE q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s\nORDER BY q.id",
+        "ORDER BY q.id",
+        f"{SWEEPING}::test_rows_changed_just_before_their_locks_end_as_a_whole_or_not_at_all",
     ),
     Fault(
         27,
