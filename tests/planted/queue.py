@@ -107,6 +107,13 @@ FAULTS = (
     ),
     Fault(
         25,
+        "relay/turns.py",
+        "return turn not in self._full",
+        "return self._room(turn) > 0",
+        "tests/relay/test_turns.py::test_room_that_comes_during_a_claim_does_not_end_a_backlog",
+    ),
+    Fault(
+        25,
         "relay/queue/claiming.py",
         "greatest(0, t.take - t.reserve - t.ends)",
         "greatest(0, t.take / 2)",
