@@ -225,6 +225,8 @@ def test_idle_connections_make_room_for_a_busy_worker(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(seats, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(seats, "SPARE_SECONDS", 0.1)
+    # Nobody is helped by the end that an idle connection comes to by itself.
+    monkeypatch.setattr(seats, "MAX_IDLE_SECONDS", 3600.0)
 
     async def scenario() -> None:
         async with (
