@@ -44,7 +44,7 @@ from relay.queue import (
 )
 from relay.routing import Routes
 from relay.smtp.tls import Contexts, make_contexts
-from relay.supervision import kept_going
+from relay.supervision import collect_garbage_rarely, kept_going
 from relay.transports.carriers import Carriers
 from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
@@ -398,5 +398,6 @@ def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> 
         finally:
             await slot.leave()
 
+    collect_garbage_rarely()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(whole())

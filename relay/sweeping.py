@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts import alerts
 from accounts.models import Alert, Organisation
@@ -39,25 +40,31 @@ STRANDED = "log-stranded"
 FAILED = "sweep-failed"  # the alert's subject names the step
 
 # A message ends with all of its recipients: only so may its content go (the row counts those that
-# are open, and this role may not write that down). One in hand is left to whoever has it.
-_END = """
+# are open, and this role may not write that down). One in hand is left to whoever has it. Rows are
+# locked in a statement of their own: what somebody changed just before is looked at again in the
+# next one, which sees the change as a whole.
+_LOCK = """
 WITH whole AS MATERIALIZED (
     SELECT DISTINCT waiting.message_id FROM accounts_organisation o CROSS JOIN LATERAL (
         SELECT q.message_id FROM relay_queueddelivery q
         WHERE q.organisation_id = o.id AND {which} ORDER BY q.accepted_at LIMIT %(most)s) waiting
-    WHERE {whose} AND NOT EXISTS (
-        SELECT FROM relay_queueddelivery q WHERE q.message_id = waiting.message_id
-            AND q.lease_expires_at >= %(now)s)
-), locked AS MATERIALIZED (
+    WHERE {whose}
+)
+SELECT q.id FROM whole JOIN relay_queueddelivery q ON q.message_id = whole.message_id
+WHERE q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s
+ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
+"""
+LOCK_CLOSED = _LOCK.format(which="true", whose="o.standing = %(closed)s")
+LOCK_OVERDUE = _LOCK.format(which="q.accepted_at <= %(latest)s", whose="true")
+END = """
+WITH locked AS MATERIALIZED (
     SELECT q.id, q.message_id, q.accepted_at, q.position, q.organisation_id, q.domain,
-        q.possible_duplicate OR q.dot_at IS NOT NULL AS duplicate
-    FROM whole JOIN relay_queueddelivery q ON q.message_id = whole.message_id
-    ORDER BY q.id FOR UPDATE OF q SKIP LOCKED
-), counted AS MATERIALIZED (
-    SELECT locked.*, count(*) OVER (PARTITION BY message_id) AS found FROM locked
+        q.possible_duplicate OR q.dot_at IS NOT NULL AS duplicate,
+        count(*) OVER (PARTITION BY q.message_id) AS found
+    FROM relay_queueddelivery q WHERE q.id = ANY(%(ids)s)
 ), ended AS MATERIALIZED (
-    SELECT counted.* FROM counted WHERE found = (
-        SELECT count(*) FROM relay_queueddelivery q WHERE q.message_id = counted.message_id)
+    SELECT locked.* FROM locked WHERE found = (
+        SELECT count(*) FROM relay_queueddelivery q WHERE q.message_id = locked.message_id)
 ), gone AS (
     DELETE FROM relay_queueddelivery q USING ended WHERE q.id = ended.id
 ), logged AS (
@@ -87,8 +94,6 @@ WITH whole AS MATERIALIZED (
 )
 SELECT count(*) FROM ended
 """
-END_CLOSED = _END.format(which="true", whose="o.standing = %(closed)s")
-END_OVERDUE = _END.format(which="q.accepted_at <= %(latest)s", whose="true")
 
 # Neither a hold nor a missing route keeps its lifetime's end from a delivery. What was due long
 # ago is not about to be tried; other mail has its last try when its lifetime ends, or soon after.
@@ -148,35 +153,27 @@ def sweep(now: datetime) -> None:
 
 def end_closed(now: datetime) -> int:
     """Cancel what waits for organisations that are closed, without a notice; returns how many."""
-    return _end(
-        END_CLOSED,
-        now,
-        state=Delivery.State.CANCELLED,
-        reason=Delivery.FinalReason.CLOSED,
-        closed=Organisation.Standing.CLOSED,
-    )
+    ended = {"state": Delivery.State.CANCELLED, "reason": Delivery.FinalReason.CLOSED}
+    return _end(LOCK_CLOSED, now, closed=Organisation.Standing.CLOSED, **ended)
 
 
 def end_overdue(now: datetime) -> int:
     """Expire what no shift could bring to an end; content never outlives that (GDPR 5(1)(e))."""
-    count = _end(
-        END_OVERDUE,
-        now,
-        state=Delivery.State.EXPIRED,
-        reason=Delivery.FinalReason.NONE,
-        latest=now - OWED_MOST - LATE,
-    )
+    ended = {"state": Delivery.State.EXPIRED, "reason": Delivery.FinalReason.NONE}
+    count = _end(LOCK_OVERDUE, now, latest=now - OWED_MOST - LATE, **ended)
     if count:
         logger.error("sweep: %d deliveries ended that should have ended by themselves", count)
         alerts.raise_alert(OVERDUE)
     return count
 
 
-def _end(statement: str, now: datetime, **values: str | datetime) -> int:
-    part = a_part()
-    parameters: dict[str, str | datetime | int] = {"now": now, "most": MOST, "part": part, **values}
+@transaction.atomic
+def _end(lock: str, now: datetime, **values: str | datetime) -> int:
+    parameters: dict[str, Any] = {"now": now, "most": MOST, "part": a_part(), **values}
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(lock, parameters)
+        parameters["ids"] = [identifier for (identifier,) in cursor]
+        cursor.execute(END, parameters)
         (count,) = cursor.fetchone()
     return int(count)
 

@@ -60,6 +60,7 @@ class Turns:
         self._called: set[UUID] = set()
         self._asked: frozenset[UUID] = frozenset()  # of the last claim; of nobody in particular
         self._before: frozenset[UUID] = frozenset()  # who had been called when it was asked
+        self._full: frozenset[Turn] = frozenset()  # hungry, but without room when it was asked
         self._shut: dict[Turn, None] = {}  # in the order in which they are looked at
         self._after = FIRST
         self._resume: dict[UUID, str] = {}
@@ -123,6 +124,7 @@ class Turns:
         if self._free <= 0:
             return None
         self._before = frozenset(self._called)
+        self._full = frozenset(turn for turn in self._hungry if self._room(turn) <= 0)
         self._forget_idle()
         return Ask(
             # Half at most: many may come at once, each with the room that all of them see.
@@ -173,10 +175,10 @@ class Turns:
         self.goes_on = claimed.seen is not None or (bool(claimed.works) and more)
 
     def _was_looked_at(self, turn: Turn, claimed: Claimed) -> bool:
-        """Whether the claim would have given more of it; not who has no room."""
+        """Whether the claim would have given more of it; not who had no room."""
         if self._asked and (turn[0] not in self._asked or claimed.seen is not None):
             return False
-        return self._room(turn) > 0
+        return turn not in self._full
 
     def shut(self, turn: Turn) -> None:
         """Take no more of this turn, however much is due: it has nowhere to go."""

@@ -234,7 +234,7 @@ WITH held AS MATERIALIZED (
     SELECT id, together, count(*) OVER (PARTITION BY message) AS found FROM held
 )
 UPDATE relay_queueddelivery q SET dot_at = %(now)s, lease_expires_at = %(until)s
-FROM counted WHERE q.id = counted.id AND counted.found = counted.together
+WHERE q.id = ANY(ARRAY(SELECT id FROM counted WHERE found = together))
 RETURNING q.id
 """
 RENEW = f"""

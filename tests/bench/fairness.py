@@ -30,7 +30,8 @@ INSERT INTO relay_hold (organisation_id, reason, held_at)
 SELECT organisation_id, 'held', now() FROM relay_sendingdomain WHERE name = ANY(%s)
 """
 # One route has as many connections as two, or these would be what is compared.
-WIDE = "UPDATE relay_route SET concurrency = 40, version = version + 1"
+CONNECTIONS = 40
+WIDTH = "UPDATE relay_route SET concurrency = %s, version = version + 1"
 SILENCED = """
 UPDATE relay_route r SET port = %s, version = version + 1 FROM relay_sendingdomain d
 WHERE d.organisation_id = r.organisation_id AND d.name = %s
@@ -70,7 +71,6 @@ class Loads:
         (noisy,) = service.populate([Tenant(NOISY_DOMAIN, service.route_port)])
         self._sign_ins = {SENDER: service.sign_in, NOISY: noisy}
         self._url = service.database_url()
-        self.write(WIDE)
         self._sink = side.sink
         self._run = 0
 
@@ -100,6 +100,7 @@ class Loads:
     async def drain(self, counts: dict[str, int]) -> float:
         """Let mail of these senders wait, release it at once; returns messages a second."""
         self._run += 1
+        self.write(WIDTH, CONNECTIONS // len(counts))
         self.write(HOLD, [sender.partition("@")[2] for sender in counts])
         for sender, count in counts.items():
             await submit(self.load(sender, count), f"drain.{self._run}.{sender.partition('@')[2]}")

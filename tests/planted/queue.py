@@ -114,6 +114,13 @@ FAULTS = (
     ),
     Fault(
         25,
+        "relay/turns.py",
+        "return turn not in self._full",
+        "return self._room(turn) > 0",
+        "tests/relay/test_turns.py::test_room_that_comes_during_a_claim_does_not_end_a_backlog",
+    ),
+    Fault(
+        25,
         "relay/queue/claiming.py",
         "greatest(0, t.take - t.reserve - t.ends)",
         "greatest(0, t.take / 2)",
@@ -300,11 +307,18 @@ FAULTS = (
     Fault(
         27,
         "relay/sweeping.py",
-        "SELECT counted.* FROM counted WHERE found = (\n"
+        "SELECT locked.* FROM locked WHERE found = (\n"
         "        SELECT count(*) FROM relay_queueddelivery q"
-        " WHERE q.message_id = counted.message_id)",
-        "SELECT counted.* FROM counted",
+        " WHERE q.message_id = locked.message_id)",
+        "SELECT locked.* FROM locked",
         f"{SWEEPING}::test_message_of_which_somebody_holds_a_row_does_not_end_in_parts",
+    ),
+    Fault(
+        27,
+        "relay/sweeping.py",
+        "WHERE q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s\nORDER BY q.id",
+        "ORDER BY q.id",
+        f"{SWEEPING}::test_rows_changed_just_before_their_locks_end_as_a_whole_or_not_at_all",
     ),
     Fault(
         27,

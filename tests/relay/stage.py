@@ -178,3 +178,11 @@ BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
+
+
+WAITED_FOR = "SELECT (count(*) > 0)::int FROM pg_locks WHERE NOT granted"
+
+
+async def somebody_waits() -> None:
+    """Return once a session waits for a lock of another."""
+    await becomes(WAITED_FOR, 1)

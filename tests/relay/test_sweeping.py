@@ -15,7 +15,7 @@ from accounts.models import Organisation
 from relay import sweeping
 from tests.relay import mail
 from tests.relay.queue.test_leases import holders, one
-from tests.relay.stage import WAITING, carry, to_house
+from tests.relay.stage import WAITING, carry, somebody_waits, to_house
 from tests.testbed.smtp import Script
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.as_role("duty")]
@@ -65,7 +65,6 @@ def test_message_in_hand_is_left_to_whoever_has_it(house: Organisation) -> None:
 
 
 @pytest.mark.behaviour(27)
-@pytest.mark.behaviour(27)
 def test_message_of_which_somebody_holds_a_row_does_not_end_in_parts(house: Organisation) -> None:
     keep(house, "a@x.example", "b@x.example")
     mail.execute(CLOSE, house.id)
@@ -84,6 +83,42 @@ def test_message_of_which_somebody_holds_a_row_does_not_end_in_parts(house: Orga
     assert mail.run(scenario()) == 0
     assert mail.value(CONTENT) == 1
     assert sweeping.end_closed(mail.now()) == 2
+
+
+@pytest.mark.behaviour(27)
+@pytest.mark.parametrize(("lease", "ended"), [("'infinity'", 0), ("'-infinity'", 4)])
+def test_rows_changed_just_before_their_locks_end_as_a_whole_or_not_at_all(
+    house: Organisation, monkeypatch: pytest.MonkeyPatch, lease: str, ended: int
+) -> None:
+    """The first statement has read them by then: it looks at them again (EvalPlanQual)."""
+    keep(house, "a@x.example", "b@x.example")
+    keep(house, "c@x.example", "d@x.example")
+    mail.execute(CLOSE, house.id)
+    wait = "pg_advisory_xact_lock_shared(7) IS NOT NULL"
+    slow = sweeping.LOCK_CLOSED.replace("WHERE o.standing", f"WHERE {wait} AND o.standing")
+    monkeypatch.setattr(sweeping, "LOCK_CLOSED", slow)
+
+    def sweep() -> int:
+        try:
+            return sweeping.end_closed(mail.now())
+        finally:
+            connections.close_all()  # this thread's own
+
+    async def scenario() -> int:
+        async with await mail.session("owner") as other:
+            await other.execute("SELECT pg_advisory_lock(7)")
+            swept = asyncio.ensure_future(asyncio.to_thread(sweep))
+            await somebody_waits()
+            await other.execute(f"UPDATE relay_queueddelivery SET lease_expires_at = {lease}")
+        return await swept
+
+    assert mail.run(scenario()) == ended
+    left = 4 - ended
+    assert mail.value("SELECT count(*) FROM relay_queueddelivery") == left
+    assert mail.value(CONTENT) == left // 2
+    assert mail.value("SELECT count(*) FROM relay_delivery WHERE state = 'waiting'") == left
+    told = "SELECT count(*) FROM relay_message WHERE content_destroyed_at IS NULL"
+    assert mail.value(told) == left // 2
 
 
 def test_content_never_outlives_the_longest_lifetime(house: Organisation) -> None:
@@ -186,7 +221,7 @@ def test_step_that_fails_is_told_and_keeps_no_other_waiting(
     keep(house)
     ended = mail.now() + timedelta(hours=121)
     with monkeypatch.context() as patched:
-        patched.setattr(sweeping, "END_OVERDUE", "SELECT 1 / 0")
+        patched.setattr(sweeping, "LOCK_OVERDUE", "SELECT 1 / 0")
         sweeping.sweep(ended)
     assert mail.value("SELECT lane FROM relay_queueddelivery") == 2
     failed = "SELECT kind, subject FROM accounts_alert WHERE resolved_at IS NULL"

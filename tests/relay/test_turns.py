@@ -171,6 +171,17 @@ def test_call_during_a_claim_is_not_forgotten() -> None:
     assert ask.named == (house(1),)
 
 
+@pytest.mark.behaviour(25)
+def test_room_that_comes_during_a_claim_does_not_end_a_backlog() -> None:
+    turn = (house(0), "due.example")
+    books, turns = Books({turn: 5_000}), Turns(lambda: 0.5)
+    fill(books, turns)
+    assert turns.ask() is not None
+    assert turns.end(turn, PLACES // 5)
+    turns.learn(Claimed(works=()))  # it had no room for this one
+    assert books.claim(turns, known=True)
+
+
 def test_very_many_calls_are_a_look_at_everybody() -> None:
     turns = Turns(lambda: 0.5)
     turns.call([house(n) for n in range(1_000)])

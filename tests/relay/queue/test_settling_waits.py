@@ -10,6 +10,7 @@ import pytest
 
 from tests.relay import mail
 from tests.relay.queue.test_leases import claim, delivered, holders
+from tests.relay.stage import somebody_waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +37,7 @@ def test_row_changed_meanwhile_is_settled_and_logged(analysed: str) -> None:
                     )
                     for work in works
                 ]
-                await _until_somebody_waits()
+                await somebody_waits()
             await asyncio.gather(*settled)
 
     mail.run(scenario())
@@ -44,13 +45,3 @@ def test_row_changed_meanwhile_is_settled_and_logged(analysed: str) -> None:
     assert Counter(mail.rows("SELECT state FROM relay_delivery")) == {("delivered",): 20}
     told = "SELECT count(*) FROM relay_message WHERE content_destroyed_at IS NOT NULL"
     assert mail.value(told) == 20
-
-
-async def _until_somebody_waits() -> None:
-    looking = await mail.session()
-    async with looking, asyncio.timeout(30):
-        while True:
-            found = await looking.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-            if (await found.fetchone()) == (True,):
-                return
-            await asyncio.sleep(0.02)
