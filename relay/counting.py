@@ -118,10 +118,13 @@ def series(
     trunc: Any = TruncHour if span == HOUR else TruncDay
     rows = of_organisation(organisation_id, domain).filter(starts_at__gte=since, span__lte=span)
     sums = {f"n_{name}": Sum(name) for name in FIGURES}
-    found = rows.annotate(at=trunc("starts_at", tzinfo=UTC)).values("at").annotate(**sums).order_by("at")
-    return [
-        Point(row["at"], {name: int(row[f"n_{name}"]) for name in FIGURES}) for row in found
-    ]
+    found = (
+        rows.annotate(at=trunc("starts_at", tzinfo=UTC))
+        .values("at")
+        .annotate(**sums)
+        .order_by("at")
+    )
+    return [Point(row["at"], {name: int(row[f"n_{name}"]) for name in FIGURES}) for row in found]
 
 
 def domains(organisation_id: UUID, since: datetime) -> list[str]:

@@ -52,9 +52,7 @@ def tell() -> None:
     """Keep an alert open for each review that a person was asked for (role duty)."""
     waiting = Review.objects.filter(decided_at=None).exclude(asked_at=None)
     subjects = [str(identifier) for identifier in waiting.values_list("id", flat=True)]
-    known = set(
-        alerts.open_alerts().filter(kind=ASKED).values_list("subject", flat=True)
-    )
+    known = set(alerts.open_alerts().filter(kind=ASKED).values_list("subject", flat=True))
     for subject in subjects:
         if subject not in known:
             alerts.raise_alert(ASKED, subject)

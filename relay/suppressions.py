@@ -240,13 +240,17 @@ def _cells(row: Suppression) -> tuple[str, ...]:
 
 def _line(cells: tuple[str, ...]) -> str:
     written = io.StringIO()
-    csv.writer(written).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+    csv.writer(written).writerow(
+        [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+    )
     return written.getvalue()
 
 
 def forget(now: datetime) -> int:
     """Forget addresses whose period ends within the hour, and rows that expired (role duty)."""
-    due = Suppression.objects.filter(address__isnull=False, address_until__lte=now + timedelta(hours=1))
+    due = Suppression.objects.filter(
+        address__isnull=False, address_until__lte=now + timedelta(hours=1)
+    )
     count = due.update(address=None, address_until=None)
     Suppression.objects.filter(expires_at__lte=now).delete()
     return count

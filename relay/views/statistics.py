@@ -82,9 +82,7 @@ def _since(span: Span, now: datetime) -> datetime:
     return hour.replace(hour=0) - timedelta(days=DAYS_SHOWN - 1)
 
 
-def _filled(
-    points: Iterable[Point], span: Span, since: datetime, now: datetime
-) -> Iterator[Point]:
+def _filled(points: Iterable[Point], span: Span, since: datetime, now: datetime) -> Iterator[Point]:
     """Yield every hour or day, those without mail as well."""
     known = {point.at: point for point in points}
     step, at = timedelta(minutes=span.value), since

@@ -135,7 +135,7 @@ def suppressions_export(request: HttpRequest) -> HttpResponseBase:
 
 
 def _in_context(organisation: Organisation, lines: Iterator[str]) -> Iterator[str]:
-    """Give each piece in a context of its own: the request's is over when the first is asked for."""
+    """Give each piece in a context of its own: the request's is over by the first."""
     while True:
         with organisation_context(organisation.id):
             piece = next(lines, None)
