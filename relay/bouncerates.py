@@ -35,7 +35,8 @@ WHERE c.span = 5 AND c.starts_at > %(since)s AND c.domain <> ''
     AND NOT EXISTS (SELECT FROM relay_review r WHERE r.organisation_id = c.organisation_id
         AND r.domain = c.domain AND (r.decision <> 'resumed' OR r.decided_at >= c.starts_at))
 GROUP BY 1, 2
-HAVING sum(c.bounced_hard + c.returned) * 100 > %(percent)s * sum(c.delivered + c.bounced_hard + c.bounced_soft
+HAVING sum(c.bounced_hard + c.returned) * 100 > %(percent)s
+        * sum(c.delivered + c.bounced_hard + c.bounced_soft
         + c.blocked + c.expired)
     AND sum(c.delivered + c.bounced_hard + c.bounced_soft + c.blocked + c.expired) >= %(least)s
 """
