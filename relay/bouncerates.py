@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
@@ -59,7 +60,7 @@ def look(now: datetime) -> int:
 
 
 def _too_high(now: datetime) -> list[Rate]:
-    values = {"since": now - WINDOW, "percent": MOST_PERCENT, "least": LEAST}
+    values: dict[str, Any] = {"since": now - WINDOW, "percent": MOST_PERCENT, "least": LEAST}
     with connection.cursor() as cursor:
         cursor.execute(RATES, values)
         return [Rate(*row) for row in cursor.fetchall()]

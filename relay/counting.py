@@ -55,7 +55,8 @@ DO UPDATE SET {name} = c.{name} + 1
 def add(organisation_id: UUID, domain: str, name: str, at: datetime) -> None:
     """Count one more of `name`, such as "returned", in the transaction of whatever it is about."""
     assert name in FIGURES
-    values = {"organisation": organisation_id, "domain": domain, "at": at, "part": a_part()}
+    values: dict[str, Any] = {"organisation": organisation_id, "domain": domain, "at": at}
+    values["part"] = a_part()
     with connection.cursor() as cursor:
         cursor.execute(ADD.format(name=name), values)
 
@@ -69,7 +70,8 @@ def roll(now: datetime) -> None:
 
 
 def _roll(fine: Count.Span, coarse: Count.Span, unit: str, before: datetime) -> None:
-    values = {"fine": fine.value, "coarse": coarse.value, "unit": unit, "before": before}
+    values: dict[str, Any] = {"fine": fine.value, "coarse": coarse.value}
+    values |= {"unit": unit, "before": before}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(ROLL, values)
 
@@ -118,7 +120,7 @@ def series(
     trunc: Any = TruncHour if span == HOUR else TruncDay
     rows = of_organisation(organisation_id, domain).filter(starts_at__gte=since, span__lte=span)
     sums = {f"n_{name}": Sum(name) for name in FIGURES}
-    found = (
+    found: Any = (
         rows.annotate(at=trunc("starts_at", tzinfo=UTC))
         .values("at")
         .annotate(**sums)

@@ -5,9 +5,10 @@ person decides (GDPR article 22(3), where an organisation is one person's).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -25,7 +26,7 @@ class Decided(Refused):
     text: Promise = _("Somebody has decided on it already.")
 
 
-def open_ones(organisation_id: object) -> Sequence[Review]:
+def open_ones(organisation_id: UUID) -> QuerySet[Review]:
     """Return what is stopped of an organisation's mail, the newest first."""
     rows = Review.objects.filter(organisation_id=organisation_id)
     return rows.exclude(decision=Decision.RESUMED).order_by("-opened_at")

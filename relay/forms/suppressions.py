@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from relay.forms.lines import line
@@ -68,10 +67,10 @@ class ImportForm(forms.Form):
     )
 
     def clean_file(self) -> bytes:
-        file = cast(UploadedFile, self.cleaned_data["file"])
-        if (file.size or 0) > IMPORT_OCTETS:
+        file = self.cleaned_data["file"]
+        if file.size > IMPORT_OCTETS:
             raise ValidationError(str(FileTooLarge()))
-        return file.read()
+        return cast(bytes, file.read())
 
 
 class RemovalForm(forms.Form):
