@@ -189,4 +189,20 @@ FAULTS = (
         "held.filter(reason=Hold.Reason.OVER_QUOTA).exists()",
         f"{METERING}::test_grant_releases_what_the_quota_held_alone_and_is_recorded",
     ),
+    Fault(
+        6,
+        "relay/senders.py",
+        "if not sender.suppresses:",
+        "if sender.suppresses:",
+        "tests/relay/test_suppression.py::"
+        "test_address_on_the_list_is_refused_and_the_others_pass",
+    ),
+    Fault(
+        42,
+        "relay/bouncerates.py",
+        "LEAST = 200",
+        "LEAST = 2000",
+        "tests/relay/test_bouncerates.py::"
+        "test_more_than_the_most_of_enough_deliveries_stops_a_domain",
+    ),
 )
