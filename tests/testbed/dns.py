@@ -16,7 +16,7 @@ import threading
 from enum import Enum
 from typing import Any, Self
 
-from dnslib import CNAME, QTYPE, RCODE, RR, DNSRecord
+from dnslib import QTYPE, RCODE, RR, DNSRecord
 
 
 class Failure(Enum):
@@ -35,6 +35,7 @@ class NameServer:
     def __init__(self, zone: str = "") -> None:
         self._records: list[RR] = []
         self._failures: dict[str, Failure] = {}
+        self._kinds: dict[tuple[str, str], Failure] = {}
         self._lock = threading.Lock()
         self.queries: list[tuple[str, str]] = []  # (name, type), in order of arrival
         self.load(zone)
@@ -57,6 +58,11 @@ class NameServer:
                 self._failures.pop(name, None)
             else:
                 self._failures[name] = failure
+
+    def fail_kind(self, name: str, kind: str, failure: Failure) -> None:
+        """Make just one name fail for one type of record."""
+        with self._lock:
+            self._kinds[name, kind] = failure
 
     @property
     def server(self) -> str:
@@ -82,7 +88,8 @@ class NameServer:
         name, kind = str(query.q.qname).rstrip(".").lower(), QTYPE[query.q.qtype]
         with self._lock:
             self.queries.append((name, kind))
-            failure, records = self._failure(name), list(self._records)
+            failure = self._kinds.get((name, kind)) or self._failure(name)
+            records = list(self._records)
         reply = query.reply(ra=0, aa=1)
         if failure is Failure.TIMEOUT:
             return None
@@ -108,7 +115,8 @@ def _fill(reply: DNSRecord, records: list[RR], name: str, kind: str) -> None:
         matching = [record for record in own if QTYPE[record.rtype] in (kind, "CNAME")]
         for record in matching:
             reply.add_answer(record)
-        alias = next((r.rdata for r in matching if isinstance(r.rdata, CNAME)), None)
+        # Not by class: other records that hold a name are kinds of it there.
+        alias = next((r.rdata for r in matching if QTYPE[r.rtype] == "CNAME"), None)
         if alias is None or kind == "CNAME":
             below = any(str(r.rname).lower().endswith(f".{name}.") for r in records)
             if not own and not below:

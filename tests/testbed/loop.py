@@ -15,8 +15,18 @@ import uvloop
 
 def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Turn an ``async def`` test into one that runs under asyncio and under uvloop."""
+    return _on(test, asyncio.new_event_loop, uvloop.new_event_loop)
 
-    @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+
+def on_uvloop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Turn an ``async def`` test into one that runs as mail is delivered, under uvloop."""
+    return _on(test, uvloop.new_event_loop)
+
+
+def _on(
+    test: Callable[..., Awaitable[None]], *loops: Callable[[], asyncio.AbstractEventLoop]
+) -> Callable[..., None]:
+    @pytest.mark.parametrize("new_loop", loops)
     def run(new_loop: Callable[[], asyncio.AbstractEventLoop], **fixtures: Any) -> None:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(asyncio.wait_for(test(**fixtures), 60))

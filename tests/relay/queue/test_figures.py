@@ -74,7 +74,7 @@ def test_what_comes_in_and_what_becomes_of_it_is_counted() -> None:
         ("due.example", 2, 2 * size, 8, 1, 1, 1, 1, 1, 1, 1, 0),
     ]
     assert mail.value("SELECT count(*) FROM relay_count WHERE extract(minute FROM starts_at)::int"
-                      " % 5 <> 0 OR span <> 5") == 0  # fmt: skip
+                      " %% 5 <> 0 OR span <> 5") == 0  # fmt: skip
 
 
 def test_ends_but_deliveries_are_found_by_their_state() -> None:
