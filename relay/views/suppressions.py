@@ -149,7 +149,7 @@ def _in_context(organisation: Organisation, lines: Iterator[str]) -> Iterator[st
 @member_required(*BUILDERS)
 def suppression_remove(request: HttpRequest, suppression_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Suppression, suppression_id)
-    form = RemovalForm(request.POST or None)
+    form = RemovalForm(request.POST if request.method == "POST" else None)
     context = {"row": row, "is_wish": row.reason in acts.WISHES}
     if request.method != "POST" or not form.is_valid():
         return render(request, REMOVE, {"form": form, **context})
