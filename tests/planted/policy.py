@@ -194,8 +194,7 @@ FAULTS = (
         "relay/senders.py",
         "if not sender.suppresses:",
         "if sender.suppresses:",
-        "tests/relay/test_suppression.py::"
-        "test_address_on_the_list_is_refused_and_the_others_pass",
+        "tests/relay/test_suppression.py::test_address_on_the_list_is_refused_and_the_others_pass",
     ),
     Fault(
         42,
