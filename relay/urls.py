@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from relay.views import credentials, domains, log, replies, routes, waiting, waiting_acts
+from relay.views import credentials, domains, log, providers, replies, routes, waiting, waiting_acts
 
 app_name = "relay"
 
@@ -42,7 +42,9 @@ urlpatterns = [
     path("domains/<uuid:domain_id>/remove/", domains.domain_remove, name="domain-remove"),
     path("routes/", routes.routes, name="routes"),
     path("routes/new/", routes.route_new, name="route-new"),
+    path("routes/new/provider/", providers.provider_new, name="provider-new"),
     path("routes/<uuid:route_id>/", routes.route, name="route"),
+    path("routes/<uuid:route_id>/provider/", providers.provider_edit, name="provider-edit"),
     path("routes/<uuid:route_id>/edit/", routes.route_edit, name="route-edit"),
     path("routes/<uuid:route_id>/test/", routes.route_test, name="route-test"),
     path("routes/<uuid:route_id>/pause/", routes.route_pause, name="route-pause"),

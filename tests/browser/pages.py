@@ -137,6 +137,8 @@ PAGES = (
     Page("routes", "relay:routes", "anna"),
     Page("route", "relay:route", "anna", row=_of_anna(places.a_route)),
     Page("route-edit", "relay:route-edit", "anna", row=_of_anna(places.a_route)),
+    Page("provider-new", "relay:provider-new", "anna"),
+    Page("provider", "relay:route", "anna", row=_of_anna(places.a_provider)),
     Page("log", "relay:log", "anna"),
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
