@@ -13,6 +13,7 @@ from accounts.models import Membership
 from accounts.tenancy import organisation_context
 from relay import routes
 from relay.egress import guard_from_settings
+from relay.esp import posting
 from relay.models import Route
 from relay.routing import SECRET_PURPOSE
 from relay.smtp.handshake import Timeouts
@@ -46,6 +47,9 @@ def probe(route: Route, *, by: Membership) -> Outcome:
 def _target(route: Route) -> RouteTarget:
     return RouteTarget(
         route_id=route.id,
+        kind=route.kind,
+        provider=route.provider,
+        provider_domain=route.provider_domain,
         host=route.host,
         port=route.port,
         tls=TlsPolicy(route.security),
@@ -62,6 +66,8 @@ def _password(route: Route) -> str:
 
 
 async def _probe(target: RouteTarget) -> Outcome:
+    if target.kind == Route.Kind.ESP:
+        return await asyncio.to_thread(_ask_provider, target)
     smarthost = Smarthost(
         ehlo_name=settings.RELAY_HOSTNAME,
         contexts=make_contexts(settings.RELAY_CA_FILE),
@@ -73,3 +79,13 @@ async def _probe(target: RouteTarget) -> Outcome:
             return await smarthost.probe(target)
     except TimeoutError:
         return Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, remote_host=target.host)
+
+
+def _ask_provider(target: RouteTarget) -> Outcome:
+    known = (target.provider, target.password, target.username, target.provider_domain)
+    account = posting.Account.of(*known, settings.RELAY_ESP_URLS)
+    channel = posting.Channel.open()
+    try:
+        return posting.probe(account, channel)
+    finally:
+        channel.close()

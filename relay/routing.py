@@ -55,6 +55,9 @@ class RouteFacts:
     may_send: bool
     id: UUID | None  # None on the one row of an organisation that has no route
     domain: str = ""
+    kind: str = Route.Kind.OWN.value
+    provider: str = ""
+    provider_domain: str = ""
     host: str = ""
     port: int = 0
     security: str = ""
@@ -104,7 +107,9 @@ def _wait(route: RouteFacts) -> Waits:
 
 ROUTES = """
 SELECT o.sending_allowed AND o.standing = ANY(%(carried)s) AS may_send, r.id,
-    coalesce(d.name, '') AS domain, coalesce(r.host, '') AS host, coalesce(r.port, 0) AS port,
+    coalesce(d.name, '') AS domain, coalesce(r.kind, '') AS kind,
+    coalesce(r.provider, '') AS provider, coalesce(r.provider_domain, '') AS provider_domain,
+    coalesce(r.host, '') AS host, coalesce(r.port, 0) AS port,
     coalesce(r.security, '') AS security, coalesce(r.username, '') AS username,
     coalesce(r.sealed_secret, '') AS sealed_secret, coalesce(r.version, 0) AS version,
     coalesce(r.concurrency, 1) AS concurrency, r.rate_per_minute,
@@ -170,6 +175,9 @@ class Routes:
         return RouteTarget(
             route_id=chosen.id,
             version=chosen.version,
+            kind=chosen.kind,
+            provider=chosen.provider,
+            provider_domain=chosen.provider_domain,
             host=chosen.host,
             port=chosen.port,
             tls=TlsPolicy(chosen.security),

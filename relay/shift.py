@@ -46,6 +46,7 @@ from relay.routing import Routes
 from relay.smtp.tls import Contexts, make_contexts
 from relay.supervision import collect_garbage_rarely, kept_going
 from relay.transports.carriers import Carriers
+from relay.transports.esp import Esp
 from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
@@ -364,7 +365,13 @@ def sharing_transport(
     gate = SharedGate(permits, routes)
     own = Smarthost(ehlo_name=ehlo_name, contexts=contexts, guard=guard, gate=gate)
     permits.wanted, permits.crowded = own.let_go, own.let_go_oldest
-    return permits, Carriers({"own": own})
+    esp = Esp(
+        now=clock.now,
+        threads=settings.RELAY_ESP_THREADS,
+        gate=gate,
+        urls=settings.RELAY_ESP_URLS,
+    )
+    return permits, Carriers({"own": own, "esp": esp})
 
 
 async def work(shift: Shift) -> None:

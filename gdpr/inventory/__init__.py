@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from django.db.models import Model
 
-from gdpr.inventory import accounts, dpa, framework, gdpr, relay, service, stores
+from gdpr.inventory import accounts, dpa, framework, gdpr, relay, sending, service, stores
 from gdpr.registry import Entry, Personal, Store, Whose
 
 ENTRIES: tuple[Entry, ...] = (
     *accounts.ENTRIES,
     *service.ENTRIES,
     *relay.ENTRIES,
+    *sending.ENTRIES,
     *gdpr.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,

@@ -139,6 +139,8 @@ PAGES = (
     Page("routes", "relay:routes", "anna"),
     Page("route", "relay:route", "anna", row=_of_anna(places.a_route)),
     Page("route-edit", "relay:route-edit", "anna", row=_of_anna(places.a_route)),
+    Page("provider-new", "relay:provider-new", "anna"),
+    Page("provider", "relay:route", "anna", row=_of_anna(places.a_provider)),
     Page("suppressions", "relay:suppressions", "anna"),
     Page("suppressions-import", "relay:suppressions-import", "anna"),
     Page("statistics", "relay:statistics", "anna"),

@@ -162,6 +162,12 @@ def a_review(organisation: Organisation) -> UUID:
     ).id
 
 
+def a_provider(organisation: Organisation) -> UUID:
+    """A route through a provider's account."""
+    values = {"name": "Provider", "kind": "esp", "provider": "brevo", "sealed_secret": b"x"}
+    return Route.objects.create(organisation=organisation, created_at=build.NOW, **values).id
+
+
 def a_message(organisation: Organisation) -> UUID:
     message = uuid7(datetime.now(UTC) - timedelta(minutes=1))
     of = {"organisation": organisation, "accepted_at": uuid7_time(message)}
@@ -268,6 +274,8 @@ MEMBER = {
     "relay:route-pause": Place(BUILDERS, a_route),
     "relay:route-resume": Place(BUILDERS, a_route),
     "relay:route-remove": Place(BUILDERS, a_route),
+    "relay:provider-new": Place(BUILDERS),
+    "relay:provider-edit": Place(BUILDERS, a_provider),
 }
 
 # About an organisation, but guarded by itself: a person chooses among their own.

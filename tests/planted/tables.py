@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from tests.planted import policy, queue, receiving
+from tests.planted import policy, providers, queue, receiving
 
-FAULTS = (*receiving.FAULTS, *policy.FAULTS, *queue.FAULTS)
+FAULTS = (*receiving.FAULTS, *policy.FAULTS, *queue.FAULTS, *providers.FAULTS)
