@@ -250,10 +250,9 @@ def test_cookies_redirects_and_settings_of_the_host_are_not_followed(monkeypatch
 
     async def run() -> None:
         sender = Sender(api)
-        await sender.send(target(), envelope())
-        (outcome,) = await sender.send(target(), envelope())
-        assert outcome is not None
-        assert outcome.verdict is Verdict.RETRY
+        told = [await sender.send(target(), envelope()) for _ in range(2)]
+        verdicts = [outcome.verdict for (outcome,) in told if outcome]
+        assert verdicts == [Verdict.DELIVERED, Verdict.RETRY]
         await sender.transport.close()
 
     with Api() as other:
