@@ -129,6 +129,16 @@ def domain_stopped(membership: Membership, review_id: UUID, domain: str) -> None
     to_person("domain_stopped", membership.user, context, membership.organisation_id)
 
 
+def domain_failing(
+    membership: Membership, domain_id: UUID, name: str, selectors: Sequence[str], *, is_lost: bool
+) -> None:
+    """Tell a member that a record of a sending domain is gone; `selectors` sign no more for it."""
+    domain = {"name": name, "selectors": selectors, "is_lost": is_lost}
+    context = _of_membership(membership) | domain
+    context["link"] = Link("relay:domain", str(domain_id))
+    to_person("domain_failing", membership.user, context, membership.organisation_id)
+
+
 def operator_alert(kind: str, subject: str) -> OutgoingMail:
     """Return the mail about an alert, not saved: who raises it may have no Django connection."""
     context = {"kind": kind, "subject": subject}

@@ -97,6 +97,7 @@ class Courier:
         await self.transport.close()
         await self.leases.stop()
         await self.routes.close()
+        await self.signer.close()
         await self.pace.close()
         await self.metering.close()
 

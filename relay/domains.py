@@ -69,20 +69,18 @@ def add(text: str, *, by: Membership) -> SendingDomain:
 
 
 def check(domain: SendingDomain, *, by: Membership) -> SendingDomain:
-    """Look for the record now. Raises TooMany, DoesNotExist when the domain was removed meanwhile.
+    """Look for all records now. Raises TooMany, DoesNotExist when the domain was removed meanwhile.
 
     Call it outside a transaction: none should stay open while name servers are waited for.
     """
     limits.check(CHECKS, str(by.organisation_id))
-    reason = verification.find(domain)
+    rows = SendingDomain.objects.for_organisation(by.organisation_id)
     with organisation_context(by.organisation_id, person_id=by.user_id):
-        rows = SendingDomain.objects.for_organisation(by.organisation_id)
+        asked = verification.with_keys(rows).get(pk=domain.pk)
+    looked = verification.find(asked)
+    with organisation_context(by.organisation_id, person_id=by.user_id):
         row = rows.select_for_update().get(pk=domain.pk)
-        before = row.state
-        verification.settle(row, reason, clock.now())
-        if row.state != before:
-            audit.record(by.user, f"domain.{row.state}", row, ["state"])
-    return row
+        return verification.settle(row, looked, clock.now(), by=by.user)
 
 
 def routes_of(domain: SendingDomain) -> int:

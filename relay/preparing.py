@@ -20,6 +20,10 @@ class Signer(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
 
 class ReturnPaths(Protocol):
     """Says where failures that come later are told."""
@@ -35,6 +39,9 @@ class PassOn:
     async def sign(self, work: Work, target: RouteTarget, content: bytes) -> bytes:
         """Return the content as it is; see Signer."""
         return content
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class AsGiven:

@@ -43,6 +43,7 @@ from relay.queue import (
     keyring_directory,
 )
 from relay.routing import Routes
+from relay.signing import DomainSigner
 from relay.smtp.tls import Contexts, make_contexts
 from relay.supervision import collect_garbage_rarely, kept_going
 from relay.transports.carriers import Carriers
@@ -353,6 +354,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         now=clock.now,
         random=SystemRandom().random,
         hostname=settings.RELAY_HOSTNAME,
+        signer=DomainSigner(dsn, clock.now),
     )
     return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
 

@@ -1,28 +1,35 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Proof that a sending domain is the organisation's: a TXT record that only its owner can write.
+"""Looks at a domain's records: the one that proves whose it is, and with it all the others.
 
-Sending goes on for GRACE after the proof was last seen (`verified_at`); then the name is free.
+The proof is a TXT record that only the owner can write. Sending goes on for GRACE after it was last
+seen (`verified_at`); then the name is free.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from uuid import UUID
 
-import dns.exception
-import dns.resolver
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet
 
+from accounts import audit
+from accounts.models import User
 from accounts.turns import turn
-from relay.models import SendingDomain
-from relay.nameservers import nameserver
+from relay import dkimkeys, failing, records
+from relay.models import DkimKey, SendingDomain
+from relay.nameservers import Ask, Unreachable, asker
+from relay.records import Kind, Looks, Place, Wanted
+from relay.smtp.published import Finding, Seen
 
 logger = logging.getLogger(__name__)
 
@@ -31,32 +38,32 @@ Reason = SendingDomain.Reason
 
 LABEL = "_brevdue"
 GRACE = timedelta(hours=72)
-LOOKUP_SECONDS = 5.0
 # Every domain is looked at once an hour; beat asks every five minutes.
 AGAIN = timedelta(minutes=55)
-# The worker has other duties, and silent name servers cost LOOKUP_SECONDS for each name.
+# One that is not proven: so many times, which is two weeks; then once a day for a month. After
+# that it waits for a person, because most names that were never proven are abandoned.
+OFTEN = 14 * 24
+RARELY = timedelta(hours=23, minutes=55)
+CHECKS = OFTEN + 30
+# The worker has other duties, and each silent name costs several times LOOKUP_SECONDS.
 RUN_SECONDS = 30.0
+AT_ONCE = 50
 MOST = 1000
 # RFC 2606 §2, RFC 6761 §6: nobody can own these names, so nobody is harmed by believing it.
 RESERVED = (".example", ".test")
 
-Lookup = Callable[[str], list[str]]
-
-
-class Unreachable(Exception):
-    """The name servers gave no answer; that says nothing about the record."""
-
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What the owner has to publish."""
+class Looked:
+    """What a look came to: why the domain is not proven, or NONE or DEVELOPMENT; and the rest."""
 
-    name: str
-    value: str
+    reason: Reason
+    records: Looks
 
 
-def record(domain: SendingDomain) -> Record:
-    return Record(f"{LABEL}.{domain.name}", domain.token)
+def record(domain: SendingDomain) -> Wanted:
+    """Return what the owner has to publish."""
+    return Wanted(name=f"{LABEL}.{domain.name}", type="TXT", value=domain.token)
 
 
 def add(organisation_id: UUID, name: str, now: datetime) -> SendingDomain:
@@ -68,33 +75,71 @@ def add(organisation_id: UUID, name: str, now: datetime) -> SendingDomain:
     return domain
 
 
-def check(domain: SendingDomain, now: datetime, lookup: Lookup | None = None) -> SendingDomain:
-    """Look for the record and write what was found; call it where the domain's row is seen."""
-    return settle(domain, find(domain, lookup), now)
+def find(domain: SendingDomain, ask: Ask | None = None) -> Looked:
+    """Ask for all records of a domain. No event loop may run in this thread.
+
+    `domain.keys` is read, so fetch the row `with_keys`; no transaction should be open meanwhile.
+    """
+    return asyncio.run(_look(domain, ask or asker()))
 
 
-def find(domain: SendingDomain, lookup: Lookup | None = None) -> Reason:
-    """Ask for the record; return why it is no proof: NONE or DEVELOPMENT when it is one."""
+def with_keys(rows: QuerySet[SendingDomain]) -> QuerySet[SendingDomain]:
+    """Return the domains with those keys whose records are looked for."""
+    live = DkimKey.objects.filter(retired_at=None)
+    return rows.prefetch_related(Prefetch("keys", live))
+
+
+async def _look(domain: SendingDomain, ask: Ask) -> Looked:
+    keys = list(domain.keys.all())
     if _is_development(domain.name):
-        return Reason.DEVELOPMENT
-    return _missing(domain, lookup or resolver_lookup())
+        believed = {Place(Kind.DKIM, key.id): Seen(finding=Finding.FOUND) for key in keys}
+        return Looked(Reason.DEVELOPMENT, believed)
+    reason, seen = await asyncio.gather(_missing(domain, ask), records.look(domain, keys, ask))
+    return Looked(reason, seen)
 
 
-def settle(domain: SendingDomain, reason: Reason, now: datetime) -> SendingDomain:
-    """Write what `find` returned; call it where the domain's row is seen."""
+def settle(
+    domain: SendingDomain, looked: Looked, now: datetime, *, by: User | None = None
+) -> SendingDomain:
+    """Write what was found, and let signing keys begin or stop; call it where the row is held.
+
+    `by` is who asked for the look, None when nobody did.
+    """
+    before = copy(domain)
+    # Who asks is waiting for the records: they are looked for often again.
+    domain.checks = 0 if by else min(domain.checks + 1, CHECKS)
+    _settle_proof(domain, looked.reason, now)
+    live = set(domain.keys.filter(retired_at=None).values_list("id", flat=True))
+    # A key may have gone while its record was looked for.
+    seen = {place: it for place, it in looked.records.items() if place.key_id in {None, *live}}
+    records.write(domain, seen, now)
+    keys = dkimkeys.settle(domain, seen, now, is_asked=by is not None)
+    if by is None:
+        failing.tell(before, domain, keys.stopped)
+    if domain.state != before.state:
+        audit.record(by, f"domain.{domain.state}", domain, ["state"])
+    for key in keys.stopped:
+        audit.record(by, "key.pending", key, ["signs_since"])
+    for key in keys.started:
+        audit.record(by, "key.rotated", key, ["signs_since"])
+    return domain
+
+
+def _settle_proof(domain: SendingDomain, reason: Reason, now: datetime) -> None:
     if reason in (Reason.NONE, Reason.DEVELOPMENT):
-        return _write(domain, now, State.VERIFIED, reason)
-    return _write(domain, now, _state_without_proof(domain, now), reason)
+        _write(domain, now, State.VERIFIED, reason)
+    else:
+        _write(domain, now, _state_without_proof(domain, now), reason)
 
 
 def _is_development(name: str) -> bool:
     return settings.RELAY_DEVELOPMENT_DOMAINS and f".{name}".endswith(RESERVED)
 
 
-def _missing(domain: SendingDomain, lookup: Lookup) -> Reason:
+async def _missing(domain: SendingDomain, ask: Ask) -> Reason:
     wanted = record(domain)
     try:
-        values = lookup(wanted.name)
+        values = await ask(wanted.name, wanted.type)
     except Unreachable:
         return Reason.UNREACHABLE
     if not values:
@@ -107,76 +152,75 @@ def _state_without_proof(domain: SendingDomain, now: datetime) -> State:
     return State.FAILING if proven and now - proven < GRACE else State.PENDING
 
 
-def _write(domain: SendingDomain, now: datetime, state: State, reason: Reason) -> SendingDomain:
+def _write(domain: SendingDomain, now: datetime, state: State, reason: Reason) -> None:
     domain.state, domain.reason, domain.checked_at = state, reason, now
     if state is State.VERIFIED:
         domain.verified_at = now
-    fields = ["state", "reason", "checked_at", "verified_at"]
+    checks, domain.checks = domain.checks, domain.checks if state is State.PENDING else 0
+    fields = ["state", "reason", "checked_at", "verified_at", "checks"]
     try:
         with transaction.atomic():
             domain.save(update_fields=fields)
     except IntegrityError:
         # The record is right, but somebody else holds the proof; row-level security hides who.
         domain.state, domain.reason, domain.verified_at = State.PENDING, Reason.TAKEN, None
+        domain.checks = checks
         domain.save(update_fields=fields)
-    return domain
 
 
-def recheck(now: datetime, lookup: Lookup | None = None) -> int:
-    """Check proven domains whose last look is AGAIN ago, across organisations; returns how many.
+def recheck(now: datetime, ask: Ask | None = None) -> int:
+    """Look at the domains whose time has come, across organisations; returns how many.
 
-    Role duty, and in one worker at a time. Ends after RUN_SECONDS: those that waited longest come
-    first, and the next run goes on. Call it outside a transaction, as `domains.check`.
+    Role duty, and in one worker at a time. AT_ONCE are asked for together, so that silent name
+    servers hold up nobody else's; none is begun after RUN_SECONDS, and the next run goes on with
+    those that waited longest. Call it outside a transaction, as `domains.check`.
     """
-    ask = lookup or resolver_lookup()
     with turn("recheck-domains") as mine:
-        ends_at = time.monotonic() + RUN_SECONDS
-        count = 0
-        for domain in _due(now) if mine else ():
-            if time.monotonic() >= ends_at:
-                break
-            count += _recheck(domain, find(domain, ask), now)
-    return count
+        if not mine:
+            return 0
+        dkimkeys.forget_secrets(now)
+        looks = asyncio.run(_looks(list(_due(now)), ask or asker()))
+        return sum(_recheck(domain, looked, now) for domain, looked in looks)
+
+
+async def _looks(domains: list[SendingDomain], ask: Ask) -> list[tuple[SendingDomain, Looked]]:
+    places, ends_at = asyncio.Semaphore(AT_ONCE), time.monotonic() + RUN_SECONDS
+
+    async def look(domain: SendingDomain) -> tuple[SendingDomain, Looked] | None:
+        async with places:
+            return (domain, await _look(domain, ask)) if time.monotonic() < ends_at else None
+
+    found = await asyncio.gather(*map(look, domains), return_exceptions=True)
+    for fault in found:
+        if isinstance(fault, BaseException):
+            # What one domain's name servers say must not keep all others from being looked at.
+            logger.error("recheck: a look: %s", type(fault).__name__)
+    return [one for one in found if isinstance(one, tuple)]
 
 
 def _due(now: datetime) -> QuerySet[SendingDomain]:
-    proven = SendingDomain.objects.filter(state__in=[State.VERIFIED, State.FAILING])
+    rows = SendingDomain.objects.exclude(state=State.PENDING, checks__gte=CHECKS)
     if settings.RELAY_DEVELOPMENT_DOMAINS:
-        proven = proven.exclude(reason=Reason.DEVELOPMENT)
-    due = proven.filter(Q(checked_at=None) | Q(checked_at__lte=now - AGAIN))
-    return due.order_by(F("checked_at").asc(nulls_first=True))[:MOST]
+        rows = rows.exclude(reduce(or_, (Q(name__endswith=suffix) for suffix in RESERVED)))
+    rarely = Q(state=State.PENDING, checks__gte=OFTEN)
+    due = rows.filter(
+        Q(checked_at=None)
+        | ~rarely & Q(checked_at__lte=now - AGAIN)
+        | rarely & Q(checked_at__lte=now - RARELY)
+    )
+    return with_keys(due.order_by(F("checked_at").asc(nulls_first=True)))[:MOST]
 
 
-def _recheck(seen: SendingDomain, reason: Reason, now: datetime) -> bool:
+def _recheck(seen: SendingDomain, looked: Looked, now: datetime) -> bool:
     """Write what was found, unless the domain was removed or checked by a person meanwhile."""
     try:
         with transaction.atomic():
             row = SendingDomain.objects.select_for_update().filter(pk=seen.pk).first()
             if row is None or row.checked_at != seen.checked_at:
                 return False
-            settle(row, reason, now)
+            settle(row, looked, now)
     except (IntegrityError, DataError) as fault:
         # One domain must not keep the proofs of all others from being looked at.
         logger.error("recheck: domain %s: %s", seen.pk, type(fault).__name__)
         return False
     return True
-
-
-def resolver_lookup() -> Lookup:
-    """Return a look-up of TXT records at RELAY_RESOLVER, or at the system's name servers."""
-    resolver = dns.resolver.Resolver(configure=not settings.RELAY_RESOLVER)
-    if settings.RELAY_RESOLVER:
-        resolver.nameservers = [nameserver(server) for server in settings.RELAY_RESOLVER]
-    resolver.lifetime = LOOKUP_SECONDS
-
-    def lookup(name: str) -> list[str]:
-        try:
-            answer = resolver.resolve(name, "TXT")
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return []
-        except dns.exception.DNSException as fault:
-            raise Unreachable(type(fault).__name__) from None
-        # RFC 7208 §3.3 for TXT in general: the strings of one record are one value.
-        return [b"".join(item.strings).decode("ascii", "replace") for item in answer]
-
-    return lookup

@@ -76,10 +76,12 @@ TEST_NEEDS = (
     Need(("msmtp",), "msmtp", "the test that sends with msmtp"),
     Need(("pdftotext",), "poppler-utils", "the tests that read PDFs with other programs"),
     Need(("certutil",), "libnss3-tools", "the test that verifies signatures with poppler"),
+    Need(("opendkim",), "opendkim", "the tests that verify mail's signatures with OpenDKIM"),
 )
 BENCH_NEEDS = (
     Need(("postfix",), "postfix", "the reference of the benchmark"),
     Need(("smtp-source",), "postfix", "the load of the benchmark"),
+    Need(("opendkim",), "opendkim", "the reference of the benchmark with signatures"),
 )
 NEEDS = {"run": RUN_NEEDS, "test": TEST_NEEDS, "bench": BENCH_NEEDS}
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from relay.admin.credentials import CredentialAdmin
-from relay.admin.domains import SendingDomainAdmin
+from relay.admin.domains import DkimKeyAdmin, SendingDomainAdmin
 from relay.admin.queue import HoldAdmin, QueuedDeliveryAdmin, QuotaAdmin
 from relay.admin.routes import RouteAdmin
 from relay.admin.suppressions import ReviewAdmin, SuppressionAdmin
 
 __all__ = [
     "CredentialAdmin",
+    "DkimKeyAdmin",
     "HoldAdmin",
     "QueuedDeliveryAdmin",
     "QuotaAdmin",

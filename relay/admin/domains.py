@@ -4,7 +4,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.staffsite import ReadOnlyAdmin, site
-from relay.models import SendingDomain
+from relay.models import DkimKey, SendingDomain
 
 
 @admin.register(SendingDomain, site=site)
@@ -23,4 +23,27 @@ class SendingDomainAdmin(ReadOnlyAdmin):
         "created_at",
         "checked_at",
         "verified_at",
+    )
+
+
+@admin.register(DkimKey, site=site)
+class DkimKeyAdmin(ReadOnlyAdmin):
+    """Never its private half: staff have no grant on it."""
+
+    list_display = ("selector", "domain", "algorithm", "created_at", "signs_since", "retired_at")
+    list_filter = ("algorithm", ("retired_at", admin.EmptyFieldListFilter))
+    list_select_related = ("domain",)
+    search_fields = ("=selector", "domain__name")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "organisation",
+        "domain",
+        "selector",
+        "algorithm",
+        "public",
+        "created_at",
+        "seen_at",
+        "signs_since",
+        "retired_at",
     )

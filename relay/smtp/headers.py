@@ -36,7 +36,7 @@ from email.utils import format_datetime
 from enum import StrEnum
 
 from relay.smtp import controls, mailboxes
-from relay.smtp.addresses import Address
+from relay.smtp.addresses import Address, AddressError, host_name
 from relay.smtp.controls import Controls
 
 # RFC 5322 §2.1.1 says 998, and HTML mailers exceed it; folding would break signatures, so longer
@@ -57,6 +57,7 @@ _AUTHORS = frozenset({b"from", b"resent-from"})
 _SENDERS = frozenset({b"sender", b"resent-sender"})
 # Bcc is for the sender's eyes (RFC 5322 §3.6.3); Return-Path is the last host's (RFC 5321 §4.4).
 _DROPPED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
+_FROM = re.compile(rb"(?:\A|\r\n)from:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE)
 _BY = re.compile(rb"(?:^|[ \t])by[ \t]+([^ \t;()]+)", re.IGNORECASE)
 _PIECES = re.compile(rb"\\.|[();\\]|[^();\\]+", re.DOTALL)
 
@@ -146,6 +147,19 @@ def scan(content: bytes, *, utf8: bool = False, hostname: bytes = b"") -> Header
     if header.received > MOST_RECEIVED or header.received_here > MOST_OWN:
         raise ContentError(Fault.LOOP)
     return header
+
+
+def author_domain(content: bytes) -> str:
+    """Return the domain of the first author as A-label, empty where none can be read.
+
+    Of a message that was accepted: nothing is checked again.
+    """
+    end = 0 if content.startswith(b"\r\n") else content.find(b"\r\n\r\n")
+    found = _FROM.search(content, 0, len(content) if end < 0 else end)
+    try:
+        return host_name(mailboxes.parse_list(found[1], utf8=True)[0].domain) if found else ""
+    except AddressError:
+        return ""
 
 
 def _header_end(content: bytes) -> int:

@@ -22,7 +22,7 @@ import uvloop
 
 from config.stack.places import ROOT, engine_account, engine_home
 from relay.supervision import collect_garbage_rarely
-from tests.bench import honesty
+from tests.bench import dkim, honesty
 from tests.bench.depth import depth_rows
 from tests.bench.fairness import fair_rows
 from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
@@ -31,7 +31,7 @@ from tests.bench.memory import memory_rows
 from tests.bench.postfix import NotRun, Postfix
 from tests.bench.processes import processes_rows
 from tests.bench.rows import Row, table
-from tests.rig.service import PROCESSES, Service
+from tests.rig.service import DOMAIN, PROCESSES, Service, Tenant
 
 RESULT = ROOT / "var" / "bench" / "latest.json"
 Act = Callable[[Service, int, Side], Awaitable[list[Row]]]
@@ -47,7 +47,11 @@ def main() -> None:
     options = _options()
     collect_garbage_rarely()  # the load and the far end use the same processors
     lanes = [lane for lane in LANES if options.only in ("", lane.name)]
-    rows = uvloop.run(_compare(lanes, options.messages, options.ours_only)) if lanes else []
+    rows = []
+    for signs in (False, True):
+        alike = [lane for lane in lanes if lane.signs is signs]
+        if alike:
+            rows += uvloop.run(_compare(alike, options.messages, options.ours_only, signs=signs))
     for name, act in ALONE.items():
         if options.only in ("", name):
             rows += uvloop.run(_alone(act, options.messages))
@@ -78,28 +82,43 @@ async def _alone(act: Act, messages: int) -> list[Row]:
     return rows
 
 
-async def _compare(lanes: list[Lane], messages: int, ours_only: bool) -> list[Row]:
-    our_sink, their_sink = Sink(), Sink()
+async def _compare(lanes: list[Lane], messages: int, ours_only: bool, *, signs: bool) -> list[Row]:
+    our_sink, their_sink = (dkim.SigningSink() if signs else Sink() for _ in range(2))
     service = Service.below_var("bench", await our_sink.listen())
+    service.tenants = [Tenant(DOMAIN, service.route_port, signs=signs)]
+    milter = dkim.OpenDkim(_reference_home("opendkim")) if signs else None
     try:
         service.prepare()
         service.start_all(PROCESSES[:1])
         missing = honesty.before(service)
         service.start_all(PROCESSES[1:])
         postfix = _reference(service, await their_sink.listen())
-        not_run = "left out" if ours_only else _start(postfix, service)
+        not_run = "left out" if ours_only else _start(postfix, milter, service)
         sides = [_our_side(service, our_sink)]
         if not not_run:
-            sides.append(_their_side(postfix, their_sink, sides[0]))
+            sides.append(_their_side(postfix, milter, their_sink, sides[0]))
         # The message of the look at the service comes to the far end before any that counts.
         figures = [await measure(lane, messages, sides) for lane in lanes]
         missing += await _log(service, len(lanes) * (WARM_UP + ROUNDS * messages))
+        if milter is not None:
+            missing += _unsigned(service, milter, sides)
     finally:
         service.stop()
         postfix.stop()
+        if milter is not None:
+            milter.stop()
     service.forget()
     not_run = not_run or "; ".join(missing)
     return [row(lane, found, not_run) for lane, found in zip(lanes, figures, strict=True)]
+
+
+def _unsigned(service: Service, milter: dkim.OpenDkim, sides: list[Side]) -> list[str]:
+    known = (("our", dkim.our_records(service)), ("their", milter.records()))
+    found: list[str] = []
+    for (whose, records), side in zip(known, sides, strict=False):
+        assert isinstance(side.sink, dkim.SigningSink)
+        found += dkim.missing(whose, side.sink, records)
+    return found
 
 
 async def _log(service: Service, messages: int) -> list[str]:
@@ -111,18 +130,21 @@ async def _log(service: Service, messages: int) -> list[str]:
     return honesty.after(service, messages)
 
 
-def _postfix_home() -> Path:
-    return engine_home("bench", engine_account()) / "postfix"
+def _reference_home(name: str) -> Path:
+    return engine_home("bench", engine_account()) / name
 
 
 def _reference(service: Service, sink_port: int) -> Postfix:
     certificate, key = (service.environment[f"SMTP_TLS_{part}"] for part in ("CERT", "KEY"))
-    return Postfix(_postfix_home(), sink_port, certificate, key)
+    return Postfix(_reference_home("postfix"), sink_port, certificate, key)
 
 
-def _start(postfix: Postfix, service: Service) -> str:
+def _start(postfix: Postfix, milter: dkim.OpenDkim | None, service: Service) -> str:
     """Start the reference; returns why it cannot be compared with, or nothing."""
     try:
+        if milter is not None:
+            milter.start()
+            postfix.milter_port = milter.port
         postfix.start()
     except NotRun as reason:
         return str(reason)
@@ -141,11 +163,11 @@ def _our_side(service: Service, sink: Sink) -> Side:
     )
 
 
-def _their_side(postfix: Postfix, sink: Sink, ours: Side) -> Side:
+def _their_side(postfix: Postfix, milter: dkim.OpenDkim | None, sink: Sink, ours: Side) -> Side:
     return Side(
         port=postfix.port,
         sink=sink,
-        roots=postfix.roots,
+        roots=lambda: postfix.roots() | (milter.roots() if milter else {}),
         tls=ours.tls,
         server_name=ours.server_name,
     )

@@ -28,7 +28,7 @@ class Lane:
 
     With `paced` the load has the same rate on both sides, and what is compared is the 99th
     percentile of the time from when a message was due to its 250; the ratio is the reference's
-    over ours.
+    over ours. With `signs` both sign what they send.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Lane:
     reuse: bool
     tls: bool = False
     paced: bool = False
+    signs: bool = False
 
 
 LANES = (
@@ -44,6 +45,7 @@ LANES = (
     Lane(name="relay-tls-reused", bar=1.5, reuse=True, tls=True),
     Lane(name="relay-tls-new", bar=1.5, reuse=False, tls=True),
     Lane(name="relay-paced", bar=1.0, reuse=True, paced=True),
+    Lane(name="relay-dkim", bar=2.0, reuse=True, signs=True),
 )
 
 

@@ -48,6 +48,10 @@ in_flow_delay = 0
 initial_destination_concurrency = 20
 default_destination_concurrency_limit = 20
 """
+SIGNED = """
+smtpd_milters = inet:127.0.0.1:{milter}
+milter_default_action = tempfail
+"""
 
 MASTER = """
 127.0.0.1:{port} inet n - n - - smtpd
@@ -75,12 +79,16 @@ class NotRun(Exception):
 
 @dataclass(slots=True)
 class Postfix:
-    """One instance below `home`, which its own users must be able to reach."""
+    """One instance below `home`, which its own users must be able to reach.
+
+    What it takes goes through the milter at `milter_port`, if there is one.
+    """
 
     home: Path
     sink_port: int
     certificate: str
     key: str
+    milter_port: int = 0
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -122,7 +130,8 @@ class Postfix:
         os.chown(self.home / "data", owner.pw_uid, owner.pw_gid)
         values = {"home": self.home, "sink": self.sink_port, "port": self.port}
         values |= {"certificate": self.certificate, "key": self.key}
-        (self.configuration / "main.cf").write_text(MAIN.format(**values))
+        signed = SIGNED.format(milter=self.milter_port) if self.milter_port else ""
+        (self.configuration / "main.cf").write_text(MAIN.format(**values) + signed)
         (self.configuration / "master.cf").write_text(MASTER.format(**values))
 
     def _check(self) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.apps import apps
@@ -15,6 +16,7 @@ from django.utils.translation import override
 from accounts import clock, links
 from accounts.models import Organisation, User
 from gdpr.rights import rectification
+from relay.models import DkimKey, DomainRecord
 from tests import build
 from tests.guards import places
 
@@ -102,6 +104,36 @@ def _of_person(make: Callable[[User], tuple[object, ...]]) -> Callable[[], UUID]
     return row
 
 
+def _a_signed_domain(organisation: Organisation) -> UUID:
+    """A domain with a key in each state, one of whose records is gone."""
+    domain_id = places.a_domain(organisation)
+    ages: tuple[dict[str, Any], ...] = (
+        {},
+        {"signs_since": build.NOW},
+        {"signs_since": build.NOW, "retired_at": clock.now()},
+    )
+    for number, fields in enumerate(ages):
+        key = DkimKey.objects.create(
+            organisation=organisation,
+            domain_id=domain_id,
+            selector=f"bdabcdefg{number}",
+            algorithm=DkimKey.Algorithm.RSA,
+            public="MIIBIjANBgkqhkiG9w0B" + "A" * 372,
+            created_at=build.NOW,
+            **fields,
+        )
+        DomainRecord.objects.create(
+            organisation=organisation,
+            domain_id=domain_id,
+            kind=DomainRecord.Kind.DKIM,
+            key=key,
+            state=DomainRecord.State.WRONG,
+            seen="v=DKIM1; k=rsa; p=" + "B" * 200,
+            checked_at=build.NOW,
+        )
+    return domain_id
+
+
 PAGES = (
     Page("front", "home"),
     Page("not-found", "/nothing-here/", status=404),
@@ -135,7 +167,7 @@ PAGES = (
     Page("credential-revoke", "relay:credential-revoke", "anna", row=_of_anna(places.a_credential)),
     Page("domains", "relay:domains", "anna"),
     Page("domain-new", "relay:domain-new", "anna"),
-    Page("domain", "relay:domain", "anna", row=_of_anna(places.a_domain)),
+    Page("domain", "relay:domain", "anna", row=_of_anna(_a_signed_domain)),
     Page("routes", "relay:routes", "anna"),
     Page("route", "relay:route", "anna", row=_of_anna(places.a_route)),
     Page("route-edit", "relay:route-edit", "anna", row=_of_anna(places.a_route)),

@@ -18,6 +18,7 @@ from gdpr.models import Right
 from relay.models import (
     Credential,
     Delivery,
+    DkimKey,
     Message,
     QueuedDelivery,
     Review,
@@ -136,6 +137,15 @@ def a_credential(organisation: Organisation) -> UUID:
 def a_domain(organisation: Organisation) -> UUID:
     name = f"{uuid4().hex}.example"
     row = SendingDomain(organisation=organisation, name=name, token="x", created_at=build.NOW)
+    row.save()
+    return row.id
+
+
+def a_key(organisation: Organisation) -> UUID:
+    """A signing key that waits for its record."""
+    values = {"selector": uuid4().hex[:10], "algorithm": "rsa", "public": "QUJD"}
+    row = DkimKey(domain_id=a_domain(organisation), organisation=organisation, **values)
+    row.created_at = build.NOW
     row.save()
     return row.id
 
@@ -266,6 +276,9 @@ MEMBER = {
     "relay:domain": Place(READERS, a_domain),
     "relay:domain-verify": Place(BUILDERS, a_domain),
     "relay:domain-remove": Place(BUILDERS, a_domain),
+    "relay:domain-keys": Place(BUILDERS, a_domain),
+    "relay:key-retire": Place(BUILDERS, a_key),
+    "relay:key-remove": Place(BUILDERS, a_key),
     "relay:routes": Place(READERS),
     "relay:route-new": Place(BUILDERS),
     "relay:route": Place(READERS, a_route),

@@ -50,6 +50,9 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "domain_stopped": lambda _, membership, __: emails.domain_stopped(
         membership, ROUTE, "due.example"
     ),
+    "domain_failing": lambda _, membership, __: emails.domain_failing(
+        membership, ROUTE, HOSTILE, ["bdabcdefgh"], is_lost=False
+    ),
     "operator_alert": lambda *_: emails.operator_alert("beat-silent", "x").save(),
     "gdpr/request_received": lambda user, *_: letters.request_received(_right(user)),
     "gdpr/package_ready": lambda user, *_: letters.package_ready(_package(user)),

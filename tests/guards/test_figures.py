@@ -55,6 +55,9 @@ NO_PERIOD_IN_TEMPLATES = {
 NO_COPY = {
     ("relay/verification.py", "hours", 72): "how long a domain's proof outlives its record",
     ("relay/verification.py", "days", 3): "the same",
+    ("relay/dkimkeys.py", "hours", 72): "how long a key signs on without its record",
+    ("relay/dkimkeys.py", "days", 3): "the same",
+    ("relay/smtp/dkim.py", "days", 7): "how long a signature holds",
     ("gdpr/deadlines.py", "days", 30): "until when an answer is promised",
     ("gdpr/ledger.py", "days", 30): "how long an erasure is remembered after the last backup",
     ("gdpr/promises.py", "days", 30): "how far back answers are looked at",

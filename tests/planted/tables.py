@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
-from tests.planted import policy, providers, queue, receiving
+from tests.planted import policy, providers, queue, receiving, signing
 
-FAULTS = (*receiving.FAULTS, *policy.FAULTS, *queue.FAULTS, *providers.FAULTS)
+FAULTS = (
+    *receiving.FAULTS,
+    *policy.FAULTS,
+    *queue.FAULTS,
+    *providers.FAULTS,
+    *signing.FAULTS,
+)

@@ -51,12 +51,20 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
 def organisation(name: str = "Duehuset ApS", **fields: Any) -> Organisation:
     """An organisation that may send and has a key."""
     made = build.organisation(name, **fields)
+    with_key(made)
+    return made
+
+
+def with_key(organisation: Organisation) -> None:
+    """Give an organisation the key that seals what is its own."""
     with build.as_owner():
         OrganisationKey.objects.get_or_create(
-            organisation=made,
-            defaults={"sealed": vault.new_organisation_key(made.id), "created_at": build.NOW},
+            organisation=organisation,
+            defaults={
+                "sealed": vault.new_organisation_key(organisation.id),
+                "created_at": build.NOW,
+            },
         )
-    return made
 
 
 def message(

@@ -23,6 +23,7 @@ from relay.pacing import Pace
 from relay.queue import Accepted, Leases
 from relay.routing import Routes
 from relay.shift import Shift, Slot, sharing_transport
+from relay.signing import DomainSigner
 from relay.smtp.tls import make_contexts
 from tests import build
 from tests.relay import mail
@@ -105,6 +106,7 @@ class Stage:
             now=self.now,
             random=lambda: 0.5,
             hostname="relay.brevdue.example",
+            signer=DomainSigner(mail.dsn(), self.now),
         )
         values: dict[str, Any] = {
             "slot": Slot(mail.dsn(), 1),

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
-import time
+import asyncio
+import json
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from zlib import crc32
 
 import pytest
 from django.db import connections
+from django.db.models import QuerySet
 from pytest_django.fixtures import Settings
 
-from accounts.models import Organisation
+from accounts import vault
+from accounts.models import AuditEvent, Organisation, OutgoingMail, Role, User
 from accounts.tenancy import organisation_context
 from accounts.turns import LOCK_CLASS
-from relay import verification
+from relay import nameservers, verification
 from relay.models import SendingDomain
+from relay.nameservers import Ask, Unreachable
 from tests import build
 from tests.build import NOW
 from tests.testbed.dns import Failure, NameServer
@@ -28,17 +34,27 @@ def domain(organisation: Organisation, name: str = "due.example") -> SendingDoma
         return verification.add(organisation.id, name, NOW)
 
 
-def answers(*values: str) -> verification.Lookup:
-    return lambda name: list(values)
+def answers(*values: str) -> Ask:
+    """Name servers that have these texts where the proof stands, and nothing else."""
+
+    async def ask(name: str, kind: str) -> list[str]:
+        return list(values) if name.startswith("_brevdue.") else []
+
+    return ask
 
 
-def silent(name: str) -> list[str]:
-    raise verification.Unreachable
+async def silent(name: str, kind: str) -> list[str]:
+    raise Unreachable
 
 
-def check(item: SendingDomain, lookup: verification.Lookup, *, hours: float = 0) -> tuple[str, str]:
-    with organisation_context(item.organisation_id):
-        verification.check(item, NOW + timedelta(hours=hours), lookup)
+def check(
+    item: SendingDomain, ask: Ask, *, hours: float = 0, by: User | None = None
+) -> tuple[str, str]:
+    with organisation_context(item.organisation_id, person_id=by.id if by else None):
+        rows = SendingDomain.objects.for_organisation(item.organisation_id)
+        looked = verification.find(verification.with_keys(rows).get(pk=item.pk), ask)
+        item.refresh_from_db()
+        verification.settle(item, looked, NOW + timedelta(hours=hours), by=by)
         item.refresh_from_db()
     return item.state, item.reason
 
@@ -72,16 +88,16 @@ def test_record_among_others_proves(organisation: Organisation) -> None:
     assert item.verified_at == NOW
 
 
-@pytest.mark.parametrize("lookup", [answers(), answers("wrong"), silent])
+@pytest.mark.parametrize("ask", [answers(), answers("wrong"), silent])
 def test_sending_ends_72_hours_after_the_proof_disappeared(
-    organisation: Organisation, lookup: verification.Lookup
+    organisation: Organisation, ask: Ask
 ) -> None:
     item = domain(organisation)
     check(item, answers(item.token))
-    assert check(item, lookup, hours=1)[0] == "failing"
-    assert check(item, lookup, hours=71.9)[0] == "failing"
+    assert check(item, ask, hours=1)[0] == "failing"
+    assert check(item, ask, hours=71.9)[0] == "failing"
     assert item.verified_at == NOW
-    assert check(item, lookup, hours=72)[0] == "pending"
+    assert check(item, ask, hours=72)[0] == "pending"
 
 
 def test_proof_that_comes_back_counts_again(organisation: Organisation) -> None:
@@ -118,7 +134,7 @@ def test_reserved_names_count_as_proven_in_development_only(
 
 
 @pytest.mark.as_role("duty")
-def test_recheck_reaches_every_proven_domain(
+def test_recheck_reaches_every_domain(
     organisation: Organisation, other_organisation: Organisation, settings: Settings
 ) -> None:
     # Development believes .example, so these stand below another reserved name (RFC 6761 §6.4).
@@ -131,16 +147,19 @@ def test_recheck_reaches_every_proven_domain(
         ]:
             SendingDomain.objects.create(
                 organisation=owner, name=name, token="x", state=state, created_at=NOW,
-                verified_at=NOW,
+                verified_at=None if state == State.PENDING else NOW,
             )  # fmt: skip
         SendingDomain.objects.create(
             organisation=organisation, name="due.example", token="x", state=State.VERIFIED,
             reason=Reason.DEVELOPMENT, created_at=NOW, verified_at=NOW,
         )  # fmt: skip
-    assert verification.recheck(NOW + timedelta(hours=1), answers()) == 2
+        SendingDomain.objects.create(
+            organisation=organisation, name="ny.example", token="x", created_at=NOW
+        )
+    assert verification.recheck(NOW + timedelta(hours=1), answers()) == 3
     assert set(SendingDomain.objects.values_list("name", "state")) == {
         ("due.invalid", "failing"), ("andet.invalid", "failing"), ("ny.invalid", "pending"),
-        ("due.example", "verified"),
+        ("due.example", "verified"), ("ny.example", "pending"),
     }  # fmt: skip
 
 
@@ -157,29 +176,36 @@ def states() -> set[tuple[str, str]]:
 
 
 @pytest.mark.as_role("duty")
-def test_domain_removed_during_its_look_does_not_stop_the_next(organisation: Organisation) -> None:
+def test_domain_removed_during_its_look_does_not_stop_the_next(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = proven(organisation, "due.invalid"), proven(organisation, "andet.invalid")
-
-    def removing(name: str) -> list[str]:
-        if name.endswith("due.invalid"):
-            with build.as_owner():
-                SendingDomain.objects.filter(pk=first.pk).delete()
-        return []
-
-    assert verification.recheck(NOW + timedelta(hours=1), removing) == 1
+    before_writing(monkeypatch, lambda rows: rows.filter(pk=first.pk).delete())
+    assert verification.recheck(NOW + timedelta(hours=1), answers()) == 1
     assert states() == {(second.name, "failing")}
 
 
-@pytest.mark.as_role("duty")
-def test_what_a_person_found_meanwhile_stands(organisation: Organisation) -> None:
-    domain = proven(organisation, "due.invalid")
+def before_writing(
+    monkeypatch: pytest.MonkeyPatch, act: Callable[[QuerySet[SendingDomain]], object]
+) -> None:
+    """Let somebody else do this between a look and its writing."""
+    write = verification._recheck
 
-    def verified_meanwhile(name: str) -> list[str]:
+    def later(*arguments: Any) -> bool:
         with build.as_owner():
-            SendingDomain.objects.filter(pk=domain.pk).update(checked_at=NOW)
-        return []
+            act(SendingDomain.objects.all())
+        return write(*arguments)
 
-    assert verification.recheck(NOW + timedelta(hours=1), verified_meanwhile) == 0
+    monkeypatch.setattr(verification, "_recheck", later)
+
+
+@pytest.mark.as_role("duty")
+def test_what_a_person_found_meanwhile_stands(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proven(organisation, "due.invalid")
+    before_writing(monkeypatch, lambda rows: rows.update(checked_at=NOW))
+    assert verification.recheck(NOW + timedelta(hours=1), answers()) == 0
     assert states() == {("due.invalid", "verified")}
 
 
@@ -189,16 +215,119 @@ def test_recheck_ends_in_time_and_goes_on_with_those_that_waited(
 ) -> None:
     for number in range(3):
         proven(organisation, f"nr{number}.invalid")
+    monkeypatch.setattr(verification, "AT_ONCE", 1)
     monkeypatch.setattr(verification, "RUN_SECONDS", 0.1)
 
-    def slow(name: str) -> list[str]:
-        time.sleep(0.15)
+    async def slow(name: str, kind: str) -> list[str]:
+        await asyncio.sleep(0.15)
         return []
 
     for minute in range(3):
         assert verification.recheck(NOW + timedelta(minutes=minute), slow) == 1
     assert {state for _, state in states()} == {"failing"}
     assert verification.recheck(NOW + timedelta(minutes=54), slow) == 0
+
+
+@pytest.mark.as_role("duty")
+def test_silent_name_servers_are_waited_for_together(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(25):
+        proven(organisation, f"nr{number}.invalid")
+    monkeypatch.setattr(verification, "AT_ONCE", 10)
+    asked: set[str] = set()
+    most = 0
+
+    async def silence(name: str, kind: str) -> list[str]:
+        nonlocal most
+        if name.startswith("_brevdue."):
+            asked.add(name)
+            most = max(most, len(asked))
+            await asyncio.sleep(0.02)
+            asked.remove(name)
+        raise Unreachable
+
+    assert verification.recheck(NOW + timedelta(hours=1), silence) == 25
+    assert most == 10
+
+
+@pytest.mark.as_role("duty")
+@pytest.mark.parametrize(
+    ("checks", "hours", "looked"),
+    [
+        (0, 1, True), (335, 1, True), (335, 0.5, False),
+        (336, 1, False), (336, 24, True), (365, 24, True),
+        (366, 24, False), (366, 5000, False),
+    ],
+)  # fmt: skip
+def test_domain_that_was_never_proven_is_looked_at_more_and_more_rarely(
+    organisation: Organisation, checks: int, hours: float, looked: bool
+) -> None:
+    row = proven(organisation, "due.invalid")
+    with build.as_owner():
+        SendingDomain.objects.filter(pk=row.pk).update(
+            state=State.PENDING, checked_at=NOW, checks=checks, verified_at=None
+        )
+    assert verification.recheck(NOW + timedelta(hours=hours), answers()) == looked
+    row.refresh_from_db()
+    assert row.checks == checks + looked
+
+
+@pytest.mark.as_role("duty")
+def test_record_of_a_pending_domain_is_found_by_itself(organisation: Organisation) -> None:
+    row = domain_of(organisation, "due.invalid")
+    assert verification.recheck(NOW, answers(row.token)) == 1
+    assert states() == {("due.invalid", "verified")}
+
+
+def test_who_asks_is_looked_at_often_again(organisation: Organisation, anna: User) -> None:
+    item = domain(organisation)
+    for _ in range(3):
+        check(item, answers())
+    assert item.checks == 3
+    check(item, answers(), by=anna)
+    assert item.checks == 0
+
+
+def domain_of(organisation: Organisation, name: str) -> SendingDomain:
+    with build.as_owner():
+        return verification.add(organisation.id, name, NOW)
+
+
+def letters() -> list[dict[str, str]]:
+    with build.as_owner():
+        rows = OutgoingMail.objects.filter(kind="domain_failing").order_by("created_at")
+        return [json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed)) for row in rows]
+
+
+def audited() -> list[str]:
+    with build.as_owner():
+        return list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
+
+
+@pytest.mark.as_role("duty")
+def test_builders_are_told_once_that_the_proof_is_gone_and_once_that_it_is_lost(
+    organisation: Organisation, bo: User
+) -> None:
+    build.member(organisation, build.person("Vera", "Kig"), Role.VIEWER)
+    proven(organisation, "due.invalid")
+    for hours in (1, 2, 71):
+        verification.recheck(NOW + timedelta(hours=hours), answers())
+        assert sorted(letter["to"] for letter in letters()) == [
+            "anna@due.example", "bo@krog.example",
+        ]  # fmt: skip
+    assert "cannot be seen" in letters()[0]["text"] + letters()[1]["text"]
+    verification.recheck(NOW + timedelta(hours=73), answers())
+    assert len(letters()) == 4
+    assert audited() == ["domain.failing", "domain.pending"]
+
+
+@pytest.mark.as_role("duty")
+def test_silence_is_told_after_a_day(organisation: Organisation) -> None:
+    proven(organisation, "due.invalid")
+    for hours, told in ((1, 0), (23, 0), (24, 1), (25, 1)):
+        verification.recheck(NOW + timedelta(hours=hours), silent)
+        assert len(letters()) == told
 
 
 @pytest.mark.as_role("duty")
@@ -237,10 +366,11 @@ def test_record_is_read_from_real_name_servers(
     failure: Failure | None,
     expected: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(verification, "LOOKUP_SECONDS", 1.0)
+    if failure is Failure.TIMEOUT:
+        monkeypatch.setattr(nameservers, "LOOKUP_SECONDS", 1.0)
     item = domain(organisation)
     text = zone.format(token=item.token, half=item.token[:9], rest=item.token[9:])
     with NameServer(text) as name_server:
         name_server.fail("", failure)
         settings.RELAY_RESOLVER = [name_server.server]
-        assert check(item, verification.resolver_lookup()) == expected
+        assert check(item, nameservers.asker()) == expected

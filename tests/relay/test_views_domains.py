@@ -41,7 +41,11 @@ def page(bo: User) -> Client:
 def answer(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the name servers say to every question."""
     values: list[str] = []
-    monkeypatch.setattr(verification, "resolver_lookup", lambda: lambda name: list(values))
+
+    async def ask(name: str, kind: str) -> list[str]:
+        return list(values) if kind == "TXT" else []
+
+    monkeypatch.setattr(verification, "asker", lambda: ask)
     return values
 
 
@@ -114,15 +118,20 @@ def test_check_now_proves_and_is_recorded(
 
 @pytest.mark.django_db(transaction=True)
 def test_no_transaction_waits_for_the_name_servers(
-    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+    page: Client,
+    organisation: Organisation,
+    answer: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     open_while_waiting: list[bool] = []
+    find = verification.find
 
-    def lookup(name: str) -> list[str]:
+    def noting(row: SendingDomain) -> verification.Looked:
         open_while_waiting.append(connection.in_atomic_block)
-        return ["t" * 32]
+        return find(row)
 
-    monkeypatch.setattr(verification, "resolver_lookup", lambda: lookup)
+    answer.append("t" * 32)
+    monkeypatch.setattr(verification, "find", noting)
     row = domain(organisation)
     assert "You can send" in page.post(f"{LIST}{row.id}/verify/", follow=True).text
     assert open_while_waiting == [False]
@@ -130,14 +139,19 @@ def test_no_transaction_waits_for_the_name_servers(
 
 
 def test_domain_removed_while_it_was_looked_for_is_not_found(
-    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+    page: Client,
+    organisation: Organisation,
+    answer: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def lookup(name: str) -> list[str]:
+    find = verification.find
+
+    def removing(row: SendingDomain) -> verification.Looked:
         with build.as_owner():
             SendingDomain.objects.all().delete()
-        return ["t" * 32]
+        return find(row)
 
-    monkeypatch.setattr(verification, "resolver_lookup", lambda: lookup)
+    monkeypatch.setattr(verification, "find", removing)
     row = domain(organisation)
     assert page.post(f"{LIST}{row.id}/verify/").status_code == 404
     assert acts() == []

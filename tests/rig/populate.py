@@ -23,9 +23,13 @@ def main(tenants: list[dict[str, Any]]) -> None:
     print(json.dumps([found for tenant in tenants for found in _tenant(**tenant)]))
 
 
-def _tenant(domain: str, route_port: int, route: int, has_sandbox: bool) -> list[dict[str, Any]]:
+def _tenant(
+    domain: str, route_port: int, route: int, has_sandbox: bool, signs: bool
+) -> list[dict[str, Any]]:
     organisation = _organisation()
-    _domain_and_route(organisation, domain, route_port)
+    owned = _domain_and_route(organisation, domain, route_port)
+    if signs:
+        _signing_key(owned)
     modes = ["live", "sandbox"] if has_sandbox else ["live"]
     return [
         {
@@ -54,12 +58,12 @@ def _organisation() -> Any:
     return organisation
 
 
-def _domain_and_route(organisation: Any, domain: str, route_port: int) -> None:
+def _domain_and_route(organisation: Any, domain: str, route_port: int) -> Any:
     from accounts import clock
     from relay.models import Route, SendingDomain
 
     now = clock.now()
-    SendingDomain.objects.create(
+    owned = SendingDomain.objects.create(
         organisation=organisation,
         name=domain,
         token=secrets.token_urlsafe(24),
@@ -77,6 +81,17 @@ def _domain_and_route(organisation: Any, domain: str, route_port: int) -> None:
         concurrency=20,
         created_at=now,
     )
+    return owned
+
+
+def _signing_key(domain: Any) -> None:
+    from accounts import clock
+    from relay import dkimkeys
+    from relay.smtp.dkim import Algorithm, new_secret
+
+    key = dkimkeys.keep(domain, new_secret(Algorithm.RSA))
+    key.signs_since = clock.now()
+    key.save()
 
 
 def _credential(organisation: Any, mode: str) -> dict[str, str]:

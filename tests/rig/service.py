@@ -47,12 +47,13 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An organisation to be made; its mail goes on to `route_port` on loopback."""
+    """An organisation to be made; its mail goes on to `route_port` on loopback, signed or not."""
 
     domain: str
     route_port: int
     route: int = 0
     has_sandbox: bool = False
+    signs: bool = False
 
 
 @dataclass(slots=True)
