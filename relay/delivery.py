@@ -31,7 +31,7 @@ from relay.queue import (
 )
 from relay.room import Room
 from relay.routing import Routes, Waits
-from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.replies import Outcome, Scope, Verdict, is_host_refusal
 from relay.transports import NotNow, RouteTarget, Transport
 from relay.transports.smarthost import RESTING
 
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 # Kinds of alerts; their subject is the organisation's id.
 UNOPENED = "mail-unopened"
 UNTOLD = "notice-unstored"
+# … and of this one the route's id.
+REFUSED_AS_HOST = "mail-refused-as-host"
 DELAYS_SECONDS = 60.0
 QUARANTINED = "mail-quarantined"
 
@@ -245,6 +247,8 @@ class Courier:
                 if any(one and one.scope is Scope.ROUTE and one.code for one in found):
                     # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
                     await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+                if any(one and is_host_refusal(one) for one in found):
+                    await self.leases.alert(REFUSED_AS_HOST, str(target.route_id))
                 # Written before the next transaction begins, which then cannot undo it.
                 told |= await self._judge(job, started_at, found, target.kind)
             again = zip(work.deliveries, found, strict=True)

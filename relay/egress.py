@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
-from collections.abc import Awaitable, Callable
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -50,6 +52,11 @@ _DENIED_V6 = tuple(
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _ISATAP = (0x00005EFE, 0x02005EFE)
+# Names of inner networks, whatever a name server says about them: RFC 6761 §6.3, RFC 6762 §3,
+# RFC 7686 §2, RFC 8375 §3, and the one that ICANN keeps for private use since 2024.
+_INNER = frozenset({"localhost", "local", "internal", "onion", "arpa"})
+# A last label like this is read as part of an IPv4 address by some, decimal, octal or hexadecimal.
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
 class EgressRefusedError(Exception):
@@ -95,11 +102,15 @@ def _embedded_v4(address: IPv6Address) -> IPv4Address | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """Decides where a connection may go. ``loopback_ports`` is for development only."""
+    """Decides where a connection may go. ``loopback_ports`` is for development only.
+
+    ``own_addresses``: those by which others reach this service and which no interface bears.
+    """
 
     lookup: Lookup
     loopback_ports: frozenset[int] = frozenset()
     own_names: frozenset[str] = field(default_factory=frozenset)
+    own_addresses: frozenset[str] = field(default_factory=frozenset)
     refusal_seconds: float = REFUSAL_SECONDS
 
     async def addresses(self, host: str, port: int) -> tuple[str, ...]:
@@ -112,20 +123,30 @@ class Guard:
             raise EgressRefusedError
         return found
 
+    def usable(self, addresses: Iterable[str], port: int) -> tuple[str, ...]:
+        """Return those of a mail exchanger's addresses that may be reached, IPv4 before IPv6.
+
+        A recipient's domain is not spoilt by an inner address: nobody named it to reach inside.
+        """
+        found = [address for address in addresses if self._may_reach(address, port)]
+        ordered = sorted(map(_unmapped, found), key=lambda address: ":" in address)
+        return tuple(dict.fromkeys(ordered))[:MAX_ADDRESSES]
+
     async def _checked(self, host: str, port: int) -> tuple[str, ...]:
-        name = host.rstrip(".").lower()
+        name = _plain(host)
         if port not in PORTS | self.loopback_ports or name in self.own_names:
+            return ()
+        if port not in self.loopback_ports and _is_inner(name):
             return ()
         found = await self._resolve(name)
         # One inner address spoils the name: it was made to reach inside.
-        if not found or not all(self._may_reach(address, port) for address in found):
+        if not all(self._may_reach(address, port) for address in found):
             return ()
-        ordered = sorted(map(_unmapped, found), key=lambda address: ":" in address)
-        return tuple(ordered[:MAX_ADDRESSES])
+        return self.usable(found, port)
 
     async def _resolve(self, name: str) -> list[str]:
         try:
-            return [str(ip_address(name.removeprefix("[").removesuffix("]")))]
+            return [str(ip_address(name))]
         except ValueError:
             pass
         try:
@@ -137,7 +158,27 @@ class Guard:
     def _may_reach(self, address: str, port: int) -> bool:
         if port in self.loopback_ports and ip_address(_unmapped(address)).is_loopback:
             return True
-        return port in PORTS and is_allowed(address) and not _is_ours(address)
+        return port in PORTS and is_allowed(address) and not self._is_ours(address)
+
+    def _is_ours(self, address: str) -> bool:
+        forms = {_unmapped(address), _unwrapped(address)}
+        return bool(forms & self.own_addresses) or any(map(_is_held, forms))
+
+
+def _plain(host: str) -> str:
+    """Return a name with the dots and digits that others read out of it, without brackets."""
+    text = unicodedata.normalize("NFKC", host).replace("\u3002", ".").lower()
+    return text.rstrip(".").removeprefix("[").removesuffix("]")
+
+
+def _is_inner(name: str) -> bool:
+    """Whether a name can only be meant for an inner network, or is an address in disguise."""
+    try:
+        ip_address(name)
+    except ValueError:
+        labels = name.split(".")
+        return len(labels) == 1 or labels[-1] in _INNER or bool(_NUMBER.fullmatch(labels[-1]))
+    return False
 
 
 def _unmapped(address: str) -> str:
@@ -146,7 +187,14 @@ def _unmapped(address: str) -> str:
     return str(mapped or parsed)
 
 
-def _is_ours(address: str) -> bool:
+def _unwrapped(address: str) -> str:
+    """The IPv4 address inside of one that a router would unwrap, or the address itself."""
+    parsed = ip_address(address)
+    inner = _embedded_v4(parsed) if isinstance(parsed, IPv6Address) else None
+    return str(inner) if inner else _unmapped(address)
+
+
+def _is_held(address: str) -> bool:
     """Whether this machine holds the address: only then can a socket be bound to it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -157,14 +205,19 @@ def _is_ours(address: str) -> bool:
     return True
 
 
-def guard_from_settings() -> Guard:
-    """Build the guard that the running process uses."""
+def guard_from_settings(*, refusal_seconds: float = REFUSAL_SECONDS) -> Guard:
+    """Build the guard that the running process uses. Raises ValueError for a wrong setting.
+
+    The time of a refusal hides causes from people; where none waits for the answer it is 0.
+    """
     return Guard(
         lookup=nameserver_lookup(settings.RELAY_RESOLVER)
         if settings.RELAY_RESOLVER
         else system_lookup,
         loopback_ports=frozenset(settings.RELAY_EGRESS_LOOPBACK_PORTS),
         own_names=frozenset({settings.RELAY_HOSTNAME.lower()}),
+        own_addresses=frozenset(str(ip_address(own)) for own in settings.RELAY_OWN_ADDRESSES),
+        refusal_seconds=refusal_seconds,
     )
 
 

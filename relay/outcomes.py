@@ -14,7 +14,7 @@ from relay.models import Delivery, QueuedDelivery
 from relay.queue import Accepted, Leased, Settlement, Tried, Work
 from relay.smtp import dsn, schedule
 from relay.smtp.envelope import Envelope, Recipient
-from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.replies import Outcome, Scope, Verdict, demands_tls
 from relay.smtp.waited import Waited
 from relay.suppressing import fingerprint
 
@@ -36,6 +36,7 @@ UNOPENED = Outcome(
     enhanced="4.3.0",
     text="the message could not be opened",
 )
+STARTTLS_FIRST = 530  # RFC 3207 §4
 # Says nothing: its notification says why it waited instead.
 UNTRIED = Outcome(verdict=Verdict.RETRY, scope=Scope.ROUTE)
 
@@ -71,6 +72,8 @@ def _suppress(work: Work, lease: Leased, outcome: Outcome) -> bytes | None:
 def _reason(outcome: Outcome) -> Reason:
     if outcome.after_dot:
         return Reason.UNCERTAIN
+    if outcome.code == STARTTLS_FIRST and not outcome.tls_version and demands_tls(outcome.text):
+        return Reason.TLS
     if outcome.code:
         refused = outcome.scope is Scope.ROUTE
         return Reason.SIGN_IN_REFUSED if refused else Reason.DEFERRED

@@ -342,7 +342,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         routes,
         ehlo_name=settings.RELAY_HOSTNAME,
         contexts=make_contexts(settings.RELAY_CA_FILE),
-        guard=guard_from_settings(),
+        guard=guard_from_settings(refusal_seconds=0),
     )
     courier = Courier(
         leases=Leases(dsn, sealer, clock.now),

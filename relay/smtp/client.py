@@ -8,7 +8,7 @@ from __future__ import annotations
 from relay.smtp.commands import encode_body, is_mailbox, mail_command, rcpt_command, refusal
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.handshake import Peer, Session, Target, Timeouts, establish
-from relay.smtp.replies import Outcome, ReplyError, Scope, Verdict
+from relay.smtp.replies import Outcome, ReplyError, Scope, Stage, Verdict
 from relay.smtp.tls import Contexts
 from relay.smtp.transaction import OnDot, Prepared, Transaction
 from relay.smtp.wire import Lost
@@ -98,7 +98,8 @@ class Connection:
 
     def _ours(self, scope: Scope, enhanced: str, text: str) -> Outcome:
         """A permanent outcome that was decided here, without a reply."""
-        return self._session.peer.outcome(Verdict.BOUNCED, scope, enhanced, text)
+        peer = self._session.peer
+        return peer.outcome(Verdict.BOUNCED, scope, enhanced, text, stage=Stage.MAIL)
 
     async def close(self) -> None:
         """Say QUIT and wait briefly for the answer."""

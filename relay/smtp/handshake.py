@@ -8,6 +8,7 @@ import re
 import ssl
 from base64 import b64encode
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from relay.smtp.replies import (
     Outcome,
@@ -19,7 +20,7 @@ from relay.smtp.replies import (
     bounded_text,
     judge,
 )
-from relay.smtp.tls import Contexts, Evidence, TlsPolicy
+from relay.smtp.tls import DEMAND_OF_POLICY, Contexts, Evidence, TlsDemand, TlsPolicy, TlsResult
 from relay.smtp.wire import Lost, Wire
 
 
@@ -36,7 +37,9 @@ class Timeouts:
     dot: float = 600
     goodbye: float = 5
     reused: float = 30  # first answer on a connection that has been idle
-    dialogue: float = 900  # MAIL to 354 in all: a tarpit must not hold a slot for hours
+    # In all: a tarpit must not hold a connection's place for hours.
+    session: float = 900  # from the connection to MAIL
+    dialogue: float = 900  # from MAIL to 354
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class Target:
     tls: TlsPolicy
     username: str = ""
     password: str = field(default="", repr=False)
+    is_mx: bool = False  # found in the DNS, not named by a customer
+    demand: TlsDemand | None = None  # None: what the policy asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,16 @@ class Peer:
     host: str
     address: str
     evidence: Evidence = Evidence()
+    demand: TlsDemand = TlsDemand.NONE
+    is_mx: bool = False
 
     def judged(self, reply: Reply, stage: Stage) -> Outcome:
         """Outcome of a reply."""
-        verdict, scope = judge(reply, stage)
-        outcome = self.outcome(verdict, scope, reply.enhanced, reply.text, code=reply.code)
-        return replace(outcome, stage=stage)
+        found = judge(reply, stage, is_mx=self.is_mx)
+        said = self.outcome(
+            found.verdict, found.scope, reply.enhanced, reply.text, stage=stage, code=reply.code
+        )
+        return replace(said, is_hard=True) if found.is_hard else said
 
     def outcome(
         self,
@@ -72,6 +81,7 @@ class Peer:
         enhanced: str,
         text: str,
         *,
+        stage: Stage,
         code: int = 0,
         after_dot: bool = False,
     ) -> Outcome:
@@ -87,7 +97,10 @@ class Peer:
             tls_version=self.evidence.version,
             tls_cipher=self.evidence.cipher,
             tls_verified=self.evidence.verified,
+            tls_demand=self.demand.value,
+            tls_result=self.evidence.result.value,
             after_dot=after_dot,
+            stage=stage,
         )
 
 
@@ -141,24 +154,42 @@ async def establish(
     """
     if not _HOST_NAME.fullmatch(ehlo_name):
         raise ValueError("EHLO name is not a host name or address literal")
+    until = asyncio.get_running_loop().time() + timeouts.session
+    begin = partial(_Handshake, ehlo_name=ehlo_name, contexts=contexts, timeouts=timeouts)
     try:
-        return await _Handshake(target, ehlo_name, contexts, timeouts).run()
+        return await begin(target, until=until).run()
     except SessionError as error:
         if target.tls is not TlsPolicy.OPPORTUNISTIC or target.username or not error.tls:
             raise
-    in_clear = replace(target, tls=TlsPolicy.NONE)
-    return await _Handshake(in_clear, ehlo_name, contexts, timeouts).run()
+    in_clear = replace(target, tls=TlsPolicy.NONE, demand=target.demand or TlsDemand.MAY)
+    return await begin(in_clear, until=until, result=TlsResult.FAILED).run()
 
 
 class _Handshake:
     def __init__(
-        self, target: Target, ehlo_name: str, contexts: Contexts, timeouts: Timeouts
+        self,
+        target: Target,
+        *,
+        ehlo_name: str,
+        contexts: Contexts,
+        timeouts: Timeouts,
+        until: float,
+        result: TlsResult = TlsResult.PLAIN,
     ) -> None:
         self._target = target
         self._ehlo_name = ehlo_name
         self._contexts = contexts
         self._timeouts = timeouts
-        self._peer = Peer(target.host, target.address)
+        self._until = until  # by the loop's clock
+        self._stage = Stage.CONNECT
+        self._peer = Peer(
+            target.host,
+            target.address,
+            Evidence(result=result),
+            target.demand or DEMAND_OF_POLICY[target.tls],
+            target.is_mx,
+        )
+        self._loop = asyncio.get_running_loop()
         self._wire: Wire
 
     async def run(self) -> Session:
@@ -174,22 +205,27 @@ class _Handshake:
         return Session(self._wire, self._peer, features)
 
     async def _connect(self) -> Wire:
-        loop = asyncio.get_running_loop()
         target = self._target
         try:
-            async with asyncio.timeout(self._timeouts.connect):
-                _, wire = await loop.create_connection(Wire, target.address, target.port)
+            async with asyncio.timeout(self._limit(self._timeouts.connect)):
+                _, wire = await self._loop.create_connection(Wire, target.address, target.port)
         except TimeoutError:
             raise self._no_session("4.4.1", "no connection in time") from None
         except OSError as error:
             raise self._no_session("4.4.1", error.strerror or "no connection") from None
         return wire
 
+    def _limit(self, seconds: float) -> float:
+        """Seconds that this step may take, of those that are left for all; above 0."""
+        return max(min(seconds, self._until - self._loop.time()), 0.001)
+
     async def _dialogue(self) -> Features:
         if self._target.tls is TlsPolicy.IMPLICIT:
             await self._encrypt()
-        greeting = await self._wire.reply(self._timeouts.greeting)
+        self._stage = Stage.GREETING
+        greeting = await self._wire.reply(self._limit(self._timeouts.greeting))
         self._require(greeting, Stage.GREETING)
+        self._demand_another(greeting)
         features = await self._ehlo()
         if await self._starttls(features):
             # RFC 3207 §4.2: knowledge from before the negotiation is discarded.
@@ -198,9 +234,26 @@ class _Handshake:
             await self._sign_in(features)
         return features
 
+    def _demand_another(self, reply: Reply) -> None:
+        """RFC 5321 §4.2: greeting and answer to EHLO begin with the name of the server.
+
+        Ours means that mail would come back for ever (RFC 3463 §3.5, X.4.6): an address that is
+        translated on the way to this host is not one that it knows as its own.
+        """
+        name = reply.lines[0].partition(" ")[0].rstrip(".")
+        if name.lower() != self._ehlo_name.lower():
+            return
+        text = "the server is this service itself"
+        found = (Verdict.BOUNCED, "5.4.6") if self._target.is_mx else (Verdict.RETRY, "4.4.6")
+        raise SessionError(
+            self._peer.outcome(found[0], Scope.INFRASTRUCTURE, found[1], text, stage=self._stage)
+        )
+
     async def _ehlo(self) -> Features:
+        self._stage = Stage.EHLO
         reply = await self._ask(f"EHLO {self._ehlo_name}")
         if reply.code // 100 == 2:
+            self._demand_another(reply)
             return parse_features(reply)
         if reply.code in (500, 501, 502, 504):
             # RFC 5321 §3.2: an old server that knows only HELO announces nothing.
@@ -214,36 +267,45 @@ class _Handshake:
         policy = self._target.tls
         if policy not in (TlsPolicy.STARTTLS, TlsPolicy.OPPORTUNISTIC):
             return False
+        self._stage = Stage.STARTTLS
         if "STARTTLS" not in features.keywords:
+            self._note(TlsResult.NOT_OFFERED)
             if policy is TlsPolicy.OPPORTUNISTIC:
                 return False
             raise self._no_session("4.7.4", "the server offers no TLS, the route requires it")
         reply = await self._ask("STARTTLS")
-        if reply.code != 220 and reply.code != 421 and policy is TlsPolicy.OPPORTUNISTIC:
+        if reply.code != 220:
+            self._note(TlsResult.FAILED)
+        if reply.code not in (220, 421) and policy is TlsPolicy.OPPORTUNISTIC:
             return False
         self._require(reply, Stage.STARTTLS)
         if self._wire.pending:
             # Commands or replies injected before the encryption (CVE-2011-0411 and its kin).
+            self._note(TlsResult.FAILED)
             raise self._no_session("4.7.0", "the server sent more in clear after STARTTLS")
         await self._encrypt()
         return True
 
+    def _note(self, result: TlsResult) -> None:
+        self._peer = replace(self._peer, evidence=Evidence(result=result))
+
     async def _encrypt(self) -> None:
+        self._stage = Stage.STARTTLS
         lenient = self._target.tls is TlsPolicy.OPPORTUNISTIC and not self._target.username
         context = self._contexts.unverified if lenient else self._contexts.verified
+        limit = self._limit(self._timeouts.tls)
         try:
-            found = await self._wire.start_tls(context, self._target.host, self._timeouts.tls)
+            found = await self._wire.start_tls(context, self._target.host, limit)
         except ssl.SSLCertVerificationError as error:
-            text = f"certificate not accepted: {error.verify_message}"
-            raise self._no_session("4.7.5", text, tls=True) from None
+            raise self._no_tls(f"certificate not accepted: {error.verify_message}") from None
         except ssl.SSLError as error:
-            text = f"TLS failed: {error.reason or 'protocol error'}"
-            raise self._no_session("4.7.5", text, tls=True) from None
+            raise self._no_tls(f"TLS failed: {error.reason or 'protocol error'}") from None
         except (OSError, Lost):
-            raise self._no_session("4.7.5", "TLS failed: connection closed", tls=True) from None
+            raise self._no_tls("TLS failed: connection closed") from None
         self._peer = replace(self._peer, evidence=found)
 
     async def _sign_in(self, features: Features) -> None:
+        self._stage = Stage.AUTH
         if not self._peer.evidence.verified:
             raise self._route_error("4.7.0", "credentials are sent over verified TLS only")
         if "PLAIN" in features.mechanisms:
@@ -273,20 +335,26 @@ class _Handshake:
 
     async def _ask(self, command: str) -> Reply:
         self._wire.write(f"{command}\r\n".encode("ascii"))
-        return await self._wire.reply(self._timeouts.command)
+        return await self._wire.reply(self._limit(self._timeouts.command))
 
     def _require(self, reply: Reply, stage: Stage) -> None:
         if reply.code // 100 != 2:
             raise SessionError(self._peer.judged(reply, stage))
 
+    def _no_tls(self, text: str) -> SessionError:
+        self._note(TlsResult.FAILED)
+        return self._no_session("4.7.5", text, tls=True)
+
     def _no_session(self, enhanced: str, text: str, *, tls: bool = False) -> SessionError:
         outcome = self._peer.outcome(
-            Verdict.RETRY, Scope.INFRASTRUCTURE, enhanced, bounded_text(text)
+            Verdict.RETRY, Scope.INFRASTRUCTURE, enhanced, bounded_text(text), stage=self._stage
         )
         return SessionError(outcome, tls=tls)
 
     def _route_error(self, enhanced: str, text: str) -> SessionError:
-        return SessionError(self._peer.outcome(Verdict.RETRY, Scope.ROUTE, enhanced, text))
+        return SessionError(
+            self._peer.outcome(Verdict.RETRY, Scope.ROUTE, enhanced, text, stage=self._stage)
+        )
 
 
 _SIZE = re.compile(r"[0-9]{1,18}")

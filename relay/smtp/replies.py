@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 # RFC 5321 §4.5.3.1.5 allows 512 octets a line; real servers go beyond it, hostile ones without end.
 MAX_LINE = 4096
@@ -103,6 +104,11 @@ class Reply:
         # RFC 3463 §2: the class repeats the reply's first digit; on conflict the code wins.
         return f"{self.code // 100}.{match[2]}" if match else ""
 
+    @property
+    def subject(self) -> str:
+        """The enhanced code without its class, such as "1.1"."""
+        return self.enhanced.partition(".")[2]
+
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
@@ -178,59 +184,134 @@ _HOST_REFUSED = re.compile(
     re.IGNORECASE,
 )
 _TOO_BIG = re.compile(r"\bsize\b|too (?:big|large)|exceeds.{0,40}limit", re.IGNORECASE)
+_FULL = re.compile(
+    r"\b(?:mailbox|inbox|maildir|quota|storage|disk)\b.{0,40}\b(?:full|exceeded|over|exhausted)\b|"
+    r"\bover\s?quota\b|insufficient (?:disk|storage|system storage)",
+    re.IGNORECASE,
+)
+# About whom the server serves, never about whether the address exists.
+_RELAY_DENIED = re.compile(
+    r"\brelay(?:ing)?\b.{0,30}\b(?:denied|prohibited|disallowed|refused|forbidden|rejected|"
+    r"not (?:permitted|allowed|authori[sz]ed|supported))\b|"
+    r"(?:\bnot (?:permitted|allowed|authori[sz]ed)|\bunable|\bcannot|\bnot|\bdenied|\brefuses?)"
+    r" (?:to )?relay\b|"
+    r"\bauthentication (?:is )?required\b|\bmust (?:first )?authenticate\b",
+    re.IGNORECASE,
+)
+_POLICY = re.compile(
+    r"\b(?:spf|dkim|dmarc|polic(?:y|ies)|spam|virus|malware|phishing|content|attachments?|"
+    r"unsolicited|bulk|reputation|rate limit|blocked|black\s?list(?:ed)?|block\s?list(?:ed)?|"
+    r"sender|return.path)\b",
+    re.IGNORECASE,
+)
+_UNKNOWN = re.compile(
+    r"\b(?:unknown|invalid|no such|non-?existent) (?:local )?"
+    r"(?:user|mailbox|recipient|address|account|person)\b|"
+    r"\b(?:user|mailbox|recipient|address|account)\b.{0,40}\b(?:unknown|not found|not exist|"
+    r"doesn't exist|not known|disabled|inactive|no longer)\b|"
+    r"\bno mailbox (?:here|by that name)\b|\bdoes not have an account\b",
+    re.IGNORECASE,
+)
+_WANTS_TLS = re.compile(r"\b(?:starttls|tls|ssl)\b|encrypt", re.IGNORECASE)
 
 _SESSION = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH)
 _HOST_CODES = {"7.25"}  # RFC 7372 §3.3: reverse DNS validation failed
+# RFC 3463 §3.2 and §3.3, RFC 7505 §4.2: the address, its domain or its mailbox is no more.
+_GONE = {"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"}
+_MAILBOX_FULL, _SYSTEM_FULL = "2.2", "3.1"  # RFC 3463 §3.3 and §3.4
+_VAGUE = {"", "0.0", "1.0", "2.0"}  # what these say is no more than whom it is about
 
 
-def judge(reply: Reply, stage: Stage) -> tuple[Verdict, Scope]:
-    """Say what a reply at this stage means for the recipients it concerns."""
+class Judgement(NamedTuple):
+    """What a reply means: what happens next, who is to blame, and whether it is so for good.
+
+    ``is_hard``: no mail can reach the address, this one or a later one.
+    """
+
+    verdict: Verdict
+    scope: Scope
+    is_hard: bool = False
+
+
+_DEFERRED = Judgement(Verdict.RETRY, Scope.INFRASTRUCTURE)
+
+
+def judge(reply: Reply, stage: Stage, *, is_mx: bool = False) -> Judgement:
+    """Say what a reply at this stage means for the recipients it concerns.
+
+    ``is_mx``: the server was found in the DNS; otherwise a customer has named it, who answers for
+    how it is reached and signed in to.
+    """
     kind = reply.code // 100
     # RFC 5321 §3.8: 421 closes the channel whatever was asked; it refuses nothing for good.
     if reply.code == 421:
-        return Verdict.RETRY, Scope.INFRASTRUCTURE
+        return _DEFERRED
     if stage in _SESSION:
-        return _judge_session(reply, stage)
+        return _judge_session(reply, stage, is_mx=is_mx)
     if kind == 2 and stage is Stage.DOT:
-        return Verdict.DELIVERED, Scope.RECIPIENT
+        return Judgement(Verdict.DELIVERED, Scope.RECIPIENT)
     if kind == 4:
-        return Verdict.RETRY, _scope(reply, stage)
+        return Judgement(Verdict.RETRY, _scope(reply, stage))
     if kind == 5:
-        return _judge_permanent(reply, stage)
-    return Verdict.RETRY, Scope.INFRASTRUCTURE  # an answer to something else: out of step
+        return _judge_permanent(reply, stage, is_mx=is_mx)
+    return _DEFERRED  # an answer to something else: out of step
 
 
-def _judge_session(reply: Reply, stage: Stage) -> tuple[Verdict, Scope]:
+def _judge_session(reply: Reply, stage: Stage, *, is_mx: bool) -> Judgement:
     """Refusals before MAIL are about the host, the route or us: no recipient was named yet."""
-    # RFC 7504 §3: a host that answers 521 never accepts mail, unless it says it means only us.
-    if reply.code in (521, 556) and stage in (Stage.GREETING, Stage.EHLO):
-        return _unless_host_refused(reply, Scope.INFRASTRUCTURE)
+    # RFC 7504 §3: an MX host that answers 521 never accepts mail, unless it says it means only us.
+    # A server that a customer has named is to be mended or named anew, and the mail waits for it.
+    closed = reply.code in (521, 556) and stage in (Stage.GREETING, Stage.EHLO)
+    if is_mx and closed and not refuses_host(reply.enhanced, reply.text):
+        return Judgement(Verdict.BOUNCED, Scope.INFRASTRUCTURE)
     if stage is Stage.AUTH and reply.code >= 500:
-        return Verdict.RETRY, Scope.ROUTE
-    return Verdict.RETRY, Scope.INFRASTRUCTURE
+        return Judgement(Verdict.RETRY, Scope.ROUTE)
+    return _DEFERRED
 
 
-def _judge_permanent(reply: Reply, stage: Stage) -> tuple[Verdict, Scope]:
+def _judge_permanent(reply: Reply, stage: Stage, *, is_mx: bool) -> Judgement:
     if reply.code in (530, 534, 535, 538):  # RFC 4954 §6: our sign-in is missing or refused
-        return Verdict.RETRY, Scope.ROUTE
-    if reply.code == 552 and _mailbox_full(reply, stage):
-        return Verdict.RETRY, Scope.RECIPIENT
-    return _unless_host_refused(reply, _scope(reply, stage))
+        # RFC 3207 §4: 530 may ask for STARTTLS instead. No MX host has any sign-in to refuse.
+        signs_in = not is_mx and not demands_tls(reply.text)
+        return Judgement(Verdict.RETRY, Scope.ROUTE) if signs_in else _DEFERRED
+    if _mailbox_full(reply, stage):
+        is_system = reply.subject == _SYSTEM_FULL
+        return Judgement(Verdict.RETRY, Scope.INFRASTRUCTURE if is_system else Scope.RECIPIENT)
+    if refuses_host(reply.enhanced, reply.text):
+        return _DEFERRED
+    return Judgement(Verdict.BOUNCED, *_blame(reply, stage))
 
 
-def _unless_host_refused(reply: Reply, scope: Scope) -> tuple[Verdict, Scope]:
-    subject = reply.enhanced.partition(".")[2]
+def refuses_host(enhanced: str, text: str) -> bool:
+    """Whether a refusal is about the host that connects, not about this mail."""
+    subject = enhanced.partition(".")[2]
     about_content = subject.startswith("6.")
-    if subject in _HOST_CODES or (not about_content and _HOST_REFUSED.search(reply.text)):
-        return Verdict.RETRY, Scope.INFRASTRUCTURE
-    return Verdict.BOUNCED, scope
+    return subject in _HOST_CODES or (not about_content and bool(_HOST_REFUSED.search(text)))
+
+
+def is_host_refusal(outcome: Outcome) -> bool:
+    """Whether a server refused for good the host that connects, which only its operator can mend."""
+    return (
+        outcome.code >= 500
+        and outcome.verdict is Verdict.RETRY
+        and refuses_host(outcome.enhanced, outcome.text)
+    )
+
+
+def demands_tls(text: str) -> bool:
+    """Whether a refusal asks for an encrypted channel."""
+    return bool(_WANTS_TLS.search(text))
 
 
 def _mailbox_full(reply: Reply, stage: Stage) -> bool:
     """RFC 5321 uses 552 for a full mailbox, RFC 1870 for a message over the size limit."""
-    if reply.enhanced:
-        return reply.enhanced not in ("5.3.4", "5.2.3")
-    return stage is Stage.RCPT or (stage is Stage.DOT and not _TOO_BIG.search(reply.text))
+    if reply.subject in (_MAILBOX_FULL, _SYSTEM_FULL):
+        return True
+    if reply.subject not in _VAGUE or stage not in (Stage.RCPT, Stage.DOT):
+        return False
+    if _FULL.search(reply.text):
+        return True
+    return reply.code == 552 and (stage is Stage.RCPT or not _TOO_BIG.search(reply.text))
 
 
 _SCOPE_OF_SUBJECT = {
@@ -244,13 +325,33 @@ _SCOPE_OF_SUBJECT = {
 }
 # RFC 3463 §3.2: these X.1.* codes are about the sender's address, not the recipient's.
 _ABOUT_SENDER = {"1.7", "1.8", "1.9"}
+# RFC 3463 §3.3 and §3.4: the message is too long for the mailbox or the system.
+_TOO_LONG = {"2.3", "3.4"}
+
+
+def _blame(reply: Reply, stage: Stage) -> tuple[Scope, bool]:
+    """Who is to blame for a refusal for good, and whether it is hard.
+
+    The enhanced code counts first. Words count where it says little; they can always clear the
+    address, and blame it only where no code speaks against that.
+    """
+    scope = _scope(reply, stage)
+    if scope is not Scope.RECIPIENT:
+        return scope, False
+    if _RELAY_DENIED.search(reply.text):
+        return Scope.POLICY, False
+    if reply.subject not in _VAGUE:
+        return scope, reply.subject in _GONE
+    if _POLICY.search(reply.text):
+        return Scope.POLICY, False
+    return scope, bool(_UNKNOWN.search(reply.text))
 
 
 def _scope(reply: Reply, stage: Stage) -> Scope:
-    subject = reply.enhanced.partition(".")[2]
+    subject = reply.subject
     if reply.code == 521:
         return Scope.INFRASTRUCTURE
-    if stage is Stage.MAIL or subject in _ABOUT_SENDER or subject == "3.4":
+    if stage is Stage.MAIL or subject in _ABOUT_SENDER or subject in _TOO_LONG:
         return Scope.POLICY if reply.code >= 500 else Scope.INFRASTRUCTURE
     if subject and subject[0] in _SCOPE_OF_SUBJECT:
         return _SCOPE_OF_SUBJECT[subject[0]]

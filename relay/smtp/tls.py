@@ -41,13 +41,22 @@ class TlsResult(StrEnum):
     VERIFIED = "verified"
 
 
+DEMAND_OF_POLICY = {
+    TlsPolicy.IMPLICIT: TlsDemand.MUST,
+    TlsPolicy.STARTTLS: TlsDemand.MUST,
+    TlsPolicy.OPPORTUNISTIC: TlsDemand.MAY,
+    TlsPolicy.NONE: TlsDemand.NONE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What protected a connection; all empty for one in clear."""
+    """What protected a connection; version and cipher are empty for one in clear."""
 
     version: str = ""
     cipher: str = ""
     verified: bool = False
+    result: TlsResult = TlsResult.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +87,10 @@ def make_contexts(extra_ca_file: str = "") -> Contexts:
 def evidence(channel: ssl.SSLObject) -> Evidence:
     """Read version, cipher and whether the certificate was checked from an established channel."""
     cipher = channel.cipher()
+    verified = channel.context.verify_mode is ssl.CERT_REQUIRED
     return Evidence(
         version=channel.version() or "",
         cipher=cipher[0] if cipher else "",
-        verified=channel.context.verify_mode is ssl.CERT_REQUIRED,
+        verified=verified,
+        result=TlsResult.VERIFIED if verified else TlsResult.UNVERIFIED,
     )

@@ -50,7 +50,7 @@ class _Step:
 
 
 _DATA = _Step(b"DATA\r\n", Stage.DATA)
-_RESET = _Step(b"RSET\r\n", Stage.CONNECT)
+_RESET = _Step(b"RSET\r\n", Stage.MAIL)
 
 
 class Transaction:
@@ -76,6 +76,7 @@ class Transaction:
         self._mail_refused = False
         self._answered = False
         self._dot_sent = False
+        self._stage = Stage.MAIL
         self.outcomes: dict[int, Outcome] = {}
         self.dirty = True
         self.broken = False
@@ -121,6 +122,7 @@ class Transaction:
             yield steps[start : start + size]
 
     async def _reply(self, step: _Step, limit: float | None) -> Reply:
+        self._stage = step.stage
         patience = self._timeouts.data if step is _DATA else self._timeouts.command
         left = max(self._deadline - self._loop.time(), 0)
         reply = await self._wire.reply(min(limit or patience, left))
@@ -166,7 +168,7 @@ class Transaction:
         await self._on_dot(tuple(self._accepted))
         await self._still_listening()
         self._wire.write(self._message.terminator)
-        self._dot_sent = True
+        self._dot_sent, self._stage = True, Stage.DOT
         reply = await self._wire.reply(self._timeouts.dot)
         self._settle(replace(self._peer.judged(reply, Stage.DOT), took_dsn=self._dsn))
         self.broken = reply.code == 421 or reply.code // 100 == 3
@@ -182,6 +184,9 @@ class Transaction:
         raise ReplyError("reply before the end of the message")
 
     def _settle(self, outcome: Outcome) -> None:
+        # Whose address it is that does not exist is not said where there are several.
+        if outcome.is_hard and len(self._accepted) > 1:
+            outcome = replace(outcome, is_hard=False)
         for index in self._accepted:
             self.outcomes[index] = outcome
 
@@ -196,6 +201,7 @@ class Transaction:
                 Scope.INFRASTRUCTURE,
                 "4.4.2",
                 str(error),
+                stage=self._stage,
                 after_dot=self._dot_sent,
             )
         for index in self._message.recipients:

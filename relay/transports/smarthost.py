@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -13,13 +14,15 @@ from relay.egress import EgressRefusedError, Guard
 from relay.smtp.client import Connection
 from relay.smtp.envelope import Envelope
 from relay.smtp.handshake import SessionError, Target, Timeouts
-from relay.smtp.replies import Outcome, Scope, Verdict
-from relay.smtp.tls import Contexts
+from relay.smtp.replies import Outcome, Scope, Stage, Verdict
+from relay.smtp.tls import Contexts, TlsDemand
 from relay.smtp.transaction import OnDot, Stale
 from relay.transports import Gate, Loader, NotNow, OpenGate, RouteTarget
 from relay.transports.seats import Hop, Seat
 
 GOODBYE = 421  # RFC 5321 §3.8: the server closes the connection
+# … or takes no mail at all (RFC 7504 §3), or nothing was heard of it.
+UNUSABLE = (0, GOODBYE, 521, 556)
 RESTING = "resting"  # of QueuedDelivery.Reason
 
 
@@ -102,7 +105,7 @@ class Smarthost:
 
     async def _failed(self, hop: Hop, seat: Seat, target: RouteTarget, outcome: Outcome) -> None:
         """Count what says nothing but that the server, or the way to it, does not work."""
-        unreached = outcome.scope is Scope.INFRASTRUCTURE and outcome.code in (0, GOODBYE)
+        unreached = outcome.scope is Scope.INFRASTRUCTURE and outcome.code in UNUSABLE
         # What a message asks for beyond the route says nothing about the route.
         if unreached and not target.is_demanded:
             await self._count(hop, seat, target)
@@ -121,7 +124,9 @@ class Smarthost:
         except SessionError as error:
             return error.outcome
         await connection.close()
-        return connection.peer.outcome(Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "")
+        return connection.peer.outcome(
+            Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "", stage=Stage.MAIL
+        )
 
     async def _open(self, target: RouteTarget) -> Connection:
         """Try the target's addresses in turn. Raises SessionError with what the last one said."""
@@ -129,16 +134,18 @@ class Smarthost:
             addresses = await self._guard.addresses(target.host, target.port)
         except EgressRefusedError as error:
             raise SessionError(_refused(target, str(error))) from None
+        until = asyncio.get_running_loop().time() + self._timeouts.session
         for address in addresses[:-1]:
             try:
-                return await self._connect(target, address)
+                return await self._connect(target, address, until)
             except SessionError as error:
                 # A wrong password is wrong at every address, and each try counts against it.
                 if error.outcome.scope is Scope.ROUTE:
                     raise
-        return await self._connect(target, addresses[-1])
+        return await self._connect(target, addresses[-1], until)
 
-    async def _connect(self, target: RouteTarget, address: str) -> Connection:
+    async def _connect(self, target: RouteTarget, address: str, until: float) -> Connection:
+        left = until - asyncio.get_running_loop().time()
         return await Connection.open(
             Target(
                 host=target.host,
@@ -147,10 +154,11 @@ class Smarthost:
                 tls=target.tls,
                 username=target.username,
                 password=target.password,
+                demand=TlsDemand.MESSAGE if target.is_demanded else None,
             ),
             ehlo_name=self._ehlo_name,
             contexts=self._contexts,
-            timeouts=self._timeouts,
+            timeouts=replace(self._timeouts, session=left),
         )
 
     def let_go(self, name: UUID) -> None:
@@ -189,4 +197,5 @@ def _refused(target: RouteTarget, text: str) -> Outcome:
         enhanced="4.4.4",
         text=text,
         remote_host=target.host,
+        stage=Stage.CONNECT,
     )

@@ -144,6 +144,7 @@ def test_signs_in_over_tls_and_keeps_the_evidence(
     assert mail.rows("SELECT tls_verified, tls_version FROM relay_attempt") == [(True, "TLSv1.3")]
 
 
+@pytest.mark.behaviour(32)
 def test_refused_sign_in_pauses_the_route_and_keeps_the_mail(
     house: Organisation, authority: Authority
 ) -> None:
@@ -161,6 +162,34 @@ def test_refused_sign_in_pauses_the_route_and_keeps_the_mail(
     assert mail.rows("SELECT DISTINCT reason FROM relay_queueddelivery") == [("sign_in_refused",)]
     assert mail.value("SELECT count(*) FROM relay_content") == 2
     assert mail.value("SELECT count(*) FROM relay_message") == 2
+
+
+@pytest.mark.behaviour(31)
+def test_server_that_wants_tls_first_does_not_pause_the_route(house: Organisation) -> None:
+    script = Script(mail="530 5.7.0 Must issue a STARTTLS command first")
+    far_end = carry(script, mail.message(house.id), prepare=to_house(house))
+    assert far_end.ledger == []
+    assert mail.rows("SELECT paused_at, pause_reason FROM relay_route") == [(None, "")]
+    assert mail.value("SELECT reason FROM relay_queueddelivery") == "tls"
+
+
+@pytest.mark.behaviour(31)
+def test_operator_is_told_where_this_host_is_refused(house: Organisation) -> None:
+    script = Script(rcpt="550 5.7.1 Client host [192.0.2.7] blocked using bl.example")
+    carry(script, mail.message(house.id), mail.message(house.id), prepare=to_house(house))
+    assert mail.value("SELECT count(*) FROM relay_queueddelivery") == 2
+    route_id = mail.value("SELECT id::text FROM relay_route")
+    assert mail.rows("SELECT kind, subject FROM accounts_alert") == [
+        ("mail-refused-as-host", route_id)
+    ]
+
+
+@pytest.mark.behaviour(31)
+def test_server_that_takes_no_mail_at_all_ends_none(house: Organisation) -> None:
+    script = Script(greeting="521 5.3.2 takes no mail")
+    carry(script, mail.message(house.id), prepare=to_house(house))
+    assert mail.rows("SELECT reason, attempts FROM relay_queueddelivery") == [("deferred", 1)]
+    assert mail.value("SELECT failures FROM relay_route") == 1
 
 
 def test_row_that_came_back_with_a_restore_is_settled_quietly(house: Organisation) -> None:

@@ -103,10 +103,33 @@ async def test_addresses_of_this_machine_are_refused(monkeypatch):
 
 
 @on_both_loops
-async def test_every_spelling_of_loopback_that_the_system_knows_is_refused():
-    for host in ("localhost", "127.1", "0x7f.1", "2130706433", "0177.0.0.1"):
+async def test_names_of_inner_networks_and_addresses_in_disguise_are_never_looked_up():
+    for host in (
+        *("localhost", "localhost.", "a.localhost", "127.1", "0x7f.1", "2130706433", "0177.0.0.1"),
+        *("127.0.0.1.", "[127.0.0.1]", "127。0。0。1", "１２７.0.0.1", "127.0.0.0x1"),
+        *("db.internal", "printer.local", "mail", "nas.home.arpa", "1.0.0.127.in-addr.arpa"),
+    ):
         with pytest.raises(EgressRefusedError):
-            await Guard(lookup=system_lookup, refusal_seconds=0.001).addresses(host, 25)
+            await Guard(lookup=never, refusal_seconds=0).addresses(host, 25)
+
+
+@on_both_loops
+async def test_own_addresses_are_refused_in_every_form_that_leads_to_them():
+    ours = guard(own_addresses=frozenset({"8.8.4.4", "2606:4700::7"}))
+    for host in ("8.8.4.4", "::ffff:8.8.4.4", "64:ff9b::8.8.4.4", "2002:808:404::1", "2606:4700::7"):
+        with pytest.raises(EgressRefusedError):
+            await ours.addresses(host, 25)
+    assert await ours.addresses("8.8.8.8", 25) == ("8.8.8.8",)
+
+
+def test_inner_addresses_of_a_mail_exchanger_are_left_out():
+    ours = guard(own_addresses=frozenset({"8.8.4.4"}))
+    found = ("2606:4700::1", "10.0.0.1", "8.8.4.4", "1.1.1.1", "::ffff:1.1.1.1", "::1")
+    assert ours.usable(found, 25) == ("1.1.1.1", "2606:4700::1")
+    assert ours.usable(found, 22) == ours.usable(["127.0.0.1"], 25) == ()
+    assert len(ours.usable([f"8.8.8.{last}" for last in range(9)], 25)) == 4
+    development = guard(loopback_ports=frozenset({2500}))
+    assert development.usable(["127.0.0.2", "10.0.0.1"], 2500) == ("127.0.0.2",)
 
 
 @on_both_loops
@@ -121,11 +144,14 @@ async def test_development_opens_loopback_on_its_ports_only():
 @on_both_loops
 async def test_refusals_take_the_same_time_whatever_their_cause():
     async def slow(name: str) -> list[str]:
-        await asyncio.sleep({"slow": 0.1, "dead": 10}.get(name, 0))
+        await asyncio.sleep({"slow.example": 0.1, "dead.example": 10}.get(name, 0))
         return ["10.0.0.1"]
 
     strict = Guard(lookup=slow, refusal_seconds=0.3)
-    for host, port in (("fast", 25), ("slow", 25), ("dead", 25), ("fast", 22), ("10.0.0.1", 25)):
+    for host, port in (
+        *(("fast.example", 25), ("slow.example", 25), ("dead.example", 25), ("fast.example", 22)),
+        *(("10.0.0.1", 25), ("localhost", 25)),
+    ):
         started = time.monotonic()
         with pytest.raises(EgressRefusedError):
             await strict.addresses(host, port)
@@ -175,10 +201,14 @@ async def test_unspeakable_names_are_refused():
 async def test_settings_build_the_guard(settings):
     settings.RELAY_EGRESS_LOOPBACK_PORTS = [1025]
     settings.RELAY_HOSTNAME = "Relay.brevdue.example"
+    settings.RELAY_OWN_ADDRESSES = ["2606:4700:0::7"]
     with NameServer("kunde.example. 60 IN A 1.1.1.1") as dns:
         settings.RELAY_RESOLVER = [dns.server]
         found = await guard_from_settings().addresses("kunde.example", 25)
     assert found == ("1.1.1.1",)
     assert guard_from_settings().own_names == {"relay.brevdue.example"}
+    assert guard_from_settings().own_addresses == {"2606:4700::7"}
+    assert guard_from_settings().refusal_seconds == 5
+    assert guard_from_settings(refusal_seconds=0).refusal_seconds == 0
     settings.RELAY_RESOLVER = []
     assert await guard_from_settings().addresses("127.0.0.1", 1025) == ("127.0.0.1",)

@@ -49,6 +49,9 @@ def judged(lease: Leased, after: timedelta, **outcome: Any) -> Settlement:
     [
         ({"code": 450}, Reason.DEFERRED),
         ({"code": 535, "scope": Scope.ROUTE}, Reason.SIGN_IN_REFUSED),
+        ({"code": 530, "text": "Must issue a STARTTLS command first"}, Reason.TLS),
+        ({"code": 530, "text": "authentication required"}, Reason.DEFERRED),
+        ({"code": 530, "text": "no TLS here", "tls_version": "TLSv1.3"}, Reason.DEFERRED),
         ({"scope": Scope.ROUTE, "enhanced": "4.7.0"}, Reason.TLS),
         ({"enhanced": "4.7.5"}, Reason.TLS),
         ({"enhanced": "4.4.1"}, Reason.UNREACHABLE),

@@ -42,6 +42,9 @@ async def test_message_arrives_byte_for_byte(features):
         text="2.0.0 queued",
         remote_host="localhost",
         remote_address="127.0.0.1",
+        stage="dot",
+        tls_demand="none",
+        tls_result="plain",
     )
     (received,) = far_end.ledger
     assert received.content == CONTENT
@@ -75,6 +78,7 @@ async def test_each_recipient_has_its_own_outcome(features):
 @pytest.mark.parametrize("code", [451, 554])
 @pytest.mark.parametrize("verb", ["mail", "rcpt", "data", "dot"])
 @on_both_loops
+@pytest.mark.behaviour(31)
 async def test_refusal_at_each_verb_is_the_outcome(features, code, verb):
     reply = f"{code} {code // 100}.7.1 not today"
     script = Script(features=features)
@@ -89,7 +93,7 @@ async def test_refusal_at_each_verb_is_the_outcome(features, code, verb):
         assert verdicts(refused) == [expected, DELIVERED]
     else:
         assert verdicts(refused) == [expected, expected]
-    assert refused[0].code == code
+    assert (refused[0].code, refused[0].stage) == (code, verb)
     assert not refused[0].after_dot
     assert verdicts(after) == [DELIVERED]
     assert far_end.ledger[-1].content == CONTENT
@@ -129,6 +133,7 @@ async def test_end_before_the_dot_is_certainly_not_delivered(features, ending, v
 @both_ways
 @pytest.mark.parametrize("ending", [Drop(), Drop(reset=True), Silence(), Raw(b"\xff\x00huh?\r\n")])
 @on_both_loops
+@pytest.mark.behaviour(33)
 async def test_end_after_the_dot_is_possibly_delivered(features, ending):
     outcomes, far_end, dots = await send(Script(features=features, dot=ending), envelope())
     assert verdicts(outcomes) == [RETRY]
@@ -156,6 +161,7 @@ async def test_refused_recipient_is_not_marked_possibly_delivered():
 
 @both_ways
 @on_both_loops
+@pytest.mark.behaviour(36)
 async def test_recipients_past_the_servers_limit_are_for_the_next_transaction(features):
     def limit(address: str, _: int) -> str:
         return "250 2.1.5 ok" if len(far_end.in_transaction) < 3 else "452 4.5.3 too many"
@@ -298,6 +304,7 @@ async def test_server_that_stops_reading_is_left():
 )
 @on_both_loops
 @pytest.mark.behaviour(19)
+@pytest.mark.behaviour(36)
 async def test_what_the_server_cannot_take_is_never_offered(
     features, the_envelope, content, enhanced
 ):
@@ -308,6 +315,7 @@ async def test_what_the_server_cannot_take_is_never_offered(
 
 
 @on_both_loops
+@pytest.mark.behaviour(36)
 async def test_parameters_follow_what_the_server_offers():
     recipient = Recipient("søren@x.example", notify="FAILURE,DELAY", orcpt="utf-8;s+2B")
     mail = Envelope("hej@kunde.example", (recipient,), smtputf8=True, ret="HDRS", envid="QQ1")
@@ -323,10 +331,37 @@ async def test_parameters_follow_what_the_server_offers():
     assert far_end.commands[1:3] == ["MAIL FROM:<>", "RCPT TO:<erik@x.example>"]
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "erik@x.example>\r\nRCPT TO:<mallory@y.example",
+        "erik@x.example\rDATA",
+        "erik@x.example\nDATA",
+        "erik\r\n@x.example",
+        "\0erik@x.example",
+        "erik@x.example> NOTIFY=NEVER",
+    ],
+)
 @on_both_loops
-async def test_only_the_bad_address_is_refused():
-    bad = "erik@x.example>\r\nRCPT TO:<mallory@y.example"
+@pytest.mark.behaviour(37)
+async def test_only_the_bad_address_is_refused(bad):
     outcomes, far_end, _ = await send(Script(), envelope(bad, "erik@x.example"))
     assert verdicts(outcomes) == [BOUNCED, DELIVERED]
     assert outcomes[0].enhanced == "5.1.3"
+    assert far_end.ledger[0].recipients == ["erik@x.example"]
+    assert [line for line in far_end.commands if line.startswith("RCPT")] == [
+        "RCPT TO:<erik@x.example>"
+    ]
+    outcomes, far_end, _ = await send(Script(), envelope("erik@x.example", sender=bad))
+    assert verdicts(outcomes) == [BOUNCED]
+    assert not any(line.startswith("MAIL") for line in far_end.commands)
+
+
+@on_both_loops
+async def test_refusal_of_the_whole_names_no_address_that_does_not_exist():
+    script = Script(dot="550 5.1.1 no such user")
+    (alone,), _, _ = await send(script, envelope("a@x.example"))
+    both, _, _ = await send(script, envelope("a@x.example", "b@x.example"))
+    assert alone.is_hard
+    assert [outcome.is_hard for outcome in both] == [False, False]
     assert far_end.ledger[0].recipients == ["erik@x.example"]

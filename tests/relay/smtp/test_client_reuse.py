@@ -38,6 +38,7 @@ async def test_many_messages_share_a_connection_without_rset():
 @pytest.mark.parametrize("verb", ["mail", "rset"])
 @pytest.mark.parametrize("ending", [Drop(), "421 4.4.2 idle for too long", Silence()])
 @on_both_loops
+@pytest.mark.behaviour(35)
 async def test_half_dead_reused_connection_is_stale(features, verb, ending):
     first = "451 4.3.0 no" if verb == "rset" else "250 ok"
     script = Script(features=features, mail=[first, ending], rset=ending)

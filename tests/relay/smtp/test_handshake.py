@@ -23,7 +23,7 @@ from relay.smtp.tls import TlsPolicy, make_contexts
 from tests.relay.smtp.sending import decided
 from tests.testbed.certificates import Authority
 from tests.testbed.loop import on_both_loops
-from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Silence
+from tests.testbed.smtp import Drop, FarEnd, Raw, Script, Silence, Slow
 
 QUICK = Timeouts(connect=0.5, tls=0.5, greeting=0.4, command=0.4, goodbye=0.2)
 ENVELOPE = Envelope("hej@kunde.example", (Recipient("erik@modtager.example"),))
@@ -40,6 +40,7 @@ async def attempt(
     policy: TlsPolicy,
     user: str = "",
     host: str = "localhost",
+    **more,
 ) -> Outcome:
     """Open, send one message, close; the outcome of whichever step ended it."""
     async with far_end:
@@ -50,6 +51,7 @@ async def attempt(
             tls=policy,
             username=user,
             password=SECRET if user else "",
+            **more,
         )
         try:
             connection = await Connection.open(
@@ -70,7 +72,7 @@ async def attempt(
     [
         ("greeting", "554 5.7.1 no", Verdict.RETRY, Scope.INFRASTRUCTURE, 554),
         ("greeting", "421 4.3.2 busy", Verdict.RETRY, Scope.INFRASTRUCTURE, 421),
-        ("greeting", "521 5.3.2 takes no mail", Verdict.BOUNCED, Scope.INFRASTRUCTURE, 521),
+        ("greeting", "521 5.3.2 takes no mail", Verdict.RETRY, Scope.INFRASTRUCTURE, 521),
         ("greeting", Drop(), Verdict.RETRY, Scope.INFRASTRUCTURE, 0),
         ("greeting", Silence(), Verdict.RETRY, Scope.INFRASTRUCTURE, 0),
         ("greeting", Raw(b"SSH-2.0-OpenSSH\r\n"), Verdict.RETRY, Scope.INFRASTRUCTURE, 0),
@@ -86,7 +88,71 @@ async def test_trouble_before_mail_is_not_the_recipients(
     setattr(script, verb, action)
     outcome = await attempt(authority, FarEnd(script), TlsPolicy.NONE)
     assert (outcome.verdict, outcome.scope, outcome.code) == (verdict, scope, code)
+    assert outcome.stage == verb
     assert not outcome.after_dot
+
+
+@pytest.mark.behaviour(31)
+@pytest.mark.parametrize("verb", ["greeting", "ehlo"])
+@on_both_loops
+async def test_host_of_the_dns_that_takes_no_mail_ends_it_and_a_customers_own_does_not(
+    authority, verb
+):
+    script = Script()
+    setattr(script, verb, "521 5.3.2 takes no mail")
+    outcome = await attempt(authority, FarEnd(script), TlsPolicy.NONE, is_mx=True)
+    assert (outcome.verdict, outcome.code) == (Verdict.BOUNCED, 521)
+    outcome = await attempt(authority, FarEnd(script), TlsPolicy.NONE)
+    assert (outcome.verdict, outcome.code) == (Verdict.RETRY, 521)
+
+
+@pytest.mark.behaviour(29)
+@pytest.mark.parametrize(
+    ("is_mx", "verdict", "enhanced"),
+    [(True, Verdict.BOUNCED, "5.4.6"), (False, Verdict.RETRY, "4.4.6")],
+)
+@pytest.mark.parametrize("verb", ["greeting", "ehlo"])
+@on_both_loops
+async def test_server_that_bears_our_name_gets_no_mail(authority, verb, is_mx, verdict, enhanced):
+    script = Script()
+    code = "220" if verb == "greeting" else "250"
+    setattr(script, verb, f"{code} Mail.Brevdue.example. at your service")
+    far_end = FarEnd(script)
+    outcome = await attempt(authority, far_end, TlsPolicy.NONE, is_mx=is_mx)
+    assert (outcome.verdict, outcome.enhanced, outcome.stage) == (verdict, enhanced, verb)
+    assert far_end.ledger == []
+    assert not any(command.startswith("MAIL") for command in far_end.commands)
+
+
+@pytest.mark.behaviour(33)
+@on_both_loops
+async def test_all_that_comes_before_mail_shares_one_limit(authority):
+    script = Script(greeting=Slow(0.2, "220 far.example"), ehlo=Slow(0.2, "250 far.example"))
+    target_limits = Timeouts(session=0.3, goodbye=0.1)
+    async with FarEnd(script) as far_end:
+        target = Target(
+            host="localhost", address="127.0.0.1", port=far_end.port, tls=TlsPolicy.NONE
+        )
+        with pytest.raises(SessionError) as caught:
+            await Connection.open(
+                target,
+                ehlo_name="m.example",
+                contexts=make_contexts(),
+                timeouts=target_limits,
+            )
+    # Neither answer alone takes longer than all of it may.
+    assert caught.value.outcome.stage == "ehlo"
+    assert caught.value.outcome.text == "no reply in time"
+
+
+@pytest.mark.behaviour(33)
+def test_limits_are_those_of_the_standard():
+    """RFC 5321 §4.5.3.2, in seconds."""
+    limits = Timeouts()
+    assert (limits.greeting, limits.command) == (300, 300)
+    assert (limits.data, limits.block, limits.dot) == (120, 180, 600)
+    assert limits.session >= limits.greeting
+    assert limits.dialogue >= limits.command
 
 
 @on_both_loops
@@ -144,6 +210,7 @@ async def test_required_tls_accepts_no_bad_certificate(authority, tmp_path, poli
     far_end = FarEnd(tls=bad(authority, tmp_path, flaw), implicit=policy is TlsPolicy.IMPLICIT)
     outcome = await attempt(authority, far_end, policy)
     assert (outcome.verdict, outcome.enhanced) == (Verdict.RETRY, "4.7.5")
+    assert (outcome.stage, outcome.tls_result) == ("starttls", "failed")
     assert "certificate" in outcome.text
     assert far_end.ledger == []
     assert not any(command.startswith("MAIL") for command in far_end.commands)
@@ -187,6 +254,7 @@ async def test_broken_starttls_is_fatal_only_where_tls_is_required(authority, sc
     assert b"AUTH" not in far_end.clear
 
 
+@pytest.mark.behaviour(34)
 @pytest.mark.parametrize("starttls", ["454 4.7.0 no certificate", Raw(b"220 go\r\n", drop=True)])
 @on_both_loops
 async def test_opportunistic_tls_goes_on_in_clear(authority, starttls):
@@ -194,7 +262,28 @@ async def test_opportunistic_tls_goes_on_in_clear(authority, starttls):
     outcome = await attempt(authority, far_end, TlsPolicy.OPPORTUNISTIC)
     assert outcome.verdict is Verdict.DELIVERED
     assert outcome.tls_version == ""
+    assert (outcome.tls_demand, outcome.tls_result) == ("may", "failed")
     assert not far_end.ledger[0].tls
+
+
+@pytest.mark.behaviour(34)
+@pytest.mark.parametrize(
+    ("policy", "offered", "demand", "result"),
+    [
+        (TlsPolicy.NONE, True, "none", "plain"),
+        (TlsPolicy.OPPORTUNISTIC, False, "may", "not_offered"),
+        (TlsPolicy.OPPORTUNISTIC, True, "may", "unverified"),
+        (TlsPolicy.STARTTLS, True, "must", "verified"),
+        (TlsPolicy.STARTTLS, False, "must", "not_offered"),
+    ],
+)
+@on_both_loops
+async def test_outcome_says_what_was_asked_and_what_came_of_it(
+    authority, policy, offered, demand, result
+):
+    far_end = FarEnd(tls=authority.server("localhost") if offered else None)
+    outcome = await attempt(authority, far_end, policy)
+    assert (outcome.tls_demand, outcome.tls_result) == (demand, result)
 
 
 @on_both_loops
@@ -219,6 +308,7 @@ async def test_server_without_tls_gets_nothing_where_it_is_required(authority):
     assert far_end.ledger == []
 
 
+@pytest.mark.behaviour(34)
 @on_both_loops
 async def test_credentials_never_travel_unverified(authority, tmp_path):
     for policy, context in [
@@ -303,6 +393,7 @@ async def test_nul_in_credentials_is_refused_here(authority):
     assert (outcome.verdict, outcome.scope) == (Verdict.RETRY, Scope.ROUTE)
 
 
+@pytest.mark.behaviour(37)
 def test_ehlo_name_cannot_end_the_line():
     target = Target(host="localhost", address="127.0.0.1", port=1, tls=TlsPolicy.NONE)
     for name in ("x\r\nMAIL FROM:<a@b>", "", "x y", "x\n"):

@@ -11,6 +11,7 @@ from relay.smtp.replies import (
     MAX_LINES,
     MAX_TEXT,
     MAX_UNREAD,
+    Outcome,
     Reply,
     ReplyError,
     ReplyReader,
@@ -18,6 +19,7 @@ from relay.smtp.replies import (
     Stage,
     Verdict,
     bounded_text,
+    is_host_refusal,
     judge,
     mask_addresses,
 )
@@ -67,10 +69,28 @@ def read(data: bytes) -> Reply | None:
         (Stage.RCPT, "550 5.7.25 no reverse name", (RETRY, INFRASTRUCTURE)),
         (Stage.MAIL, "550 your IP has a poor reputation", (RETRY, INFRASTRUCTURE)),
         (Stage.RCPT, "530 5.7.0 authentication required", (RETRY, ROUTE)),
+        (Stage.MAIL, "530 5.7.0 Must issue a STARTTLS command first", (RETRY, INFRASTRUCTURE)),
+        (Stage.DOT, "550 5.2.2 over quota", (RETRY, RECIPIENT)),
+        (Stage.RCPT, "554 5.2.2 mailbox full", (RETRY, RECIPIENT)),
+        (Stage.RCPT, "550 the user's mailbox is full", (RETRY, RECIPIENT)),
+        (Stage.RCPT, "552 5.3.1 mail system full", (RETRY, INFRASTRUCTURE)),
+        (Stage.DOT, "552 5.7.0 blocked for its content", (BOUNCED, POLICY)),
+        (Stage.RCPT, "552 5.2.3 longer than this mailbox allows", (BOUNCED, POLICY)),
+        (Stage.RCPT, "554 5.7.1 relay access denied", (BOUNCED, POLICY)),
+        (Stage.RCPT, "554 relay access denied", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 5.1.1 relaying is not allowed", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 unable to relay for you", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 authentication required", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 SPF check failed", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 rejected by our DMARC policy", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 sender address unknown", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 5.0.0 this looks like spam", (BOUNCED, POLICY)),
+        (Stage.RCPT, "550 5.4.1 access denied", (BOUNCED, INFRASTRUCTURE)),
         (Stage.DATA, "250 out of step", (RETRY, INFRASTRUCTURE)),
         (Stage.RCPT, "354 out of step", (RETRY, INFRASTRUCTURE)),
         (Stage.GREETING, "554 no service for you", (RETRY, INFRASTRUCTURE)),
-        (Stage.GREETING, "521 host takes no mail", (BOUNCED, INFRASTRUCTURE)),
+        (Stage.GREETING, "521 host takes no mail", (RETRY, INFRASTRUCTURE)),
+        (Stage.EHLO, "556 5.3.2 host takes no mail", (RETRY, INFRASTRUCTURE)),
         (Stage.GREETING, "521 5.7.1 client host [192.0.2.7] blocked", (RETRY, INFRASTRUCTURE)),
         (Stage.EHLO, "550 bad name", (RETRY, INFRASTRUCTURE)),
         (Stage.STARTTLS, "502 not here", (RETRY, INFRASTRUCTURE)),
@@ -80,10 +100,83 @@ def read(data: bytes) -> Reply | None:
         *((stage, "421 4.3.2 closing", (RETRY, INFRASTRUCTURE)) for stage in Stage),
     ],
 )
+@pytest.mark.behaviour(31)
 def test_judge_names_verdict_and_scope(stage, line, expected):
     reply = read(f"{line}\r\n".encode())
     assert reply is not None
-    assert judge(reply, stage) == expected
+    assert judge(reply, stage)[:2] == expected
+
+
+@pytest.mark.behaviour(31)
+@pytest.mark.parametrize(
+    ("stage", "line", "expected"),
+    [
+        (Stage.GREETING, "521 host takes no mail", (BOUNCED, INFRASTRUCTURE)),
+        (Stage.EHLO, "556 5.3.2 host takes no mail", (BOUNCED, INFRASTRUCTURE)),
+        (Stage.GREETING, "521 5.7.1 client host [192.0.2.7] blocked", (RETRY, INFRASTRUCTURE)),
+        (Stage.GREETING, "554 no service for you", (RETRY, INFRASTRUCTURE)),
+        (Stage.MAIL, "530 5.7.0 Must issue a STARTTLS command first", (RETRY, INFRASTRUCTURE)),
+        (Stage.RCPT, "530 5.7.0 authentication required", (RETRY, INFRASTRUCTURE)),
+        (Stage.RCPT, "535 5.7.8 not you", (RETRY, INFRASTRUCTURE)),
+        (Stage.DOT, "538 encryption required", (RETRY, INFRASTRUCTURE)),
+    ],
+)
+def test_a_host_of_the_dns_never_blames_the_route(stage, line, expected):
+    """RFC 7504: such a host may refuse all mail; a customer's own server only waits for them."""
+    reply = read(f"{line}\r\n".encode())
+    assert reply is not None
+    assert judge(reply, stage, is_mx=True)[:2] == expected
+
+
+@pytest.mark.behaviour(31)
+@pytest.mark.parametrize(
+    ("stage", "line", "is_hard"),
+    [
+        (Stage.RCPT, "550 5.1.1 no such user", True),
+        (Stage.RCPT, "550 4.1.1 class in conflict", True),
+        (Stage.RCPT, "550 5.2.1 mailbox disabled", True),
+        (Stage.RCPT, "556 5.1.10 takes no mail", True),
+        (Stage.DOT, "550 5.1.1 user unknown", True),
+        (Stage.RCPT, "550 no such user here", True),
+        (Stage.RCPT, "550 Recipient address rejected: User unknown in table", True),
+        (Stage.RCPT, "550 the mailbox does not exist", True),
+        (Stage.RCPT, "550 5.1.1 no such user; see our spam policy", True),
+        (Stage.RCPT, "450 5.1.1 no such user", False),
+        (Stage.RCPT, "550 rejected", False),
+        (Stage.RCPT, "550 requested action not taken: mailbox unavailable", False),
+        (Stage.RCPT, "550 5.1.0 address rejected", False),
+        (Stage.RCPT, "550 5.1.1 relay access denied", False),
+        (Stage.RCPT, "550 5.2.2 mailbox full, no such room", False),
+        (Stage.RCPT, "550 no such user, says our spam filter", False),
+        (Stage.RCPT, "550 5.7.1 user unknown", False),
+        (Stage.RCPT, "550 sender unknown: no such user", False),
+        (Stage.MAIL, "550 5.1.1 no such user", False),
+        (Stage.RCPT, "554 5.7.1 Client host [192.0.2.7] blocked, user unknown", False),
+    ],
+)
+def test_only_what_speaks_of_the_address_alone_is_hard(stage, line, is_hard):
+    reply = read(f"{line}\r\n".encode())
+    assert reply is not None
+    assert judge(reply, stage).is_hard is is_hard
+
+
+def test_a_refusal_of_this_host_is_known_as_one():
+    def outcome(line: str, verdict: Verdict = RETRY) -> Outcome:
+        reply = Reply(int(line[:3]), (line[4:],))
+        return Outcome(
+            verdict=verdict,
+            scope=INFRASTRUCTURE,
+            code=reply.code,
+            enhanced=reply.enhanced,
+            text=reply.text,
+        )
+
+    assert is_host_refusal(outcome("554 5.7.1 client host [192.0.2.7] blocked"))
+    assert is_host_refusal(outcome("550 5.7.25 no reverse name"))
+    # Temporary, about something else, or an end of the mail: nothing for the operator to mend.
+    assert not is_host_refusal(outcome("450 4.7.1 client host [192.0.2.7] blocked"))
+    assert not is_host_refusal(outcome("554 no service"))
+    assert not is_host_refusal(outcome("550 5.7.1 your ip is blocked", BOUNCED))
 
 
 def test_reply_of_several_lines_is_one():

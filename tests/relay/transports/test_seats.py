@@ -121,6 +121,8 @@ async def test_a_rest_sends_home_who_waits_before_they_connect():
     [
         (Script(greeting=Drop()), 1, 0),
         (Script(greeting="421 4.3.2 busy"), 1, 0),
+        (Script(greeting="521 5.3.2 takes no mail"), 1, 0),
+        (Script(ehlo="556 5.3.2 takes no mail"), 1, 0),
         (Script(mail="421 4.3.2 busy"), 1, 0),
         (Script(greeting="554 5.7.1 not you"), 0, 0),
         (Script(mail="451 4.7.1 later"), 0, 1),

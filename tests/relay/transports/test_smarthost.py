@@ -26,6 +26,7 @@ ROUTE = UUID("019a0000-0000-7000-8000-00000000aaaa")
 CONTENT = b"Subject: x\r\n\r\nx\r\n"
 ENVELOPE = Envelope("hej@kunde.example", (Recipient("erik@modtager.example"),))
 CONTEXTS = make_contexts()
+FOUR = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
 QUICK = Timeouts(command=1, data=1, dot=1, greeting=1, goodbye=0.2, reused=0.5)
 
 
@@ -46,11 +47,13 @@ def guard(*far_ends: FarEnd, addresses=("127.0.0.1",)) -> Guard:
 
 def smarthost(*far_ends: FarEnd, addresses=("127.0.0.1",), contexts=CONTEXTS, **more) -> Smarthost:
     return Smarthost(
-        ehlo_name="mail.brevdue.example",
-        contexts=contexts,
-        guard=guard(*far_ends, addresses=addresses),
-        timeouts=QUICK,
-        **more,
+        **{
+            "ehlo_name": "mail.brevdue.example",
+            "contexts": contexts,
+            "guard": guard(*far_ends, addresses=addresses),
+            "timeouts": QUICK,
+            **more,
+        }
     )
 
 
@@ -91,6 +94,7 @@ async def test_messages_share_a_connection_and_say_goodbye():
 
 
 @on_both_loops
+@pytest.mark.behaviour(35)
 async def test_connection_is_left_after_a_hundred_messages_or_five_minutes():
     clock = Clock()
     async with FarEnd() as far_end:
@@ -117,6 +121,7 @@ async def test_idle_connection_is_closed(monkeypatch):
 
 
 @on_both_loops
+@pytest.mark.behaviour(35)
 async def test_other_credentials_never_meet_a_kept_connection():
     async with FarEnd() as far_end:
         transport = smarthost(far_end)
@@ -134,6 +139,7 @@ async def test_other_credentials_never_meet_a_kept_connection():
 
 @pytest.mark.parametrize("ending", [Drop(), "421 4.4.2 idle for too long"])
 @on_both_loops
+@pytest.mark.behaviour(35)
 async def test_half_dead_connections_cost_no_attempt(ending):
     dots = []
 
@@ -165,6 +171,7 @@ async def test_connection_that_the_server_closed_is_not_offered():
 
 
 @on_both_loops
+@pytest.mark.behaviour(33)
 async def test_lost_after_the_dot_is_not_tried_again_here():
     async with FarEnd(Script(dot=["250 ok", Drop(), "250 ok"])) as far_end:
         transport = smarthost(far_end, addresses=("127.0.0.1", "127.0.0.2"))
@@ -240,6 +247,21 @@ async def test_next_address_is_tried_when_the_first_does_not_answer():
 
 
 @on_both_loops
+async def test_all_addresses_of_a_server_share_one_limit():
+    script = Script(greeting=Slow(5, "220 far.example"))
+    async with FarEnd(script, address="0.0.0.0") as far_end:
+        transport = smarthost(
+            far_end, addresses=FOUR, timeouts=replace(QUICK, session=0.5)
+        )
+        started = asyncio.get_running_loop().time()
+        (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
+        assert outcome.verdict is Verdict.RETRY
+        # One after the other they would take four times as long.
+        assert asyncio.get_running_loop().time() - started < 1.5
+        await transport.close()
+
+
+@on_both_loops
 async def test_refused_address_waits_and_opens_no_socket():
     async with FarEnd() as far_end:
         transport = smarthost()
@@ -256,10 +278,10 @@ async def test_refused_address_waits_and_opens_no_socket():
 async def test_wrong_password_is_tried_once_and_blamed_on_the_route(tmp_path):
     authority = Authority(tmp_path)
     script = Script(auth="535 5.7.8 wrong")
-    async with FarEnd(script, tls=authority.server("localhost")) as far_end:
+    tls = authority.server("localhost")
+    async with FarEnd(script, tls=tls, address="0.0.0.0") as far_end:
         contexts = make_contexts(str(authority.ca_file))
-        addresses = ("127.0.0.1", "127.0.0.1", "127.0.0.1")
-        transport = smarthost(far_end, addresses=addresses, contexts=contexts)
+        transport = smarthost(far_end, addresses=FOUR, contexts=contexts)
         route = target(far_end, tls=TlsPolicy.STARTTLS, username="kunde", password="forkert")
         (outcome,) = decided(await transport.send(route, ENVELOPE, content, nothing))
         assert (outcome.verdict, outcome.scope, outcome.code) == (Verdict.RETRY, Scope.ROUTE, 535)
