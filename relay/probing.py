@@ -17,18 +17,18 @@ from relay.esp import posting
 from relay.models import Route
 from relay.routing import SECRET_PURPOSE
 from relay.smtp.handshake import Timeouts
-from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.replies import Outcome, Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
-from relay.transports.smarthost import Smarthost
+from relay.transports.smarthost import Probed, Smarthost
 
 TESTS = Limit("connection-tests", ((10, HOUR),))
-# A person waits for the answer, and the page's process with them.
-PATIENCE_SECONDS = 20.0
-TIMEOUTS = Timeouts(connect=6, tls=6, greeting=12, command=8, goodbye=1)
+# A person waits for the answer, and the page's process with them: `session` is for all of it. Each
+# step has a limit of its own, so that the answer says which one it was.
+TIMEOUTS = Timeouts(connect=6, tls=6, greeting=12, command=8, session=18, goodbye=1)
 
 
-def probe(route: Route, *, by: Membership) -> Outcome:
+def probe(route: Route, *, by: Membership) -> Probed:
     """Try the route as it is saved; DELIVERED means that it works. Raises TooMany, VaultError.
 
     Call it outside a transaction: none should stay open while the server is waited for.
@@ -36,12 +36,12 @@ def probe(route: Route, *, by: Membership) -> Outcome:
     limits.check(TESTS, str(by.organisation_id))
     with organisation_context(by.organisation_id, person_id=by.user_id):
         target = _target(route)
-    outcome = asyncio.run(_probe(target))
+    found = asyncio.run(_probe(target))
     with organisation_context(by.organisation_id, person_id=by.user_id):
-        if outcome.verdict is Verdict.DELIVERED:
+        if found.outcome.verdict is Verdict.DELIVERED:
             routes.wake(route)
         audit.record(by.user, "route.tested", route)
-    return outcome
+    return found
 
 
 def _target(route: Route) -> RouteTarget:
@@ -65,20 +65,16 @@ def _password(route: Route) -> str:
     return vault.unseal(SECRET_PURPOSE, route.sealed_secret, organisation_id=owner).decode()
 
 
-async def _probe(target: RouteTarget) -> Outcome:
+async def _probe(target: RouteTarget) -> Probed:
     if target.kind == Route.Kind.ESP:
-        return await asyncio.to_thread(_ask_provider, target)
+        return Probed(await asyncio.to_thread(_ask_provider, target))
     smarthost = Smarthost(
         ehlo_name=settings.RELAY_HOSTNAME,
         contexts=make_contexts(settings.RELAY_CA_FILE),
         guard=guard_from_settings(),
         timeouts=TIMEOUTS,
     )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await smarthost.probe(target)
-    except TimeoutError:
-        return Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, remote_host=target.host)
+    return await smarthost.probe(target)
 
 
 def _ask_provider(target: RouteTarget) -> Outcome:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from relay.smtp.commands import encode_body, is_mailbox, mail_command, rcpt_command, refusal
 from relay.smtp.envelope import Envelope, Recipient
-from relay.smtp.handshake import Peer, Session, Target, Timeouts, establish
+from relay.smtp.handshake import Features, Peer, Session, Target, Timeouts, establish
 from relay.smtp.replies import Outcome, ReplyError, Scope, Stage, Verdict
 from relay.smtp.tls import Contexts
 from relay.smtp.transaction import OnDot, Prepared, Transaction
@@ -37,6 +37,16 @@ class Connection:
     def peer(self) -> Peer:
         """Who is at the other end, with the evidence of TLS."""
         return self._session.peer
+
+    @property
+    def features(self) -> Features:
+        """What the server announced."""
+        return self._session.features
+
+    @property
+    def certificate(self) -> bytes:
+        """The server's certificate, checked or not (DER); empty in clear."""
+        return self._session.wire.certificate
 
     @property
     def usable(self) -> bool:

@@ -64,6 +64,12 @@ class Wire(asyncio.Protocol):
         """Whether the remote said something that no one has asked for."""
         return self._reader.pending
 
+    @property
+    def certificate(self) -> bytes:
+        """What the server showed, checked or not (DER); empty in clear."""
+        channel = self._transport.get_extra_info("ssl_object") if self._transport else None
+        return (channel.getpeercert(binary_form=True) or b"") if channel else b""
+
     def write(self, data: bytes | memoryview) -> None:
         """Queue bytes. Raises Lost when the channel has ended."""
         if self.ended or self._transport is None:

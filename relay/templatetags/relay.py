@@ -9,10 +9,12 @@ import idna
 from django import template
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from accounts import clock, masking
 from relay import verification
 from relay.models import Route, messages
+from relay.smtp.replies import Stage
 
 register = template.Library()
 
@@ -40,6 +42,26 @@ def address(text: str, masked: bool) -> SafeString:
 def rests(route: Route) -> bool:
     """Return whether the route's server is left alone now, because it did not answer."""
     return route.rests(clock.now())
+
+
+# Where a dialogue with a server ended.
+_STAGES = {
+    Stage.CONNECT: _("while connecting"),
+    Stage.GREETING: _("while waiting for its greeting"),
+    Stage.EHLO: _("after saying hello"),
+    Stage.STARTTLS: _("while encrypting"),
+    Stage.AUTH: _("while signing in"),
+    Stage.MAIL: _("when it was told the sender"),
+    Stage.RCPT: _("when it was told a recipient"),
+    Stage.DATA: _("before the content"),
+    Stage.DOT: _("after the content"),
+}
+
+
+@register.filter
+def in_words(stage: str) -> str:
+    """Return what was going on at this stage of a dialogue."""
+    return str(_STAGES[Stage(stage)]) if stage else ""
 
 
 @register.filter

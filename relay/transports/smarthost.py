@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
 from relay.egress import EgressRefusedError, Guard
+from relay.smtp import certificate
+from relay.smtp.certificate import Certificate
 from relay.smtp.client import Connection
 from relay.smtp.envelope import Envelope
-from relay.smtp.handshake import SessionError, Target, Timeouts
+from relay.smtp.handshake import Features, SessionError, Target, Timeouts
 from relay.smtp.replies import Outcome, Scope, Stage, Verdict
 from relay.smtp.tls import Contexts, TlsDemand
 from relay.smtp.transaction import OnDot, Stale
@@ -24,6 +26,15 @@ GOODBYE = 421  # RFC 5321 §3.8: the server closes the connection
 # … or takes no mail at all (RFC 7504 §3), or nothing was heard of it.
 UNUSABLE = (0, GOODBYE, 521, 556)
 RESTING = "resting"  # of QueuedDelivery.Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a connection that carries no mail came to; features only where it is ready for some."""
+
+    outcome: Outcome
+    features: Features = Features()
+    certificate: Certificate | None = None
 
 
 class Smarthost:
@@ -89,7 +100,7 @@ class Smarthost:
                 return seat.connection
             await seat.connection.close()
             seat.connection = None
-        seat.connection = await self._open(target)
+        seat.connection = await self._open(target, self._until())
         seat.target, seat.opened_at = target, self._clock()
         return seat.connection
 
@@ -117,24 +128,44 @@ class Smarthost:
         elif until := await self._gate.failed(target):
             hop.turn_away(NotNow(RESTING, until))
 
-    async def probe(self, target: RouteTarget) -> Outcome:
+    async def probe(self, target: RouteTarget) -> Probed:
         """Connect, encrypt and sign in without sending; DELIVERED means that the route works."""
+        until = self._until()
         try:
-            connection = await self._open(target)
+            connection = await self._open(target, until)
         except SessionError as error:
-            return error.outcome
-        await connection.close()
-        return connection.peer.outcome(
-            Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "", stage=Stage.MAIL
+            shown = await self._shown(target, error.outcome, until) if error.tls else None
+            return Probed(error.outcome, certificate=shown)
+        found = Probed(
+            connection.peer.outcome(
+                Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "", stage=Stage.MAIL
+            ),
+            connection.features,
+            certificate.read(connection.certificate),
         )
+        await connection.close()
+        return found
 
-    async def _open(self, target: RouteTarget) -> Connection:
+    async def _shown(
+        self, target: RouteTarget, failed: Outcome, until: float
+    ) -> Certificate | None:
+        """Look at the certificate that was not accepted: on a connection that carries nothing."""
+        lenient = Contexts(self._contexts.unverified, self._contexts.unverified)
+        stranger = replace(target, username="", password="")
+        try:
+            connection = await self._connect(stranger, failed.remote_address, until, lenient)
+        except SessionError:
+            return None
+        found = certificate.read(connection.certificate)
+        await connection.close()
+        return found
+
+    async def _open(self, target: RouteTarget, until: float) -> Connection:
         """Try the target's addresses in turn. Raises SessionError with what the last one said."""
         try:
             addresses = await self._guard.addresses(target.host, target.port)
         except EgressRefusedError as error:
             raise SessionError(_refused(target, str(error))) from None
-        until = asyncio.get_running_loop().time() + self._timeouts.session
         for address in addresses[:-1]:
             try:
                 return await self._connect(target, address, until)
@@ -144,8 +175,9 @@ class Smarthost:
                     raise
         return await self._connect(target, addresses[-1], until)
 
-    async def _connect(self, target: RouteTarget, address: str, until: float) -> Connection:
-        left = until - asyncio.get_running_loop().time()
+    async def _connect(
+        self, target: RouteTarget, address: str, until: float, contexts: Contexts | None = None
+    ) -> Connection:
         return await Connection.open(
             Target(
                 host=target.host,
@@ -157,9 +189,13 @@ class Smarthost:
                 demand=TlsDemand.MESSAGE if target.is_demanded else None,
             ),
             ehlo_name=self._ehlo_name,
-            contexts=self._contexts,
-            timeouts=replace(self._timeouts, session=left),
+            contexts=contexts or self._contexts,
+            timeouts=replace(self._timeouts, session=until - _now()),
         )
+
+    def _until(self) -> float:
+        """By when a connection that is begun now has to be ready for mail."""
+        return _now() + self._timeouts.session
 
     def let_go(self, name: UUID) -> None:
         """Give up connections to a hop that nobody uses here, because somebody asks for them."""
@@ -187,6 +223,10 @@ class Smarthost:
         """Close what is idle and wait for the goodbyes; what is in use closes after its message."""
         self._closed = True
         await asyncio.gather(*(hop.close() for hop in list(self._hops.values())))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _refused(target: RouteTarget, text: str) -> Outcome:

@@ -103,8 +103,9 @@ def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
         row = get_for_organisation(request, Route, route_id)
     context: dict[str, object] = {"route": row}
     try:
-        outcome = probing.probe(row, by=current_membership(request))
-        context |= {"outcome": outcome, "works": outcome.verdict is Verdict.DELIVERED}
+        found = probing.probe(row, by=current_membership(request))
+        works = found.outcome.verdict is Verdict.DELIVERED
+        context |= {"found": found, "outcome": found.outcome, "works": works}
     except Refused as refused:
         context["refused"] = str(refused)
     alone = is_fragment(request)

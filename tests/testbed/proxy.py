@@ -5,6 +5,7 @@
         ...  # connect to proxy.port: the first connection is whole, the others are cut
 
 `course` may be exchanged while the proxy runs; it decides about each connection as it is opened.
+With `listens`, `seen` holds every octet that passed, as somebody on the line would have read it.
 `hold` and `let_go` stop and start everything, `break_off` ends what is open.
 """
 
@@ -48,7 +49,8 @@ class Course:
     """What happens to one connection: `then`, once `after` octets have passed `way`.
 
     With `after_dot` it is the end of a message's content that passes first, and no answer to it
-    comes back. `octets_per_second` holds both ways; 0 is as fast as it goes.
+    comes back. `octets_per_second` holds both ways; 0 is as fast as it goes. `hides` is written
+    over wherever the server says it, by what is as long.
     """
 
     after: int | None = None
@@ -56,6 +58,7 @@ class Course:
     way: Way = Way.UP
     then: Then = Then.CLOSE
     octets_per_second: float = 0.0
+    hides: bytes = b""
 
 
 PLAIN = Course()
@@ -80,8 +83,12 @@ class _Link:
             await self.proxy.flowing.wait()
             if self.over.is_set():
                 continue
+            if way is Way.DOWN and self.course.hides:
+                chunk = chunk.replace(self.course.hides, b"X" * len(self.course.hides))
             piece = chunk[: self._room(way, chunk)]
             self.passed[way] += len(piece)
+            if self.proxy.listens:
+                self.proxy.seen[way] += piece
             await self._write(writer, piece)
             if len(piece) < len(chunk) or self._is_due(way):
                 await self._come_to_it()
@@ -142,10 +149,13 @@ class _Link:
 class Proxy:
     """Passes connections on to a port of loopback, each along its course."""
 
-    def __init__(self, target_port: int, course: Choice = PLAIN) -> None:
-        self.target_port, self.course = target_port, course
+    def __init__(
+        self, target_port: int, course: Choice = PLAIN, *, listens: bool = False
+    ) -> None:
+        self.target_port, self.course, self.listens = target_port, course, listens
         self.port = 0
         self.connections = 0
+        self.seen = {Way.UP: bytearray(), Way.DOWN: bytearray()}
         self.faults: list[float] = []  # when a course came to its fault, by the monotonic clock
         self.flowing = asyncio.Event()
         self.flowing.set()
