@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from tests.planted import policy, providers, queue, receiving, signing
+from tests.planted import policy, providers, queue, receiving, sending, signing
 
 FAULTS = (
     *receiving.FAULTS,
     *policy.FAULTS,
     *queue.FAULTS,
+    *sending.FAULTS,
     *providers.FAULTS,
     *signing.FAULTS,
 )

@@ -24,7 +24,7 @@ from pytest_django.fixtures import Settings
 from relay import egress, probing
 from relay.egress import guard_from_settings
 from relay.smtp.envelope import Envelope, Recipient
-from relay.smtp.replies import Outcome, Scope, Verdict
+from relay.smtp.replies import Outcome, Scope, Stage, Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Smarthost
@@ -213,7 +213,7 @@ def test_no_hostile_host_gets_a_socket_and_all_get_one_answer(
             scope=Scope.INFRASTRUCTURE,
             enhanced="4.4.4",
             text="this server address cannot be used",
-            stage="connect",
+            stage=Stage.CONNECT,
         )
     }
 

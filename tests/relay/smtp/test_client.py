@@ -10,7 +10,7 @@ import pytest
 
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.handshake import Timeouts
-from relay.smtp.replies import MAX_TEXT, Outcome, Scope
+from relay.smtp.replies import MAX_TEXT, Outcome, Scope, Stage
 from tests.relay.smtp.sending import (
     BOUNCED,
     CONTENT,
@@ -42,7 +42,7 @@ async def test_message_arrives_byte_for_byte(features):
         text="2.0.0 queued",
         remote_host="localhost",
         remote_address="127.0.0.1",
-        stage="dot",
+        stage=Stage.DOT,
         tls_demand="none",
         tls_result="plain",
     )

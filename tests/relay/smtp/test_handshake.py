@@ -324,6 +324,7 @@ async def test_credentials_never_travel_unverified(authority, tmp_path):
         assert far_end.connections == 1
 
 
+@pytest.mark.behaviour(34)
 @pytest.mark.parametrize("policy", [TlsPolicy.STARTTLS, TlsPolicy.OPPORTUNISTIC])
 @pytest.mark.parametrize("mechanisms", ["PLAIN LOGIN", "LOGIN"])
 @on_both_loops

@@ -191,6 +191,7 @@ def test_reply_without_text_or_with_bare_lf_is_read():
     assert read(b"250 ok\n") == Reply(250, ("ok",))
 
 
+@pytest.mark.behaviour(31)
 def test_enhanced_class_follows_the_code():
     assert Reply(550, ("4.1.1 x",)).enhanced == "5.1.1"
     assert Reply(550, ("see 5.1.1",)).enhanced == ""
