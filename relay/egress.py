@@ -156,11 +156,19 @@ class Guard:
             return []
 
     def _may_reach(self, address: str, port: int) -> bool:
-        if port in self.loopback_ports and ip_address(_unmapped(address)).is_loopback:
+        if port in self.loopback_ports and _is_loopback(address):
             return True
-        return port in PORTS and is_allowed(address) and not self._is_ours(address)
+        return port in PORTS and is_allowed(address) and not self._is_own(address)
 
-    def _is_ours(self, address: str) -> bool:
+    def is_ours(self, name: str, addresses: Iterable[str]) -> bool:
+        """Whether a mail exchanger is this service: mail would come back to it for ever."""
+        if _plain(name) in self.own_names:
+            return True
+        # In development every server is on this machine.
+        others = (one for one in addresses if not (self.loopback_ports and _is_loopback(one)))
+        return any(map(self._is_own, others))
+
+    def _is_own(self, address: str) -> bool:
         forms = {_unmapped(address), _unwrapped(address)}
         return bool(forms & self.own_addresses) or any(map(_is_held, forms))
 
@@ -185,6 +193,10 @@ def _unmapped(address: str) -> str:
     parsed = ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(_unmapped(address)).is_loopback
 
 
 def _unwrapped(address: str) -> str:

@@ -290,7 +290,7 @@ def refuses_host(enhanced: str, text: str) -> bool:
 
 
 def is_host_refusal(outcome: Outcome) -> bool:
-    """Whether a server refused for good the host that connects, which only its operator can mend."""
+    """Whether a server refused for good the host that connects: its operator has to mend that."""
     return (
         outcome.code >= 500
         and outcome.verdict is Verdict.RETRY

@@ -137,9 +137,7 @@ class Smarthost:
             shown = await self._shown(target, error.outcome, until) if error.tls else None
             return Probed(error.outcome, certificate=shown)
         found = Probed(
-            connection.peer.outcome(
-                Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "", stage=Stage.MAIL
-            ),
+            connection.peer.outcome(Verdict.DELIVERED, Scope.ROUTE, "2.0.0", "", stage=Stage.MAIL),
             connection.features,
             certificate.read(connection.certificate),
         )

@@ -116,7 +116,13 @@ async def test_names_of_inner_networks_and_addresses_in_disguise_are_never_looke
 @on_both_loops
 async def test_own_addresses_are_refused_in_every_form_that_leads_to_them():
     ours = guard(own_addresses=frozenset({"8.8.4.4", "2606:4700::7"}))
-    for host in ("8.8.4.4", "::ffff:8.8.4.4", "64:ff9b::8.8.4.4", "2002:808:404::1", "2606:4700::7"):
+    for host in (
+        "8.8.4.4",
+        "::ffff:8.8.4.4",
+        "64:ff9b::8.8.4.4",
+        "2002:808:404::1",
+        "2606:4700::7",
+    ):
         with pytest.raises(EgressRefusedError):
             await ours.addresses(host, 25)
     assert await ours.addresses("8.8.8.8", 25) == ("8.8.8.8",)
@@ -130,6 +136,15 @@ def test_inner_addresses_of_a_mail_exchanger_are_left_out():
     assert len(ours.usable([f"8.8.8.{last}" for last in range(9)], 25)) == 4
     development = guard(loopback_ports=frozenset({2500}))
     assert development.usable(["127.0.0.2", "10.0.0.1"], 2500) == ("127.0.0.2",)
+
+
+def test_a_mail_exchanger_is_known_as_this_service():
+    ours = guard(own_addresses=frozenset({"8.8.4.4"}), own_names=frozenset({"relay.example"}))
+    assert ours.is_ours("Relay.example.", [])
+    assert ours.is_ours("mx.example", ["1.1.1.1", "64:ff9b::8.8.4.4"])
+    assert ours.is_ours("mx.example", ["127.0.0.1"])
+    assert not ours.is_ours("mx.relay.example", ["1.1.1.1", "2606:4700::1"])
+    assert not guard(loopback_ports=frozenset({2500})).is_ours("mx.example", ["127.0.0.1"])
 
 
 @on_both_loops

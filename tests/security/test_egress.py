@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Self
@@ -38,16 +38,16 @@ ADDRESSES = """
 64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe 2606:4700::5efe:127.0.0.1
 2130706433 0x7f000001 0177.0.0.1 127.1 127.0.0.1. 127。0。0。1 １２７.0.0.1
 8.8.4.4 ::ffff:8.8.4.4 64:ff9b::8.8.4.4
-""".split()
+"""
 NAMES = """
 localhost localhost. db.internal printer.local metadata relay.brevdue.example
 inner.kunde.example mapped.kunde.example half.kunde.example nat.kunde.example alias.kunde.example
 ours.kunde.example none.kunde.example xn--bger-gra.kunde.example
-""".split()
-HOSTILE = (*ADDRESSES, *NAMES)
+"""
+HOSTILE = (ADDRESSES + NAMES).split()
 ZONE = """
 inner.kunde.example. 60 IN A 10.0.0.5
-mapped.kunde.example. 60 IN AAAA ::ffff:127.0.0.1
+mapped.kunde.example. 60 IN AAAA ::ffff:7f00:1
 half.kunde.example. 60 IN A 1.1.1.1
 half.kunde.example. 60 IN A 127.0.0.1
 nat.kunde.example. 60 IN AAAA 64:ff9b::7f00:1
@@ -64,7 +64,7 @@ relay.brevdue.example. 60 IN A 1.1.1.1
 CONTEXTS = make_contexts()
 CONTENT = b"Subject: x\r\n\r\nx\r\n"
 ENVELOPE = Envelope("hej@kunde.example", (Recipient("erik@modtager.example"),))
-Way = Callable[[RouteTarget], Awaitable[Outcome]]
+Way = Callable[[RouteTarget], Coroutine[Any, Any, Outcome]]
 
 
 class Attempts:

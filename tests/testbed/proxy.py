@@ -149,9 +149,7 @@ class _Link:
 class Proxy:
     """Passes connections on to a port of loopback, each along its course."""
 
-    def __init__(
-        self, target_port: int, course: Choice = PLAIN, *, listens: bool = False
-    ) -> None:
+    def __init__(self, target_port: int, course: Choice = PLAIN, *, listens: bool = False) -> None:
         self.target_port, self.course, self.listens = target_port, course, listens
         self.port = 0
         self.connections = 0

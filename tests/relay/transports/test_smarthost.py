@@ -250,9 +250,7 @@ async def test_next_address_is_tried_when_the_first_does_not_answer():
 async def test_all_addresses_of_a_server_share_one_limit():
     script = Script(greeting=Slow(5, "220 far.example"))
     async with FarEnd(script, address="0.0.0.0") as far_end:
-        transport = smarthost(
-            far_end, addresses=FOUR, timeouts=replace(QUICK, session=0.5)
-        )
+        transport = smarthost(far_end, addresses=FOUR, timeouts=replace(QUICK, session=0.5))
         started = asyncio.get_running_loop().time()
         (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
         assert outcome.verdict is Verdict.RETRY
@@ -295,12 +293,19 @@ async def test_probe_reports_the_session_and_sends_nothing(tmp_path):
     async with FarEnd(tls=authority.server("localhost")) as far_end:
         transport = smarthost(far_end, contexts=make_contexts(str(authority.ca_file)))
         route = target(far_end, tls=TlsPolicy.STARTTLS, username="kunde", password="x")
-        outcome = await transport.probe(route)
-        assert outcome.verdict is Verdict.DELIVERED
-        assert outcome.tls_verified
+        found = await transport.probe(route)
+        assert found.outcome.verdict is Verdict.DELIVERED
+        assert found.outcome.tls_verified
+        assert {"8BITMIME", "SMTPUTF8"} <= found.features.keywords
+        assert found.certificate is not None
+        assert found.certificate.names == ("localhost",)
         assert far_end.ledger == []
-        untrusting = smarthost(far_end)
-        assert (await untrusting.probe(route)).enhanced == "4.7.5"
+        asked = len(far_end.commands)
+        untrusting = await smarthost(far_end).probe(route)
+        assert untrusting.outcome.enhanced == "4.7.5"
+        # Seen on a connection of its own, on which nobody signs in.
+        assert untrusting.certificate == found.certificate
+        assert not any(line.startswith("AUTH") for line in far_end.commands[asked:])
 
 
 @on_both_loops
