@@ -247,6 +247,7 @@ class Courier:
                 if any(one and one.scope is Scope.ROUTE and one.code for one in found):
                     # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
                     await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
+                await self.routes.heed(target, found)
                 if any(one and is_host_refusal(one) for one in found):
                     await self.leases.alert(REFUSED_AS_HOST, str(target.route_id))
                 # Written before the next transaction begins, which then cannot undo it.

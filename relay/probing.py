@@ -17,7 +17,7 @@ from relay.esp import posting
 from relay.models import Route
 from relay.routing import SECRET_PURPOSE
 from relay.smtp.handshake import Timeouts
-from relay.smtp.replies import Outcome, Verdict
+from relay.smtp.replies import Outcome
 from relay.smtp.tls import TlsPolicy, make_contexts
 from relay.transports import RouteTarget
 from relay.transports.smarthost import Probed, Smarthost
@@ -38,8 +38,7 @@ def probe(route: Route, *, by: Membership) -> Probed:
         target = _target(route)
     found = asyncio.run(_probe(target))
     with organisation_context(by.organisation_id, person_id=by.user_id):
-        if found.outcome.verdict is Verdict.DELIVERED:
-            routes.wake(route)
+        routes.note(route, found.outcome)
         audit.record(by.user, "route.tested", route)
     return found
 

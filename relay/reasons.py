@@ -58,11 +58,15 @@ shut AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT * FROM (
             SELECT r.*, rank() OVER (ORDER BY length(coalesce(d.name, '')) DESC) AS nearness,
-                r.paused_at IS NOT NULL OR coalesce(r.rest_until > %(now)s, false) AS is_shut
+                r.paused_at IS NOT NULL OR coalesce(r.rest_until > %(now)s, false)
+                    OR (NOT r.takes_over AND coalesce(bool_or(r.paused_at IS NULL)
+                        OVER (PARTITION BY d.name ORDER BY r.priority, r.created_at, r.id
+                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false)) AS is_shut
             FROM relay_route r LEFT JOIN relay_sendingdomain d ON d.id = r.domain_id
             WHERE r.organisation_id = t.organisation_id AND (r.domain_id IS NULL
                 OR right('.' || t.domain, length(d.name) + 1) = '.' || d.name)) r
-        WHERE r.nearness = 1 ORDER BY r.is_shut, r.priority, r.created_at, r.id LIMIT 1
+        WHERE r.nearness = 1
+        ORDER BY r.is_shut, r.paused_at IS NOT NULL, r.priority, r.created_at, r.id LIMIT 1
     ) r ON true
     WHERE NOT o.may_send OR r.id IS NULL OR r.is_shut
 )

@@ -6,7 +6,7 @@ is none is never an old answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -19,9 +19,10 @@ from psycopg.rows import class_row
 
 from accounts import vault
 from accounts.models import Organisation
-from relay import pacing, resting
+from relay import health, pacing, resting
 from relay.models import QueuedDelivery, Route
 from relay.queue import HotConnection
+from relay.smtp.replies import Outcome
 from relay.smtp.tls import TlsPolicy
 from relay.transports import RouteTarget
 
@@ -58,6 +59,7 @@ class RouteFacts:
     kind: str = Route.Kind.OWN.value
     provider: str = ""
     provider_domain: str = ""
+    takes_over: bool = True
     host: str = ""
     port: int = 0
     security: str = ""
@@ -68,6 +70,7 @@ class RouteFacts:
     rate_per_minute: int | None = None
     failures: int = 0
     rest_until: datetime | None = None
+    is_proven: bool = False  # that it works was written down after it last failed
     paused: bool = False
     pause_reason: str = ""
 
@@ -80,15 +83,22 @@ def choose(routes: list[RouteFacts], domain: str, now: datetime) -> RouteFacts |
     """Pick the route for mail of a sender's domain from an organisation's, in their order.
 
     Routes of the domain itself, or of the nearest domain above it, come before general ones. One
-    that is paused or rests leaves its mail to the next.
+    that is paused leaves its mail to the next; one that rests to the next that takes over.
     """
     if not routes or not routes[0].may_send:
         return Waits(reason=Reason.STOPPED)
     serving = _serving([route for route in routes if route.id], domain.lower())
     if not serving:
         return Waits(reason=Reason.NO_ROUTE)
-    open_ones = [route for route in serving if not route.paused and not route.rests(now)]
-    return open_ones[0] if open_ones else _wait(serving[0])
+    usable = [route for route in serving if not route.paused]
+    if not usable:
+        return _wait(serving[0])
+    answering = (
+        route
+        for place, route in enumerate(usable)
+        if not route.rests(now) and (route.takes_over or place == 0)
+    )
+    return next(answering, Waits(reason=Reason.RESTING, until=usable[0].rest_until))
 
 
 def _serving(routes: list[RouteFacts], domain: str) -> list[RouteFacts]:
@@ -99,8 +109,6 @@ def _serving(routes: list[RouteFacts], domain: str) -> list[RouteFacts]:
 
 
 def _wait(route: RouteFacts) -> Waits:
-    if not route.paused:
-        return Waits(reason=Reason.RESTING, until=route.rest_until)
     refused = route.pause_reason == Route.PauseReason.SIGN_IN_REFUSED
     return Waits(reason=Reason.SIGN_IN_REFUSED if refused else Reason.ROUTE_PAUSED)
 
@@ -109,11 +117,14 @@ ROUTES = """
 SELECT o.sending_allowed AND o.standing = ANY(%(carried)s) AS may_send, r.id,
     coalesce(d.name, '') AS domain, coalesce(r.kind, '') AS kind,
     coalesce(r.provider, '') AS provider, coalesce(r.provider_domain, '') AS provider_domain,
+    coalesce(r.takes_over, false) AS takes_over,
     coalesce(r.host, '') AS host, coalesce(r.port, 0) AS port,
     coalesce(r.security, '') AS security, coalesce(r.username, '') AS username,
     coalesce(r.sealed_secret, '') AS sealed_secret, coalesce(r.version, 0) AS version,
     coalesce(r.concurrency, 1) AS concurrency, r.rate_per_minute,
-    coalesce(r.failures, 0) AS failures, r.rest_until, r.paused_at IS NOT NULL AS paused,
+    coalesce(r.failures, 0) AS failures, r.rest_until,
+    coalesce(r.worked_at > coalesce(r.failed_at, '-infinity'), false) AS is_proven,
+    r.paused_at IS NOT NULL AS paused,
     coalesce(r.pause_reason, '') AS pause_reason
 FROM accounts_organisation o
 LEFT JOIN relay_route r ON r.organisation_id = o.id
@@ -139,6 +150,7 @@ class Routes:
         # Of the facts that are known now: messages of one route share one object.
         self._targets: dict[UUID, tuple[RouteFacts, RouteTarget]] = {}
         self._failing: set[UUID] = set()
+        self._health = health.Health()
         self._held: dict[tuple[UUID, str], datetime] = {}
 
     async def close(self) -> None:
@@ -186,6 +198,7 @@ class Routes:
             concurrency=1 if careful else chosen.concurrency,
             rate=chosen.rate_per_minute,
             is_failing=chosen.failures > 0,
+            is_proven=chosen.is_proven,
         )
 
     async def failed(self, target: RouteTarget) -> datetime | None:
@@ -230,6 +243,18 @@ class Routes:
             await self._at_last(
                 lambda connection: resting.worked(connection, target.route_id, target.version)
             )
+            self._forget(target.route_id)
+
+    async def heed(self, target: RouteTarget, found: Sequence[Outcome | None]) -> None:
+        """Keep how the server was found, for people to read, where that is news.
+
+        Waits for a database that is away.
+        """
+        said = [outcome for outcome in found if outcome and outcome.stage]
+        if not said or not (state := self._health.news(target, said[0], self._now())):
+            return
+        async with self._one_at_a_time:
+            await self._at_last(lambda connection: health.write(connection, target, state))
             self._forget(target.route_id)
 
     async def pause(self, target: RouteTarget, reason: Route.PauseReason) -> None:

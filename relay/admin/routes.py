@@ -9,8 +9,11 @@ from relay.models import Route
 
 @admin.register(Route, site=site)
 class RouteAdmin(ReadOnlyAdmin):
-    list_display = ("name", "organisation", "host", "port", "security", "paused_at", "pause_reason")
-    list_filter = ("security", "pause_reason")
+    list_display = (
+        *("name", "organisation", "kind", "host", "port", "security"),
+        *("worked_at", "failed_at", "paused_at", "pause_reason"),
+    )
+    list_filter = ("kind", "security", "pause_reason")
     list_select_related = ("organisation",)
     search_fields = ("host",)
     ordering = ("-created_at",)
@@ -21,11 +24,20 @@ class RouteAdmin(ReadOnlyAdmin):
         "name",
         "domain",
         "priority",
+        "takes_over",
+        "kind",
+        "provider",
         "host",
         "port",
         "security",
         "concurrency",
         "version",
+        "worked_at",
+        "failed_at",
+        "failed_code",
+        "failed_enhanced",
+        "failed_stage",
+        "rest_until",
         "paused_at",
         "pause_reason",
         "created_at",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The form about how a customer's own mail server is reached."""
+"""The forms about routes: to a customer's own mail server, and straight to the recipients'."""
 
 from __future__ import annotations
 
@@ -15,19 +15,88 @@ from django.utils.translation import gettext_lazy as _
 from relay import egress
 from relay.forms.lines import line
 from relay.models import Route, SendingDomain
-from relay.routes import Details
+from relay.routes import PRIORITY_MAX, Details
 from relay.smtp.addresses import AddressError, host_name
 
 # Past these nothing good was ever meant.
-PRIORITY_MAX = 1000
 CONCURRENCY_MAX = 50
 RATE_MAX = 100_000
 
 
 class RouteForm(forms.Form):
-    """How to reach an organisation's own mail server; the secret goes in and never comes out."""
+    """What every route has: a name, whose mail it takes, and when."""
+
+    kind = Route.Kind.OWN
 
     name = line(_("Name"), 100, _("What you call it, such as “Our Exchange”."))
+    domain = forms.ModelChoiceField(
+        label=_("Serves"),
+        queryset=SendingDomain.objects.none(),
+        required=False,
+        empty_label=_("All your domains"),
+        help_text=_("A route for one domain comes before those for all of them."),
+    )
+    priority = forms.IntegerField(
+        label=_("Order"),
+        min_value=1,
+        max_value=PRIORITY_MAX,
+        initial=10,
+        help_text=_("The lowest number is used; the next one while the first is paused."),
+    )
+    takes_over = forms.BooleanField(
+        label=_("Takes over while the routes before it rest"),
+        initial=True,
+        required=False,
+        help_text=_(
+            "A route rests when its server does not answer. Without this its mail waits for it."
+        ),
+    )
+    rate_per_minute = forms.IntegerField(
+        label=_("Messages a minute"),
+        min_value=1,
+        max_value=RATE_MAX,
+        required=False,
+        help_text=_("What is above it waits for the next minute. Leave it empty for no limit."),
+    )
+
+    def __init__(
+        self, *args: Any, organisation_id: UUID, route: Route | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._route = route
+        domains = SendingDomain.objects.for_organisation(organisation_id).order_by("name")
+        cast("forms.ModelChoiceField[SendingDomain]", self.fields["domain"]).queryset = domains
+
+    def details(self) -> Details:
+        return Details(kind=self.kind, **self.cleaned_data)
+
+
+class DirectForm(RouteForm):
+    """Delivery straight to the mail servers of the recipients."""
+
+    kind = Route.Kind.DIRECT
+    field_order = ("name", "security")
+
+    security = forms.ChoiceField(
+        label=_("Encryption"),
+        choices=[
+            (Route.Security.OPPORTUNISTIC, _("when the recipient's server offers it")),
+            (Route.Security.STARTTLS, _("always, with a checked certificate")),
+        ],
+        initial=Route.Security.OPPORTUNISTIC,
+        help_text=_(
+            "Many servers cannot be checked, and their mail would wait until its time is up. What"
+            " the recipient's domain demands (MTA-STS) is kept to either way."
+        ),
+        widget=forms.RadioSelect,
+    )
+
+
+class OwnForm(RouteForm):
+    """How to reach an organisation's own mail server; the secret goes in and never comes out."""
+
+    field_order = ("name", "host", "port", "security", "username", "secret")
+
     host = line(
         _("Server"),
         253,
@@ -61,20 +130,6 @@ class RouteForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
-    domain = forms.ModelChoiceField(
-        label=_("Serves"),
-        queryset=SendingDomain.objects.none(),
-        required=False,
-        empty_label=_("All your domains"),
-        help_text=_("A route for one domain comes before those for all of them."),
-    )
-    priority = forms.IntegerField(
-        label=_("Order"),
-        min_value=1,
-        max_value=PRIORITY_MAX,
-        initial=10,
-        help_text=_("The lowest number is used; the next one while the first is paused or rests."),
-    )
     concurrency = forms.IntegerField(
         label=_("Connections at once"),
         min_value=1,
@@ -82,21 +137,10 @@ class RouteForm(forms.Form):
         initial=10,
         help_text=_("So many at most; ask whoever runs the server what it bears."),
     )
-    rate_per_minute = forms.IntegerField(
-        label=_("Messages a minute"),
-        min_value=1,
-        max_value=RATE_MAX,
-        required=False,
-        help_text=_("What is above it waits for the next minute. Leave it empty for no limit."),
-    )
 
-    def __init__(
-        self, *args: Any, organisation_id: UUID, route: Route | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        domains = SendingDomain.objects.for_organisation(organisation_id).order_by("name")
-        cast("forms.ModelChoiceField[SendingDomain]", self.fields["domain"]).queryset = domains
-        kept = route is not None and bool(route.sealed_secret)
+        kept = self._route is not None and bool(self._route.sealed_secret)
         self.fields["secret"].help_text = (
             _("One is kept and never shown. Leave this empty to keep it.")
             if kept
@@ -145,6 +189,3 @@ class RouteForm(forms.Form):
         if data.get("secret") and not data.get("username"):
             self.add_error("username", _("A secret needs the user name that it belongs to."))
         return data
-
-    def details(self) -> Details:
-        return Details(**self.cleaned_data)

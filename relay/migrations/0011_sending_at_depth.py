@@ -691,7 +691,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="route",
             name="takes_over",
-            field=models.BooleanField(db_default=False, default=False, verbose_name="takes over"),
+            field=models.BooleanField(db_default=True, default=True, verbose_name="takes over"),
         ),
         migrations.AddField(
             model_name="route",

@@ -61,7 +61,7 @@ class Route(TenantModel):
         _("domain at the provider"), max_length=253, blank=True, db_default=""
     )
     # Whether it also carries mail while the ones before it rest.
-    takes_over = models.BooleanField(_("takes over"), default=False, db_default=False)
+    takes_over = models.BooleanField(_("takes over"), default=True, db_default=True)
     host = models.CharField(_("host"), max_length=253, blank=True)
     port = models.PositiveIntegerField(_("port"), default=587)
     security = models.CharField(

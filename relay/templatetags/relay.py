@@ -44,6 +44,13 @@ def rests(route: Route) -> bool:
     return route.rests(clock.now())
 
 
+@register.filter
+def answers(route: Route) -> bool:
+    """Return whether the route's server was ready for mail when it was tried last."""
+    worked, failed = route.worked_at, route.failed_at
+    return worked is not None and (failed is None or worked > failed)
+
+
 # Where a dialogue with a server ended.
 _STAGES = {
     Stage.CONNECT: _("while connecting"),

@@ -44,6 +44,8 @@ class RouteTarget:
     rate: int | None = field(default=None, compare=False)  # messages a minute
     # Whether connections failed of late: then a success has to be written down.
     is_failing: bool = field(default=False, compare=False)
+    # Whether it is written down that it works: then only a failure is news.
+    is_proven: bool = field(default=False, compare=False)
     is_demanded: bool = False  # by the message, beyond what the route itself asks for
 
     @property

@@ -21,6 +21,8 @@ from tests.relay.stage import route
 GENERAL = {"may_send": True, "id": uuid4(), "host": "general.example"}
 NAMED = {"may_send": True, "id": uuid4(), "host": "named.example", "domain": "due.example"}
 BELOW = {"may_send": True, "id": uuid4(), "host": "below.example", "domain": "news.due.example"}
+SECOND, THIRD = GENERAL | {"host": "second.example"}, GENERAL | {"host": "third.example"}
+WAITS = {"takes_over": False}
 PAUSED = {"paused": True, "pause_reason": "by_person"}
 REFUSED = {"paused": True, "pause_reason": "sign_in_refused"}
 RESTING = {"failures": 5, "rest_until": build.NOW + timedelta(seconds=30)}
@@ -44,12 +46,19 @@ NOBODY: dict[str, Any] = {"may_send": True, "id": None}
         ([GENERAL | {"may_send": False}], "due.example", "stopped"),
         ([GENERAL | PAUSED], "due.example", "route_paused"),
         ([GENERAL | REFUSED], "due.example", "sign_in_refused"),
-        ([GENERAL | PAUSED, GENERAL | {"host": "second.example"}], "x.example", "second.example"),
+        ([GENERAL | PAUSED, SECOND], "x.example", "second.example"),
         ([GENERAL, NAMED | PAUSED], "due.example", "route_paused"),
         ([GENERAL | RESTING], "due.example", "resting"),
         ([GENERAL | RESTED], "due.example", "general.example"),
-        ([GENERAL | RESTING, GENERAL | {"host": "second.example"}], "x.example", "second.example"),
+        ([GENERAL | RESTING, SECOND], "x.example", "second.example"),
         ([GENERAL, NAMED | RESTING], "due.example", "resting"),
+        ([GENERAL | RESTING, SECOND | WAITS], "x.example", "resting"),
+        ([GENERAL | PAUSED, SECOND | WAITS], "x.example", "second.example"),
+        ([GENERAL | RESTING, SECOND | WAITS, THIRD], "x.example", "third.example"),
+        ([GENERAL | PAUSED, SECOND | RESTING, THIRD | WAITS], "x.example", "resting"),
+        ([GENERAL | PAUSED, SECOND | RESTING, THIRD], "x.example", "third.example"),
+        ([GENERAL | RESTING, SECOND | RESTING], "x.example", "resting"),
+        ([GENERAL | PAUSED, SECOND | RESTING], "x.example", "resting"),
         ([GENERAL | RESTING | PAUSED], "due.example", "route_paused"),
     ],
 )

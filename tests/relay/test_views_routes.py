@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+import re
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,12 +18,12 @@ from accounts.tenancy import organisation_context
 from relay import egress, probing
 from relay.models import QueuedDelivery, Route, SendingDomain
 from relay.routing import SECRET_PURPOSE, seal_secret
-from relay.smtp.replies import Outcome
 from relay.transports import RouteTarget
+from relay.transports.smarthost import Probed
 from tests import build
 from tests.relay import pages
 from tests.testbed.certificates import Authority
-from tests.testbed.smtp import FarEnd, Script, threaded
+from tests.testbed.smtp import FarEnd, Script, Slow, threaded
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +32,7 @@ SECRET = "hemmelig-42-på-dansk"
 FIELDS = {
     "name": "Exchange", "host": "mail.due.example", "port": 587, "security": "starttls",
     "username": "brevdue", "secret": SECRET, "priority": 10, "concurrency": 10,
+    "takes_over": "on",
 }  # fmt: skip
 
 
@@ -308,6 +310,10 @@ class TestConnection:
             row = resting(organisation, host="127.0.0.1", port=far_end.port)
             text = page.post(f"{LIST}{row.id}/test/").text
         assert "It works: connected and signed in" in text
+        assert "answers since" in text
+        assert "<code>127.0.0.1</code></dd>" in text  # of its certificate
+        assert "addresses in every script" in text
+        assert "mail of any size" in text
         # So there is nothing to wait for.
         assert (stored().failures, stored().rest_until, due()) == (0, None, 1)
         assert "rests until" not in text
@@ -327,7 +333,9 @@ class TestConnection:
             row = signs_in(organisation, host="127.0.0.1", port=far_end.port)
             response = page.post(f"{LIST}{row.id}/test/", headers={"hx-request": "true"})
         assert "535 5.7.8 &lt;b&gt;no&lt;/b&gt; such account" in response.text
+        assert "it ended while signing in" in response.text
         assert "Check the user name and the secret" in response.text
+        assert (stored().failed_code, stored().failed_stage) == (535, "auth")
         assert "<html" not in response.text
 
     def test_false_certificate_is_told_as_such(
@@ -338,8 +346,23 @@ class TestConnection:
             row = resting(organisation, host="127.0.0.1", port=far_end.port)
             text = page.post(f"{LIST}{row.id}/test/").text
         assert "No secure connection could be made" in text
+        assert "self-signed certificate" in text or "unable to get local issuer" in text
+        assert "Testbed CA" in text
         assert (stored().failures, due()) == (6, 0)
         assert not any(line.startswith("AUTH") for line in far_end.commands)
+
+    def test_server_that_drips_is_told_by_its_step(
+        self, page: Client, organisation: Organisation, settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        quick = replace(probing.TIMEOUTS, greeting=5, command=5, session=0.5)
+        monkeypatch.setattr(probing, "TIMEOUTS", quick)
+        script = Script(ehlo=Slow(0.2, "250-far.example\n250 SIZE", drip=True))
+        with threaded(FarEnd(script)) as far_end:
+            settings.RELAY_EGRESS_LOOPBACK_PORTS = [far_end.port]
+            row = route(organisation, host="127.0.0.1", port=far_end.port, security="none")
+            text = page.post(f"{LIST}{row.id}/test/").text
+        assert "it ended after saying hello" in text
+        assert "no reply in time" in text
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1"])
     def test_inner_addresses_answer_alike_and_get_no_connection(
@@ -367,7 +390,7 @@ def test_no_transaction_waits_for_the_server(
     refuse_quickly(monkeypatch)
     real, open_while_waiting = probing._probe, []
 
-    def probe(target: RouteTarget) -> Coroutine[Any, Any, Outcome]:
+    def probe(target: RouteTarget) -> Coroutine[Any, Any, Probed]:
         # Read before the event loop runs, which would have a connection of its own.
         open_while_waiting.append(connection.in_atomic_block)
         return real(target)
@@ -379,7 +402,118 @@ def test_no_transaction_waits_for_the_server(
     assert [name for name, _ in acts()] == ["route.tested"]
 
 
-TAILS = ("", "edit/", "test/", "pause/", "resume/", "remove/")
+def names_in_order(page: Client) -> list[str]:
+    """Routes as the list shows them."""
+    return re.findall(r"/en/routes/[0-9a-f-]{36}/\">([^<]+)</a></th>", page.get(LIST).text)
+
+
+def test_routes_are_moved_among_those_that_serve_the_same(
+    page: Client, organisation: Organisation
+) -> None:
+    with build.as_owner():
+        domain = SendingDomain.objects.create(
+            organisation=organisation, name="due.example", token="x", created_at=build.NOW
+        )
+    route(organisation, name="apart", domain=domain)
+    # All of them have the same place as yet.
+    rows = {name: route(organisation, name=name) for name in ("first", "second", "third")}
+    page.post(f"{LIST}{rows['third'].id}/order/", {"to": "up"})
+    assert [name for name in names_in_order(page) if name != "apart"] == [
+        *("first", "third", "second")
+    ]
+    page.post(f"{LIST}{rows['first'].id}/order/", {"to": "down"})
+    page.post(f"{LIST}{rows['second'].id}/order/", {"to": "down"})  # the last already
+    assert [name for name in names_in_order(page) if name != "apart"] == [
+        *("third", "first", "second")
+    ]
+    with build.as_owner():
+        assert Route.objects.get(name="apart").priority == 10
+        # How they are reached did not change, so no connection is closed for it.
+        assert set(Route.objects.values_list("version", flat=True)) == {1}
+    assert acts() == [("route.changed", ["priority"])] * 2
+
+
+def test_list_and_page_say_which_route_carries_the_mail(
+    page: Client, organisation: Organisation
+) -> None:
+    first = route(organisation, name="first", priority=1)
+    second = route(organisation, name="second", priority=2, takes_over=False)
+
+    def states() -> list[str]:
+        found = re.findall(r'<span class="state[^"]*">([^<]+)</span>', page.get(LIST).text)
+        return found[-2:]
+
+    assert states() == ["in use", "standing by"]
+    assert "by <a" not in page.get(f"{LIST}{first.id}/").text
+    assert "“first”</a> now" in page.get(f"{LIST}{second.id}/").text
+    with build.as_owner():
+        Route.objects.filter(pk=first.pk).update(rest_until=later())
+    assert states() == ["resting", "standing by"]
+    assert "their mail waits" in page.get(f"{LIST}{second.id}/").text
+    with build.as_owner():
+        Route.objects.filter(pk=second.pk).update(takes_over=True)
+    assert states() == ["resting", "in use"]
+    assert "“second”</a> now" in page.get(f"{LIST}{first.id}/").text
+
+
+def test_page_says_how_the_server_was_found_last(page: Client, organisation: Organisation) -> None:
+    row = route(organisation)
+    path = f"{LIST}{row.id}/"
+    assert "not tried yet" in page.get(path).text
+    with build.as_owner():
+        Route.objects.update(
+            failed_at=build.NOW, failed_code=421, failed_enhanced="4.3.2", failed_stage="greeting"
+        )
+    assert "while waiting for its greeting" in page.get(path).text
+    assert "421 4.3.2" in page.get(path).text
+    with build.as_owner():
+        Route.objects.update(worked_at=build.NOW + timedelta(seconds=1))
+    assert "answers since" in page.get(path).text
+    # Another server is another story.
+    page.post(f"{path}edit/", FIELDS | {"host": "other.due.example"})
+    assert "not tried yet" in page.get(path).text
+
+
+class TestDirect:
+    FIELDS = {"name": "Direct", "security": "opportunistic", "priority": 20, "takes_over": "on"}
+    NEW = f"{LIST}new/direct/"
+
+    @pytest.fixture(autouse=True)
+    def _set_up(self, settings) -> None:
+        settings.RELAY_DIRECT, settings.RELAY_BOUNCE_DOMAIN = True, "retur.brevdue.example"
+
+    def test_is_offered_saved_and_changed(self, page: Client) -> None:
+        assert self.NEW in page.get(LIST).text
+        assert "publish first" in page.get(self.NEW).text
+        page.post(self.NEW, self.FIELDS)
+        row = stored()
+        assert (row.kind, row.host, row.username, bytes(row.sealed_secret)) == (
+            *("direct", "", "", b""),
+        )
+        text = page.get(f"{LIST}{row.id}/").text
+        assert "straight to the recipients" in text
+        assert "Connection test" not in text
+        page.post(f"{LIST}{row.id}/edit/", self.FIELDS | {"security": "starttls"})
+        assert (stored().security, stored().version) == ("starttls", 2)
+        assert page.post(f"{LIST}{row.id}/test/").status_code == 404
+
+    @pytest.mark.parametrize("name", ["RELAY_DIRECT", "RELAY_BOUNCE_DOMAIN"])
+    def test_is_neither_offered_nor_saved_where_it_is_not_set_up(
+        self, page: Client, settings, name: str
+    ) -> None:
+        setattr(settings, name, "")
+        assert self.NEW not in page.get(LIST).text
+        assert "not set up to deliver straight" in page.post(self.NEW, self.FIELDS).text
+        with build.as_owner():
+            assert not Route.objects.exists()
+
+    def test_asks_for_no_encryption_that_it_cannot_have(self, page: Client) -> None:
+        for security in ("tls", "none"):
+            response = page.post(self.NEW, self.FIELDS | {"security": security})
+            assert "Select a valid choice" in response.text
+
+
+TAILS = ("", "edit/", "test/", "pause/", "resume/", "remove/", "order/")
 
 
 def test_another_organisation_gets_what_a_missing_id_gets(
@@ -400,7 +534,7 @@ def test_role_that_may_not_change_is_refused(organisation: Organisation, role: R
     row, client = signs_in(organisation), pages.member(organisation, role)
     for tail in TAILS[1:]:
         assert client.post(f"{LIST}{row.id}/{tail}").status_code == 403
-    for path in (NEW, f"{LIST}{row.id}/edit/", f"{LIST}{row.id}/remove/"):
+    for path in (NEW, TestDirect.NEW, f"{LIST}{row.id}/edit/", f"{LIST}{row.id}/remove/"):
         assert client.get(path).status_code == 403
     reads = 200 if role == Role.VIEWER else 403
     shown = client.get(f"{LIST}{row.id}/")

@@ -117,6 +117,13 @@ RESTS = NOW + 3 * HOUR
         ([{"rest_until": NOW}], ("deferred", DUE)),
         ([{"paused_at": NOW, "priority": 1}, {}], ("deferred", DUE)),
         ([{"paused_at": NOW}, {"rest_until": RESTS, "priority": 1}], ("resting", RESTS)),
+        ([{"rest_until": RESTS, "priority": 1}, {}], ("deferred", DUE)),
+        ([{"rest_until": RESTS, "priority": 1}, {"takes_over": False}], ("resting", RESTS)),
+        (
+            [{"rest_until": RESTS, "priority": 1}, {"takes_over": False}, {"priority": 20}],
+            ("deferred", DUE),
+        ),
+        ([{"paused_at": NOW, "priority": 1}, {"takes_over": False}], ("deferred", DUE)),
         ([{"paused_at": NOW, "domain": "due.example"}, {}], ("route_paused", None)),
         ([{"paused_at": NOW}, {"domain": "due.example"}], ("deferred", DUE)),
         ([{"paused_at": NOW}, {"domain": "e.example"}], ("route_paused", None)),
