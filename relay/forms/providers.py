@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from relay.esp.providers import PROVIDERS
 from relay.espaccounts import AccountDetails
 from relay.forms.lines import line
-from relay.forms.routes import CONCURRENCY_MAX, PRIORITY_MAX, RATE_MAX
+from relay.forms.routes import CONCURRENCY_MAX, RATE_MAX
 from relay.models import Route, SendingDomain
+from relay.routes import PRIORITY_MAX
 from relay.smtp.addresses import AddressError, host_name
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
-import re
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,7 +26,7 @@ from tests.testbed.smtp import FarEnd, Script, Slow, threaded
 
 pytestmark = pytest.mark.django_db
 
-LIST, NEW = "/en/routes/", "/en/routes/new/"
+LIST, NEW, DIRECT = "/en/routes/", "/en/routes/new/", "/en/routes/new/direct/"
 SECRET = "hemmelig-42-på-dansk"
 FIELDS = {
     "name": "Exchange", "host": "mail.due.example", "port": 587, "security": "starttls",
@@ -402,120 +401,6 @@ def test_no_transaction_waits_for_the_server(
     assert [name for name, _ in acts()] == ["route.tested"]
 
 
-def names_in_order(page: Client) -> list[str]:
-    """Routes as the list shows them."""
-    return re.findall(r"/en/routes/[0-9a-f-]{36}/\">([^<]+)</a></th>", page.get(LIST).text)
-
-
-def test_routes_are_moved_among_those_that_serve_the_same(
-    page: Client, organisation: Organisation
-) -> None:
-    with build.as_owner():
-        domain = SendingDomain.objects.create(
-            organisation=organisation, name="due.example", token="x", created_at=build.NOW
-        )
-    route(organisation, name="apart", domain=domain)
-    # All of them have the same place as yet.
-    rows = {
-        name: route(organisation, name=name, created_at=build.NOW + timedelta(hours=hour))
-        for hour, name in enumerate(("first", "second", "third"))
-    }
-    page.post(f"{LIST}{rows['third'].id}/order/", {"to": "up"})
-    assert [name for name in names_in_order(page) if name != "apart"] == [
-        *("first", "third", "second")
-    ]
-    page.post(f"{LIST}{rows['first'].id}/order/", {"to": "down"})
-    page.post(f"{LIST}{rows['second'].id}/order/", {"to": "down"})  # the last already
-    assert [name for name in names_in_order(page) if name != "apart"] == [
-        *("third", "first", "second")
-    ]
-    with build.as_owner():
-        assert Route.objects.get(name="apart").priority == 10
-        # How they are reached did not change, so no connection is closed for it.
-        assert set(Route.objects.values_list("version", flat=True)) == {1}
-    assert acts() == [("route.changed", ["priority"])] * 2
-
-
-def test_list_and_page_say_which_route_carries_the_mail(
-    page: Client, organisation: Organisation
-) -> None:
-    first = route(organisation, name="first", priority=1)
-    second = route(organisation, name="second", priority=2, takes_over=False)
-
-    def states() -> list[str]:
-        found = re.findall(r'<span class="state[^"]*">([^<]+)</span>', page.get(LIST).text)
-        return found[-2:]
-
-    assert states() == ["in use", "standing by"]
-    assert "by <a" not in page.get(f"{LIST}{first.id}/").text
-    assert "“first”</a> now" in page.get(f"{LIST}{second.id}/").text
-    with build.as_owner():
-        Route.objects.filter(pk=first.pk).update(rest_until=later())
-    assert states() == ["resting", "standing by"]
-    assert "their mail waits" in page.get(f"{LIST}{second.id}/").text
-    with build.as_owner():
-        Route.objects.filter(pk=second.pk).update(takes_over=True)
-    assert states() == ["resting", "in use"]
-    assert "“second”</a> now" in page.get(f"{LIST}{first.id}/").text
-
-
-def test_page_says_how_the_server_was_found_last(page: Client, organisation: Organisation) -> None:
-    row = route(organisation)
-    path = f"{LIST}{row.id}/"
-    assert "not tried yet" in page.get(path).text
-    with build.as_owner():
-        Route.objects.update(
-            failed_at=build.NOW, failed_code=421, failed_enhanced="4.3.2", failed_stage="greeting"
-        )
-    assert "while waiting for its greeting" in page.get(path).text
-    assert "421 4.3.2" in page.get(path).text
-    with build.as_owner():
-        Route.objects.update(worked_at=build.NOW + timedelta(seconds=1))
-    assert "answers since" in page.get(path).text
-    # Another server is another story.
-    page.post(f"{path}edit/", FIELDS | {"host": "other.due.example"})
-    assert "not tried yet" in page.get(path).text
-
-
-class TestDirect:
-    FIELDS = {"name": "Direct", "security": "opportunistic", "priority": 20, "takes_over": "on"}
-    NEW = f"{LIST}new/direct/"
-
-    @pytest.fixture(autouse=True)
-    def _set_up(self, settings) -> None:
-        settings.RELAY_DIRECT, settings.RELAY_BOUNCE_DOMAIN = True, "retur.brevdue.example"
-
-    def test_is_offered_saved_and_changed(self, page: Client) -> None:
-        assert self.NEW in page.get(LIST).text
-        assert "publish first" in page.get(self.NEW).text
-        page.post(self.NEW, self.FIELDS)
-        row = stored()
-        assert (row.kind, row.host, row.username, bytes(row.sealed_secret)) == (
-            *("direct", "", "", b""),
-        )
-        text = page.get(f"{LIST}{row.id}/").text
-        assert "straight to the recipients" in text
-        assert "Connection test" not in text
-        page.post(f"{LIST}{row.id}/edit/", self.FIELDS | {"security": "starttls"})
-        assert (stored().security, stored().version) == ("starttls", 2)
-        assert page.post(f"{LIST}{row.id}/test/").status_code == 404
-
-    @pytest.mark.parametrize("name", ["RELAY_DIRECT", "RELAY_BOUNCE_DOMAIN"])
-    def test_is_neither_offered_nor_saved_where_it_is_not_set_up(
-        self, page: Client, settings, name: str
-    ) -> None:
-        setattr(settings, name, "")
-        assert self.NEW not in page.get(LIST).text
-        assert "not set up to deliver straight" in page.post(self.NEW, self.FIELDS).text
-        with build.as_owner():
-            assert not Route.objects.exists()
-
-    def test_asks_for_no_encryption_that_it_cannot_have(self, page: Client) -> None:
-        for security in ("tls", "none"):
-            response = page.post(self.NEW, self.FIELDS | {"security": security})
-            assert "Select a valid choice" in response.text
-
-
 TAILS = ("", "edit/", "test/", "pause/", "resume/", "remove/", "order/")
 
 
@@ -537,7 +422,7 @@ def test_role_that_may_not_change_is_refused(organisation: Organisation, role: R
     row, client = signs_in(organisation), pages.member(organisation, role)
     for tail in TAILS[1:]:
         assert client.post(f"{LIST}{row.id}/{tail}").status_code == 403
-    for path in (NEW, TestDirect.NEW, f"{LIST}{row.id}/edit/", f"{LIST}{row.id}/remove/"):
+    for path in (NEW, DIRECT, f"{LIST}{row.id}/edit/", f"{LIST}{row.id}/remove/"):
         assert client.get(path).status_code == 403
     reads = 200 if role == Role.VIEWER else 403
     shown = client.get(f"{LIST}{row.id}/")
