@@ -11,7 +11,8 @@ import tempfile
 
 from django.conf import settings
 
-from gdpr.typesetting.limits import EXHAUSTED, PATIENCE
+from accounts.bounded import EXHAUSTED, environment
+from gdpr.typesetting.limits import PATIENCE
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +65,7 @@ def run(module: str, order: bytes, *, patience: float = PATIENCE) -> bytes:
 def _environment(directory: str) -> dict[str, str]:
     assets = settings.BASE_DIR / "gdpr" / "assets"
     return {
-        "LANG": "C.UTF-8",
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": directory,
-        "TMPDIR": directory,
+        **environment(directory),
         "XDG_CACHE_HOME": directory,
         "FONTCONFIG_FILE": str(assets / "fonts.conf"),
         # The font subsets carry a time of change, which would differ from run to run.

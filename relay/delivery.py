@@ -15,7 +15,8 @@ from accounts.vault import KeyGone, VaultError
 from relay import outcomes, quarantine, sandbox
 from relay.metering import Metering
 from relay.models import QueuedDelivery, Route
-from relay.outcomes import NoticeLimit, Telling
+from relay.notices import NoticeLimit
+from relay.outcomes import Telling
 from relay.pacing import PACED, Pace
 from relay.preparing import AsGiven, PassOn, ReturnPaths, Signer
 from relay.quarantine import Suspects
@@ -74,9 +75,9 @@ class Courier:
     now: Callable[[], datetime]
     random: Callable[[], float]
     hostname: str
+    limit: NoticeLimit
     signer: Signer = field(default_factory=PassOn)
     paths: ReturnPaths = field(default_factory=AsGiven)
-    limit: NoticeLimit = field(default_factory=NoticeLimit)
     room: Room = field(default_factory=Room)
     suspects: Suspects = field(default_factory=Suspects)
     # Whose senders are told of the delay now; leased, and kept so by the shift.
@@ -102,6 +103,7 @@ class Courier:
         await self.signer.close()
         await self.pace.close()
         await self.metering.close()
+        await self.limit.close()
 
     async def tell_delays(self) -> None:
         """Tell senders of the delay when its time has come, each minute, until cancelled."""
@@ -194,7 +196,7 @@ class Courier:
         """Settle without a look at the content: whatever ends here has failed there before."""
         await self.leases.alert(QUARANTINED, str(work.organisation_id))
         told, now = outcomes.telling(work, settlements), self.now()
-        if (later := self._put_off(work, told, now)) is not None:
+        if (later := await self._put_off(work, told, now)) is not None:
             await self.leases.settle(work, later)
             return False
         try:
@@ -335,17 +337,19 @@ class Courier:
         if told.action is None:
             await self._write(work, told.settlements)
             return False
-        if (later := self._put_off(work, told, now)) is not None:
+        if (later := await self._put_off(work, told, now)) is not None:
             await self._write(work, later)
             return False
         return await self._tell(job, told, now)
 
-    def _put_off(self, work: Work, told: Telling, now: datetime) -> tuple[Settlement, ...] | None:
+    async def _put_off(
+        self, work: Work, told: Telling, now: datetime
+    ) -> tuple[Settlement, ...] | None:
         """Return the settlements without the notice when its organisation had too many of late."""
         # What nobody receives floods nobody, and must not hold up notices about live mail.
         if told.action is None or work.is_sandbox:
             return None
-        turn = self.limit.turn(work.organisation_id, now)
+        turn = await self.limit.turn(work.organisation_id, now)
         is_late = turn > now and outcomes.may_owe(work, turn)
         return outcomes.owing(work, told, turn) if is_late else None
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,8 +24,6 @@ Reason = QueuedDelivery.Reason
 NOTICE_AGAIN = timedelta(minutes=15)
 # A try that comes later than this after the lifetime's end is not made any more.
 LATE = timedelta(minutes=10)
-MINUTE = timedelta(minutes=1)
-NOTICES_A_MINUTE = 60
 # An hour more than the longest lifetime: with it the last hour key goes.
 OWED_MOST = timedelta(hours=121)
 # RFC 3463 §3.4: X.3.* is about the mail system itself; no code, because no server was asked.
@@ -188,23 +185,38 @@ def _tells_delay(work: Work, settlement: Settlement) -> bool:
 
 
 def notice(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> Accepted:
-    """Write the notification; it goes to the sender with the null reverse-path."""
-    identifier = uuid7(now)
+    """Write the notification of what has just become of a message."""
+    return notification(
+        _report(work, told, content, hostname, now),
+        organisation_id=work.organisation_id,
+        domain=work.domain,
+        # The notice of a simulated refusal stays in the sandbox as well.
+        is_sandbox=work.is_sandbox,
+    )
+
+
+def notification(
+    report: dsn.Report, *, organisation_id: UUID, domain: str, is_sandbox: bool
+) -> Accepted:
+    """Return the mail that brings a report to its sender, with the null reverse-path.
+
+    `domain`: whose route it takes.
+    """
+    identifier = uuid7(report.now)
     return Accepted(
         id=identifier,
         accepted_at=uuid7_time(identifier),
-        organisation_id=work.organisation_id,
+        organisation_id=organisation_id,
         credential_id=None,
-        # The notice of a simulated refusal stays in the sandbox as well.
-        is_sandbox=work.is_sandbox,
+        is_sandbox=is_sandbox,
         envelope=Envelope(
             sender="",
-            recipients=(Recipient(work.sender, notify="NEVER"),),
-            smtputf8=not work.sender.isascii(),
+            recipients=(Recipient(report.sender, notify="NEVER"),),
+            smtputf8=not report.sender.isascii(),
         ),
-        content=dsn.build(_report(work, told, content, hostname, now)),
+        content=dsn.build(report),
         is_notification=True,
-        author_domain=work.domain,
+        author_domain=domain,
     )
 
 
@@ -236,25 +248,3 @@ def _told(settlement: Settlement) -> dsn.Told:
         expired=settlement.state == State.EXPIRED,
         relayed=settlement.state == State.DELIVERED,
     )
-
-
-class NoticeLimit:
-    """Bounds how many notifications an organisation's senders get from this process a minute."""
-
-    def __init__(self, most: int = NOTICES_A_MINUTE) -> None:
-        self._most = most
-        self._sent: dict[UUID, deque[datetime]] = {}
-        self._later: dict[UUID, datetime] = {}
-
-    def turn(self, organisation_id: UUID, now: datetime) -> datetime:
-        """Return `now` and count one more notice; or when to ask again, if there were too many."""
-        sent = self._sent.setdefault(organisation_id, deque())
-        while sent and now - sent[0] >= MINUTE:
-            sent.popleft()
-        if len(sent) < self._most:
-            sent.append(now)
-            return now
-        # One after the other, so that they do not all come back to a full minute.
-        turn = max(now + MINUTE, self._later.get(organisation_id, now))
-        self._later[organisation_id] = turn + MINUTE / self._most
-        return turn

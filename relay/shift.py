@@ -27,6 +27,7 @@ from relay.egress import Guard, guard_from_settings
 from relay.hops import SharedGate
 from relay.limits import SharedCounters
 from relay.metering import Metering
+from relay.notices import NoticeLimit
 from relay.pacing import Pace
 from relay.permits import Permits
 from relay.queue import (
@@ -355,6 +356,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         random=SystemRandom().random,
         hostname=settings.RELAY_HOSTNAME,
         signer=DomainSigner(dsn, clock.now),
+        limit=NoticeLimit(SharedCounters(settings.REDIS_URL), clock.now),
     )
     return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
 

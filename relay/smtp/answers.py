@@ -144,6 +144,11 @@ TOO_MANY_RECIPIENTS = Answer(
 TOO_LARGE = Answer(552, "5.3.4", "The message is larger than this server takes", "size")
 NO_MEMORY = Answer(452, "4.3.1", "Too much is arriving at once; please try again soon", "busy")
 
+# Return paths. Nobody's mail program is helped by a page.
+NO_RETURN_PATH = Answer(550, "5.1.1", "No such return path")
+REPORT_TAKEN = Answer(250, "2.0.0", "Taken")
+REPORT_LATER = Answer(451, "4.3.2", "Not just now; please try again soon")
+
 # Content
 SEND_CONTENT = Answer(354, "", "Send the message, end it with <CRLF>.<CRLF>")
 LINE_END = Answer(

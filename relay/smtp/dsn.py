@@ -45,6 +45,7 @@ class Told:
     waited: Waited | None = None  # told instead of the outcome, where no try came last
     expired: bool = False  # given up because its lifetime ended, not because of the last reply
     relayed: bool = False  # handed on, whatever became of the others
+    came_back: bool = False  # taken first, and returned later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,9 +180,11 @@ def _story(told: Told, words: Words) -> Iterator[str]:
         return
     if told.expired:
         yield from _indented(words.last)
-    outcome = told.outcome
+    if told.came_back:
+        yield from _indented(words.came_back)
+    outcome, nothing = told.outcome, words.no_reason if told.came_back else words.silence
     yield from _indented(
-        f"{outcome.code} {outcome.text}" if outcome.code else outcome.text or words.silence
+        f"{outcome.code} {outcome.text}" if outcome.code else outcome.text or nothing
     )
 
 

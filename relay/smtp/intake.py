@@ -94,8 +94,11 @@ class Content:
             del self._octets[end + 2 :]
             return rest
         if self.dropped or len(self._octets) > self._raw_limit:
-            self.drop()
+            self._overflow()
         return None
+
+    def _overflow(self) -> None:
+        self.drop()
 
     def drop(self) -> None:
         """Keep nothing but what is needed to see the end."""
@@ -115,3 +118,41 @@ class Content:
         if len(octets) - 2 > self.limit:
             return None
         return bytes(memoryview(octets)[2:])
+
+
+class Beginning(Content):
+    """One DATA of which the first octets are kept, and all of it is counted."""
+
+    __slots__ = ("_first", "_most")
+
+    def __init__(self, limit: int, kept: int) -> None:
+        super().__init__(kept)
+        self._most = limit
+        self._first = b""
+
+    @property
+    def held(self) -> int:
+        """Octets in memory."""
+        return len(self._octets) + len(self._first)
+
+    def _overflow(self) -> None:
+        if self.dropped:
+            return self.drop()
+        self._first = self._first or bytes(self._octets)
+        # From here on each arrival overflows.
+        self._raw_limit = len(END)
+        del self._octets[: -len(END) + 1]
+        return None
+
+    def drop(self) -> None:
+        """Keep nothing but what is needed to see the end."""
+        self._first = b""
+        super().drop()
+
+    def take(self) -> bytes | None:
+        """The first octets of the message; None if it was too large as a whole."""
+        if self.dropped or self.received > self._most + len(END):
+            return None
+        octets = self._first or bytes(self._octets)
+        self._first, self._octets = b"", bytearray()
+        return octets.replace(b"\r\n.", b"\r\n")[2 : self.limit + 2]

@@ -23,6 +23,7 @@ class Limits:
     """Bounds of one process. Times in seconds, sizes in octets."""
 
     size: int = 26_214_400  # of one message
+    kept: int = 26_214_400  # of it, in memory; what comes after is read, and dropped
     # Of all messages that are arriving or waiting to be stored. The one that is being written, or
     # looked through, takes about five times its size on top: sealed, and copied by the driver. A
     # quarter is the most that one owner has, or one message.
@@ -74,15 +75,18 @@ class Listener:
         limits: Limits | None = None,
         help_url: str = "",
         plaintext_sign_in: bool = False,
+        is_open: bool = False,
         balancers: Iterable[networks.Network] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`is_open`: nobody signs in, and what comes is read here; its form is not judged."""
         self.hostname = hostname
         self.own_name = hostname.encode()
         self.policy = policy
         self.tls = tls
         self.limits = limits or Limits()
         self.plaintext_sign_in = plaintext_sign_in
+        self.is_open = is_open
         self.clock = clock
         self.stopping = False
         self.held = 0  # octets of content in memory

@@ -9,6 +9,7 @@ send what is the injected policy's business; see `policy.py`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Hashable
 
 from relay.smtp import answers, headers
@@ -17,11 +18,15 @@ from relay.smtp.answers import Answer
 from relay.smtp.connection import Gone
 from relay.smtp.crowd import Guest
 from relay.smtp.envelope import Envelope, Recipient
-from relay.smtp.intake import Content
+from relay.smtp.intake import Beginning, Content
 from relay.smtp.listener import Listener
 from relay.smtp.parameters import MailParameters, ParameterError, read_mail, read_rcpt
 from relay.smtp.policy import Submitted
 from relay.smtp.session import Session
+
+
+# RFC 5321 §4.5.1: reachable at every host that takes mail for others, without a domain as well.
+_POSTMASTER = re.compile(r"<postmaster> *", re.IGNORECASE)
 
 
 class Conversation(Session):
@@ -76,8 +81,9 @@ class Conversation(Session):
     async def _recognise(self, sender: Address | None) -> None:
         """Let in who may send this from where it is, under TLS as anybody else."""
         identity = await self.listener.policy.recognise(self.client, sender)
-        if identity is None:
-            self.client.identity = None
+        if identity is None or self.listener.is_open:
+            # A stranger all the same: it makes room for the next one.
+            self.client.identity = identity
         else:
             self._let_in(identity)
 
@@ -86,7 +92,7 @@ class Conversation(Session):
         self._say(refusal)
 
     def _mail_refusal(self) -> Answer | None:
-        if not self.client.identity and not self.may_sign_in:
+        if not (self.client.identity or self.may_sign_in or self.listener.is_open):
             return answers.TLS_FIRST
         if not self.client.greeting:
             return answers.GREET_FIRST  # RFC 5321 §4.1.4
@@ -102,7 +108,7 @@ class Conversation(Session):
             return answers.SIGN_IN_FIRST
         if size > self.limits.size:
             return answers.TOO_LARGE
-        return None if self._has_room(size) else answers.NO_MEMORY
+        return None if self._has_room(min(size, self.limits.kept)) else answers.NO_MEMORY
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
@@ -115,7 +121,7 @@ class Conversation(Session):
             return self._say(answers.TOO_MANY_RECIPIENTS)
         self._attempts += 1
         try:
-            path, rest = parse_path(_after_keyword(argument, "TO:"), utf8=self._parameters.smtputf8)
+            path, rest = self._forward_path(_after_keyword(argument, "TO:"))
             notify, orcpt = read_rcpt(rest)
         except AddressError as error:
             return self._say(_path_answer(error, answers.RECIPIENT_SYNTAX))
@@ -129,6 +135,12 @@ class Conversation(Session):
             return self._say(refusal)
         self._recipients[recipient.address] = recipient
         return self._say(answers.RECIPIENT_OK)
+
+    def _forward_path(self, text: str) -> tuple[Address | None, str]:
+        """Raises AddressError."""
+        if self.listener.is_open and _POSTMASTER.fullmatch(text):
+            return Address("postmaster", self.listener.hostname), ""
+        return parse_path(text, utf8=self._parameters.smtputf8)
 
     def _without_mail(self) -> None:
         """No fault of who has signed in: it may be one group with a refused MAIL (RFC 2920)."""
@@ -145,13 +157,13 @@ class Conversation(Session):
         if not self._recipients:
             self._count_aside()
             return self._say(answers.NO_RECIPIENTS) if self._under_way else self._without_mail()
-        if not self._has_room(self._parameters.size):
+        if not self._has_room(self._declared):
             self._forget_message()
             return self._say(answers.NO_MEMORY)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
-        self._content = content = Content(self.limits.size)
+        self._content = content = self._empty_content()
         # What was declared has its room from here on: nobody sends it all only to hear 452.
-        self._hold(self._parameters.size)
+        self._hold(self._declared)
         try:
             full = await self._receive(content)
             answer = await self._judge(content, full=full)
@@ -164,6 +176,17 @@ class Conversation(Session):
         self._say(answer)
         return await self._flush()
 
+    def _empty_content(self) -> Content:
+        limits = self.limits
+        if limits.kept < limits.size:
+            return Beginning(limits.size, limits.kept)
+        return Content(limits.size)
+
+    @property
+    def _declared(self) -> int:
+        """Octets that the message will hold, as far as the client has said."""
+        return min(self._parameters.size, self.limits.kept)
+
     async def _receive(self, content: Content) -> bool:
         """Read to the end of DATA, whatever happens before; whether memory ran out meanwhile."""
         self._content_began = self.listener.clock()
@@ -172,7 +195,7 @@ class Conversation(Session):
             if not self._inbox:
                 await self._arrive(self.limits.content_silence)
             rest = content.feed(self._inbox.take())
-            self._hold(0 if content.dropped else max(content.held, self._parameters.size))
+            self._hold(0 if content.dropped else max(content.held, self._declared))
             if rest is not None:
                 self._inbox.feed(rest)
                 return full
@@ -216,14 +239,20 @@ class Conversation(Session):
         if octets is None:
             return answers.NO_MEMORY if full else answers.TOO_LARGE
         try:
-            headers.check_lines(octets)
-            header = headers.scan(
-                octets, utf8=self._parameters.smtputf8, hostname=self.listener.own_name
-            )
+            header = self._scan(octets)
         except headers.ContentError as error:
             return answers.CONTENT[error.fault]
         self._hold(len(octets))
         return Submitted(self._envelope(octets), octets, header)
+
+    def _scan(self, octets: bytes) -> headers.Header:
+        """Raises ContentError."""
+        if self.listener.is_open:
+            return headers.Header()
+        headers.check_lines(octets)
+        return headers.scan(
+            octets, utf8=self._parameters.smtputf8, hostname=self.listener.own_name
+        )
 
     def _envelope(self, octets: bytes) -> Envelope:
         given = self._parameters

@@ -225,6 +225,8 @@ class Session(Connection):
     @property
     def may_sign_in(self) -> bool:
         """Only under TLS (RFC 4954 §4); development may allow it in clear, on loopback."""
+        if self.listener.is_open:
+            return False
         return bool(self.client.tls_version) or (
             self.listener.plaintext_sign_in and self.client.address in ("127.0.0.1", "::1")
         )
@@ -242,6 +244,8 @@ class Session(Connection):
         return await self._sign_in(username, password)
 
     def _sign_in_refusal(self, mechanism: str) -> Answer | None:
+        if self.listener.is_open:
+            return answers.NOT_OFFERED
         if self.client.greeting != "EHLO":
             return answers.GREET_FIRST
         if self.client.identity is not None:

@@ -21,6 +21,8 @@ class Words:
 
     last: str  # comes before the last reply of mail whose time was up
     silence: str  # stands where there was no reply
+    came_back: str  # comes before why mail that was taken was returned
+    no_reason: str  # stands where the other server gave none
     never: str
     not_again: str
     because: str
@@ -37,6 +39,8 @@ class Words:
 DANISH = Words(
     last="Vi prøvede, til fristen udløb. Det sidste svar var:",
     silence="modtagerens server svarede ikke",
+    came_back="Modtagerens server tog imod den og sendte den retur senere. Begrundelsen var:",
+    no_reason="der er ingen begrundelse",
     never="Den blev ikke prøvet, før fristen udløb.",
     not_again="Den kunne ikke prøves igen, før fristen udløb.",
     because="Årsag",
@@ -65,6 +69,8 @@ DANISH = Words(
 ENGLISH = Words(
     last="It was tried until its time was up. The last answer was:",
     silence="the recipient's server did not answer",
+    came_back="The recipient's server took it and returned it later. The reason was:",
+    no_reason="none was given",
     never="It was not tried before its time was up.",
     not_again="It could not be tried again before its time was up.",
     because="Reason",

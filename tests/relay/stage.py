@@ -18,6 +18,7 @@ from relay.delivery import Courier
 from relay.egress import Guard, system_lookup
 from relay.limits import SharedCounters
 from relay.metering import Metering
+from relay.notices import NoticeLimit
 from relay.models import Route
 from relay.pacing import Pace
 from relay.queue import Accepted, Leases
@@ -107,6 +108,7 @@ class Stage:
             random=lambda: 0.5,
             hostname="relay.brevdue.example",
             signer=DomainSigner(mail.dsn(), self.now),
+            limit=NoticeLimit(SharedCounters(settings.REDIS_URL), self.now),
         )
         values: dict[str, Any] = {
             "slot": Slot(mail.dsn(), 1),

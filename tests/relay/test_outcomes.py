@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from relay import outcomes
-from relay.outcomes import NoticeLimit, Reason, State
+from relay.outcomes import Reason, State
 from relay.queue import Leased, Settlement, Tried, Work
 from relay.smtp.dsn import Action
 from relay.smtp.envelope import Recipient
@@ -181,13 +181,3 @@ def test_notice_on_mail_that_was_held_to_its_end_says_what_happened(
 def test_each_reason_has_its_words_in_notices() -> None:
     named = set(Reason.values) - {Reason.NEW}
     assert named == DANISH.reasons.keys() == ENGLISH.reasons.keys()
-
-
-def test_notices_are_limited_per_organisation_and_minute() -> None:
-    limit, one, other = NoticeLimit(2), uuid4(), uuid4()
-    minute = timedelta(minutes=1)
-    assert [limit.turn(one, ACCEPTED) - ACCEPTED for _ in range(5)] == [
-        timedelta(), timedelta(), minute, minute * 1.5, minute * 2,
-    ]  # fmt: skip
-    assert limit.turn(other, ACCEPTED) == ACCEPTED
-    assert limit.turn(one, ACCEPTED + minute) == ACCEPTED + minute

@@ -231,3 +231,18 @@ def test_hostile_texts_add_no_field_and_no_line(text, address, envid):
     names = [line.split(b":")[0] for line in status.split(b"\r\n") if line]
     assert names.count(b"Action") == 1
     assert len(names) == 2 + bool(envid) + 6 + bool(address)
+
+
+def test_mail_that_came_back_is_told_as_that():
+    text = next(parsed(report(recipients=(told(came_back=True),))).iter_parts()).get_content()
+    assert "tog imod den og sendte den retur senere" in text
+    assert "took it and returned it later" in text
+    assert text.count("550 5.1.1 no such user") == 2
+
+
+def test_return_without_a_reason_claims_none():
+    silent = told(outcome=refused(code=0, text=""), came_back=True)
+    text = next(parsed(report(recipients=(silent,))).iter_parts()).get_content()
+    assert "der er ingen begrundelse" in text
+    assert "none was given" in text
+    assert "svarede ikke" not in text
