@@ -151,7 +151,8 @@ class Beginning(Content):
 
     def take(self) -> bytes | None:
         """The first octets of the message; None if it was too large as a whole."""
-        if self.dropped or self.received > self._most + len(END):
+        # The first CRLF of the end is the message's own.
+        if self.dropped or self.received > self._most + len(END) - 2:
             return None
         octets = self._first or bytes(self._octets)
         self._first, self._octets = b"", bytearray()

@@ -94,11 +94,10 @@ def test_return_path_is_good_at_whichever_host_leads_here() -> None:
 
 
 @pytest.mark.behaviour(42)
-@pytest.mark.parametrize(
-    "local", ["post", "b", "b" + "a" * 47, returnpaths.written(PATH)[:-1] + "7"]
-)
-def test_any_other_address_is_refused_in_the_same_words(local: str) -> None:
-    assert refusal(f"{local}@retur.brevdue.example") is answers.NO_RETURN_PATH
+def test_any_other_address_is_refused_in_the_same_words() -> None:
+    tampered = returnpaths.written(PATH)[:-1] + "7"
+    for local in ("post", "b", "b" + "a" * 47, tampered):
+        assert refusal(f"{local}@retur.brevdue.example") is answers.NO_RETURN_PATH
 
 
 def test_path_that_has_grown_old_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,9 +165,11 @@ def running(
     limits: Limits | None = None,
     plaintext: bool = True,
     balancers: tuple[Network, ...] = (),
+    ledger: Ledger | None = None,
+    is_open: bool = False,
 ) -> Iterator[Running]:
     """Signing in works in clear unless `plaintext` is False."""
-    ledger = Ledger()
+    ledger = ledger or Ledger()
     listener = Listener(
         hostname="relay.example",
         policy=ledger,
@@ -175,6 +177,7 @@ def running(
         limits=limits or Limits(sign_in_delay=0.01),
         help_url="https://relay.example/help",
         plaintext_sign_in=plaintext,
+        is_open=is_open,
         balancers=balancers,
     )
     server = Running(listener, ledger)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.smtp.intake import Content, Inbox, LineMalformed, LineTooLong
+from relay.smtp.intake import Beginning, Content, Inbox, LineMalformed, LineTooLong
 
 PIECES = st.lists(
     st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"..", b"a", b"\0", b"\r\n.", b"\r\n..\r\n"]),
@@ -121,3 +121,30 @@ def test_overlong_line_is_dropped_once(piece):
     while (line := inbox.line(100)) is not None:
         lines.append(line)
     assert (refusals, lines) == (1, [b"QUIT"])
+
+
+@given(st.text("ab", max_size=300), st.lists(st.integers(0, 400), max_size=12), st.integers(1, 80))
+def test_beginning_is_the_same_however_it_is_cut(text, cuts, kept):
+    message = text.encode() + b"\r\n"
+    content, wire = Beginning(1_000, kept), message + b".\r\n"
+    edges = [0, *sorted(cut for cut in cuts if cut < len(wire)), len(wire)]
+    for start, end in zip(edges, edges[1:], strict=False):
+        rest = content.feed(wire[start:end])
+    assert rest == b""
+    assert content.take() == message[:kept]
+
+
+def test_beginning_of_what_is_too_large_is_none():
+    content = Beginning(100, 10)
+    assert content.feed(b"x" * 99 + b"\r\n.\r\n") == b""
+    assert content.take() is None
+
+
+def test_beginning_that_was_dropped_is_none():
+    content = Beginning(100, 10)
+    assert content.feed(b"x" * 50) is None
+    assert content.held > 0
+    content.drop()
+    assert content.held == 4
+    assert content.feed(b"\r\n.\r\n") == b""
+    assert content.take() is None
