@@ -13,6 +13,7 @@ Decisions, each one tested:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ class Bouncing:
         if not told:
             logger.info("bounces: mail to a return path reports nothing")
         # All of them, also when one is to come again: whatever is told twice counts once.
-        taken = [await self._feedback.take(event) for event in told]
+        taken = await asyncio.gather(*map(self._feedback.take, told))
         return answers.REPORT_LATER if Taken.LATER in taken else answers.REPORT_TAKEN
 
 

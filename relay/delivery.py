@@ -104,6 +104,7 @@ class Courier:
         await self.pace.close()
         await self.metering.close()
         await self.limit.close()
+        await self.paths.close()
 
     async def tell_delays(self) -> None:
         """Tell senders of the delay when its time has come, each minute, until cancelled."""
@@ -296,9 +297,11 @@ class Courier:
             job.sent.update(lease.id for lease in marked)
 
         try:
-            sender = await self.paths.sender(work, target, work.deliveries)
-            envelope = replace(work.envelope(work.deliveries), sender=sender)
-            return await self.transport.send(target, envelope, content, on_dot)
+            envelope = await self.paths.envelope(work, target, work.deliveries)
+            found = await self.transport.send(target, envelope, content, on_dot)
+            # Whoever reports to this service tells the sender nothing.
+            is_ours = envelope.sender != work.sender
+            return [replace(one, took_dsn=False) if one and is_ours else one for one in found]
         except (LeaseLost, KeyGone, NotNow):
             raise
         except VaultError:

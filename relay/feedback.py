@@ -29,7 +29,7 @@ from relay.queue import returned, statements, storing
 from relay.queue.connection import Connection
 from relay.queue.entries import storable
 from relay.queue.returned import LoggedDelivery, ReportRow
-from relay.queue.store import Stored, learn_organisations
+from relay.queue.store import learn_organisations
 from relay.smtp import dsn
 from relay.smtp.addresses import AddressError, host_name
 from relay.smtp.envelope import Recipient
@@ -134,18 +134,14 @@ class Feedback:
         hostname: str,
         now: Callable[[], datetime],
         patience: float = PATIENCE_SECONDS,
-        stored: Stored = lambda organisations: None,
     ) -> None:
-        """`stored` is called with whose notices were stored: it wakes the shifts."""
         self._connection = HotConnection(dsn)
         self._sealer = sealer
         self._limit = limit
         self._hostname = hostname
         self._now = now
         self._patience = patience
-        self._stored = stored
         self._part = storing.a_part()
-        self._told: set[UUID] = set()  # whose notices are in the transaction
         self._one_at_a_time = asyncio.Lock()
 
     async def close(self) -> None:
@@ -171,16 +167,11 @@ class Feedback:
         for _ in range(FRESH_KEYS):
             async with self._one_at_a_time, self._connection.use() as connection:
                 hour_key = await self._hour_key(connection, event, closed)
-                self._told.clear()
                 try:
                     async with connection.transaction():
-                        taken = await self._write(connection, event, hour_key)
+                        return await self._write(connection, event, hour_key)
                 except _KeyClosed:
                     closed = hour_key.id if hour_key else ""
-                    continue
-                if self._told:
-                    self._stored(self._told)
-                return taken
         return Taken.LATER
 
     async def _hour_key(
@@ -261,7 +252,6 @@ class Feedback:
         sealed = self._sealer.seal_for_store(notice, hour_key)
         if not await storing.store(connection, hour_key.id, [sealed], self._part):
             raise _KeyClosed
-        self._told.add(about.organisation_id)
 
 
 def _row(event: Event, about: LoggedDelivery) -> ReportRow:
@@ -318,7 +308,7 @@ def _notice(event: Event, about: LoggedDelivery, hostname: str, now: datetime) -
 
 
 @asynccontextmanager
-async def opened(stored: Stored = lambda organisations: None) -> AsyncIterator[Feedback]:
+async def opened() -> AsyncIterator[Feedback]:
     """Lend a Feedback on this process's database, keyring and Redis."""
     feedback = Feedback(
         conninfo(),
@@ -326,7 +316,6 @@ async def opened(stored: Stored = lambda organisations: None) -> AsyncIterator[F
         NoticeLimit(SharedCounters(settings.REDIS_URL), clock.now),
         hostname=settings.RELAY_HOSTNAME,
         now=clock.now,
-        stored=stored,
     )
     try:
         yield feedback

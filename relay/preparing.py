@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from relay.queue import Leased, Work
+from relay.smtp.envelope import Envelope
 from relay.transports import RouteTarget
 
 
@@ -28,8 +29,17 @@ class Signer(Protocol):
 class ReturnPaths(Protocol):
     """Says where failures that come later are told."""
 
-    async def sender(self, work: Work, target: RouteTarget, recipients: Sequence[Leased]) -> str:
-        """Return the reverse-path for these recipients of a message; a null one stays null."""
+    async def envelope(
+        self, work: Work, target: RouteTarget, recipients: Sequence[Leased]
+    ) -> Envelope:
+        """Return the envelope for these recipients of a message; a null sender stays null.
+
+        Raises what a database that is away raises; then nothing leaves.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Hang up on the database."""
         ...
 
 
@@ -47,6 +57,11 @@ class PassOn:
 class AsGiven:
     """Leaves the envelope untouched."""
 
-    async def sender(self, work: Work, target: RouteTarget, recipients: Sequence[Leased]) -> str:
-        """Return the sender's own address; see ReturnPaths."""
-        return work.sender
+    async def envelope(
+        self, work: Work, target: RouteTarget, recipients: Sequence[Leased]
+    ) -> Envelope:
+        """Return the envelope as the client gave it; see ReturnPaths."""
+        return work.envelope(tuple(recipients))
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -43,6 +43,7 @@ from relay.queue import (
     conninfo,
     keyring_directory,
 )
+from relay.returning import Returning
 from relay.routing import Routes
 from relay.signing import DomainSigner
 from relay.smtp.tls import Contexts, make_contexts
@@ -357,6 +358,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         hostname=settings.RELAY_HOSTNAME,
         signer=DomainSigner(dsn, clock.now),
         limit=NoticeLimit(SharedCounters(settings.REDIS_URL), clock.now),
+        paths=Returning(dsn, settings.RELAY_BOUNCE_DOMAIN, clock.now),
     )
     return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
 

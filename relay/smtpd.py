@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from accounts import alerts, clock, limits
 from accounts.checks import refuse_unsafe_database, refuse_wrong_clock
-from relay import heartbeat
+from relay import bouncelistener, heartbeat
 from relay.daywatch import watch_tomorrow
 from relay.limits import Allowance, SharedCounters, SignInGate
 from relay.queue import Store, conninfo
@@ -69,9 +69,9 @@ class Certificate:
 class Renewal:
     """Puts a renewed certificate to use; a broken one never replaces one that works."""
 
-    def __init__(self, files: Certificate, listener: Listener) -> None:
+    def __init__(self, files: Certificate, listeners: Sequence[Listener]) -> None:
         self._files = files
-        self._listener = listener
+        self._listeners = listeners
         self._seen = files.changed_at()
 
     async def run(self) -> None:
@@ -86,10 +86,12 @@ class Renewal:
         """New connections and new STARTTLS get what the files hold now."""
         try:
             seen = self._files.changed_at()
-            self._listener.tls = self._files.context()
+            context = self._files.context()
         except OSError as error:  # ssl.SSLError is one
             logger.error("smtpd: the certificate cannot be read (%s)", type(error).__name__)
             return
+        for listener in self._listeners:
+            listener.tls = context
         self._seen = seen
         logger.info("smtpd: certificate read again")
 
@@ -142,27 +144,44 @@ def allow_files(connections: int) -> None:
 async def serve(ready: Callable[[], None] = lambda: None) -> None:
     """Run until SIGTERM or SIGINT. Raises ImproperlyConfigured and OSError before it is ready."""
     files = certificate_files()
+    context = files.context() if files else None
+    async with _submission(context) as submission, _returned(context) as returned:
+        listeners = (submission, *returned)
+        async with _renewing(files, listeners):
+            ready()
+            await _signalled()
+            await asyncio.gather(*(listener.stop(GRACE_SECONDS) for listener in listeners))
+
+
+@contextlib.asynccontextmanager
+async def _submission(context: ssl.SSLContext | None) -> AsyncIterator[Listener]:
+    """Take mail of customers in."""
     async with _policy() as policy:
         listener = Listener(
             hostname=settings.RELAY_HOSTNAME,
             policy=policy,
-            tls=files.context() if files else None,
+            tls=context,
             help_url=f"{settings.SITE_URL}/help/smtp",
             plaintext_sign_in=settings.RELAY_ALLOW_PLAINTEXT_AUTH,
             limits=bounds(),
             balancers=settings.SMTP_BALANCERS,
         )
-        await _open(listener, with_tls=files is not None)
-        async with _renewing(files, listener):
-            ready()
-            await _signalled()
-            await listener.stop(GRACE_SECONDS)
+        await listen(listener, bound(settings.SMTP_PORT))
+        if context is not None:
+            await listen(listener, bound(settings.SMTPS_PORT), implicit_tls=True)
+        yield listener
 
 
-async def _open(listener: Listener, *, with_tls: bool) -> None:
-    await listen(listener, bound(settings.SMTP_PORT))
-    if with_tls:
-        await listen(listener, bound(settings.SMTPS_PORT), implicit_tls=True)
+@contextlib.asynccontextmanager
+async def _returned(context: ssl.SSLContext | None) -> AsyncIterator[tuple[Listener, ...]]:
+    """Take mail in that comes back, where there is a domain that it comes back to."""
+    if not settings.RELAY_BOUNCE_DOMAIN:
+        yield ()
+        return
+    async with bouncelistener.policy(_alert) as policy:
+        listener = bouncelistener.listener(policy, context)
+        await listen(listener, bound(settings.BOUNCE_PORT))
+        yield (listener,)
 
 
 @contextlib.asynccontextmanager
@@ -205,11 +224,13 @@ async def _write_uses(senders: Senders) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _renewing(files: Certificate | None, listener: Listener) -> AsyncIterator[None]:
+async def _renewing(
+    files: Certificate | None, listeners: Sequence[Listener]
+) -> AsyncIterator[None]:
     if files is None:
         yield
         return
-    renewal = Renewal(files, listener)
+    renewal = Renewal(files, listeners)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, renewal.reload)
     async with _beside("certificate", renewal.run):
         yield
@@ -243,7 +264,7 @@ def run(ready: Callable[[], None] = lambda: None) -> None:
     """Serve on uvloop, on a safe database only. Raises what `serve` raises."""
     refuse_unsafe_database()
     refuse_wrong_clock()
-    allow_files(settings.SMTP_CONNECTIONS)
+    allow_files(settings.SMTP_CONNECTIONS + bouncelistener.CONNECTIONS)
     collect_garbage_rarely()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(ready))

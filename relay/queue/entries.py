@@ -129,12 +129,12 @@ class Tried:
         """Yield the attempt's columns; `known` addresses are masked in the remote's words."""
         outcome = self.outcome
         yield from (True, self.started_at, self.finished_at, str(outcome.verdict))
-        yield from (_storable(outcome.remote_host, 255), _storable(outcome.remote_address, 64))
-        yield from (_storable(outcome.tls_version, 10), _storable(outcome.tls_cipher, 60))
+        yield from (storable(outcome.remote_host, 255), storable(outcome.remote_address, 64))
+        yield from (storable(outcome.tls_version, 10), storable(outcome.tls_cipher, 60))
         yield from (outcome.tls_verified, str(outcome.tls_demand), str(outcome.tls_result))
         yield from (self.kind, str(outcome.scope), outcome.is_hard)
-        yield from (outcome.code, _storable(outcome.enhanced, 12))
-        yield _storable(mask_addresses(outcome.text, known), 500)
+        yield from (outcome.code, storable(outcome.enhanced, 12))
+        yield storable(mask_addresses(outcome.text, known), 500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +204,6 @@ class Settlement:
         yield from _NOT_TRIED if self.tried is None else self.tried.row(known)
 
 
-def _storable(text: str, most: int) -> str:
+def storable(text: str, most: int) -> str:
     """Cut a remote's text to what a column takes: no NUL and no lone surrogate in PostgreSQL."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:most]

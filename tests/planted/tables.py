@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from tests.planted import policy, providers, queue, receiving, sending, signing
+from tests.planted import bounces, policy, providers, queue, receiving, sending, signing
+
 
 FAULTS = (
     *receiving.FAULTS,
@@ -12,4 +13,5 @@ FAULTS = (
     *sending.FAULTS,
     *providers.FAULTS,
     *signing.FAULTS,
+    *bounces.FAULTS,
 )

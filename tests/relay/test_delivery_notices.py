@@ -48,6 +48,7 @@ def test_refused_recipient_is_told_to_the_sender_once(house: Organisation) -> No
     assert mail.rows("SELECT sender FROM relay_message WHERE is_notification") == [("",)]
 
 
+@pytest.mark.behaviour(41)
 @pytest.mark.parametrize(("sender", "notify"), [("", ""), ("post@due.example", "NEVER")])
 def test_nobody_is_told_who_must_not_be(house: Organisation, sender: str, notify: str) -> None:
     message = mail.message(house.id, sender=sender, notify=notify)
@@ -196,6 +197,7 @@ def test_untold_delivery_ends_before_its_content_would_be_too_old(house: Organis
     assert mail.rows("SELECT kind FROM accounts_alert") == [("notice-unstored",)]
 
 
+@pytest.mark.behaviour(41)
 def test_notices_beyond_the_limit_are_put_off_and_none_is_dropped(house: Organisation) -> None:
     port = free_port()
     route(house, port=port)

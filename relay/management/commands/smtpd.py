@@ -23,7 +23,9 @@ class Command(BaseCommand):
             raise CommandError(f"a port or a file cannot be opened: {error}") from None
 
     def _ready(self) -> None:
-        self.stdout.write(
-            f"SMTP on {settings.SMTP_HOST}, ports {settings.SMTP_PORT} and {settings.SMTPS_PORT}"
-        )
+        ports = [settings.SMTP_PORT, settings.SMTPS_PORT]
+        if settings.RELAY_BOUNCE_DOMAIN:
+            ports.append(settings.BOUNCE_PORT)
+        named = ", ".join(map(str, ports))
+        self.stdout.write(f"SMTP on {settings.SMTP_HOST}, ports {named}")
         self.stdout.flush()

@@ -69,6 +69,7 @@ def groups(the_report: Report) -> list[Message]:
     return payload  # type: ignore[return-value] # a stub too wide
 
 
+@pytest.mark.behaviour(41)
 def test_failure_is_a_multipart_report_for_machines_and_people():
     message = parsed(report())
     assert message.get_content_type() == "multipart/report"
@@ -169,6 +170,7 @@ def test_mail_that_was_handed_on_is_told_beside_what_failed():
     assert text.count("ida@modtager.example") == 2
 
 
+@pytest.mark.behaviour(41)
 @pytest.mark.parametrize(
     "original",
     [
@@ -197,6 +199,7 @@ def test_international_addresses_take_their_seven_bit_form():
     assert "To: <søren@kunde.example>".encode() in raw
 
 
+@pytest.mark.behaviour(41)
 def test_null_sender_is_never_answered():
     with pytest.raises(ValueError, match="never answer"):
         build(report(sender=""))

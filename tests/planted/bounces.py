@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Faults in telling of what did not arrive, and in what is told: behaviours 41, 42 and 45."""
+
+from __future__ import annotations
+
+from tests.planted.fault import Fault
+
+FEEDBACK, TOLD = "relay/feedback.py", "tests/relay/test_feedback.py"
+DSN, NOTICES = "tests/relay/smtp/test_dsn.py", "tests/relay/test_delivery_notices.py"
+
+FAULTS = (
+    Fault(
+        41,
+        "relay/smtp/dsn.py",
+        "    if not report.sender:\n",
+        "    if False:\n",
+        f"{DSN}::test_null_sender_is_never_answered",
+    ),
+    Fault(
+        41,
+        "relay/smtp/dsn.py",
+        'head = original.partition(b"\\r\\n\\r\\n")[0]',
+        "head = original",
+        f"{DSN}::test_only_headers_of_the_original_are_returned",
+    ),
+    Fault(
+        41,
+        "relay/smtp/dsn.py",
+        '        "Auto-Submitted: auto-replied",\n',
+        "",
+        f"{DSN}::test_failure_is_a_multipart_report_for_machines_and_people",
+    ),
+    Fault(
+        41,
+        "relay/outcomes.py",
+        "    if work.tells_nobody:\n",
+        "    if False:\n",
+        f"{NOTICES}::test_nobody_is_told_who_must_not_be",
+    ),
+    Fault(
+        41,
+        "relay/notices.py",
+        'f"notices:{organisation_id}"',
+        'f"notices:{organisation_id}:{id(self)}"',
+        "tests/relay/test_notice_limit.py::test_all_processes_share_one_limit",
+    ),
+    Fault(
+        41,
+        "relay/queue/returned.py",
+        " AND NOT m.is_notification",
+        "",
+        f"{TOLD}::test_notice_that_comes_back_brings_no_other",
+    ),
+    Fault(
+        41,
+        "relay/queue/returned.py",
+        "ORDER BY d.position FOR UPDATE OF d",
+        "ORDER BY d.position",
+        f"{TOLD}::test_two_processes_with_the_same_report_tell_once",
+    ),
+    Fault(
+        42,
+        "relay/returnpaths.py",
+        "    if not hmac.compare_digest(proof, _proof(body)):\n        return None\n",
+        "",
+        "tests/relay/test_returnpaths.py::test_no_letter_of_a_token_can_be_changed",
+    ),
+    Fault(
+        42,
+        "relay/bouncing.py",
+        "return None if is_ours else answers.NO_RETURN_PATH",
+        "return None",
+        "tests/relay/test_bouncing.py::test_any_other_address_is_refused_in_the_same_words",
+    ),
+    Fault(
+        42,
+        "relay/returning.py",
+        "target.kind != Route.Kind.DIRECT or ",
+        "",
+        "tests/relay/test_returning.py::test_envelope_of_any_other_route_is_as_it_was_given",
+    ),
+    Fault(
+        42,
+        "relay/smtp/reports.py",
+        '"disposition-notification", "feedback-report"',
+        '"disposition-notification"',
+        "tests/relay/smtp/test_reports.py::test_what_reports_nothing_is_left_alone",
+    ),
+    Fault(
+        42,
+        "relay/smtp/reports.py",
+        'return submitted in ("", "no") and',
+        "return True and",
+        "tests/relay/smtp/test_reports.py::test_what_reports_nothing_is_left_alone",
+    ),
+    Fault(
+        42,
+        "relay/smtp/bounces.py",
+        "is_hard=is_final and judged.is_hard)",
+        "is_hard=True)",
+        "tests/relay/smtp/test_bounces.py"
+        "::test_refusal_that_is_not_about_the_address_never_counts_against_it",
+    ),
+    Fault(
+        42,
+        FEEDBACK,
+        "        if suppresses(event, about):\n",
+        "        if False:\n",
+        f"{TOLD}::test_address_that_is_gone_gets_no_more_mail",
+    ),
+    Fault(
+        45,
+        FEEDBACK,
+        "if event.kind == Kind.FAILED and about.state == Delivery.State.WAITING:",
+        "if False:",
+        f"{TOLD}::test_report_that_overtakes_its_delivery_is_put_off",
+    ),
+    Fault(
+        45,
+        FEEDBACK,
+        "            await returned.came_back(connection, about, now)\n",
+        "            pass\n",
+        f"{TOLD}::test_delivered_mail_may_still_come_back",
+    ),
+    Fault(
+        45,
+        FEEDBACK,
+        " and about.state == Delivery.State.DELIVERED\n",
+        "\n",
+        f"{TOLD}::test_what_ended_otherwise_is_never_delivered_afterwards",
+    ),
+    Fault(
+        45,
+        "relay/bouncing.py",
+        "answers.REPORT_LATER if Taken.LATER in taken else answers.REPORT_TAKEN",
+        "answers.REPORT_TAKEN",
+        "tests/relay/test_bouncing.py::test_report_that_came_too_early_is_to_come_again",
+    ),
+)
