@@ -25,6 +25,7 @@ def development_settings(ports: Mapping[str, int]) -> dict[str, str]:
         "OPERATOR_EMAIL": "drift@brevdue.example",
         "RELAY_EGRESS_LOOPBACK_PORTS": str(mailbox),
         "RELAY_DEVELOPMENT_DOMAINS": "true",
+        "RELAY_BOUNCE_DOMAIN": "retur.brevdue.example",
         **{name: str(port) for name, port in ports.items()},
     }
 

@@ -21,6 +21,7 @@ PORTS = {
     "WEB_PORT": ("the portal", 8000),
     "SMTP_PORT": ("the SMTP server with STARTTLS", 2525),
     "SMTPS_PORT": ("the SMTP server with implicit TLS", 4650),
+    "BOUNCE_PORT": ("the listener for returned mail", 2526),
     "MAILBOX_PORT": ("the development mailbox", 1025),
 }
 

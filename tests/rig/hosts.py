@@ -73,7 +73,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _environment(private: Path, first: Mapping[str, str]) -> dict[str, str]:
-    names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "MAILBOX_PORT")
+    names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "BOUNCE_PORT", "MAILBOX_PORT")
     own = {name: os.environ[name] for name in MACHINE if name in os.environ}
     own |= development_settings({name: free_port() for name in names})
     private.parent.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,7 @@ class Service:
         return self.hosts[name]
 
     def _environment(self, state: State, tenants: Sequence[Tenant]) -> dict[str, str]:
-        names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "MAILBOX_PORT")
+        names = ("WEB_PORT", "SMTP_PORT", "SMTPS_PORT", "BOUNCE_PORT", "MAILBOX_PORT")
         ports = {name: free_port() for name in names}
         inherited = {n: v for n, v in os.environ.items() if n not in FOREIGN}
         inherited |= development_settings(ports) | self.engines.environment()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -18,7 +19,8 @@ from config.stack.ports import PORTS, chosen_ports, first_look, require_free
 
 
 def test_ports_have_their_documented_defaults():
-    defaults = {"WEB_PORT": 8000, "SMTP_PORT": 2525, "SMTPS_PORT": 4650, "MAILBOX_PORT": 1025}
+    numbers = (8000, 2525, 4650, 2526, 1025)
+    defaults = dict(zip(PORTS, numbers, strict=True))
     assert chosen_ports({}) == chosen_ports(dict.fromkeys(PORTS, "")) == defaults
 
 
@@ -54,11 +56,12 @@ def busy() -> Iterator[str]:
 
 @pytest.fixture
 def free() -> dict[str, str]:
-    """Four ports that nobody listens on."""
-    with socket.socket() as a, socket.socket() as b, socket.socket() as c, socket.socket() as d:
-        for probe in (a, b, c, d):
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in PORTS]
+        for probe in sockets:
             probe.bind(("127.0.0.1", 0))
-        numbers = [str(probe.getsockname()[1]) for probe in (a, b, c, d)]
+        numbers = [str(probe.getsockname()[1]) for probe in sockets]
     return dict(zip(PORTS, numbers, strict=True))
 
 
