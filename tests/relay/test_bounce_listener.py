@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import smtplib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,46 @@ def test_without_a_domain_nobody_listens(authority: Authority, tmp_path: Path) -
         pytest.raises(ConnectionRefusedError),
     ):
         smtplib.SMTP("localhost", int(port), timeout=60)
+
+
+def bring(port: int, token: str) -> bool:
+    """Bring a report as a server does; False: it is to be brought again."""
+    try:
+        with smtplib.SMTP("localhost", port, timeout=60) as smtp:
+            smtp.sendmail("", [f"{token}@{OURS}"], report(group()))
+    except (smtplib.SMTPException, OSError):
+        return False
+    return True
+
+
+@pytest.mark.full
+@pytest.mark.behaviour(45)
+def test_each_report_is_told_once_however_often_the_process_dies(
+    house: Organisation, authority: Authority, tmp_path: Path
+) -> None:
+    messages = [mail.message(house.id) for _ in range(40)]
+    mail.run(mail.keep(*messages))
+    mail.execute("DELETE FROM relay_queueddelivery")
+    mail.execute("DELETE FROM relay_content")
+    mail.execute("UPDATE relay_delivery SET state = 'delivered'")
+    port = free_port()
+    extra = {"RELAY_BOUNCE_DOMAIN": OURS, "BOUNCE_PORT": str(port)}
+    waiting = [returnpaths.written(ReturnPath(one.id, 0)) for one in messages]
+    kills = 0
+    with running(Process(authority, tmp_path, **extra)) as process:
+        while waiting:
+            with ThreadPoolExecutor(4) as servers:
+                brought = servers.map(partial(bring, port), waiting)
+                if kills < 3:
+                    kills += 1
+                    next(brought)
+                    process.process.kill()
+                    process.process.communicate()
+                    process.ready()
+                answers = [bring(port, waiting[0]), *brought]
+            waiting = [one for one, is_taken in zip(waiting, answers, strict=True) if not is_taken]
+    told = "SELECT count(*), count(DISTINCT message_id) FROM relay_report"
+    assert mail.rows(told) == [(len(messages), len(messages))]
+    notices = mail.value("SELECT count(*) FROM relay_message WHERE is_notification")
+    assert notices == len(messages)
+    assert mail.value("SELECT sum(returned) FROM relay_count") == len(messages)
