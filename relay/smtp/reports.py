@@ -238,8 +238,8 @@ _FAILURE_SUBJECT = re.compile(
 )
 # From here on it is the mail that came back.
 _RETURNED = re.compile(
-    r"^\W*(?:-{2,}|={2,}|_{2,}|\*{2,})?\s*(?:(?:this is a|here is a|below (?:the next|this) line is a) "
-    r"copy|(?:the )?original (?:message|mail)\b|original headers|returned message|"
+    r"^[^\w\n]*(?:(?:this is a|here is a|below (?:the next|this) line is a) copy|"
+    r"(?:the )?original (?:message|mail)\b|original headers|returned message|"
     r"(?:the )?(?:header|text|body|content)s? of (?:the|your) (?:original )?message|"
     r"unsent message|message header|return-path:|received: (?:from|by) )",
     re.IGNORECASE | re.MULTILINE,
