@@ -13,7 +13,7 @@ from accounts import clock, limits
 from relay import feedback
 from relay.bouncing import Bouncing
 from relay.reading.reader import Reader
-from relay.smtp.listener import Limits, Listener
+from relay.smtp.listener import Limits, Listener, OpenListener
 from relay.smtp.reports import LARGEST
 
 CONNECTIONS = 200
@@ -56,11 +56,10 @@ async def policy(alert: Callable[[str, str], Awaitable[None]]) -> AsyncIterator[
 
 
 def listener(bouncing: Bouncing, tls: ssl.SSLContext | None) -> Listener:
-    return Listener(
+    return OpenListener(
         hostname=settings.RELAY_HOSTNAME,
         policy=bouncing,
         tls=tls,
-        is_open=True,
         limits=LIMITS,
         balancers=settings.SMTP_BALANCERS,
     )

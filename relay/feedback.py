@@ -24,8 +24,16 @@ from relay import outcomes, suppressing
 from relay.limits import SharedCounters
 from relay.models import Delivery, Report
 from relay.notices import NoticeLimit
-from relay.queue import Accepted, HotConnection, Sealer, conninfo, keyring_directory
-from relay.queue import returned, statements, storing
+from relay.queue import (
+    Accepted,
+    HotConnection,
+    Sealer,
+    conninfo,
+    keyring_directory,
+    returned,
+    statements,
+    storing,
+)
 from relay.queue.connection import Connection
 from relay.queue.entries import storable
 from relay.queue.returned import LoggedDelivery, ReportRow
@@ -174,9 +182,7 @@ class Feedback:
                     closed = hour_key.id if hour_key else ""
         return Taken.LATER
 
-    async def _hour_key(
-        self, connection: Connection, event: Event, closed: str
-    ) -> HourKey | None:
+    async def _hour_key(self, connection: Connection, event: Event, closed: str) -> HourKey | None:
         """Return a key whose row is committed, where a notice may follow."""
         if event.kind != Kind.FAILED:
             return None
@@ -184,9 +190,7 @@ class Feedback:
         await statements.register_hour_key(connection, hour_key.id)
         return hour_key
 
-    async def _write(
-        self, connection: Connection, event: Event, hour_key: HourKey | None
-    ) -> Taken:
+    async def _write(self, connection: Connection, event: Event, hour_key: HourKey | None) -> Taken:
         now = self._now()
         about = whom(event, await returned.deliveries(connection, event.message_id))
         if about is None:

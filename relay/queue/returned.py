@@ -62,7 +62,7 @@ ORDER BY d.position FOR UPDATE OF d
 async def deliveries(connection: Connection, message_id: UUID) -> list[LoggedDelivery]:
     """Return a message's deliveries, locked; none when the log has forgotten it."""
     parameters = {"accepted_at": uuid7_time(message_id), "message": message_id}
-    cursor = await connection.execute(DELIVERIES, parameters)
+    rows = await (await connection.execute(DELIVERIES, parameters)).fetchall()
     return [
         LoggedDelivery(
             message_id=message_id,
@@ -73,7 +73,7 @@ async def deliveries(connection: Connection, message_id: UUID) -> list[LoggedDel
             sender=sender,
             tells_failure=tells_failure,
         )
-        for organisation, position, recipient, state, sender, tells_failure in await cursor.fetchall()
+        for organisation, position, recipient, state, sender, tells_failure in rows
     ]
 
 

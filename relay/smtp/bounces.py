@@ -37,9 +37,10 @@ def classify(reported: Reported) -> Class:
 
 
 _CODE_OF_CLASS = {"5.": 550, "4.": 450, "2.": 250}
-# Postfix: "in reply to end of DATA command"; Exim: "after RCPT TO:<…>"; Sendmail: ">>> MAIL From:".
+# Postfix: "in reply to end of DATA command"; Exim: "after RCPT TO:<…>"; Sendmail: ">>> DATA".
 _SAID_TO = re.compile(
-    r"(?:in reply to|after|>>>|response to)\s+(end of data|rcpt|mail|data|ehlo|helo|initial|starttls)",
+    r"(?:in reply to|after|>>>|response to)\s+"
+    r"(end of data|rcpt|mail|data|ehlo|helo|initial|starttls)",
     re.IGNORECASE,
 )
 _STAGES = {

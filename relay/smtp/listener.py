@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from relay.smtp import answers, networks
 from relay.smtp.answers import Answer
@@ -66,6 +66,8 @@ class Acceptor(Protocol):
 class Listener:
     """Shared by all conversations of a process; `policy` and `clock` are injected."""
 
+    is_open: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -75,18 +77,15 @@ class Listener:
         limits: Limits | None = None,
         help_url: str = "",
         plaintext_sign_in: bool = False,
-        is_open: bool = False,
         balancers: Iterable[networks.Network] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_open`: nobody signs in, and what comes is read here; its form is not judged."""
         self.hostname = hostname
         self.own_name = hostname.encode()
         self.policy = policy
         self.tls = tls
         self.limits = limits or Limits()
         self.plaintext_sign_in = plaintext_sign_in
-        self.is_open = is_open
         self.clock = clock
         self.stopping = False
         self.held = 0  # octets of content in memory
@@ -212,6 +211,12 @@ class Listener:
         deadline = self.clock() + seconds
         while any(map(counts, self.conversations)) and self.clock() < deadline:
             await asyncio.sleep(0.02)
+
+
+class OpenListener(Listener):
+    """For everybody: nobody signs in, and what comes is read here, so its form is not judged."""
+
+    is_open = True
 
 
 _FIXED = frozenset(value for value in vars(answers).values() if isinstance(value, Answer))

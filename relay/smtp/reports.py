@@ -230,7 +230,9 @@ def _diagnosis(value: str) -> tuple[int, str, str]:
 
 # Words for people
 
-_DAEMON = re.compile(r"mailer.?daemon|postmaster|mail delivery|post office|mailadmin", re.IGNORECASE)
+_DAEMON = re.compile(
+    r"mailer.?daemon|postmaster|mail delivery|post office|mailadmin", re.IGNORECASE
+)
 _FAILURE_SUBJECT = re.compile(
     r"undeliver|deliver\w* (?:status|failure|problem|has failed)|fail(?:ure|ed)\b|returned mail|"
     r"mail delivery|returned to sender|ikke leveret|unzustellbar|non remis",
@@ -251,7 +253,7 @@ _ABOUT_MAILBOX = re.compile(
 
 
 def _by_words(message: Message) -> Iterator[Reported]:
-    """Yield what years of reading such mail found in this one, with the reason as far as it goes."""
+    """Yield what the library finds in the words, with the reason as far as it goes."""
     temporary, permanent = all_failures(message)
     said = _said(message)
     for action, addresses in ((Action.FAILED, permanent), (Action.DELAYED, temporary - permanent)):
@@ -297,7 +299,8 @@ def _text(part: Message) -> str:
     if not isinstance(payload, bytes):
         inner = part.get_payload()
         payload = b"\n\n".join(
-            one.as_bytes() for one in (inner if isinstance(inner, list) else ())
+            one.as_bytes()
+            for one in (inner if isinstance(inner, list) else ())
             if isinstance(one, Message)
         )
     try:

@@ -24,7 +24,6 @@ from relay.smtp.parameters import MailParameters, ParameterError, read_mail, rea
 from relay.smtp.policy import Submitted
 from relay.smtp.session import Session
 
-
 # RFC 5321 §4.5.1: reachable at every host that takes mail for others, without a domain as well.
 _POSTMASTER = re.compile(r"<postmaster> *", re.IGNORECASE)
 
@@ -250,9 +249,7 @@ class Conversation(Session):
         if self.listener.is_open:
             return headers.Header()
         headers.check_lines(octets)
-        return headers.scan(
-            octets, utf8=self._parameters.smtputf8, hostname=self.listener.own_name
-        )
+        return headers.scan(octets, utf8=self._parameters.smtputf8, hostname=self.listener.own_name)
 
     def _envelope(self, octets: bytes) -> Envelope:
         given = self._parameters

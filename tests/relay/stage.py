@@ -18,8 +18,8 @@ from relay.delivery import Courier
 from relay.egress import Guard, system_lookup
 from relay.limits import SharedCounters
 from relay.metering import Metering
-from relay.notices import NoticeLimit
 from relay.models import Route
+from relay.notices import NoticeLimit
 from relay.pacing import Pace
 from relay.queue import Accepted, Leases
 from relay.routing import Routes

@@ -34,9 +34,7 @@ NOTICES = "SELECT count(*) FROM relay_message WHERE is_notification"
 HARD = {"scope": "recipient", "is_hard": True, "code": 550, "enhanced": "5.1.1"}
 
 
-def sent(
-    house: Organisation, *recipients: str, state: str = "delivered", **of: Any
-) -> UUID:
+def sent(house: Organisation, *recipients: str, state: str = "delivered", **of: Any) -> UUID:
     """A mail that has left, as the log has it."""
     message = mail.message(house.id, *recipients, **of)
     mail.run(mail.keep(message))
@@ -113,10 +111,14 @@ def test_report_waits_a_moment_for_a_delivery_that_is_being_written(house: Organ
         taking = feedback(patience=60.0)
         telling = asyncio.create_task(taking.take(event(message)))
         async with await mail.session() as relay:
-            while not (await (await relay.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%FOR UPDATE OF d%%'"
-                " AND pid <> pg_backend_pid()"
-            )).fetchall()):
+            while not (
+                await (
+                    await relay.execute(
+                        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%FOR UPDATE OF d%%'"
+                        " AND pid <> pg_backend_pid()"
+                    )
+                ).fetchall()
+            ):
                 await asyncio.sleep(0.01)
             await relay.execute("UPDATE relay_delivery SET state = 'delivered'")
         try:

@@ -24,9 +24,7 @@ def read(local: str, now: datetime = NOW) -> ReturnPath | None:
     return returnpaths.read(local, now)
 
 
-@given(
-    position=some.none() | some.integers(0, 0xFFFE), tail=some.integers(0, 2**64 - 1)
-)
+@given(position=some.none() | some.integers(0, 0xFFFE), tail=some.integers(0, 2**64 - 1))
 def test_token_comes_back_as_it_went(position: int | None, tail: int) -> None:
     message_id = UUID(int=uuid7(NOW).int & ~(2**62 - 1) | tail & (2**62 - 1))
     path = ReturnPath(message_id, position)

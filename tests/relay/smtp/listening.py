@@ -20,7 +20,7 @@ from relay.smtp.acceptor import listen
 from relay.smtp.addresses import Address, within
 from relay.smtp.answers import Answer
 from relay.smtp.envelope import Recipient
-from relay.smtp.listener import Limits, Listener
+from relay.smtp.listener import Limits, Listener, OpenListener
 from relay.smtp.networks import Network
 from relay.smtp.policy import Client, Identity, Submitted
 from relay.smtp.server import Conversation
@@ -170,14 +170,13 @@ def running(
 ) -> Iterator[Running]:
     """Signing in works in clear unless `plaintext` is False."""
     ledger = ledger or Ledger()
-    listener = Listener(
+    listener = (OpenListener if is_open else Listener)(
         hostname="relay.example",
         policy=ledger,
         tls=tls,
         limits=limits or Limits(sign_in_delay=0.01),
         help_url="https://relay.example/help",
         plaintext_sign_in=plaintext,
-        is_open=is_open,
         balancers=balancers,
     )
     server = Running(listener, ledger)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A listener for everybody: nobody signs in, the beginning of a message is kept, all of it counted."""
+"""A listener for everybody: nobody signs in, and the beginning of a message is kept."""
 
 from __future__ import annotations
 
