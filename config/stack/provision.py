@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.stack import corpus
+
 POLICY = Path("/usr/sbin/policy-rc.d")
 NODE_PACKAGES = Path(__file__).resolve().parents[2] / "tests" / "journeys"
 # invoke-rc.d(8): 101 means that the action is forbidden.
@@ -95,6 +97,8 @@ def provision(purpose: str) -> list[Need]:
         print(f"Not run: {need.without} ({need.package} is not installed).", flush=True)
     if purpose == "test":
         _provision_node_packages()
+        if not corpus.fetch():
+            print("Not run: the corpus of returned mail (it could not be fetched).", flush=True)
     return missing
 
 

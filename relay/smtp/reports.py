@@ -95,14 +95,19 @@ def _is_of_another_kind(message: Message) -> bool:
 def _may_report(message: Message, *, has_sender: bool) -> bool:
     """Whether words for people may be a report, where there are no fields for machines.
 
-    Who is on holiday says so automatically as well (RFC 3834 §5), and loses no mail.
+    Who is on holiday says so automatically as well (RFC 3834 §5), and loses no mail. A mail system
+    that returns mail marks it like that too, but speaks in its own name.
     """
     if message["x-failed-recipients"]:
         return True
-    if has_sender or any(message[name] for name in _AUTOMATIC):
-        return False
+    return not has_sender and (_is_from_daemon(message) or not _is_automatic(message))
+
+
+def _is_automatic(message: Message) -> bool:
+    if any(message[name] for name in _AUTOMATIC):
+        return True
     submitted = _plain(message["auto-submitted"]).partition(";")[0].partition("(")[0].strip()
-    return submitted in ("", "no") and _plain(message["precedence"]) not in _BULK
+    return submitted not in ("", "no") or _plain(message["precedence"]) in _BULK
 
 
 def _parameter(message: Message, name: str) -> str:
@@ -186,7 +191,12 @@ def _action(group: Message) -> Action | None:
 
 
 def _field(group: Message, name: str) -> str:
-    return " ".join(str(group[name] or "").split())
+    """Return a field as it stands, with what is not ASCII in it (RFC 6533 §3)."""
+    for key, value in group.raw_items():
+        if key.lower() == name:
+            octets = str(value).encode("utf-8", "surrogateescape")
+            return " ".join(octets.decode("utf-8", "replace").split())
+    return ""
 
 
 def _addresses(group: Message) -> Iterator[str]:
@@ -231,7 +241,8 @@ def _diagnosis(value: str) -> tuple[int, str, str]:
 # Words for people
 
 _DAEMON = re.compile(
-    r"mailer.?daemon|postmaster|mail delivery|post office|mailadmin", re.IGNORECASE
+    r"mailer.?daemon|mdaemon|postmaster|delivery (?:sub)?system|post office|mail administrator",
+    re.IGNORECASE,
 )
 _FAILURE_SUBJECT = re.compile(
     r"undeliver|deliver\w* (?:status|failure|problem|has failed)|fail(?:ure|ed)\b|returned mail|"
@@ -262,7 +273,7 @@ def _by_words(message: Message) -> Iterator[Reported]:
             yield Reported(
                 action=action, addresses=(address,), code=code, enhanced=enhanced, text=text
             )
-    if not temporary and not permanent and _is_from_daemon(message):
+    if not temporary and not permanent and _is_failure(message):
         yield from _of_nobody(said)
 
 
@@ -272,8 +283,13 @@ def _shown(addresses: Iterable[bytes]) -> set[str]:
 
 
 def _is_from_daemon(message: Message) -> bool:
-    is_daemon = _DAEMON.search(str(message["from"] or ""))
-    return bool(is_daemon and _FAILURE_SUBJECT.search(str(message["subject"] or "")))
+    return bool(_DAEMON.search(str(message["from"] or "")))
+
+
+def _is_failure(message: Message) -> bool:
+    """Whether it says that it is about a failure, before any word of the reason is looked for."""
+    is_plain = _is_from_daemon(message) and not _is_automatic(message)
+    return is_plain and bool(_FAILURE_SUBJECT.search(str(message["subject"] or "")))
 
 
 def _of_nobody(said: str) -> Iterator[Reported]:

@@ -89,8 +89,8 @@ FAULTS = (
     Fault(
         42,
         "relay/smtp/reports.py",
-        'return submitted in ("", "no") and',
-        "return True and",
+        'submitted not in ("", "no") or',
+        "False or",
         "tests/relay/smtp/test_reports.py::test_what_reports_nothing_is_left_alone",
     ),
     Fault(

@@ -15,8 +15,12 @@ class Letter:
     has_sender: bool = False
 
 
+AUTHOR = "From: Erik <erik@modtager.example>"
+
+
 def letter(name: str, *fields: str, body: str, has_sender: bool = False) -> Letter:
-    head = ("From: Erik <erik@modtager.example>", "To: b1@bounce.kunde.example", *fields)
+    author = () if fields[:1] and fields[0].startswith("From:") else (AUTHOR,)
+    head = (*author, "To: b1@bounce.kunde.example", *fields)
     return Letter(name, "\r\n".join((*head, "", body, "")).encode(), has_sender)
 
 
@@ -66,7 +70,7 @@ _QUOTED = (
     "> 550 5.1.1 <bo@modtager.example>: user unknown\r\n"
 )
 
-# Thirty of them: none may ever cost a recipient anything.
+# More than thirty: none may ever cost a recipient anything.
 AUTOMATIC = (
     letter("holiday", "Auto-Submitted: auto-replied", "Subject: Ferie", body="Jeg er på ferie."),
     letter(
@@ -167,6 +171,20 @@ AUTOMATIC = (
         "Auto-Submitted: auto-generated",
         "Subject: Virus found in your mail",
         body="The attachment was removed and the mail delivered to erik@modtager.example.",
+    ),
+    letter(
+        "virus notice of a mail system",
+        "From: Postmaster <postmaster@modtager.example>",
+        "Auto-Submitted: auto-generated",
+        "Subject: Virus found, message delivered without its attachment",
+        body="The mail to erik@modtager.example was cleaned. Code 550 5.7.1 was not used.",
+    ),
+    letter(
+        "holiday of a mail system",
+        "From: MAILER-DAEMON@modtager.example",
+        "Auto-Submitted: auto-replied",
+        "Subject: Undelivered until May: I am away",
+        body="550 5.1.1 mails wait for erik@modtager.example, who is on holiday.",
     ),
     letter("human answer", "Subject: Re: Faktura", body="Tak, den er betalt.", has_sender=True),
     letter(
