@@ -81,11 +81,12 @@ REPORT = """
 INSERT INTO relay_report (accepted_at, message_id, organisation_id, position, number, received_at,
     source, kind, scope, is_hard, code, enhanced, reply)
 SELECT %(accepted_at)s, %(message)s, %(organisation)s, %(position)s, 1 + coalesce(max(number), 0),
-    %(now)s, %(source)s, %(kind)s, %(scope)s, %(is_hard)s, %(code)s, %(enhanced)s, %(reply)s
+    %(now)s, %(source)s::text, %(kind)s::text, %(scope)s, %(is_hard)s, %(code)s, %(enhanced)s,
+    %(reply)s
 FROM relay_report
 WHERE accepted_at = %(accepted_at)s AND message_id = %(message)s AND position = %(position)s
-HAVING NOT coalesce(bool_or(source = %(source)s AND kind = %(kind)s AND received_at > %(since)s),
-    false)
+HAVING NOT coalesce(bool_or(source = %(source)s::text AND kind = %(kind)s::text
+    AND received_at > %(since)s), false)
 """
 
 

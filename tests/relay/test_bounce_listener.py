@@ -88,6 +88,7 @@ def bring(port: int, token: str) -> bool:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @pytest.mark.behaviour(45)
 def test_each_report_is_told_once_however_often_the_process_dies(
     house: Organisation, authority: Authority, tmp_path: Path
