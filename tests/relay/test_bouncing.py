@@ -113,7 +113,8 @@ def test_postmaster_is_taken_and_told_and_never_read(host: str) -> None:
     assert refusal(f"Postmaster@{host}") is None
     assert accept_at(desk, f"Postmaster@{host}") is answers.REPORT_TAKEN
     assert desk.alerts == [FOR_POSTMASTER]
-    assert desk.read_with == desk.events == []
+    assert not desk.read_with
+    assert not desk.events
 
 
 def test_postmaster_of_somebody_else_is_refused() -> None:
