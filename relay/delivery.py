@@ -299,9 +299,7 @@ class Courier:
         try:
             envelope = await self.paths.envelope(work, target, work.deliveries)
             found = await self.transport.send(target, envelope, content, on_dot)
-            # Whoever reports to this service tells the sender nothing.
-            is_ours = envelope.sender != work.sender
-            return [replace(one, took_dsn=False) if one and is_ours else one for one in found]
+            return found if envelope.sender == work.sender else list(map(_told_here, found))
         except (LeaseLost, KeyGone, NotNow):
             raise
         except VaultError:
@@ -390,3 +388,8 @@ class Courier:
 
 def _broken(after_dot: bool) -> Outcome:
     return Outcome(verdict=Verdict.RETRY, scope=Scope.INFRASTRUCTURE, after_dot=after_dot)
+
+
+def _told_here(outcome: Outcome | None) -> Outcome | None:
+    """Whoever reports to this service tells the sender nothing."""
+    return replace(outcome, took_dsn=False) if outcome else None
