@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from tests.planted import bounces, policy, providers, queue, receiving, sending, signing
 
-
 FAULTS = (
     *receiving.FAULTS,
     *policy.FAULTS,
