@@ -233,6 +233,7 @@ class Feedback:
             known_by = suppressing.fingerprint(about.organisation_id, about.recipient)
             is_complaint = event.kind == Kind.COMPLAINED
             await returned.suppress(connection, about, known_by, now, is_complaint=is_complaint)
+        # A notice has no sender, and is never answered (RFC 5321 §6.1).
         if hour_key and about.tells_failure and "@" in about.sender:
             await self._tell(connection, event, about, now, hour_key)
 

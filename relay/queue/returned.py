@@ -50,8 +50,7 @@ class ReportRow:
 
 # The lock lets reports about one delivery come one after the other, from whatever process.
 DELIVERIES = """
-SELECT m.organisation_id, d.position, d.recipient, d.state, m.sender,
-    d.tells_failure AND NOT m.is_notification
+SELECT m.organisation_id, d.position, d.recipient, d.state, m.sender, d.tells_failure
 FROM relay_message m JOIN relay_delivery d ON d.accepted_at = m.accepted_at AND d.message_id = m.id
 WHERE m.accepted_at = %(accepted_at)s AND m.id = %(message)s
     AND d.accepted_at = %(accepted_at)s AND d.message_id = %(message)s

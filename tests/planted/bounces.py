@@ -46,10 +46,10 @@ FAULTS = (
     ),
     Fault(
         41,
-        "relay/queue/returned.py",
-        " AND NOT m.is_notification",
-        "",
-        f"{TOLD}::test_notice_that_comes_back_brings_no_other",
+        FEEDBACK,
+        ' and "@" in about.sender:',
+        ":",
+        f"{TOLD}::test_nobody_is_told_who_does_not_want_it",
     ),
     Fault(
         41,

@@ -311,6 +311,7 @@ def waiting_notice(house: Organisation) -> tuple[Work, bytes]:
     return mail.run(read())
 
 
+@pytest.mark.behaviour(41)
 @pytest.mark.parametrize(
     "of",
     [
