@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +38,13 @@ def test_what_a_fault_ended_begins_again_and_is_told(monkeypatch: pytest.MonkeyP
 
     mail.run(scenario())
     assert told == [(supervision.ENDED, "heartbeat")] * 2
+
+
+def test_garbage_is_looked_for_rarely_and_not_in_what_was_loaded() -> None:
+    """In a process of its own, as it cannot be undone."""
+    act = (
+        "import gc; from relay.supervision import collect_garbage_rarely as act; act();"
+        "print(gc.get_threshold()[0], gc.get_freeze_count() > 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", act], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(supervision.GARBAGE_AFTER), "True"]
