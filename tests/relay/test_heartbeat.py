@@ -137,3 +137,11 @@ def test_mark_does_not_wait_long_for_a_silent_redis(monkeypatch: pytest.MonkeyPa
 def test_absent_redis_is_outlived(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     assert watch(timedelta(days=1)) == 0
+
+
+def test_heartbeat_from_before_the_clock_was_put_back_hides_no_silence() -> None:
+    pulse, now = heartbeat.Pulse(), mail.now()
+    ahead = (now + timedelta(hours=1)).isoformat().encode()
+    assert pulse.is_late(ahead, now) is None
+    assert pulse.is_late(ahead, now + timedelta(minutes=11)) is True
+    assert pulse.is_late(now.isoformat().encode(), now + timedelta(minutes=9)) is False
