@@ -44,11 +44,10 @@ class Pulse:
 
     def is_late(self, written: bytes | None, now: datetime) -> bool | None:
         """Whether beat has been silent for LATE; None: it is not known yet."""
-        age = None if written is None else now - datetime.fromisoformat(written.decode())
-        # A clock was put back after a heartbeat from far ahead: that would hide a silence for long.
-        if age is not None and age > -LATE:
+        if written is not None:
             self._empty_since = None
-            return age > LATE
+            # One from far ahead, of a clock that was put back, says nothing of what came after it.
+            return abs(now - datetime.fromisoformat(written.decode())) > LATE
         self._empty_since = self._empty_since or now
         return True if now - self._empty_since > LATE else None
 

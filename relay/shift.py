@@ -44,7 +44,7 @@ from relay.queue import (
 )
 from relay.routing import Routes
 from relay.smtp.tls import Contexts, make_contexts
-from relay.supervision import collect_garbage_rarely, kept_going
+from relay.supervision import carry_lightly, kept_going
 from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
@@ -394,6 +394,6 @@ def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> 
         finally:
             await slot.leave()
 
-    collect_garbage_rarely()
+    carry_lightly()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(whole())

@@ -32,6 +32,7 @@ class Conversation(Session):
     ) -> None:
         super().__init__(listener, loop, place)
         self._messages = self._held = 0
+        self._in_vain = 0  # RCPT that named nobody, since the last message that was taken
         self._forget_message()
 
     def _forget_message(self) -> None:
@@ -105,6 +106,9 @@ class Conversation(Session):
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
+        self._in_vain += 1
+        if self._in_vain > self.limits.attempts:
+            return self._say(answers.NO_MESSAGE)
         if not self._under_way:
             return self._without_mail()
         if (
@@ -127,6 +131,7 @@ class Conversation(Session):
         if refusal is not None:
             return self._say(refusal)
         self._recipients[recipient.address] = recipient
+        self._in_vain -= 1
         return self._say(answers.RECIPIENT_OK)
 
     def _without_mail(self) -> None:
@@ -159,7 +164,7 @@ class Conversation(Session):
             self._hold(0)
             self._forget_message()
         if answer.positive:
-            self._asides = 0
+            self._asides = self._in_vain = 0
         self._say(answer)
         return await self._flush()
 

@@ -133,9 +133,16 @@ FAULTS = (
     Fault(
         7,
         "relay/smtp/server.py",
+        "self._in_vain += 1",
+        "self._in_vain = 1",
+        "tests/relay/smtp/test_server.py::test_who_names_recipients_in_vain_is_hung_up_on",
+    ),
+    Fault(
+        7,
+        "relay/smtp/server.py",
         "len(self._recipients) >= self.limits.recipients",
         "len(self._recipients) > self.limits.attempts",
-        f"{DIALOGUE}::test_ten_thousand_recipients_are_capped",
+        f"{DIALOGUE}::test_too_many_recipients_wait_and_far_too_many_end_the_connection",
     ),
     Fault(
         7,
@@ -185,6 +192,13 @@ FAULTS = (
         "if self._failed_sign_ins >= self.limits.sign_ins:",
         "if False:",
         "tests/relay/smtp/test_sign_in.py::test_third_failure_ends_the_connection",
+    ),
+    Fault(
+        9,
+        "relay/smtp/session.py",
+        '        self.client.greeting = ""\n        self.client.identity = None\n',
+        '        self.client.greeting = ""\n',
+        "tests/relay/smtp/test_sign_in.py::test_sign_in_in_clear_is_forgotten_with_the_handshake",
     ),
     Fault(
         9,
