@@ -27,6 +27,7 @@ class Limits:
     # looked through, takes about five times its size on top: sealed, and copied by the driver. A
     # quarter is the most that one owner has, or one message.
     memory: int = 134_217_728
+    small: int = 1_048_576  # messages up to this have the last eighth of memory to themselves
     command: int = 4_096  # RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8, ENVID and ORCPT add to it
     sign_in_line: int = 12_288  # RFC 4954 §4
     unread: int = 65_536  # of one connection, before reading pauses
@@ -131,10 +132,10 @@ class Listener:
 
         `held` are those the message has already. One alone always fits in the share.
         """
-        own = self._held_of[owner]
-        return self.held + octets <= self.limits.memory and (
-            own == held or own + octets <= self.limits.memory // 4
-        )
+        own, most = self._held_of[owner], self.limits.memory
+        # However many large ones are announced, or come slowly, ordinary mail goes on.
+        room = most if held + octets <= self.limits.small else most - most // 8
+        return self.held + octets <= room and (own == held or own + octets <= most // 4)
 
     def hold(self, octets: int, owner: Hashable) -> None:
         """Count so many octets more; fewer, where it is below zero."""

@@ -89,6 +89,21 @@ def test_owner_that_declares_all_it_may_leaves_the_rest_to_others():
 
 
 @pytest.mark.behaviour(3)
+@pytest.mark.parametrize(("small", "size", "code"), [(1_000, 900, 250), (1_000, 1_100, 452)])
+def test_large_mail_of_however_many_leaves_room_for_small(small: int, size: int, code: int):
+    limits = Limits(size=300_000, memory=1_200_000, small=small)
+    with running(limits=limits) as server, ExitStack() as open_ones:
+        for user, octets in zip(TENANTS, (300_000, 300_000, 300_000, 149_500), strict=False):
+            raw = open_ones.enter_context(Raw(server.port)).sign_in(plain_of(user))
+            assert raw.code(f"MAIL FROM:<anna@firma.example> SIZE={octets}".encode()) == 250
+            assert raw.code(b"RCPT TO:<erik@other.example>") == 250
+            assert raw.code(b"DATA") == 354
+        newcomer = open_ones.enter_context(Raw(server.port)).sign_in(plain_of(TENANTS[4]))
+        declared = f"MAIL FROM:<anna@firma.example> SIZE={size}".encode()
+        assert newcomer.code(declared) == code
+
+
+@pytest.mark.behaviour(3)
 def test_undeclared_content_counts_in_its_owners_share():
     lines = b"a\r\n" * 90_000
     with running(limits=SMALL_SHARE) as server:
