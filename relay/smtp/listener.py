@@ -134,8 +134,12 @@ class Listener:
         """
         own, most = self._held_of[owner], self.limits.memory
         # However many large ones are announced, or come slowly, ordinary mail goes on.
-        room = most if held + octets <= self.limits.small else most - most // 8
+        room = most - most // 8 if self.is_large(held + octets) else most
         return self.held + octets <= room and (own == held or own + octets <= most // 4)
+
+    def is_large(self, octets: int) -> bool:
+        """Whether a message of this size has to leave room for small ones."""
+        return octets > self.limits.small
 
     def hold(self, octets: int, owner: Hashable) -> None:
         """Count so many octets more; fewer, where it is below zero."""

@@ -49,8 +49,8 @@ FAULTS = (
     Fault(
         3,
         "relay/smtp/listener.py",
-        "else most - most // 8",
-        "else most",
+        "room = most - most // 8 if self.is_large(held + octets) else most",
+        "room = most",
         "tests/relay/smtp/test_memory.py::test_large_mail_of_however_many_leaves_room_for_small",
     ),
     Fault(

@@ -253,6 +253,15 @@ def test_who_names_recipients_in_vain_is_hung_up_on(before: bytes, said: int):
         assert raw.reply() == b""
 
 
+@pytest.mark.behaviour(7)
+@pytest.mark.parametrize("octets", [b"RCPT TO:<\xff>", b"QUIT \xff", b"MAIL \xff"])
+def test_octets_that_are_no_text_do_not_go_on_for_ever(octets: bytes):
+    with running(limits=Limits(attempts=30)) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert raw.code(b"MAIL FROM:<anna@firma.example>") == 250
+        assert [raw.code(octets) for _ in range(31)] == [501] * 30 + [421]
+
+
 @pytest.mark.behaviour(6)
 def test_group_behind_a_refused_sender_is_no_fault(server, client):
     group = b"MAIL FROM:<carl@other.example>\r\n" + b"RCPT TO:<erik@other.example>\r\n" * 60
