@@ -46,7 +46,8 @@ class Pulse:
         """Whether beat has been silent for LATE; None: it is not known yet."""
         if written is not None:
             self._empty_since = None
-            return now - datetime.fromisoformat(written.decode()) > LATE
+            # One from far ahead, of a clock that was put back, says nothing of what came after it.
+            return abs(now - datetime.fromisoformat(written.decode())) > LATE
         self._empty_since = self._empty_since or now
         return True if now - self._empty_since > LATE else None
 

@@ -127,7 +127,7 @@ class Senders:
 
     async def found_at(self, address: str, domain: str | None) -> str | None:
         """Return the user name of the one credential that mail of this domain from this address
-        needs no secret for; None is the null reverse-path. Raises as `find` does.
+        needs no secret for; None: whatever its domain is. Raises as `find` does.
 
         Anybody may name any network, but a domain has one owner: naming another's network takes no
         mail from them. Among one organisation's credentials the most specific network decides; two

@@ -47,7 +47,7 @@ from relay.returning import Returning
 from relay.routing import Routes
 from relay.signing import DomainSigner
 from relay.smtp.tls import Contexts, make_contexts
-from relay.supervision import collect_garbage_rarely, kept_going
+from relay.supervision import carry_lightly, kept_going
 from relay.transports.carriers import Carriers
 from relay.transports.esp import Esp
 from relay.transports.smarthost import Smarthost
@@ -411,6 +411,6 @@ def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> 
         finally:
             await slot.leave()
 
-    collect_garbage_rarely()
+    carry_lightly()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(whole())

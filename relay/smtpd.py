@@ -34,7 +34,7 @@ from relay.smtp.acceptor import listen
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.tls import MINIMUM_VERSION
 from relay.submission import Submission
-from relay.supervision import collect_garbage_rarely, kept_going
+from relay.supervision import carry_lightly, kept_going
 from relay.wake import WakeCaller
 
 logger = logging.getLogger(__name__)
@@ -265,6 +265,6 @@ def run(ready: Callable[[], None] = lambda: None) -> None:
     refuse_unsafe_database()
     refuse_wrong_clock()
     allow_files(settings.SMTP_CONNECTIONS + bouncelistener.CONNECTIONS)
-    collect_garbage_rarely()
+    carry_lightly()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(ready))

@@ -109,8 +109,12 @@ class Submission:
         """No secret is asked for where network and domain together say who it is."""
         if client.identity is not None and not _signed_in(client).by_network:
             return _signed_in(client)
-        domain = sender.domain if sender else None
+        # The null reverse-path is its server's, who greets by name (RFC 7208 §2.4). One without a
+        # domain's name is known by its network where nobody else names that.
+        domain = sender.domain if sender else client.name
         username = await self._senders.found_at(client.address, domain)
+        if sender is None and username is None:
+            username = await self._senders.found_at(client.address, None)
         who = await self._senders.find(username) if username else None
         if username is None or who is None or not _may_enter(who, client):
             return None

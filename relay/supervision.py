@@ -7,6 +7,7 @@ A watch that ended unseen would watch nothing.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 from collections.abc import Awaitable, Callable
@@ -19,13 +20,19 @@ AGAIN_SECONDS = 1.0
 # Objects more than went since the last look. A message makes some hundred, nearly all of which go
 # without a look, so that the interpreter's 700 has it search all the time for next to nothing.
 GARBAGE_AFTER = 20_000
+# Octets; a block of more is the system's again as soon as it is free (mallopt(3)). Otherwise glibc
+# keeps the memory of large mail for good once the first of it has gone.
+_M_MMAP_THRESHOLD = -3
+BLOCK_MOST = 1024 * 1024
 
 
-def collect_garbage_rarely() -> None:
-    """Leave alone what was loaded until now, and look seldom for cycles in what comes."""
+def carry_lightly() -> None:
+    """Set up this process's memory for mail: search rarely for cycles, give large blocks back."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER)
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, BLOCK_MOST)
 
 
 async def kept_going(

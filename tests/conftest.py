@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.core.management.color import no_style
 from django.db import connection
@@ -17,6 +18,12 @@ from gdpr import bounded, sealkeys
 from relay.partitions import prepare_log
 from tests import build
 from tests.warm.children import Children
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 # What migrating fills and no test writes.
 FILLED = {"auth_permission", "django_content_type"}

@@ -28,12 +28,13 @@ class Limits:
     # looked through, takes about five times its size on top: sealed, and copied by the driver. A
     # quarter is the most that one owner has, or one message.
     memory: int = 134_217_728
+    small: int = 1_048_576  # messages up to this have the last eighth of memory to themselves
     command: int = 4_096  # RFC 5321 §4.5.3.1.4 asks for 512; SMTPUTF8, ENVID and ORCPT add to it
     sign_in_line: int = 12_288  # RFC 4954 §4
     unread: int = 65_536  # of one connection, before reading pauses
     unread_unknown: int = 16_384  # likewise, of who has not signed in: then it is hung up on
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for 100 or more
-    attempts: int = 1_000  # to name a recipient of one message
+    attempts: int = 1_000  # to name a recipient of one message; in vain, before the next message
     messages: int = 10_000  # begun on one connection (RFC 9422 §4.1)
     errors: int = 20  # on one connection
     asides: int = 100  # commands that send no message, before the next message
@@ -134,10 +135,14 @@ class Listener:
 
         `held` are those the message has already. One alone always fits in the share.
         """
-        own = self._held_of[owner]
-        return self.held + octets <= self.limits.memory and (
-            own == held or own + octets <= self.limits.memory // 4
-        )
+        own, most = self._held_of[owner], self.limits.memory
+        # However many large ones are announced, or come slowly, ordinary mail goes on.
+        room = most - most // 8 if self.is_large(held + octets) else most
+        return self.held + octets <= room and (own == held or own + octets <= most // 4)
+
+    def is_large(self, octets: int) -> bool:
+        """Whether a message of this size has to leave room for small ones."""
+        return octets > self.limits.small
 
     def hold(self, octets: int, owner: Hashable) -> None:
         """Count so many octets more; fewer, where it is below zero."""

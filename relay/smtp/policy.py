@@ -29,6 +29,7 @@ class Client:
     tls_version: str = ""  # "" without TLS
     tls_cipher: str = ""
     greeting: str = ""  # "EHLO" or "HELO", whichever came last; "" before
+    name: str = field(default="", repr=False)  # what it calls itself; may be anything, as above
     identity: Identity | None = None  # what `authenticate` or `recognise` of Policy returned
     sender: Address | None = None  # of the message that is under way; None: the null reverse-path
 

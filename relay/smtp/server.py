@@ -35,7 +35,8 @@ class Conversation(Session):
         self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
     ) -> None:
         super().__init__(listener, loop, place)
-        self._messages = self._held = 0
+        self._messages = self._held = self._granted = 0
+        self._in_vain = 0  # RCPT that named nobody, since the last message that was taken
         self._forget_message()
 
     def _forget_message(self) -> None:
@@ -47,8 +48,15 @@ class Conversation(Session):
 
     def _undecodable(self) -> None:
         if self._under_way:
+            self._count_in_vain()
             return self._say(answers.SYNTAX)
         return super()._undecodable()
+
+    def _count_in_vain(self) -> None:
+        """Somebody who names recipients for ever, and nobody by that, keeps others waiting."""
+        self._in_vain += 1
+        if self._in_vain > self.limits.attempts:
+            self._say(answers.NO_MESSAGE)
 
     # Envelope
 
@@ -111,6 +119,7 @@ class Conversation(Session):
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
+        self._count_in_vain()
         if not self._under_way:
             return self._without_mail()
         if (
@@ -133,6 +142,7 @@ class Conversation(Session):
         if refusal is not None:
             return self._say(refusal)
         self._recipients[recipient.address] = recipient
+        self._in_vain -= 1
         return self._say(answers.RECIPIENT_OK)
 
     def _forward_path(self, text: str) -> tuple[Address | None, str]:
@@ -161,8 +171,10 @@ class Conversation(Session):
             return self._say(answers.NO_MEMORY)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
         self._content = content = self._empty_content()
-        # What was declared has its room from here on: nobody sends it all only to hear 452.
-        self._hold(self._declared)
+        # Large content has its room from here on: nobody sends it all only to hear 452. What is
+        # small takes its room when it comes, or announcements would be enough to fill all of it.
+        self._granted = self._declared if self.listener.is_large(self._declared) else 0
+        self._hold(self._granted)
         try:
             full = await self._receive(content)
             answer = await self._judge(content, full=full)
@@ -171,7 +183,7 @@ class Conversation(Session):
             self._hold(0)
             self._forget_message()
         if answer.positive:
-            self._asides = 0
+            self._asides = self._in_vain = 0
         self._say(answer)
         return await self._flush()
 
@@ -194,11 +206,11 @@ class Conversation(Session):
             if not self._inbox:
                 await self._arrive(self.limits.content_silence)
             rest = content.feed(self._inbox.take())
-            self._hold(0 if content.dropped else max(content.held, self._declared))
+            self._hold(0 if content.dropped else max(content.held, self._granted))
             if rest is not None:
                 self._inbox.feed(rest)
                 return full
-            if not content.dropped and not self._has_room(0):
+            if not content.dropped and content.held > self._granted and not self._has_room(0):
                 full = True
                 content.drop()
                 self._hold(0)

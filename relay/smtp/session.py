@@ -133,11 +133,11 @@ class Session(Connection):
     # Commands
 
     async def smtp_EHLO(self, argument: str) -> None:
-        """RFC 5321 §4.1.1.1. The name is not kept: it often names a person's computer."""
+        """RFC 5321 §4.1.1.1. The name goes with the connection: it may be a person's computer's."""
         if not argument.strip() or not argument.isprintable():
             return self._wrong_command(answers.SYNTAX)
         self._forget_message()
-        self.client.greeting = "EHLO"
+        self.client.greeting, self.client.name = "EHLO", argument.strip()
         self._replies.append(self.listener.extensions(self.may_sign_in, self._may_start_tls))
         return None
 
@@ -146,7 +146,7 @@ class Session(Connection):
         if not argument.strip() or not argument.isprintable():
             return self._wrong_command(answers.SYNTAX)
         self._forget_message()
-        self.client.greeting = "HELO"
+        self.client.greeting, self.client.name = "HELO", argument.strip()
         self._replies.append(b"250 " + self.listener.hostname.encode() + b"\r\n")
         return None
 

@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 
 from config.stack.places import ROOT, engine_account, engine_home
-from relay.supervision import collect_garbage_rarely
+from relay.supervision import carry_lightly
 from tests.bench import dkim, honesty
 from tests.bench.depth import depth_rows
 from tests.bench.fairness import fair_rows
@@ -45,7 +45,7 @@ ALONE: dict[str, Act] = {
 
 def main() -> None:
     options = _options()
-    collect_garbage_rarely()  # the load and the far end use the same processors
+    carry_lightly()  # the load and the far end use the same processors
     lanes = [lane for lane in LANES if options.only in ("", lane.name)]
     rows = []
     for signs in (False, True):

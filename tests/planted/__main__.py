@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Plants each fault in a copy of the tree: python -m tests.planted [NUMBER...]
+"""Plant each fault in a copy of the tree, or those of behaviours by NUMBER.
 
 Ends with status 1 when one goes unseen. Needs the engines of `python -m config.stack exec`.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -20,10 +21,9 @@ from tests.planted.tables import FAULTS
 SHOWN = 25
 
 
-def chosen(numbers: Sequence[str]) -> list[Fault]:
+def chosen(numbers: Sequence[int]) -> list[Fault]:
     """Return the faults of these behaviours, all of them without a number."""
-    wanted = {int(number) for number in numbers}
-    return [fault for fault in FAULTS if not wanted or fault.behaviour in wanted]
+    return [fault for fault in FAULTS if not numbers or fault.behaviour in numbers]
 
 
 def try_all(tree: Path, faults: Sequence[Fault]) -> int:
@@ -59,8 +59,10 @@ def show(printed: str) -> None:
     print("\n".join(f"     | {line}" for line in printed.splitlines()[-SHOWN:]), flush=True)
 
 
-def main(numbers: Sequence[str]) -> int:
-    faults = chosen(numbers)
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
+    parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="of a behaviour")
+    faults = chosen(parser.parse_args().numbers)
     if not faults:
         print("no fault is planted for that")
         return 1
@@ -69,4 +71,4 @@ def main(numbers: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

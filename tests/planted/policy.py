@@ -20,6 +20,14 @@ FAULTS = (
     ),
     Fault(
         8,
+        "relay/submission.py",
+        "domain = sender.domain if sender else client.name",
+        "domain = sender.domain if sender else None",
+        "tests/relay/test_many_networks.py"
+        "::test_null_path_is_its_server_s_whoever_else_names_the_network",
+    ),
+    Fault(
+        8,
         POLICY,
         "return not sender.is_blocked and sender.admits(client.address)",
         "return sender.admits(client.address)",

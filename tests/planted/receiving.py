@@ -48,6 +48,13 @@ FAULTS = (
     ),
     Fault(
         3,
+        "relay/smtp/listener.py",
+        "room = most - most // 8 if self.is_large(held + octets) else most",
+        "room = most",
+        "tests/relay/smtp/test_memory.py::test_large_mail_of_however_many_leaves_room_for_small",
+    ),
+    Fault(
+        3,
         "relay/smtp/server.py",
         "if size > self.limits.size:",
         "if False:",
@@ -63,22 +70,22 @@ FAULTS = (
     Fault(
         3,
         "relay/smtp/listener.py",
-        "return self.held + octets <= self.limits.memory and (",
-        "return octets <= self.limits.memory and (",
+        "return self.held + octets <= room and (",
+        "return octets <= room and (",
         "tests/relay/smtp/test_memory.py::test_memory_is_shared_and_given_back",
     ),
     Fault(
         3,
         "relay/smtp/listener.py",
-        "own == held or own + octets <= self.limits.memory // 4",
+        "own == held or own + octets <= most // 4",
         "True",
         "tests/relay/smtp/test_memory.py::test_owner_that_declares_all_it_may_leaves_the_rest_to_others",
     ),
     Fault(
         3,
         "relay/smtp/listener.py",
-        "own == held or own + octets <= self.limits.memory // 4",
-        "own + octets <= self.limits.memory // 4",
+        "own == held or own + octets <= most // 4",
+        "own + octets <= most // 4",
         "tests/relay/smtp/test_memory.py::test_message_alone_may_be_larger_than_the_share",
     ),
     Fault(
@@ -133,9 +140,16 @@ FAULTS = (
     Fault(
         7,
         "relay/smtp/server.py",
+        "self._in_vain += 1",
+        "self._in_vain = 1",
+        "tests/relay/smtp/test_server.py::test_who_names_recipients_in_vain_is_hung_up_on",
+    ),
+    Fault(
+        7,
+        "relay/smtp/server.py",
         "len(self._recipients) >= self.limits.recipients",
         "len(self._recipients) > self.limits.attempts",
-        f"{DIALOGUE}::test_ten_thousand_recipients_are_capped",
+        f"{DIALOGUE}::test_too_many_recipients_wait_and_far_too_many_end_the_connection",
     ),
     Fault(
         7,
@@ -185,6 +199,13 @@ FAULTS = (
         "if self._failed_sign_ins >= self.limits.sign_ins:",
         "if False:",
         "tests/relay/smtp/test_sign_in.py::test_third_failure_ends_the_connection",
+    ),
+    Fault(
+        9,
+        "relay/smtp/session.py",
+        '        self.client.greeting = ""\n        self.client.identity = None\n',
+        '        self.client.greeting = ""\n',
+        "tests/relay/smtp/test_sign_in.py::test_sign_in_in_clear_is_forgotten_with_the_handshake",
     ),
     Fault(
         9,

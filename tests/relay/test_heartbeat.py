@@ -137,3 +137,12 @@ def test_mark_does_not_wait_long_for_a_silent_redis(monkeypatch: pytest.MonkeyPa
 def test_absent_redis_is_outlived(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     assert watch(timedelta(days=1)) == 0
+
+
+def test_heartbeat_from_before_the_clock_was_put_back_hides_no_silence() -> None:
+    now = mail.now()
+    said = {
+        ahead: heartbeat.Pulse().is_late((now + timedelta(minutes=ahead)).isoformat().encode(), now)
+        for ahead in (-9, 9, 60)
+    }
+    assert said == {-9: False, 9: False, 60: True}

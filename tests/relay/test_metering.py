@@ -14,6 +14,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+from accounts import redisclient
 from accounts.models import AuditEvent, Organisation, User
 from accounts.tenancy import person_context, staff_context
 from config.stack.state import free_port
@@ -34,6 +35,12 @@ NOWHERE = "redis://127.0.0.1:1/0"
 # The middle of an hour and of a day: no window ends while a test runs.
 NOON = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
 HOURS_END, DAYS_END = NOON + timedelta(minutes=30), NOON + timedelta(hours=11, minutes=30)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine's Redis answers late, and would be taken for one that is away."""
+    monkeypatch.setattr(redisclient, "ANSWER_SECONDS", 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +38,30 @@ def test_what_a_fault_ended_begins_again_and_is_told(monkeypatch: pytest.MonkeyP
 
     mail.run(scenario())
     assert told == [(supervision.ENDED, "heartbeat")] * 2
+
+
+def test_garbage_is_looked_for_rarely_and_not_in_what_was_loaded() -> None:
+    """In a process of its own, as it cannot be undone."""
+    act = (
+        "import gc; from relay.supervision import carry_lightly as act; act();"
+        "print(gc.get_threshold()[0], gc.get_freeze_count() > 1000)"
+    )
+    done = subprocess.run([sys.executable, "-c", act], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(supervision.GARBAGE_AFTER), "True"]
+
+
+def test_memory_of_large_mail_is_given_back() -> None:
+    """Also where a block of it was in use and went before, which moves glibc's own bound."""
+    act = (
+        "import sys; from relay.supervision import carry_lightly\n"
+        "def held(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "if sys.argv[1]: carry_lightly()\n"
+        "bytes(20_000_000); at_first, blocks = held(), []\n"
+        "for _ in range(5): blocks += [bytearray(b'x') * 20_000_000, bytearray(b'x') * 100_000]\n"
+        "del blocks[::2]; print(held() - at_first > 15_000_000)"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", act, on], capture_output=True, text=True, check=True)
+        for on in ("", "yes")
+    ]
+    assert [done.stdout.strip() for done in found] == ["True", "False"]

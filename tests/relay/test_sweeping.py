@@ -26,6 +26,14 @@ CONTENT = "SELECT count(*) FROM relay_content"
 ALERTS = "SELECT kind FROM accounts_alert WHERE resolved_at IS NULL"
 
 
+def end_closed_aside() -> int:
+    """End it from a thread, with a connection of its own."""
+    try:
+        return sweeping.end_closed(mail.now())
+    finally:
+        connections.close_all()
+
+
 def keep(house: Organisation, *recipients: str, **fields: Any) -> None:
     mail.run(mail.keep(mail.message(house.id, *recipients, **fields)))
 
@@ -69,16 +77,10 @@ def test_message_of_which_somebody_holds_a_row_does_not_end_in_parts(house: Orga
     keep(house, "a@x.example", "b@x.example")
     mail.execute(CLOSE, house.id)
 
-    def sweep() -> int:
-        try:
-            return sweeping.end_closed(mail.now())
-        finally:
-            connections.close_all()  # this thread's own
-
     async def scenario() -> int:
         async with await mail.session("owner") as other, other.transaction():
             await other.execute("SELECT FROM relay_queueddelivery WHERE position = 0 FOR UPDATE")
-            return await asyncio.to_thread(sweep)
+            return await asyncio.to_thread(end_closed_aside)
 
     assert mail.run(scenario()) == 0
     assert mail.value(CONTENT) == 1
@@ -98,16 +100,10 @@ def test_rows_changed_just_before_their_locks_end_as_a_whole_or_not_at_all(
     slow = sweeping.LOCK_CLOSED.replace("WHERE o.standing", f"WHERE {wait} AND o.standing")
     monkeypatch.setattr(sweeping, "LOCK_CLOSED", slow)
 
-    def sweep() -> int:
-        try:
-            return sweeping.end_closed(mail.now())
-        finally:
-            connections.close_all()  # this thread's own
-
     async def scenario() -> int:
         async with await mail.session("owner") as other:
             await other.execute("SELECT pg_advisory_lock(7)")
-            swept = asyncio.ensure_future(asyncio.to_thread(sweep))
+            swept = asyncio.ensure_future(asyncio.to_thread(end_closed_aside))
             await somebody_waits()
             await other.execute(f"UPDATE relay_queueddelivery SET lease_expires_at = {lease}")
         return await swept

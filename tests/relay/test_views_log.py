@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from accounts import masking
 from accounts.models import Organisation, Role, User
+from accounts.models.users import DISPLAY_ZONE
 from accounts.tenancy import organisation_context
 from relay import search
 from relay.models import Attempt, Delivery, Message, QueuedDelivery
@@ -154,7 +156,7 @@ def test_too_short_a_beginning_is_refused_with_a_way_on(page: Client, written: s
 def test_search_by_state_and_day(page: Client, organisation: Organisation) -> None:
     waits, bounced = (message(organisation, "erik@modtager.example", ago=ago) for ago in (1, 2))
     finish(bounced, "bounced")
-    today = timezone.localdate(NOW - timedelta(seconds=2)).isoformat()
+    today = timezone.localdate(NOW - timedelta(seconds=2), ZoneInfo(DISPLAY_ZONE)).isoformat()
     for fields in (
         {"state": "bounced"},
         {"state": "bounced", "recipient": "erik*"},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import product
 
 import pytest
@@ -76,8 +76,11 @@ def command(raw: Raw, part: int) -> Counter[bytes]:
 def recipients(raw: Raw, part: int) -> Counter[bytes]:
     assert raw.code(b"MAIL FROM:<anna@firma.example>") == 250
     many = 10_000 // part
-    raw.send(b"".join(b"RCPT TO:<r%d@other.example>\r\n" % number for number in range(many)))
-    return Counter(raw.reply()[:9] for _ in range(many))
+    with suppress(OSError):  # it is hung up on before all of it is said
+        raw.send(b"".join(b"RCPT TO:<r%d@other.example>\r\n" % number for number in range(many)))
+    said = Counter(raw.reply()[:9] for _ in range(many))
+    del said[b""], said[b"421 4.7.0"]
+    return said
 
 
 TEXT = (b"a" * 1_022 + b"\r\n") * 64  # 64 KiB

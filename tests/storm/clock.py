@@ -14,6 +14,9 @@ class Clock:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.offset = 0.0
+        # By this clock, right after: when it was put back, and when it was last put forward.
+        self.put_back: list[float] = []
+        self.put_forward = 0.0
         self.move(0.0)
 
     def variable(self) -> dict[str, str]:
@@ -29,3 +32,7 @@ class Clock:
         fresh = self._file.with_suffix(".new")
         fresh.write_text(repr(self.offset))
         os.replace(fresh, self._file)
+        if seconds < 0:
+            self.put_back.append(self.now())
+        elif seconds > 0:
+            self.put_forward = self.now()

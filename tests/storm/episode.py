@@ -190,7 +190,8 @@ class Episode:
                 break
             now = self.stage.clock.now()
             if due_at is not None:
-                self.times.overdue = max(self.times.overdue, now - due_at)
+                since = max(due_at, self.stage.clock.put_forward)
+                self.times.overdue = max(self.times.overdue, now - since)
             if now + BEYOND_LEASES < next_at or (due_at == next_at and next_at > now + 1):
                 self.stage.clock.move(next_at - now + STRIDE)
             await asyncio.sleep(0.5)
@@ -211,7 +212,8 @@ class Episode:
         return verdict
 
     def _ours(self) -> Ours:
-        ours, before = read_ours(self.stage.service.database_url()), self.stage.before
+        ours = read_ours(self.stage.service.database_url(), self.stage.clock.put_back)
+        before = self.stage.before
         return replace(ours, rows={**before.rows, **ours.rows}) if before else ours
 
     def _allowed(self) -> Allowed:
@@ -245,14 +247,19 @@ class Episode:
             verdict.must_be(f"alert {kind} after, s", seconds, bar * patience)
 
     def _judge_storms(self, verdict: Verdict) -> None:
-        """No delivery is tried again before the shortest step is over, whatever the clock does."""
-        cuts, storms = self._allowed().cuts, []
+        """No delivery is tried again before the shortest step is over, whatever the clock does.
+
+        What was taken in hand while it was ahead may leave once it is put back: one try each.
+        """
+        cuts, storms, put_back = self._allowed().cuts, [], self.stage.clock.put_back
         last: dict[tuple[str, str], Arrival] = {}
         for came in self.far_end.came:
             for recipient in came.recipients:
                 # A client that was unsure hands the same in twice.
                 before = last.get((came.name, recipient))
                 gap = came.at - before.at if before else SHORTEST
+                if before and any(before.at <= at <= came.at for at in put_back):
+                    gap = SHORTEST
                 if before and gap < SHORTEST and not any(before.met(cut) for cut in cuts):
                     storms.append(f"{came.mark} after {gap:.1f} s, {before.was_kept=}")
                 last[came.name, recipient] = came

@@ -95,19 +95,22 @@ class Ours:
     miscounted: int = 0  # by how much the figures differ from the log
 
 
-def read_ours(url: str) -> Ours:
+def read_ours(url: str, put_back: Sequence[float] = ()) -> Ours:
+    """Read the database; a clock that was `put_back` between two tries says nothing of the gap."""
     with psycopg.connect(url, autocommit=True) as connection:
         rows = connection.execute(OURS).fetchall()
         left = connection.execute(LEFT).fetchone()
         attempts = connection.execute(ATTEMPTS).fetchall()
     assert left is not None
     found = {(row[0], row[1]): Row(row[2], row[3], row[4], row[5]) for row in rows}
-    return Ours(found, tuple(_gaps(attempts)), *left)
+    return Ours(found, tuple(gaps_between(attempts, put_back)), *left)
 
 
-def _gaps(attempts: Sequence[tuple[str, int, float, float]]) -> Iterator[tuple[int, float]]:
+def gaps_between(
+    attempts: Sequence[tuple[str, int, float, float]], put_back: Sequence[float]
+) -> Iterator[tuple[int, float]]:
     for (name, number, _, finished), (other, _, started, _) in pairwise(attempts):
-        if name == other:
+        if name == other and not any(finished <= at <= started for at in put_back):
             yield number, started - finished
 
 
@@ -149,7 +152,7 @@ def compare(client: Ledger, ours: Ours, copies: list[Copy], allowed: Allowed) ->
     _judge_letters(verdict, client, mail)
     _judge_copies(verdict, client, ours, mail)
     _judge_duplicates(verdict, ours, copies, allowed)
-    _judge_rows(verdict, ours, copies)
+    _judge_rows(verdict, ours, copies, allowed)
     _judge_schedule(verdict, ours, allowed)
     _judge_replies(verdict, client)
     return verdict
@@ -234,7 +237,7 @@ def _judge_duplicates(verdict: Verdict, ours: Ours, copies: list[Copy], allowed:
     verdict.must_be("duplicates not flagged", len(unflagged))
 
 
-def _judge_rows(verdict: Verdict, ours: Ours, copies: list[Copy]) -> None:
+def _judge_rows(verdict: Verdict, ours: Ours, copies: list[Copy], allowed: Allowed) -> None:
     arrived = {(c.queue_id, c.recipient) for c in copies if not c.is_notice}
     notices = {copy.mark for copy in copies if copy.is_notice}
     verdict.must_be("waiting at the end", ours.waiting)
@@ -247,7 +250,9 @@ def _judge_rows(verdict: Verdict, ours: Ours, copies: list[Copy]) -> None:
     claimed = {key for key, row in delivered.items() if not row.is_notice}
     verdict.must_be("notices not at the far end", len(delivered) - len(claimed) - len(notices))
     verdict.must_be("called delivered, not at the far end", len(claimed - arrived))
-    verdict.must_be("at the far end, not called delivered", len(arrived - claimed))
+    # Mail whose dot was under way when its lifetime ended: the log says that it may have arrived.
+    maybe = {k for k, row in ours.rows.items() if allowed.ends and row.is_duplicate}
+    verdict.must_be("at the far end, not called delivered", len(arrived - claimed - maybe))
     played = [row.state for row in ours.rows.values() if row.is_sandbox]
     verdict.must_be("of the sandbox, not called so", sum(s != "sandboxed" for s in played))
 

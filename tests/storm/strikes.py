@@ -14,6 +14,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from redis import Redis
+
 from config.stack.children import wait_until
 from config.stack.valkey import Valkey
 from tests.storm.ledgers import read_ours
@@ -23,6 +25,7 @@ from tests.testbed.proxy import PLAIN, Course, Then, Way
 STOP_SECONDS = 25.0
 HOUR = 3600.0
 SILENT = 11 * 60.0  # longer than beat may be (relay/heartbeat.py)
+HEARTBEAT = "relay:beat"  # the same module's key
 REFUSED_SECONDS = 5.0
 TROUBLE = 0.3
 LIVE = "SELECT count(*) FROM relay_queueddelivery WHERE lease_expires_at IS NOT NULL"
@@ -94,7 +97,13 @@ async def strike_beat(stage: Stage) -> None:
 
 
 async def silence_beat(stage: Stage) -> None:
-    """Beat is dead for an hour, at first for as long as nobody has to notice."""
+    """Beat is dead for an hour, at first for as long as nobody has to notice.
+
+    It was heard before: an engine that was emptied begins to count when that is found.
+    """
+    with Redis.from_url(stage.service.environment["REDIS_URL"]) as redis:
+        while not await asyncio.to_thread(redis.exists, HEARTBEAT):
+            await asyncio.sleep(0.5)
     process = stage.service.processes.pop("beat")
     process.kill()
     process.wait()

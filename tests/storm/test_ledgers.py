@@ -9,7 +9,7 @@ import pytest
 from tests.rig.service import SignIn
 from tests.storm.client import Ledger, Letter
 from tests.storm.farend import Copy, Cut, names
-from tests.storm.ledgers import Allowed, Ours, Row, compare
+from tests.storm.ledgers import Allowed, Ours, Row, compare, gaps_between
 
 ID = "019aa1b2-0000-7000-8000-00000000000"
 MARK = "a@bench.example"
@@ -121,6 +121,22 @@ def test_mail_whose_sender_was_told_of_its_end_is_not_lost_where_it_may_end():
     assert "told that it failed" in broken(ledger(), ended, [notice(b"failed")])
     assert "lost" in broken(ledger(), ended, [notice(b"delayed")])
     assert "lost" in broken(ledger(), ended, [notice(b"failed", b"Message-ID: <other>\r\n")])
+
+
+def test_mail_that_ends_with_its_dot_under_way_is_called_possibly_there():
+    told, said = [copy(), notice(b"failed")], "not called delivered"
+    flagged, certain = (Ours(row(state="expired", twice=twice)) for twice in (True, False))
+    assert said not in " ".join(compare(ledger(), flagged, told, Allowed(ends=True)).broken)
+    assert said in " ".join(compare(ledger(), certain, told, Allowed(ends=True)).broken)
+    assert said in broken(ledger(), flagged, told)
+
+
+@pytest.mark.parametrize(
+    ("put_back", "gaps"), [([], [(1, 30.0)]), ([15.0], []), ([41.0], [(1, 30.0)])]
+)
+def test_a_clock_that_was_put_back_between_two_tries_says_nothing(put_back, gaps):
+    attempts = [("a.1", 1, 9.0, 10.0), ("a.1", 2, 40.0, 40.5)]
+    assert list(gaps_between(attempts, put_back)) == gaps
 
 
 def test_a_notice_that_is_called_delivered_lies_there():

@@ -52,7 +52,7 @@ def test_memory_is_shared_and_given_back():
 
 @pytest.mark.behaviour(3)
 def test_declared_size_has_its_room_from_354_on():
-    limits = Limits(size=300_000, memory=400_000)
+    limits = Limits(size=300_000, memory=400_000, small=1_000)
     with running(limits=limits) as server, Raw(server.port) as first, Raw(server.port) as second:
         for raw in (first.sign_in(), second.sign_in(plain_of("bo"))):
             assert raw.code(b"MAIL FROM:<anna@firma.example> SIZE=250000") == 250
@@ -67,7 +67,7 @@ def test_declared_size_has_its_room_from_354_on():
         assert second.reply()[:3] == b"250"
 
 
-SMALL_SHARE = Limits(size=300_000, memory=1_200_000)
+SMALL_SHARE = Limits(size=300_000, memory=1_372_000, small=1_000)
 
 
 @pytest.mark.behaviour(3)
@@ -77,7 +77,7 @@ def test_owner_that_declares_all_it_may_leaves_the_rest_to_others():
         assert first.code(b"MAIL FROM:<anna@firma.example> SIZE=300000") == 250
         assert first.code(b"RCPT TO:<erik@other.example>") == 250
         assert first.code(b"DATA") == 354
-        assert second.say(b"MAIL FROM:<anna@firma.example> SIZE=1000").startswith(b"452 4.3.1 ")
+        assert second.say(b"MAIL FROM:<anna@firma.example> SIZE=99000").startswith(b"452 4.3.1 ")
         for user in TENANTS[1:4]:
             other = open_ones.enter_context(Raw(server.port)).sign_in(plain_of(user))
             assert other.code(b"MAIL FROM:<anna@firma.example> SIZE=300000") == 250
@@ -86,6 +86,41 @@ def test_owner_that_declares_all_it_may_leaves_the_rest_to_others():
         first.send(MESSAGE + b".\r\n")
         assert first.reply()[:3] == b"250"
         assert second.code(b"MAIL FROM:<anna@firma.example> SIZE=300000") == 250
+
+
+@pytest.mark.behaviour(3)
+@pytest.mark.parametrize(("small", "size", "code"), [(1_000, 900, 250), (1_000, 1_100, 452)])
+def test_large_mail_of_however_many_leaves_room_for_small(small: int, size: int, code: int):
+    limits = Limits(size=300_000, memory=1_200_000, small=small)
+    with running(limits=limits) as server, ExitStack() as open_ones:
+        for user, octets in zip(TENANTS, (300_000, 300_000, 300_000, 149_500), strict=False):
+            raw = open_ones.enter_context(Raw(server.port)).sign_in(plain_of(user))
+            assert raw.code(f"MAIL FROM:<anna@firma.example> SIZE={octets}".encode()) == 250
+            assert raw.code(b"RCPT TO:<erik@other.example>") == 250
+            assert raw.code(b"DATA") == 354
+        newcomer = open_ones.enter_context(Raw(server.port)).sign_in(plain_of(TENANTS[4]))
+        declared = f"MAIL FROM:<anna@firma.example> SIZE={size}".encode()
+        assert newcomer.code(declared) == code
+
+
+@pytest.mark.behaviour(3)
+def test_what_was_granted_stays_and_what_is_small_takes_nothing_before_it_comes():
+    limits = Limits(size=300_000, memory=400_000, small=100_000)
+    with running(limits=limits) as server, ExitStack() as open_ones:
+        large, *small = (
+            open_ones.enter_context(Raw(server.port)).sign_in(plain_of(user)) for user in TENANTS
+        )
+        announced = [(large, 300_000), *((raw, 90_000) for raw in small)]
+        for raw, octets in announced:
+            assert raw.code(f"MAIL FROM:<anna@firma.example> SIZE={octets}".encode()) == 250
+            assert raw.code(b"RCPT TO:<erik@other.example>") == 250
+            assert raw.code(b"DATA") == 354
+        assert server.listener.held == 300_000
+        small[0].send(HEADER + b"\r\n" + b"a\r\n" * 25_000)
+        assert settled(lambda: server.listener.held > 370_000)
+        large.send(HEADER + b"\r\n" + b"a\r\n" * 90_000)
+        large.send(b".\r\n")
+        assert large.reply()[:3] == b"250"
 
 
 @pytest.mark.behaviour(3)

@@ -134,6 +134,17 @@ def test_commands_sent_before_the_handshake_are_discarded(strict, certificates):
     assert strict.ledger.sign_ins == []
 
 
+@pytest.mark.behaviour(9)
+def test_sign_in_in_clear_is_forgotten_with_the_handshake(certificates):
+    """RFC 3207 §4.2: who it was is as little known as any octet said before."""
+    with running(tls=certificates.server) as server, Raw(server.port) as raw:
+        raw.sign_in()
+        assert raw.code(b"STARTTLS") == 220
+        raw.secure(certificates.client)
+        raw.say(b"EHLO x")
+        assert raw.code(b"MAIL FROM:<anna@firma.example>") == 530
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("implicit", [True, False])
 def test_tls_versions_and_cipher_are_known(strict, certificates, version, implicit):
