@@ -7,7 +7,6 @@ has the digest of every other file.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
@@ -18,12 +17,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import IO, Any, cast
 
+from accounts import spreadsheets
 from gdpr.extracts import Row, Value
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-# What a spreadsheet takes for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # Called with the parts that are done and how many there are.
 Told = Callable[[int, int], None]
 
@@ -68,13 +66,8 @@ def archive(out: io.RawIOBase, made_at: datetime) -> Iterator[Archive]:
 
 def csv_table(names: Sequence[str], rows: Iterable[Row]) -> bytes:
     """Return rows as CSV (RFC 4180) that every spreadsheet opens, and takes for text alone."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([csv_cell(row.get(name)) for name in names])
-    # Without the mark, spreadsheets take the octets for another encoding.
-    return text.getvalue().encode("utf-8-sig")
+    cells = ([csv_cell(row.get(name)) for name in names] for row in rows)
+    return spreadsheets.MARK + spreadsheets.lines([names, *cells])
 
 
 def csv_cell(value: Value) -> str:
@@ -83,4 +76,4 @@ def csv_cell(value: Value) -> str:
         return ""
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return f"'{value}" if value.startswith(FORMULA) else value
+    return spreadsheets.cell(value)

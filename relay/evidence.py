@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db.models import Count, Min
 
-from relay.models import Message, QueuedDelivery, messages
+from relay import logchoices
+from relay.models import Message, QueuedDelivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def of_mail(organisation_id: UUID) -> OfMail:
         mails=Count("message_id", distinct=True), oldest=Min("accepted_at")
     )
     return OfMail(
-        log_days=messages.LOG_DAYS,
+        log_days=logchoices.choice_of(organisation_id).days,
         oldest_logged_at=logged.values_list("accepted_at", flat=True).first(),
         contents=waiting["mails"],
         oldest_content_at=waiting["oldest"],

@@ -217,10 +217,11 @@ EXPLANATIONS = {
     "control": Explanation(
         _("Wish in the header"),
         _(
-            "A field of the header that begins with RELAY- asks this server for something. Known is"
-            " “RELAY-Require-TLS: yes”: the message goes on over TLS only. A message can ask for"
-            " more protection than its route demands, never for less; RELAY-Log is not offered."
-            " Fields that are not known are taken out, and so are those that are."
+            "A field of the header that begins with RELAY- asks this server for something. Known"
+            " are “RELAY-Require-TLS: yes”: the message goes on over TLS only; and “RELAY-Log:”"
+            " with minimal, subject or headers: the log holds no more of the message than that. A"
+            " message can ask for more protection than its organisation has chosen, never for"
+            " less. Fields that are not known are taken out, and so are those that are."
         ),
         NOTHING,
         _("Write the field as it stands here, or leave it out."),

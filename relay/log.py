@@ -10,15 +10,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from accounts.ids import uuid7_time
 from relay import reasons
-from relay.models import Attempt, Delivery, Message
+from relay.models import Attempt, Delivery, LogChoice, Message, MessageHeader, Report
 from relay.reasons import Explained
 
 PAGE = 50
+RECIPIENTS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,31 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A message in the list: its recipients' states, counted, and the first few recipients."""
+    """A message in the list, with its recipients in order."""
 
     message: Message
-    states: Counter[str]
-    recipients: tuple[str, ...]
+    deliveries: tuple[Delivery, ...]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many recipients are in each state."""
+        return Counter(delivery.state for delivery in self.deliveries)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The first few."""
+        return tuple(delivery.recipient for delivery in self.deliveries[:RECIPIENTS_SHOWN])
+
+    @property
+    def is_possible_duplicate(self) -> bool:
+        """Whether somebody may have got it twice."""
+        return any(delivery.possible_duplicate for delivery in self.deliveries)
+
+    @property
+    def came_back(self) -> bool:
+        """Whether it was taken by a server and came back later."""
+        returned = Delivery.FinalReason.RETURNED
+        return any(delivery.final_reason == returned for delivery in self.deliveries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,48 +109,37 @@ def newest(
     )
 
 
-RECIPIENTS_SHOWN = 3
-
-
 def lines(organisation_id: UUID, messages: list[Message]) -> Iterable[Line]:
-    """Yield each message, newest first as given, with its recipients."""
-    if not messages:
-        return
-    deliveries = _deliveries_of(organisation_id, messages)
+    """Yield each message, in the order given, with its recipients."""
+    deliveries = deliveries_of(organisation_id, messages)
     for message in messages:
-        of_message = deliveries.get(message.id, [])
-        yield Line(
-            message=message,
-            states=Counter(state for _, state in of_message),
-            recipients=tuple(recipient for recipient, _ in of_message[:RECIPIENTS_SHOWN]),
-        )
+        yield Line(message, tuple(deliveries[message.id]))
 
 
-def _deliveries_of(
+def deliveries_of(
     organisation_id: UUID, messages: list[Message]
-) -> dict[UUID, list[tuple[str, str]]]:
+) -> defaultdict[UUID, list[Delivery]]:
+    """Return the recipients of each message, in order."""
+    found: defaultdict[UUID, list[Delivery]] = defaultdict(list)
+    if not messages:
+        return found
     # Each time by itself: the primary key begins with it, and days in between are left out.
-    rows = (
-        Delivery.objects.for_organisation(organisation_id)
-        .filter(
-            accepted_at__in={message.accepted_at for message in messages},
-            message_id__in=[message.id for message in messages],
-        )
-        .order_by("position")
-        .values_list("message_id", "recipient", "state")
+    rows = Delivery.objects.for_organisation(organisation_id).filter(
+        accepted_at__in={message.accepted_at for message in messages},
+        message_id__in=[message.id for message in messages],
     )
-    found: dict[UUID, list[tuple[str, str]]] = {}
-    for message_id, recipient, state in rows:
-        found.setdefault(message_id, []).append((recipient, state))
+    for row in rows.order_by("position"):
+        found[row.message_id].append(row)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One recipient: state, every attempt in order, and why it waits if it does."""
+    """One recipient: state, every attempt, late reports in order, and why it waits if it does."""
 
     delivery: Delivery
     attempts: tuple[Attempt, ...]
+    reports: tuple[Report, ...]
     waiting: Explained | None
 
 
@@ -140,28 +152,55 @@ class Timeline:
 def timeline(organisation_id: UUID, message_id: UUID, now: datetime) -> Timeline | None:
     """Return everything about one message, None when the organisation has no such message.
 
-    The id carries the time, so each query touches one partition.
+    The id carries the time, so each query touches one partition. Its header is read by itself
+    (`header_of`), by those who may.
     """
-    day = {"accepted_at": uuid7_time(message_id)}
-    message = Message.objects.for_organisation(organisation_id).filter(**day, id=message_id).first()
+    message = message_of(organisation_id, message_id)
     if message is None:
         return None
-    of = day | {"message_id": message_id}
-    attempts = _attempts(organisation_id, of)
+    of = {"accepted_at": message.accepted_at, "message_id": message_id}
+    attempts = _by_recipient(Attempt.objects.for_organisation(organisation_id).filter(**of))
+    reports = _by_recipient(Report.objects.for_organisation(organisation_id).filter(**of))
     waiting = reasons.of_message(organisation_id, message_id, now)
     deliveries = Delivery.objects.for_organisation(organisation_id).filter(**of)
     tracks = (
-        Track(row, tuple(attempts[row.position]), waiting.get(row.position))
+        Track(
+            row,
+            tuple(attempts[row.position]),
+            tuple(reports[row.position]),
+            waiting.get(row.position),
+        )
         for row in deliveries.order_by("position")
     )
     return Timeline(message, tuple(tracks))
 
 
-def _attempts(organisation_id: UUID, of: dict[str, Any]) -> dict[int, list[Attempt]]:
-    """Return a message's attempts by recipient, each recipient's in order."""
-    found: dict[int, list[Attempt]] = defaultdict(list)
-    for attempt in (
-        Attempt.objects.for_organisation(organisation_id).filter(**of).order_by("number")
-    ):
-        found[attempt.position].append(attempt)
+def message_of(organisation_id: UUID, message_id: UUID) -> Message | None:
+    """Return the row of a message; None when the organisation has no such message."""
+    try:
+        accepted_at = uuid7_time(message_id)
+    except (ValueError, OverflowError):  # of another kind, or a time beyond any calendar
+        return None
+    rows = Message.objects.for_organisation(organisation_id)
+    return rows.filter(accepted_at=accepted_at, id=message_id).first()
+
+
+def header_of(message: Message) -> str:
+    """Return a message's header, '' where its profile keeps none."""
+    if message.profile != LogChoice.Profile.HEADERS:
+        return ""
+    rows = MessageHeader.objects.for_organisation(message.organisation_id).filter(
+        accepted_at=message.accepted_at, message_id=message.id
+    )
+    return rows.values_list("header", flat=True).first() or ""
+
+
+Told = TypeVar("Told", Attempt, Report)
+
+
+def _by_recipient(rows: QuerySet[Told]) -> dict[int, list[Told]]:
+    """Return rows about a message's recipients by recipient, each recipient's in order."""
+    found: dict[int, list[Told]] = defaultdict(list)
+    for row in rows.order_by("number"):
+        found[row.position].append(row)
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Search in the log. Equality and ranges only: nothing else is leakproof, so nothing else is fast.
+"""Search in the log: what is looked for, and how the next page of it is found.
 
 Call everything inside the organisation's context (accounts/tenancy.py).
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -19,75 +20,80 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import clock, vault
-from relay import log
+from accounts.models.organisations import QUEUE_HOURS_MAX
+from relay import log, logfields, logqueries
 from relay.log import PAGE, Page, Place, Span
-from relay.models import Message
+from relay.logqueries import Driver
+from relay.models import Delivery, Message, messages
 
 PURPOSE = "log-search"
-# What no index orders is looked for among so many rows at most before a page is shown.
+# Among so many rows that no index orders is looked before a page is shown.
 LOOKED_THROUGH = 10_000
+# So many are sorted at once; of more, the newest days are looked at one by one.
+FEW = 1_000
+DAYS_A_PAGE = 8
 LAST_CHARACTER = "\U0010ffff"
+# Sorts right behind the text itself: no address has a control character.
+NEXT_CHARACTER = "\x01"
+LEAST_ID = UUID(int=0)
+DAY = timedelta(days=1)
+Row = tuple[Any, ...]
 
-# The index gives the newest first, so the scan ends with the page.
-BY_ADDRESS = """
-SELECT DISTINCT accepted_at, message_id FROM relay_delivery
-WHERE organisation_id = %(organisation)s AND recipient = %(recipient)s
-    AND accepted_at >= %(since)s AND accepted_at <= %(at)s
-    AND (accepted_at, message_id) < (%(at)s, %(id)s) AND (%(state)s = '' OR state = %(state)s)
-ORDER BY accepted_at DESC, message_id DESC LIMIT %(size)s
-"""
-# Materialised, so that the order wanted never tempts the planner to walk the whole log for it.
-BY_BEGINNING = """
-WITH found AS MATERIALIZED (
-    SELECT accepted_at, message_id FROM relay_delivery
-    WHERE organisation_id = %(organisation)s
-        AND recipient ~>=~ %(recipient)s AND recipient ~<~ %(beyond)s
-        AND accepted_at >= %(since)s AND accepted_at <= %(at)s
-        AND (accepted_at, message_id) < (%(at)s, %(id)s) AND (%(state)s = '' OR state = %(state)s)
-    LIMIT %(most)s
-)
-SELECT DISTINCT accepted_at, message_id, (SELECT count(*) < %(most)s FROM found) AS complete
-FROM found ORDER BY accepted_at DESC, message_id DESC LIMIT %(size)s
-"""
-# For what is common, and for a state alone: from message to message, the newest first.
-WALK = """
-WITH newest AS MATERIALIZED (
-    SELECT accepted_at, id, row_number() OVER (ORDER BY accepted_at DESC, id DESC) AS number
-    FROM relay_message
-    WHERE organisation_id = %(organisation)s
-        AND accepted_at >= %(since)s AND accepted_at <= %(at)s
-        AND (accepted_at, id) < (%(at)s, %(id)s)
-    ORDER BY accepted_at DESC, id DESC LIMIT %(most)s
-), judged AS (
-    SELECT accepted_at, id, number, EXISTS (
-        SELECT FROM relay_delivery d WHERE d.organisation_id = %(organisation)s
-            AND d.accepted_at = newest.accepted_at AND d.message_id = newest.id
-            AND d.recipient ~>=~ %(recipient)s AND d.recipient ~<~ %(beyond)s
-            AND (%(state)s = '' OR d.state = %(state)s)
-    ) AS found FROM newest
-)
-SELECT accepted_at, id, found FROM judged WHERE found OR number = %(most)s
-ORDER BY accepted_at DESC, id DESC LIMIT %(size)s
-"""
+POSSIBLE_DUPLICATE, RETURNED = "possible_duplicate", "returned"
+# They have an index of their own, because they are few; nearly all mail is delivered.
+ENDED = frozenset(Delivery.State.values) - {Delivery.State.DELIVERED, Delivery.State.WAITING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is looked for. `recipient` is lower case; `beginning` says that it is one's start."""
+    """What is looked for; addresses in lower case, days in the current zone, ends included.
+
+    `..._begins` says that the address is one's start only. A Message-ID is as it was written.
+    """
 
     recipient: str = ""
-    beginning: bool = False
+    recipient_begins: bool = False
+    sender: str = ""
+    sender_begins: bool = False
+    credential: str = ""  # the id of one
     state: str = ""
-    day: date | None = None
+    mark: str = ""  # POSSIBLE_DUPLICATE or RETURNED
+    since_on: str = ""  # ISO 8601
+    until_on: str = ""
+    message_id: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.recipient or self.state or self.day)
+        return self != Search()
+
+    @property
+    def is_of_days(self) -> bool:
+        """Whether days are all that is asked for."""
+        return self == Search(since_on=self.since_on, until_on=self.until_on)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether more is asked for than who and how it went."""
+        return bool(
+            self.since_on or self.until_on or self.credential or self.mark or self.message_id
+        )
 
     def sealed(self, organisation_id: UUID) -> str:
         """Return text for an address line: an address in clear would end in every proxy's log."""
-        values = [self.recipient, self.beginning, self.state, str(self.day or "")]
+        values = {name: value for name, value in asdict(self).items() if value}
         sealed = vault.seal(PURPOSE, json.dumps(values).encode(), organisation_id=organisation_id)
         return base64.urlsafe_b64encode(sealed).decode()
+
+    def matches(self, delivery: Delivery) -> bool:
+        """Whether one recipient of a message found is what was asked for."""
+        is_theirs = delivery.recipient == self.recipient or (
+            delivery.recipient.startswith(self.recipient) and self.recipient_begins
+        )
+        return (
+            (not self.recipient or is_theirs)
+            and self.state in ("", delivery.state)
+            and (self.mark != POSSIBLE_DUPLICATE or delivery.possible_duplicate)
+            and (self.mark != RETURNED or delivery.final_reason == RETURNED)
+        )
 
 
 def opened(text: str, organisation_id: UUID) -> Search | None:
@@ -97,13 +103,9 @@ def opened(text: str, organisation_id: UUID) -> Search | None:
         values = json.loads(vault.unseal(PURPOSE, sealed, organisation_id=organisation_id))
     except (ValueError, binascii.Error, vault.VaultError):
         return None
-    recipient, beginning, state, day = values
-    return Search(
-        recipient=recipient,
-        beginning=beginning,
-        state=state,
-        day=date.fromisoformat(day) if day else None,
-    )
+    # An address line may be older than the fields of today.
+    known = isinstance(values, dict) and values.keys() <= {one.name for one in fields(Search)}
+    return Search(**values) if known else None
 
 
 def find(
@@ -113,70 +115,192 @@ def find(
 
     A page that is not full may have a next one: the look ended before the log did.
     """
-    if not (search.recipient or search.state):
-        return log.newest(organisation_id, before, size, _span(search.day))
-    rows = _rows(organisation_id, search, before, size)
-    found = [place for place, matches in rows if matches]
-    shown = found[:size]
-    if len(found) > size:
-        onward: Place | None = shown[-1]
-    else:
-        onward = next((place for place, matches in rows if not matches), None)
-    return Page(tuple(_lines(organisation_id, shown)), onward)
+    found, onward = places(organisation_id, search, before, size)
+    return Page(tuple(_lines(organisation_id, found)), onward)
 
 
-def _span(day: date | None) -> Span | None:
-    """Return a day of the current zone."""
-    if day is None:
-        return None
-    zone = timezone.get_current_timezone()
-    start = datetime.combine(day, time.min, zone)
-    return Span(start, datetime.combine(day + timedelta(days=1), time.min, zone))
-
-
-def _rows(
+def places(
     organisation_id: UUID, search: Search, before: Place | None, size: int
-) -> list[tuple[Place, bool]]:
-    """Return places and whether each matches; one that does not is where the look ended."""
-    values = _values(organisation_id, search, before, size)
-    if search.recipient and not search.beginning:
-        return [(Place(at, found), True) for at, found in _ask(BY_ADDRESS, values)]
-    if search.recipient:
-        rows = _ask(BY_BEGINNING, values)
-        if all(complete for *_, complete in rows):
-            return [(Place(at, found), True) for at, found, _ in rows]
-    return [(Place(at, found), matches) for at, found, matches in _ask(WALK, values)]
+) -> tuple[list[Place], Place | None]:
+    """Return where matching messages are, newest first, and where the look goes on."""
+    found: list[Place] = []
+    looks = _Looks(organisation_id, search, before)
+    for rows in looks.rows(size):
+        found += [Place(at, of) for at, of, _, matches in rows if matches]
+        if len(found) > size:
+            return found[:size], found[size - 1]
+        if rows and rows[-1][2] == LOOKED_THROUGH:
+            return found, Place(*rows[-1][:2])
+    return found, looks.onward
 
 
-def _ask(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+@dataclass
+class _Looks:
+    """The looks for one page: what drives each, and how much of the log it is at."""
+
+    organisation_id: UUID
+    search: Search
+    before: Place | None
+
+    def __post_init__(self) -> None:
+        span = _span(self.search)
+        self._since, self._reached = span.since, span.since
+        newest = Place(span.until, LEAST_ID)
+        # An address line may name any instant.
+        self._from = self.before if self.before and self.before.at < span.until else newest
+
+    @property
+    def onward(self) -> Place | None:
+        """Where the next page goes on, once all looks of this one were taken."""
+        return Place(self._reached, LEAST_ID) if self._reached > self._since else None
+
+    def rows(self, size: int) -> Iterator[list[Row]]:
+        """Yield what each look gives: time, id, number in the look, whether it matches."""
+        if self._from.at <= self._since:
+            return
+        for driver, values in self._drivers():
+            yield _ask(driver.statement, self._judging(driver) | values | {"size": size + 1})
+
+    def _drivers(self) -> Iterator[tuple[Driver, dict[str, Any]]]:
+        begins, rare = self._begins, self._rare
+        if driver := self._single:
+            yield driver, self._values
+        elif rare and (not begins or self._is_few(rare, self._values)):
+            yield rare, self._values
+        elif self.search.sender and not self.search.sender_begins:
+            yield logqueries.BY_SENDER, self._values
+        elif begins:
+            yield from self._of_beginning(begins)
+        else:
+            by_credential = logqueries.BY_CREDENTIAL
+            yield by_credential if self.search.credential else logqueries.WALK, self._values
+
+    @property
+    def _single(self) -> Driver | None:
+        """What finds few rows, whatever else is asked for."""
+        if self.search.message_id:
+            return logqueries.BY_MESSAGE_ID
+        is_whole = self.search.recipient and not self.search.recipient_begins
+        return logqueries.BY_RECIPIENT if is_whole else None
+
+    @property
+    def _begins(self) -> Driver | None:
+        if self.search.recipient:
+            return logqueries.RECIPIENT_BEGINS
+        return logqueries.SENDER_BEGINS if self.search.sender else None
+
+    @property
+    def _rare(self) -> Driver | None:
+        """What finds mail in the state asked for, if that state is a rare one."""
+        if self.search.state == Delivery.State.WAITING:
+            return logqueries.BY_WAITING
+        return logqueries.BY_ENDING if self._ending else None
+
+    @property
+    def _ending(self) -> str:
+        """The end that stands in the index of ends, if one is asked for."""
+        state = self.search.state or (
+            Delivery.State.BOUNCED if self.search.mark == RETURNED else ""
+        )
+        return state if state in ENDED else ""
+
+    def _of_beginning(self, begins: Driver) -> Iterator[tuple[Driver, dict[str, Any]]]:
+        """Sort all there are when they are few; otherwise a day of the log at a time."""
+        if self._is_few(begins, self._values):
+            yield begins, self._values
+            return
+        place = self._from
+        for since in _days(self._since, place.at):
+            self._reached = since
+            day = self._values | {"since": since, "at": place.at, "id": place.id}
+            yield begins if self._is_few(begins, day) else logqueries.WALK, day
+            place = Place(since, LEAST_ID)
+
+    def _is_few(self, driver: Driver, values: dict[str, Any]) -> bool:
+        ((rows,),) = _ask(driver.count, values)
+        return bool(rows < FEW)
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        search = self.search
+        identifier = search.message_id
+        return {
+            "organisation": self.organisation_id,
+            "recipient": search.recipient,
+            "recipient_beyond": _beyond(search.recipient, begins=search.recipient_begins),
+            "sender": search.sender,
+            "sender_beyond": _beyond(search.sender, begins=search.sender_begins),
+            "credential": search.credential or None,
+            "state": search.state,
+            "ending": self._ending,
+            "mark": search.mark,
+            "header_hash": logfields.header_hash(self.organisation_id, identifier),
+            "since": self._since,
+            "at": self._from.at,
+            "id": self._from.id,
+            "most": LOOKED_THROUGH,
+            "few": FEW,
+        }
+
+    def _judging(self, driver: Driver) -> dict[str, Any]:
+        """Say what is still to be asked of the rows."""
+        search = self.search
+        of_message = {"sender": search.sender, "credential": search.credential}
+        of_delivery = {"recipient": search.recipient, "state": search.state, "mark": search.mark}
+        asked = [{name for name, value in of.items() if value} for of in (of_message, of_delivery)]
+        # One recipient must be all that is asked for, so what is settled is asked once more.
+        judges = [bool(names - driver.settles) for names in asked]
+        return self._values | {"judges_message": judges[0], "judges_delivery": judges[1]}
+
+
+def _days(since: datetime, at: datetime) -> Iterator[datetime]:
+    """Yield the starts of the log's days, the newest first, as many as one page looks at."""
+    # Nothing is below the first instant of a day.
+    day = datetime.combine((at - timedelta(microseconds=1)).astimezone(UTC), time(), UTC)
+    for _ in range(DAYS_A_PAGE):
+        yield max(day, since)
+        if day <= since:
+            break
+        day -= DAY
+
+
+def _beyond(address: str, *, begins: bool) -> str:
+    return address + (LAST_CHARACTER if begins or not address else NEXT_CHARACTER)
+
+
+def _span(search: Search) -> Span:
+    """Return the days asked for, as far as the log has any."""
+    now = clock.now()
+    # A day stays while mail of it is not final.
+    oldest = now - timedelta(days=messages.LOG_DAYS + 1, hours=QUEUE_HOURS_MAX)
+    since = _midnight(search.since_on) if search.since_on else oldest
+    # Up to now, and a little for clocks that differ.
+    newest = now + timedelta(minutes=1)
+    until = _midnight(search.until_on) + DAY if search.until_on else newest
+    return Span(max(since, oldest), min(until, newest))
+
+
+def _midnight(day: str) -> datetime:
+    """Return the start of a day in the current zone."""
+    return datetime.combine(date.fromisoformat(day), time.min, timezone.get_current_timezone())
+
+
+def _ask(statement: str, values: dict[str, Any]) -> list[Row]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
-def _values(
-    organisation_id: UUID, search: Search, before: Place | None, size: int
-) -> dict[str, Any]:
-    now = clock.now()
-    span = _span(search.day) or Span(now - timedelta(days=366), now + timedelta(days=1))
-    return {
-        "organisation": organisation_id,
-        "recipient": search.recipient,
-        "beyond": search.recipient + LAST_CHARACTER,
-        "state": search.state,
-        "since": span.since,
-        "at": before.at if before else span.until,
-        "id": before.id if before else UUID(int=0),
-        "size": size + 1,
-        "most": LOOKED_THROUGH,
-    }
+def _lines(organisation_id: UUID, found: list[Place]) -> Iterable[log.Line]:
+    return log.lines(organisation_id, messages_at(organisation_id, found))
 
 
-def _lines(organisation_id: UUID, places: list[Place]) -> Iterable[log.Line]:
-    if not places:
-        return ()
+def messages_at(organisation_id: UUID, found: list[Place]) -> list[Message]:
+    """Return the messages at these places, newest first."""
+    if not found:
+        return []
     # Each time by itself: the primary key begins with it, and days in between are left out.
-    messages = Message.objects.for_organisation(organisation_id).filter(
-        accepted_at__in={place.at for place in places}, id__in=[place.id for place in places]
+    rows = Message.objects.for_organisation(organisation_id).filter(
+        accepted_at__in={place.at for place in found}, id__in=[place.id for place in found]
     )
-    return log.lines(organisation_id, list(messages.order_by("-accepted_at", "-id")))
+    return list(rows.order_by("-accepted_at", "-id"))

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from relay.queue import HotConnection
 from relay.smtp.addresses import within
+from relay.smtp.controls import PROFILES
 from relay.smtp.networks import Network, NetworkTable, is_listed, network
 from relay.suppressing import fingerprint
 from relay.verification import GRACE
@@ -43,7 +44,8 @@ SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c
             AND below.state IN ('verified', 'failing')),
     EXISTS (SELECT FROM relay_suppression s WHERE s.organisation_id = c.organisation_id),
     ARRAY(SELECT r.domain FROM relay_review r
-        WHERE r.organisation_id = c.organisation_id AND r.decision <> 'resumed')
+        WHERE r.organisation_id = c.organisation_id AND r.decision <> 'resumed'),
+    (SELECT l.profile FROM relay_logchoice l WHERE l.organisation_id = c.organisation_id)
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
 WHERE c.username = %(username)s AND c.revoked_at IS NULL
 """
@@ -89,6 +91,7 @@ class Sender:
     suppresses: bool = False  # whether there is any address that it sends nothing to
     # Those whose mail is stopped until a person has looked, because much of it came back.
     stopped: frozenset[str] = frozenset()
+    profile: str = PROFILES[0]  # how much of its mail is logged
 
     def owns(self, domain: str) -> bool:
         """Whether mail may come from this domain.
@@ -248,7 +251,7 @@ def _above(domain: str) -> list[str]:
 def _sender(row: tuple[Any, ...]) -> Sender:
     credential, organisation, secret_hash, rate, cap, sandbox, *more = row
     standing, allowed, reason, recipients, blocked, by_network, networks, own, *rest = more
-    domains, below, suppresses, stopped = rest
+    domains, below, suppresses, stopped, profile = rest
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
@@ -268,4 +271,5 @@ def _sender(row: tuple[Any, ...]) -> Sender:
         own_domains=frozenset(own),
         suppresses=suppresses,
         stopped=frozenset(stopped),
+        profile=profile or PROFILES[0],
     )

@@ -26,6 +26,7 @@ from uuid import UUID
 from accounts import limits, vault
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Organisation
+from relay import logfields
 from relay.limits import DAY, MINUTE, Allowance, SignInGate
 from relay.queue import Accepted, StoreUnavailable
 from relay.senders import Sender, Senders
@@ -213,6 +214,12 @@ class Submission:
             require_tls=message.header.controls.require_tls,
             # Checked to be theirs, while the recipient's domain is anybody's.
             author_domain="" if message.envelope.sender else message.header.authors[0].domain,
+            logged=logfields.logged(
+                message,
+                who.organisation_id,
+                logfields.tighter(who.profile, message.header.controls.log),
+                made_id=f"{identifier}@{self._hostname}",
+            ),
         )
 
     def _traced(self, client: Client, message: Submitted, identifier: UUID) -> bytes:

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.utils import DatabaseError, OperationalError
 
 from accounts import alerts
+from relay import shorterperiods
 from relay.models import (
     Attempt,
     Content,
@@ -37,14 +38,19 @@ LEFT_OVER = "content-left-over"
 
 
 def forget_days(now: datetime, ahead: timedelta = AHEAD) -> int:
-    """Do as `keep_days`; return how many rows of the log went."""
+    """Do as `keep_days`, after what reaches a shorter period; return how many rows went."""
+    gone = shorterperiods.forget(now, ahead)
     counts = {day: _rows_of(day) for day in _due_days(now, ahead)}
-    return sum(counts[day] for day in keep_days(now, ahead))
+    return gone + sum(counts[day] for day in keep_days(now, ahead))
 
 
 def count_due(now: datetime, ahead: timedelta = AHEAD) -> int:
-    """Return how many rows of the log `forget_days` would drop, unfinished mail aside."""
-    return sum(_rows_of(day) for day in _due_days(now, ahead))
+    """Return how many rows of the log `forget_days` would drop, unfinished mail aside.
+
+    Of what reaches a shorter period, how many messages.
+    """
+    due = sum(_rows_of(day) for day in _due_days(now, ahead))
+    return due + shorterperiods.count_due(now, ahead)
 
 
 def keep_days(now: datetime, ahead: timedelta = AHEAD) -> list[date]:
@@ -56,7 +62,8 @@ def keep_days(now: datetime, ahead: timedelta = AHEAD) -> list[date]:
     dropped = [day for day in _due_days(now, ahead) if _dropped(day)]
     days = existing_days()
     _alert(DAY_MISSING, wrong=now.date() + timedelta(days=1) not in days)
-    _alert(STILL_THERE, wrong=any(now >= _end(day) + OVERDUE for day in days))
+    overdue = any(now >= _end(day) + OVERDUE for day in days)
+    _alert(STILL_THERE, wrong=overdue or shorterperiods.is_overdue(now, OVERDUE))
     return dropped
 
 

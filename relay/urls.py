@@ -9,6 +9,7 @@ from relay.views import (
     credentials,
     domains,
     log,
+    log_settings,
     providers,
     replies,
     reviews,
@@ -81,6 +82,8 @@ urlpatterns = [
     path("reviews/<uuid:review_id>/", reviews.review, name="review"),
     path("reviews/<uuid:review_id>/ask/", reviews.review_ask, name="review-ask"),
     path("log/", log.messages, name="log"),
+    path("log/settings/", log_settings.log_settings, name="log-settings"),
+    path("log/download/", log.log_download, name="log-download"),
     path("log/<uuid:message_id>/", log.message, name="message"),
     path("waiting/", waiting.waiting, name="waiting"),
     # All of it, or one domain's: the query says which.

@@ -29,6 +29,8 @@ DEEDS: dict[str, str | Promise] = {
     "founded": gettext_lazy("founded"),
     "good": gettext_lazy("standing is good"),
     "in-force": gettext_lazy("in force"),
+    "log-changed": gettext_lazy("what is logged was changed"),
+    "log-exported": gettext_lazy("log downloaded"),
     "mail-cancelled": gettext_lazy("waiting mail cancelled"),
     "mail-held": gettext_lazy("waiting mail held back"),
     "mail-released": gettext_lazy("held mail released"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from relay.admin.credentials import CredentialAdmin
 from relay.admin.domains import DkimKeyAdmin, SendingDomainAdmin
+from relay.admin.log import LogChoiceAdmin
 from relay.admin.queue import HoldAdmin, QueuedDeliveryAdmin, QuotaAdmin
 from relay.admin.routes import RouteAdmin
 from relay.admin.suppressions import ReviewAdmin, SuppressionAdmin
@@ -13,6 +14,7 @@ __all__ = [
     "CredentialAdmin",
     "DkimKeyAdmin",
     "HoldAdmin",
+    "LogChoiceAdmin",
     "QueuedDeliveryAdmin",
     "QuotaAdmin",
     "ReviewAdmin",

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Header fields by which a message asks this service for something. Pure.
 
-They can only make stricter what the credential and the route allow. All fields of this name space
-are taken out before the message is stored, known or not.
+They can only make stricter what the credential, the route and the organisation's choice allow. All
+fields of this name space are taken out before the message is stored, known or not.
 
 * `RELAY-Require-TLS: yes` asks that the next hop gets the message over TLS only, or not at all.
   Any other value is refused, `no` as well: a message cannot ask for less than its route demands.
-* `RELAY-Log` is refused, whatever it says: a message that asks for a thinner log must not be
-  taken by a server that would write the usual one.
+* `RELAY-Log: minimal`, `subject` or `headers` asks that the log holds no more of the message than
+  that; where the organisation logs less, it stays at less. Any other value is refused: a message
+  that asks for a thinner log must not be taken by a server that would write the usual one.
 * Fields that nobody knows ask for nothing; they may belong to another service of the same name.
 """
 
@@ -19,6 +20,9 @@ PREFIX = b"relay-"
 REQUIRE_TLS = b"relay-require-tls"
 LOG = b"relay-log"
 
+# How much of a message the log holds, the least first.
+PROFILES = ("minimal", "subject", "headers")
+
 
 class Refused(ValueError):
     """A field that asks for what cannot be done, or not clearly."""
@@ -29,15 +33,23 @@ class Controls:
     """What a message asks for."""
 
     require_tls: bool = False
+    log: str = ""  # one of PROFILES; '' where it asks for none
 
     def note(self, name: bytes, value: bytes) -> None:
         """Take in one field, its name in lower case. Raises Refused."""
         if name == LOG:
-            raise Refused
+            self.log = _thinnest(self.log, _word(value).decode("ascii", "replace"))
         if name == REQUIRE_TLS:
             if _word(value) != b"yes":
                 raise Refused
             self.require_tls = True
+
+
+def _thinnest(before: str, asked: str) -> str:
+    """Return the thinner log of two fields; several may stand there."""
+    if asked not in PROFILES:
+        raise Refused
+    return min(before or asked, asked, key=PROFILES.index)
 
 
 def _word(value: bytes) -> bytes:

@@ -97,6 +97,7 @@ class Header:
     dropped: list[tuple[int, int]] = field(default_factory=list)  # spans that do not travel on
     received: int = 0
     received_here: int = 0
+    message_id: bytes = b""  # as it stands there
     names: set[bytes] = field(default_factory=set)
 
     @property
@@ -136,7 +137,7 @@ def scan(content: bytes, *, utf8: bool = False, hostname: bytes = b"") -> Header
     `hostname` is the relay's own: who it is in Received and in Authentication-Results.
     """
     header = Header(end=_header_end(content))
-    for name, value, span in _fields(content, header.end):
+    for name, value, span in fields(content, header.end):
         _note(header, name, value, span, utf8=utf8)
         if name == b"authentication-results" and _claims(value, hostname):
             header.dropped.append(span)
@@ -172,7 +173,11 @@ def _header_end(content: bytes) -> int:
     return size
 
 
-def _fields(content: bytes, end: int) -> Iterator[tuple[bytes, bytes, tuple[int, int]]]:
+def fields(content: bytes, end: int) -> Iterator[tuple[bytes, bytes, tuple[int, int]]]:
+    """Yield name in lower case, text and span of each field of the first `end` octets.
+
+    Raises ContentError.
+    """
     position = count = 0
     while position < end:
         found = _FIELD.match(content, position, end)
@@ -194,6 +199,8 @@ def _note(header: Header, name: bytes, value: bytes, span: tuple[int, int], *, u
         target.extend(_mailboxes(value, single=name in _SENDERS, utf8=utf8))
     elif name == b"received":
         header.received += 1
+    elif name == b"message-id":
+        header.message_id = value
     elif name in _DROPPED:
         header.dropped.append(span)
     elif name.startswith(controls.PREFIX):

@@ -12,11 +12,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts import clock, masking
-from relay import verification
+from relay import timelinewords, verification
 from relay.models import Route, messages
 from relay.smtp.replies import Stage
 
 register = template.Library()
+register.filter("tls_demand", timelinewords.demand)
+register.filter("unprotected", timelinewords.unprotected)
+register.filter("about", timelinewords.about)
+register.filter("route_kind", timelinewords.kind)
 
 
 @register.simple_tag

@@ -24,9 +24,11 @@ from config.stack.places import ROOT, engine_account, engine_home
 from relay.supervision import carry_lightly
 from tests.bench import dkim, honesty
 from tests.bench.depth import depth_rows
+from tests.bench.dropping import drop_rows
 from tests.bench.fairness import fair_rows
 from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
 from tests.bench.load import Sink
+from tests.bench.logs import million_rows, ten_million_rows
 from tests.bench.memory import memory_rows
 from tests.bench.postfix import NotRun, Postfix
 from tests.bench.processes import processes_rows
@@ -40,6 +42,9 @@ ALONE: dict[str, Act] = {
     "relay-memory": memory_rows,
     "relay-fair": fair_rows,
     "relay-processes": processes_rows,
+    "log-search-1m": million_rows,
+    "log-search-10m": ten_million_rows,
+    "log-drop-day": drop_rows,
 }
 
 

@@ -178,6 +178,7 @@ PAGES = (
     Page("statistics", "relay:statistics", "anna"),
     Page("review", "relay:review", "anna", row=_of_anna(places.a_review)),
     Page("log", "relay:log", "anna"),
+    Page("log-settings", "relay:log-settings", "anna"),
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
     Page("waiting-cancel", "relay:cancel-all", "anna"),

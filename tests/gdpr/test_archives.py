@@ -21,7 +21,14 @@ def test_formula_is_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "cell"),
-    [(None, ""), (True, "true"), (-5, "-5"), ("Æblegrød", "Æblegrød"), (["a", "="], '["a", "="]')],
+    [
+        (None, ""),
+        (True, "true"),
+        (-5, "-5"),
+        ("Æblegrød", "Æblegrød"),
+        (["a", "="], '["a", "="]'),
+        ("a\0b", "ab"),
+    ],
 )
 def test_other_values_stay(value: Value, cell: str) -> None:
     assert archives.csv_cell(value) == cell

@@ -254,6 +254,8 @@ MEMBER = {
     "relay:review": Place(READERS, a_review),
     "relay:review-ask": Place(BUILDERS, a_review),
     "relay:log": Place(READERS),
+    "relay:log-settings": Place(KEEPERS),
+    "relay:log-download": Place(READERS),
     "relay:message": Place(READERS, a_message),
     "relay:waiting": Place(READERS),
     "relay:retry-all": Place(BUILDERS),

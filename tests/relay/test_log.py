@@ -110,7 +110,7 @@ def test_timeline_reads_one_partition(organisation: Organisation) -> None:
         ) as queries:
             log.timeline(organisation.id, made.id, NOW)
         selects = [q["sql"] for q in queries if '"relay_' in q["sql"] and "queued" not in q["sql"]]
-        assert len(selects) == 3
+        assert len(selects) == 4
         for sql in selects:
             with connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN {sql}")

@@ -14,9 +14,8 @@ from django.utils import timezone
 from accounts import masking
 from accounts.models import Organisation, Role, User
 from accounts.models.users import DISPLAY_ZONE
-from accounts.tenancy import organisation_context
 from relay import search
-from relay.models import Attempt, Delivery, Message, QueuedDelivery
+from relay.models import Attempt, Delivery, Ending, Message, QueuedDelivery, Report
 from relay.search import Search
 from tests import build
 from tests.relay import pages
@@ -31,6 +30,13 @@ def finish(made: Message, state: str, **fields: Any) -> None:
     with build.as_owner():
         rows = Delivery.objects.filter(message_id=made.id)
         rows.update(state=state, finished_at=NOW, **fields)
+        if state != Delivery.State.DELIVERED:
+            of = {"organisation": made.organisation, "accepted_at": made.accepted_at}
+            positions = rows.values_list("position", flat=True)
+            Ending.objects.bulk_create(
+                Ending(**of, message_id=made.id, position=position, state=state)
+                for position in positions
+            )
         QueuedDelivery.objects.filter(message_id=made.id).delete()
         Message.objects.filter(id=made.id).update(content_destroyed_at=NOW)
 
@@ -160,51 +166,13 @@ def test_search_by_state_and_day(page: Client, organisation: Organisation) -> No
     for fields in (
         {"state": "bounced"},
         {"state": "bounced", "recipient": "erik*"},
-        {"state": "bounced", "recipient": "erik@modtager.example", "day": today},
+        {"state": "bounced", "recipient": "erik@modtager.example", "since_on": today},
     ):
         assert ids(looked_for(page, **fields).text, waits, bounced) == [False, True]
-    assert ids(looked_for(page, day=today).text, waits, bounced) == [True, True]
-    nothing = looked_for(page, day="2020-01-01")
-    assert "Nothing found" in nothing.text
-
-
-def test_search_by_state_goes_on_where_it_stopped_looking(
-    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search, "LOOKED_THROUGH", 3)
-    made = [message(organisation, "erik@modtager.example", ago=n) for n in range(8)]
-    finish(made[6], "bounced")
-    response, seen = looked_for(page, state="bounced"), []
-    while True:
-        seen.append(ids(response.text, made[6])[0])
-        if not response.context["older"]:
-            break
-        response = page.get(response.context["older"])
-    assert seen == [False, False, True]
-
-
-@pytest.mark.parametrize("looked_through", [10_000, 4])
-def test_search_pages_hold_each_message_once(
-    organisation: Organisation, looked_through: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # With four, a beginning is so common that the log is walked for it.
-    monkeypatch.setattr(search, "LOOKED_THROUGH", looked_through)
-    made = [message(organisation, "erik@modtager.example", ago=n // 3) for n in range(9)]
-    for asked in (
-        Search(recipient="erik@modtager.example"),
-        Search(recipient="erik@", beginning=True),
-        Search(state="waiting"),
-    ):
-        seen: list[UUID] = []
-        before = None
-        with organisation_context(organisation.id):
-            while True:
-                found = search.find(organisation.id, asked, before, size=2)
-                seen += [line.message.id for line in found.lines]
-                before = found.next
-                if before is None:
-                    break
-        assert sorted(seen) == sorted(one.id for one in made)
+    assert ids(looked_for(page, since_on=today).text, waits, bounced) == [True, True]
+    for fields in ({"until_on": "2020-01-01"}, {"since_on": "2999-01-01"}):
+        assert "Nothing found" in looked_for(page, **fields).text
+    assert ids(looked_for(page, until_on="9999-12-31").text, waits, bounced) == [True, True]
 
 
 def test_search_of_another_organisation_opens_nothing(
@@ -299,6 +267,57 @@ def test_timeline_tells_what_happened_from_first_to_last(
     assert "Try now" not in text
 
 
+def test_timeline_tells_of_encryption_and_of_what_came_later(
+    page: Client, organisation: Organisation
+) -> None:
+    made = message(organisation, "erik@modtager.example")
+    attempt(
+        made, 1, "delivered", remote_host="mx.modtager.example", remote_address="192.0.2.7",
+        tls_demand="may", tls_result="not_offered", kind="direct",
+    )  # fmt: skip
+    reported(made, 1, "delayed", "4.4.1 wait")
+    reported(made, 2, "failed", "5.1.1 no such user", scope="recipient", is_hard=True)
+    finish(made, "bounced", final_reason="returned")
+    text = page.get(f"{LOG}{made.id}/").text
+    told = [
+        "Try 1: delivered",
+        "in clear: the server offered no encryption",
+        "Asked for where the server offers it",
+        "Told later: delayed",
+        "Told later: not delivered",
+        "5.1.1 no such user",
+        "about the address: it takes no mail",
+        "Was taken by the recipient",
+    ]
+    places = [text.find(words) for words in told]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "came back" in page.get(LOG).text
+
+
+def reported(made: Message, number: int, kind: str, reply: str, **fields: Any) -> None:
+    with build.as_owner():
+        Report.objects.create(
+            organisation_id=made.organisation_id, accepted_at=made.accepted_at, message_id=made.id,
+            position=0, number=number, received_at=NOW, source="bounce", kind=kind, reply=reply,
+            **fields,
+        )  # fmt: skip
+
+
+def test_number_of_a_message_leads_to_it(page: Client, organisation: Organisation) -> None:
+    made = message(organisation, "erik@modtager.example")
+    response = looked_for(page, number=str(made.id))
+    assert response.redirect_chain[-1][0] == f"{LOG}{made.id}/"
+    for number in (build.message_id(), UUID(int=0), UUID(int=2**128 - 1)):
+        assert "no message of this number" in looked_for(page, number=str(number)).text
+
+
+def test_another_organisations_number_leads_nowhere(organisation: Organisation, carl: User) -> None:
+    made = message(organisation, "erik@modtager.example")
+    text = looked_for(pages.signed_in(carl), number=str(made.id)).text
+    assert "no message of this number" in text
+
+
 def test_expired_and_restored_are_explained(page: Client, organisation: Organisation) -> None:
     made = message(organisation, "erik@modtager.example")
     finish(made, "expired", final_reason="restored")
@@ -331,10 +350,10 @@ def test_log_takes_the_same_queries_however_long(
     for count in (1, 30):
         for number in range(count):
             message(organisation, *(f"r{n}@modtager.example" for n in range(4)), ago=number)
-        with django_assert_num_queries(18):
+        with django_assert_num_queries(21):
             page.get(LOG)
     sealed = parse_qs(urlsplit(looked_for(page, recipient="r1@*").redirect_chain[0][0]).query)
-    with django_assert_num_queries(19):
+    with django_assert_num_queries(22):
         page.get(LOG, sealed)
 
 
@@ -344,5 +363,5 @@ def test_timeline_takes_the_same_queries_however_many_recipients(
     for count in (1, 30):
         made = message(organisation, *(f"r{n}@modtager.example" for n in range(count)))
         attempt(made, 1, "retry")
-        with django_assert_num_queries(21):
+        with django_assert_num_queries(22):
             page.get(f"{LOG}{made.id}/")

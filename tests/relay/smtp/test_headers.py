@@ -208,6 +208,20 @@ def test_message_can_ask_for_tls(field, asked):
 
 @pytest.mark.behaviour(18)
 @pytest.mark.parametrize(
+    ("field", "asked"),
+    [
+        (b"", ""),
+        (b"RELAY-Log: subject\r\n", "subject"),
+        (b"relay-log:\r\n HEADERS \r\n", "headers"),
+        (b"RELAY-Log: headers\r\nRELAY-Log: minimal\r\nRELAY-Log: subject\r\n", "minimal"),
+    ],
+)
+def test_message_can_ask_for_a_thinner_log(field, asked):
+    assert scan(FROM + field + BODY).controls.log == asked
+
+
+@pytest.mark.behaviour(18)
+@pytest.mark.parametrize(
     "field",
     [
         *(
@@ -217,6 +231,9 @@ def test_message_can_ask_for_tls(field, asked):
         b"RELAY-Require-TLS: yes\r\nRELAY-Require-TLS: no\r\n",
         b"RELAY-Log: none\r\n",
         b"relay-log: full\r\n",
+        b"RELAY-Log:\r\n",
+        b"RELAY-Log: minimal\r\nRELAY-Log: everything\r\n",
+        b"RELAY-Log: \xf8\r\n",
     ],
 )
 def test_control_field_that_loosens_or_is_unclear_is_refused(field):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A search in the log as CSV, a line for each recipient, written while it is read.
+
+Each piece has a short transaction of its own: a reader of hours would hold up the day that is to
+be dropped, and with it everybody's mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+from uuid import UUID
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts import limits, masking, spreadsheets
+from accounts.refusals import Refused
+from accounts.tenancy import organisation_context
+from accounts.turns import turn
+from relay import log, search
+from relay.log import Place
+from relay.models import Credential, Delivery, Message
+from relay.search import Search
+
+DOWNLOADS = limits.Limit("log-downloads", ((10, limits.HOUR),))
+PIECE = 250  # messages, each with as many recipients as a client may name
+MOST = 1_000_000  # lines
+# Of use to programs too, so they are not translated.
+COLUMNS = (
+    "accepted_at", "number", "credential", "sender", "recipient", "recipient_name", "subject",
+    "size", "state", "reason", "finished_at", "possible_duplicate", "sandbox",
+)  # fmt: skip
+CUT = "Not all: the file ends here, because it is as long as it may be. Search for fewer days."
+
+
+class StillRunning(Refused):
+    text: Promise = _("A download of your log is being written. Try again when it is there.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Whose log, what of it, and whether the reader sees addresses masked."""
+
+    organisation_id: UUID
+    search: Search
+    masked: bool
+
+
+class Download:
+    """Pieces of a file; whoever takes them closes it, also where nobody took any."""
+
+    def __init__(self, asked: Asked) -> None:
+        """Raises StillRunning: one at a time in an organisation; TooMany."""
+        self._turn = ExitStack()
+        if not self._turn.enter_context(turn(f"log-download|{asked.organisation_id}")):
+            raise StillRunning
+        try:
+            limits.check(DOWNLOADS, str(asked.organisation_id))
+        except BaseException:
+            self._turn.close()
+            raise
+        self._pieces = pieces(asked)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Let the next one begin."""
+        self._turn.close()
+
+
+def pieces(asked: Asked) -> Iterator[bytes]:
+    """Yield the file, piece by piece, the newest message first; outside any context."""
+    yield spreadsheets.MARK + spreadsheets.lines([COLUMNS])
+    with organisation_context(asked.organisation_id):
+        names = _credentials(asked.organisation_id)
+    before, written = None, 0
+    while True:
+        with organisation_context(asked.organisation_id):
+            found, before = search.places(asked.organisation_id, asked.search, before, PIECE)
+            rows = [_cells(asked, names, *row) for row in _rows(asked, found)]
+        yield spreadsheets.lines(rows[: MOST - written])
+        written += len(rows)
+        if written > MOST or (written == MOST and before):
+            yield spreadsheets.lines([[CUT]])
+            break
+        if before is None:
+            break
+
+
+def _credentials(organisation_id: UUID) -> dict[UUID, str]:
+    rows = Credential.objects.for_organisation(organisation_id)
+    return dict(rows.values_list("id", "name"))
+
+
+def _rows(asked: Asked, found: list[Place]) -> Iterator[tuple[Message, Delivery]]:
+    """Yield the recipients that were searched for, and no other of the same message."""
+    messages = search.messages_at(asked.organisation_id, found)
+    deliveries = log.deliveries_of(asked.organisation_id, messages)
+    for message in messages:
+        for delivery in deliveries[message.id]:
+            if asked.search.matches(delivery):
+                yield message, delivery
+
+
+def _cells(asked: Asked, names: dict[UUID, str], message: Message, delivery: Delivery) -> list[str]:
+    shown = masking.masked if asked.masked else str
+    # A name beside a masked address, and a subject, may say whose it is.
+    told = ["", ""] if asked.masked else [delivery.display_name, message.subject]
+    credential = names.get(message.credential_id, "") if message.credential_id else ""
+    texts = [
+        _instant(message.accepted_at),
+        str(message.id),
+        credential,
+        shown(message.sender),
+        shown(delivery.recipient),
+        *told,
+        str(message.size),
+        delivery.state,
+        delivery.final_reason,
+        _instant(delivery.finished_at),
+        _flag(delivery.possible_duplicate),
+        _flag(message.is_sandbox),
+    ]
+    return [spreadsheets.cell(text) for text in texts]
+
+
+def _instant(at: datetime | None) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
+
+
+def _flag(value: bool) -> str:
+    return "yes" if value else ""
