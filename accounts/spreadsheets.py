@@ -10,7 +10,7 @@ from collections.abc import Iterable
 # Before the first line: without the mark, spreadsheets take the octets for another encoding.
 MARK = "\ufeff".encode()
 # What a spreadsheet takes for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def cell(text: str) -> str:

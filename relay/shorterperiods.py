@@ -9,25 +9,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from relay.models import LogChoice, messages
+from accounts import clock
+from relay.models import LogChoice, Message, messages
 
 PIECE = 1_000  # messages
 # Beat asks again in an hour; what is left then goes on.
 RUN_SECONDS = 60.0
+# What a new choice or the end of a long wait lets go may be there until the next look has ended.
+PATIENCE = timedelta(hours=2)
+WHENEVER = datetime.max.replace(tzinfo=UTC)
 
 # By the index of the newest, from its other end.
 DUE = """
 SELECT m.accepted_at, m.id FROM relay_message m
 WHERE m.organisation_id = %(organisation)s AND m.accepted_at <= %(until)s
+    AND coalesce(m.content_destroyed_at, m.accepted_at) <= %(final)s
     AND NOT EXISTS (SELECT FROM relay_queueddelivery q WHERE q.message_id = m.id)
 ORDER BY m.accepted_at, m.id LIMIT %(piece)s
 """
+COUNT = f"SELECT count(*) FROM ({DUE}) due"
 # The bounds name the days; the pairs go down the primary key, which begins with them.
 DELETE = """
 DELETE FROM {table} WHERE accepted_at >= %(first)s AND accepted_at <= %(last)s
@@ -56,7 +62,25 @@ def forget(now: datetime, ahead: timedelta, seconds: Callable[[], float] = time.
 
 def count_due(now: datetime, ahead: timedelta) -> int:
     """Return how many messages `forget` would take, with all that is logged of them."""
-    return sum(len(_due(*bound, piece=None)) for bound in _bounds(now, ahead))
+    return sum(_due(*bound, asked=COUNT)[0][0] for bound in _bounds(now, ahead))
+
+
+def oldest() -> datetime | None:
+    """Return when the oldest mail of the log was accepted, were all to stay for the whole period.
+
+    Mail of an organisation with fewer days counts as so much older: it reaches the whole period
+    when it reaches these.
+    """
+    found = Message.objects.order_by("accepted_at").values_list("accepted_at", flat=True).first()
+    return min((found, *_oldest_of_each())) if found else None
+
+
+def _oldest_of_each() -> Iterator[datetime]:
+    final = clock.now() - PATIENCE
+    for row in LogChoice.objects.filter(days__lt=messages.LOG_DAYS):
+        for accepted_at, _ in _due(row.organisation_id, WHENEVER, final=final, piece=1):
+            due_at = max(accepted_at + timedelta(days=row.days), row.changed_at + PATIENCE)
+            yield due_at - timedelta(days=messages.LOG_DAYS)
 
 
 def is_overdue(now: datetime, longest: timedelta) -> bool:
@@ -71,10 +95,18 @@ def _bounds(now: datetime, ahead: timedelta) -> Iterator[tuple[UUID, datetime]]:
         yield organisation_id, now - timedelta(days=days) + ahead
 
 
-def _due(organisation_id: UUID, until: datetime, piece: int | None) -> list[tuple[Any, ...]]:
+def _due(
+    organisation_id: UUID,
+    until: datetime,
+    *,
+    final: datetime = WHENEVER,
+    piece: int | None = None,
+    asked: str = DUE,
+) -> list[tuple[Any, ...]]:
+    """Return what was accepted until one instant and final until the other."""
+    values = {"organisation": organisation_id, "until": until, "final": final, "piece": piece}
     with connection.cursor() as cursor:
-        values: dict[str, Any] = {"organisation": organisation_id, "until": until, "piece": piece}
-        cursor.execute(DUE, values)
+        cursor.execute(asked, values)
         return list(cursor.fetchall())
 
 
@@ -82,7 +114,7 @@ def _forget_piece(organisation_id: UUID, until: datetime) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         # Rather again in an hour than in anybody's way.
         cursor.execute("SET LOCAL lock_timeout = '1s'")
-        due = _due(organisation_id, until, PIECE)
+        due = _due(organisation_id, until, piece=PIECE)
         if not due:
             return 0
         at, ids = zip(*due, strict=True)

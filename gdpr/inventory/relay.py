@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.utils.translation import gettext_lazy as _
 
 from gdpr.registry import (
@@ -40,6 +42,8 @@ LOG = Keep(
     act="relay.upkeep:forget_days",
     due="relay.upkeep:count_due",
 )
+# Measured by the mails: what is logged of one goes with it, sooner where its sender chose so.
+LOG_OF_MAILS = replace(LOG, oldest="relay.shorterperiods:oldest")
 WHILE_WAITING = _("until the last recipient's mail server has taken or refused the mail")
 LONGEST_WAIT = hours("accounts.models.organisations:QUEUE_HOURS_MAX")
 SINCE_ACCEPTED = _("after the mail was accepted")
@@ -77,7 +81,7 @@ MESSAGE = Entry(
     purposes=(Purpose.SERVICE,),
     basis=LegalBasis.INSTRUCTION,
     source=Source.SENDER,
-    keep=LOG,
+    keep=LOG_OF_MAILS,
     paths=(
         correspondent("sender", Eraser.BLANK, "sender", "subject"),
         _through(

@@ -14,7 +14,7 @@ from pathlib import Path
 class Fault:
     """A change of one place in one file, and the test that must notice it."""
 
-    behaviour: int  # the number that the test bears
+    behaviour: int  # the number that the test bears; 0 where the list has none
     path: str
     old: str  # stands exactly once in the file
     new: str

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.planted import bounces, policy, providers, queue, receiving, sending, signing
+from tests.planted import bounces, logs, policy, providers, queue, receiving, sending, signing
 
 FAULTS = (
     *receiving.FAULTS,
@@ -13,4 +13,5 @@ FAULTS = (
     *providers.FAULTS,
     *signing.FAULTS,
     *bounces.FAULTS,
+    *logs.FAULTS,
 )

@@ -6,25 +6,30 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 
+from accounts import clock
 from accounts.models import AuditEvent, Organisation, Role, User
 from accounts.tenancy import organisation_context
 from accounts.turns import LOCK_CLASS
-from relay import downloads
+from relay import downloads, partitions
 from relay.downloads import Asked, Download, StillRunning
 from relay.models import Delivery, Message
 from relay.search import Search
 from tests import build
 from tests.relay import pages
 from tests.relay.test_log import message
+from tests.relay.test_search import filled
 
 pytestmark = pytest.mark.django_db
 
+MIB = 1024 * 1024
 DOWNLOAD = "/en/log/download/"
 
 
@@ -110,6 +115,27 @@ def test_long_file_says_that_it_is_cut(
         found = lines(page.post(DOWNLOAD))
         assert len(found) == 2 + cut
         assert (found[-1]["accepted_at"] == downloads.CUT) is cut
+
+
+@pytest.mark.full
+def test_memory_does_not_grow_with_the_file(organisation: Organisation) -> None:
+    with build.as_owner():
+        partitions.create_days(clock.now().date())
+    for day in (0, 1):
+        filled(organisation, (clock.now() - timedelta(days=day)).date(), rows=100_000)
+    pieces = downloads.pieces(Asked(organisation_id=organisation.id, search=Search(), masked=False))
+    begun = [next(pieces) for _ in range(20)]
+    Path("/proc/self/clear_refs").write_text("5")  # The peak begins anew; see proc(5).
+    before, written = resident("VmHWM:"), sum(one.count(b"\n") for one in begun)
+    written += sum(one.count(b"\n") for one in pieces)
+    assert written > 90_000
+    assert resident("VmHWM:") - before < 8 * MIB
+
+
+def resident(name: str) -> int:
+    """Octets of memory of this process; VmHWM is the most there were."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if name in line)
 
 
 def test_another_organisation_gets_its_own(organisation: Organisation, carl: User) -> None:

@@ -66,6 +66,7 @@ LEAST = ["minimal", "", ["", ""], []]
 SUBJECT = ["subject", "Rød grød", ["Erik Holm", ""], []]
 
 
+@pytest.mark.behaviour(18)
 @pytest.mark.parametrize(
     ("chosen", "asked", "logged"),
     [
@@ -93,6 +94,7 @@ def test_whole_header_is_kept_without_hidden_recipients(house: Organisation) -> 
     assert stored() == ["headers", *SUBJECT[1:3], [header.decode().replace("\r\n", "\n")]]
 
 
+@pytest.mark.behaviour(18)
 @pytest.mark.parametrize("asked", [b"RELAY-Log: nothing\r\n", b"RELAY-Log: subject, minimal\r\n"])
 def test_unclear_wish_refuses_the_mail(house: Organisation, asked: bytes) -> None:
     assert hand_in(asked + MAIL).startswith(b"554 5.6.0 A RELAY- field asks")
@@ -104,6 +106,13 @@ def test_message_id_is_found_again_and_stands_nowhere(house: Organisation) -> No
     hashed = logfields.header_hash(house.id, "7@firma.example")
     assert bytes(mail.value("SELECT header_hash FROM relay_message")) == hashed
     assert mail.value("SELECT m::text LIKE '%%7@firma%%' FROM relay_message m") is False
+
+
+def test_message_id_is_found_under_its_own_organisation_alone(house: Organisation) -> None:
+    """Whoever has both logs cannot tell that they speak of one mail."""
+    other = mail.organisation()
+    assert logfields.header_hash(house.id, "<7@a>") == logfields.header_hash(house.id, "7@a")
+    assert logfields.header_hash(house.id, "7@a") != logfields.header_hash(other.id, "7@a")
 
 
 def test_message_id_that_was_made_here_is_found_too(house: Organisation) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Alert, Organisation
-from relay import shorterperiods, upkeep
+from gdpr import retention
+from relay import partitions, shorterperiods, upkeep
 from relay.models import (
     Attempt,
     Delivery,
@@ -22,6 +23,7 @@ from relay.models import (
     QueuedDelivery,
     Report,
 )
+from relay.models.messages import LOG_DAYS
 from tests import build
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
@@ -32,9 +34,9 @@ TABLES = (Message, Delivery, Attempt, Report, Ending, MessageHeader)
 HOUR = timedelta(hours=1)
 
 
-def choose(organisation: Organisation, days: int) -> None:
+def choose(organisation: Organisation, days: int, at: datetime = NOW) -> None:
     with build.as_owner():
-        values = {"profile": "headers", "days": days, "changed_at": NOW}
+        values = {"profile": "headers", "days": days, "changed_at": at}
         LogChoice.objects.create(organisation=organisation, **values)
 
 
@@ -123,6 +125,34 @@ def test_hourly_upkeep_does_it_and_tells_what_is_overdue(
         assert _is_told() is told
     assert upkeep.forget_days(late) == 6
     assert not _is_told()
+
+
+@pytest.mark.parametrize(
+    ("changed", "waited", "late"),
+    [(48, 0, 24), (25, 0, 24), (1.5, 0, -0.5), (48, 46.5, None), (48, 45.5, 24)],
+)
+def test_gauge_counts_from_the_days_that_were_chosen(
+    organisation: Organisation,
+    changed: float,
+    waited: float,
+    late: float | None,
+) -> None:
+    """All in hours: when it was chosen, and how long the mail waited; nothing is late unseen."""
+    choose(organisation, 1, NOW - changed * HOUR)
+    at = NOW - timedelta(days=2)
+    with build.as_owner():
+        partitions.create_days((at + timedelta(days=1)).date())
+    logged(organisation, at)
+    with build.as_owner():
+        Message.objects.update(content_destroyed_at=at + waited * HOUR)
+    measured = retention.measure(NOW)
+    (gauge,) = (one for one in measured if one.what == "relay.Message")
+    assert gauge.over_seconds is not None
+    if late is None:  # It is as any mail of two days, and is not measured by the choice yet.
+        assert gauge.over_seconds == timedelta(days=2 - LOG_DAYS).total_seconds()
+    else:
+        assert gauge.over_seconds == late * HOUR.total_seconds()
+    assert gauge.holds is (late is None or late <= 0)
 
 
 def _is_told() -> bool:

@@ -267,6 +267,7 @@ def test_timeline_tells_what_happened_from_first_to_last(
     assert "Try now" not in text
 
 
+@pytest.mark.behaviour(45)
 def test_timeline_tells_of_encryption_and_of_what_came_later(
     page: Client, organisation: Organisation
 ) -> None:
