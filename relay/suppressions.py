@@ -20,7 +20,7 @@ from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, clock, limits
+from accounts import audit, clock, limits, spreadsheets
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership, Organisation
 from accounts.refusals import Refused
@@ -208,8 +208,6 @@ def _add_piece(organisation_id: UUID, piece: dict[bytes, str], *, only_look: boo
 
 
 EXPORTED = ("address", "fingerprint", "domain", "reason", "added", "until")
-# Such a cell would be read as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def exported(organisation: Organisation) -> Iterator[str]:
@@ -239,11 +237,7 @@ def _cells(row: Suppression) -> tuple[str, ...]:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerow(
-        [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
-    )
-    return written.getvalue()
+    return spreadsheets.lines([map(spreadsheets.cell, cells)]).decode()
 
 
 def forget(now: datetime) -> int:
