@@ -22,7 +22,7 @@ PIECE = 1_000  # messages
 # Beat asks again in an hour; what is left then goes on.
 RUN_SECONDS = 60.0
 # What a new choice or the end of a long wait lets go may be there until the next look has ended.
-PATIENCE = timedelta(hours=2)
+PATIENCE = timedelta(minutes=90)
 WHENEVER = datetime.max.replace(tzinfo=UTC)
 
 # By the index of the newest, from its other end.
