@@ -129,7 +129,7 @@ def test_hourly_upkeep_does_it_and_tells_what_is_overdue(
 
 @pytest.mark.parametrize(
     ("changed", "waited", "late"),
-    [(48, 0, 24), (25, 0, 24), (1.25, 0, -0.25), (48, 47, None), (48, 45.5, 24)],
+    [(48, 0, 24), (26, 0, 24), (25, 0, 23.5), (1.25, 0, -0.25), (48, 47, None), (48, 45.5, 24)],
 )
 def test_gauge_counts_from_the_days_that_were_chosen(
     organisation: Organisation,
