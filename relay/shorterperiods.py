@@ -33,7 +33,8 @@ WHERE m.organisation_id = %(organisation)s AND m.accepted_at <= %(until)s
     AND NOT EXISTS (SELECT FROM relay_queueddelivery q WHERE q.message_id = m.id)
 ORDER BY m.accepted_at, m.id LIMIT %(piece)s
 """
-COUNT = f"SELECT count(*) FROM ({DUE}) due"
+COUNTED = "SELECT count(*) FROM ({rows}) due"
+COUNT = COUNTED.format(rows=DUE)
 # The bounds name the days; the pairs go down the primary key, which begins with them.
 DELETE = """
 DELETE FROM {table} WHERE accepted_at >= %(first)s AND accepted_at <= %(last)s

@@ -272,16 +272,16 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 # What is asked for, whose index answers, and what it is gone into by.
 INDEXES = (
     ({"message_id": "7@due.example"}, "organisation_id_header_hash", "header_hash ="),
-    ({"recipient": "r7@modtager.example"}, "organisation_id_recipient", "recipient)::text ="),
+    ({"recipient": "r7@modtager.example"}, "organisation_id_recipient", "recipient ="),
     (
         {"recipient": "r77", "recipient_begins": True},
         "organisation_id_recipient",
-        "recipient)::text ~>=~",
+        "recipient ~>=~",
     ),
-    ({"sender": "post1@hus1.example"}, "organisation_id_sender", "sender)::text ="),
-    ({"sender": "post4", "sender_begins": True}, "organisation_id_sender", "sender)::text ~>=~"),
+    ({"sender": "post1@hus1.example"}, "organisation_id_sender", "sender ="),
+    ({"sender": "post4", "sender_begins": True}, "organisation_id_sender", "sender ~>=~"),
     ({"state": "waiting"}, "queueddelivery_tenant", "accepted_at >="),
-    ({"state": "bounced"}, "organisation_id_state", "state)::text ="),
+    ({"state": "bounced"}, "organisation_id_state", "state ="),
     ({"credential": str(UUID(int=1))}, "organisation_id_credential_id", "credential_id ="),
     ({}, "organisation_id_accepted_at", "accepted_at >="),
 )
@@ -298,9 +298,9 @@ def test_each_filter_goes_down_its_own_index(log: Written) -> None:
         nodes = explained(log, **asked)
         assert [one for one in nodes if one["Node Type"] == "Seq Scan"] == []
         used = [one for one in nodes if any(name in one.get("Index Name", "") for name in names)]
-        right = [index in one["Index Name"] and condition in one["Index Cond"] for one in used]
-        assert right, asked
-        assert all(right), used
+        gone = {(one["Index Name"], one["Index Cond"].replace(")::text", "")) for one in used}
+        assert gone, asked
+        assert {one for one in gone if index not in one[0] or condition not in one[1]} == set()
 
 
 def watched() -> bool:
