@@ -105,9 +105,9 @@ def _due(
     asked: str = DUE,
 ) -> list[tuple[Any, ...]]:
     """Return what was accepted until one instant and final until the other."""
-    values = {"organisation": organisation_id, "until": until, "final": final, "piece": piece}
+    values: dict[str, Any] = {"organisation": organisation_id, "until": until, "final": final}
     with connection.cursor() as cursor:
-        cursor.execute(asked, values)
+        cursor.execute(asked, values | {"piece": piece})
         return list(cursor.fetchall())
 
 

@@ -270,7 +270,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 # What is asked for, whose index answers, and what it is gone into by.
-INDEXES = (
+INDEXES: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"message_id": "7@due.example"}, "organisation_id_header_hash", "header_hash ="),
     ({"recipient": "r7@modtager.example"}, "organisation_id_recipient", "recipient ="),
     (
