@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -31,8 +32,6 @@ from tests.rig.service import DOMAIN, Service
 
 SELECTOR = "reference"
 SAMPLES = 20
-# One of so many messages is looked at more closely.
-EVERY = 100
 # A signature stands before everything else; what is looked through costs both sides alike.
 _BEGINNING = 2048
 
@@ -132,19 +131,22 @@ def _name(selector: str) -> bytes:
 
 
 class SigningSink(Sink):
-    """A far end that counts signatures and keeps samples."""
+    """A far end that counts signatures and keeps samples, as likely early as late ones."""
 
     def __init__(self) -> None:
         super().__init__()
         self.taken = self.unsigned = 0
         self.samples: list[bytes] = []
+        self._chance = random.Random(1)
 
     def take(self, content: bytes) -> None:
         super().take(content)
         self.taken += 1
         self.unsigned += b"DKIM-Signature:" not in content[:_BEGINNING]
-        if self.taken % EVERY == 0 and len(self.samples) < SAMPLES:
+        if len(self.samples) < SAMPLES:
             self.samples.append(content + b"\r\n")
+        elif (place := self._chance.randrange(self.taken)) < SAMPLES:
+            self.samples[place] = content + b"\r\n"
 
 
 def missing(whose: str, sink: SigningSink, records: Records) -> list[str]:

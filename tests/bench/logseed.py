@@ -92,7 +92,7 @@ class Log:
 
     def batches(self) -> Iterable[dict[str, Any]]:
         """Yield the values of each insert, days in order."""
-        a_day = self.messages // len(self.days)
+        a_day = -(-self.messages // len(self.days))
         step = timedelta(days=1) / a_day
         for day in self.days:
             midnight = datetime.combine(day, time(), UTC)

@@ -64,9 +64,12 @@ def measure(organisation: str, searches: dict[str, list[dict[str, Any]]]) -> dic
 def _filter(house: UUID, asked: list[Any]) -> dict[str, Any]:
     _page(house, asked[0], None)
     first = [_page(house, asked[n % len(asked)], None) for n in range(CALLS)]
+    # A page without a line may only say where to look on.
+    finds = any(lines or onward for _, lines, onward in first)
     far = [_gone_to(house, one) for one in asked[:WALKS]]
     last = [_page(house, *far[n % len(far)][:2]) for n in range(CALLS)]
     return {
+        "finds": finds,
         "first": _cuts([took for took, _, _ in first]),
         "hundredth": _cuts([took for took, _, _ in last]),
         # Fewer where a search finds less than a hundred pages.

@@ -43,5 +43,13 @@ def test_what_is_not_signed_or_not_rightly_voids_the_comparison() -> None:
     changed = arrived(change=b"Rykker")
     assert dkim.missing("our", changed, records()) == ["20 of our samples do not verify"]
     assert dkim.missing("our", arrived(), {}) == ["20 of our samples do not verify"]
-    few = arrived(count=100)
+    few = arrived(count=dkim.SAMPLES - 1)
     assert dkim.missing("our", few, records()) == ["our mail was not sampled"]
+
+
+def test_late_mail_is_sampled_as_well() -> None:
+    sink = arrived(count=200)
+    for number in range(2000):
+        sink.take(compose(f"late.{number}@bench.example", 200).removesuffix(b"\r\n.\r\n"))
+    late = [sample for sample in sink.samples if b"late." in sample]
+    assert dkim.SAMPLES // 2 < len(late) <= dkim.SAMPLES
