@@ -10,12 +10,14 @@ from accounts.staffsite import site as staff_site
 from config.health import healthz, readyz
 from config.home import home
 from config.proof import proof
+from relay.views.hooks import esp_hook
 
 handler404 = "config.errors.not_found"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("hooks/esp/<str:made>/", esp_hook, name="esp-hook"),
 ]
 urlpatterns += i18n_patterns(
     path("", home, name="home"),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Setting up a route through a provider: the customer's own account there."""
+"""Setting up a route through a provider: the customer's own account there, and its reports."""
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field, fields
 
 from django.db import transaction
@@ -20,6 +21,9 @@ from relay.routing import SECRET_PURPOSE, seal_secret
 
 # What a kept channel was opened with; a change of it opens another one.
 CONNECTS = frozenset({"provider", "provider_domain", "username", "secret"})
+HOOK_PURPOSE = "esp-hook"
+HOOK_OCTETS = 32
+HOOK_LENGTH = 43  # characters that they are written with
 # Of the audit trail: the customer instructed us to hand mail over outside the EEA.
 THIRD_COUNTRY = "third_country"
 
@@ -44,6 +48,7 @@ class AccountDetails:
     provider_domain: str = ""
     username: str = ""
     secret: str = field(default="", repr=False)
+    signing: str = field(default="", repr=False)
     domain: SendingDomain | None = None
     priority: int = 10
     takes_over: bool = False
@@ -90,12 +95,13 @@ def change(route: Route, details: AccountDetails, *, by: Membership) -> Route:
 
 def _take(route: Route, details: AccountDetails) -> list[str]:
     """Write the details on the row; return the names of those that are new."""
-    names = [item.name for item in fields(details) if item.name != "secret"]
+    names = [item.name for item in fields(details) if item.name not in ("secret", "signing")]
     changed = [name for name in names if getattr(route, name) != getattr(details, name)]
     for name in changed:
         setattr(route, name, getattr(details, name))
-    if details.secret:
-        keys = Keys(details.secret, Keys.split(secret(route)).signing)
+    if details.secret or details.signing:
+        kept = Keys.split(secret(route))
+        keys = Keys(details.secret or kept.api, details.signing or kept.signing)
         route.sealed_secret = seal_secret(route.organisation_id, keys.joined())
         changed.append("secret")
     return changed
@@ -116,3 +122,21 @@ def secret(route: Route) -> str:
         return ""
     owner = route.organisation_id
     return vault.unseal(SECRET_PURPOSE, route.sealed_secret, organisation_id=owner).decode()
+
+
+def renew_hook(route: Route, *, by: Membership) -> str:
+    """Make a new secret for the address that the provider reports to; return it, kept nowhere.
+
+    The one before it counts no more.
+    """
+    made = secrets.token_urlsafe(HOOK_OCTETS)
+    route.hook_hash, route.hook_made_at = hook_hash(made), clock.now()
+    route.hook_seen_at = None
+    with transaction.atomic():
+        route.save(update_fields=["hook_hash", "hook_made_at", "hook_seen_at"])
+        audit.record(by.user, "route.hook-renewed", route, ["hook_made_at"])
+    return made
+
+
+def hook_hash(made: str) -> bytes:
+    return vault.keyed_hash(HOOK_PURPOSE, made.encode())

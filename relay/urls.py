@@ -62,6 +62,7 @@ urlpatterns = [
     path("routes/new/provider/", providers.provider_new, name="provider-new"),
     path("routes/<uuid:route_id>/", routes.route, name="route"),
     path("routes/<uuid:route_id>/provider/", providers.provider_edit, name="provider-edit"),
+    path("routes/<uuid:route_id>/hook/", providers.route_hook, name="route-hook"),
     path("routes/<uuid:route_id>/edit/", routes.route_edit, name="route-edit"),
     path("routes/<uuid:route_id>/order/", routes.route_order, name="route-order"),
     path("routes/<uuid:route_id>/test/", routes.route_test, name="route-test"),

@@ -60,6 +60,11 @@ class ProviderForm(forms.Form):
         required=False,
     )
     secret = _key(_("Secret key"), required=False)
+    signing = _key(
+        _("Key for signatures"),
+        required=False,
+        why=_("Mailgun only, and not needed: with it, reports are believed only when signed."),
+    )
     domain = forms.ModelChoiceField(
         label=_("Serves"),
         queryset=SendingDomain.objects.none(),
@@ -98,7 +103,13 @@ class ProviderForm(forms.Form):
         )
 
     def clean_secret(self) -> str:
-        key = cast(str, self.cleaned_data["secret"])
+        return self._plain("secret")
+
+    def clean_signing(self) -> str:
+        return self._plain("signing")
+
+    def _plain(self, name: str) -> str:
+        key = cast(str, self.cleaned_data[name])
         if not (key.isascii() and key.isprintable()):
             raise ValidationError(_("A key holds no such characters. Copy it once more."))
         return key
@@ -125,6 +136,8 @@ class ProviderForm(forms.Form):
                 self.add_error(name, _("This provider needs it."))
             elif not needed:
                 data[name] = ""
+        if not provider.signs_events:
+            data["signing"] = ""
         if not provider.in_eea and not data.get("outside_eea"):
             self.add_error(
                 "outside_eea",

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Routes through a customer's account at a provider: set up, change."""
+"""Routes through a customer's account at a provider: set up, change, the address for reports."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 
 from accounts.access import current_membership, get_for_organisation, member_required
 from accounts.models.organisations import BUILDERS
@@ -21,12 +25,12 @@ from relay.models import Route
 from relay.views import onward
 
 NEW, EDIT = "relay/provider_new.html", "relay/provider_edit.html"
-KEPT = ("secret", "outside_eea")
+KEPT = ("secret", "signing", "outside_eea")
 
 
 @form_page
 @member_required(*BUILDERS)
-@sensitive_post_parameters("secret")
+@sensitive_post_parameters("secret", "signing")
 def provider_new(request: HttpRequest) -> HttpResponse:
     by = current_membership(request)
     form = ProviderForm(request.POST or None, organisation_id=by.organisation_id)
@@ -43,7 +47,7 @@ def provider_new(request: HttpRequest) -> HttpResponse:
 
 @form_page
 @member_required(*BUILDERS)
-@sensitive_post_parameters("secret")
+@sensitive_post_parameters("secret", "signing")
 def provider_edit(request: HttpRequest, route_id: UUID) -> HttpResponse:
     row, by = _route(request, route_id), current_membership(request)
     known = {name: getattr(row, name) for name in ProviderForm.base_fields if name not in KEPT}
@@ -59,6 +63,18 @@ def provider_edit(request: HttpRequest, route_id: UUID) -> HttpResponse:
         return refusal(request, EDIT, form, refused, route=row)
     messages.success(request, _("Saved. It counts from the next message on."))
     return redirect("relay:route", row.id)
+
+
+@require_POST
+@never_cache
+@member_required(*BUILDERS)
+def route_hook(request: HttpRequest, route_id: UUID) -> HttpResponse:
+    """Make the address for reports, and show it this once."""
+    row = _route(request, route_id)
+    made = acts.renew_hook(row, by=current_membership(request))
+    address = settings.SITE_URL.rstrip("/") + reverse("esp-hook", args=[made])
+    context = {"route": row, "address": address, "provider": acts.provider_of(row)}
+    return render(request, "relay/route_hook.html", context)
 
 
 def _route(request: HttpRequest, route_id: UUID) -> Route:

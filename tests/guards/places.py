@@ -38,6 +38,7 @@ PUBLIC = frozenset(
     {
         "healthz",
         "readyz",
+        "esp-hook",
         "home",
         "relay:help-smtp",
         "gdpr:privacy",
@@ -293,6 +294,7 @@ MEMBER = {
     "relay:route-remove": Place(BUILDERS, a_route),
     "relay:provider-new": Place(BUILDERS),
     "relay:provider-edit": Place(BUILDERS, a_provider),
+    "relay:route-hook": Place(BUILDERS, a_provider),
 }
 
 # About an organisation, but guarded by itself: a person chooses among their own.

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 NEW = "/en/routes/new/provider/"
 FIELDS = {
     "name": "Udbyder", "provider": "brevo", "secret": esp.KEY, "priority": 10, "concurrency": 10,
-    "provider_domain": "", "username": "",
+    "provider_domain": "", "username": "", "signing": "",
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def test_a_provider_outside_the_eea_is_an_instruction_on_record(page: Client) ->
 
 
 def test_what_a_provider_has_no_use_for_is_not_kept(page: Client) -> None:
-    page.post(NEW, FIELDS | {"username": "x", "provider_domain": "due.example"})
+    page.post(NEW, FIELDS | {"username": "x", "provider_domain": "due.example", "signing": "y"})
     assert (stored().username, stored().provider_domain) == ("", "")
 
 
@@ -124,6 +124,16 @@ def test_a_kept_key_stays_and_goes_to_no_other_account(
     )
 
 
+def test_the_key_for_signatures_is_kept_beside_the_other(
+    page: Client, organisation: Organisation
+) -> None:
+    mailgun = {"provider": "mailgun_eu", "provider_domain": "post.due.example"}
+    page.post(NEW, FIELDS | mailgun | {"signing": esp.SIGNING})
+    assert keys(organisation) == Keys(esp.KEY, esp.SIGNING)
+    change(page, **mailgun, secret="ny")
+    assert keys(organisation) == Keys("ny", esp.SIGNING)
+
+
 def test_an_own_server_is_not_changed_on_this_page(
     page: Client, organisation: Organisation
 ) -> None:
@@ -140,6 +150,7 @@ def test_who_only_looks_sees_no_way_to_change(organisation: Organisation, page: 
     assert viewer.get(NEW).status_code == 403
     text = viewer.get(f"/en/routes/{stored().id}/").text
     assert "/provider/" not in text
+    assert "/hook/" not in text
 
 
 def test_every_provider_of_the_model_is_known() -> None:
