@@ -39,6 +39,7 @@ app.conf.update(
     task_routes={
         "relay.deliver": {"queue": "delivery"},
         "relay.close_hour_keys": {"queue": "delivery"},
+        "relay.take_events": {"queue": "delivery"},
     },
     beat_schedule={
         "own-mails": {
@@ -101,6 +102,11 @@ app.conf.update(
             "task": "relay.tell_pauses",
             "schedule": 30.0,
             "options": {"expires": 30},
+        },
+        "esp-events": {
+            "task": "relay.take_events",
+            "schedule": 10.0,
+            "options": {"expires": 10},
         },
         "bounce-rates": {
             "task": "relay.look_at_bounces",

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Writes what providers reported in the log."""
+"""Writes what providers reported in the log. Role relay, with the keyring."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
+import psycopg
+from django.db.models import Q
+
+from accounts.turns import turn
 from accounts.vault import VaultError
 from relay import feedback, returnpaths
 from relay.esp import events
@@ -20,36 +25,49 @@ from relay.smtp.reports import Action, Reported
 
 logger = logging.getLogger(__name__)
 
-# Rows of one run, and how long one is kept whose mail is not in the log yet.
-MOST = 500
-PATIENCE = timedelta(hours=1)
+TURN = "relay.take_events"
+PAGE = 200  # rows that are opened at once
+RUN_SECONDS = 20.0  # of one run; beat asks again
+
+Opened = tuple[UUID, Sequence[feedback.Event]]  # a row's key and what it tells
 
 
 def take(now: datetime) -> None:
-    """Write what was kept in the log, oldest first.
+    """Write what was kept in the log, oldest first, and delete what is written.
 
-    Told twice it changes nothing more, so a row goes once all of it is written.
+    Told twice it changes nothing more. A row that tells of mail on its way stays for a later run,
+    and so does one that the database will not have; neither keeps the others waiting. Raises
+    psycopg.OperationalError, OSError or TimeoutError while the database is away.
     """
-    rows = list(EspEvent.objects.order_by("received_at", "id")[:MOST])
-    if rows:
-        done = asyncio.run(_taken([(row, list(_opened(row, now))) for row in rows], now))
-        EspEvent.objects.filter(pk__in=done).delete()
+    until, last = time.monotonic() + RUN_SECONDS, None
+    with turn(TURN) as ours:
+        while ours and time.monotonic() < until and (rows := _page(last)):
+            done = asyncio.run(_taken([(row.pk, list(_opened(row, now))) for row in rows]))
+            EspEvent.objects.filter(pk__in=done).delete()
+            last = rows[-1]
 
 
-async def _taken(
-    rows: Sequence[tuple[EspEvent, Sequence[feedback.Event]]], now: datetime
-) -> list[UUID]:
+def _page(last: EspEvent | None) -> list[EspEvent]:
+    rows = EspEvent.objects.order_by("received_at", "id")
+    if last is not None:
+        later = Q(received_at=last.received_at, id__gt=last.pk)
+        rows = rows.filter(Q(received_at__gt=last.received_at) | later)
+    return list(rows[:PAGE])
+
+
+async def _taken(rows: Sequence[Opened]) -> list[UUID]:
     """Return the keys of the rows that are done with."""
-    async with feedback.opened() as log:
-        return [
-            row.pk
-            for row, told in rows
-            if await _all_taken(log, told) or row.received_at < now - PATIENCE
-        ]
+    # Mail that is on its way is looked for in the next run: so many rows cannot wait one by one.
+    async with feedback.opened(patience=0) as log:
+        return [key for key, told in rows if await _all_taken(log, key, told)]
 
 
-async def _all_taken(log: Feedback, told: Sequence[feedback.Event]) -> bool:
-    taken = [await log.take(event) for event in told]
+async def _all_taken(log: Feedback, key: UUID, told: Sequence[feedback.Event]) -> bool:
+    try:
+        taken = [await log.take(event) for event in told]
+    except (psycopg.DataError, psycopg.IntegrityError, VaultError) as fault:
+        logger.error("reports %s: %s", key, type(fault).__name__)
+        return False
     return Taken.LATER not in taken
 
 
@@ -59,7 +77,7 @@ def _opened(row: EspEvent, now: datetime) -> Iterator[feedback.Event]:
         found = events.unseal(bytes(row.sealed), row.organisation_id)
     except VaultError:
         # Its key went with the organisation's: nobody can read it any more.
-        logger.error("reports of route %s cannot be opened", row.route_id)
+        logger.error("reports %s of route %s cannot be opened", row.pk, row.route_id)
         return
     for event in found:
         path = returnpaths.read(event.token, now)
@@ -75,10 +93,10 @@ def _event(
         message_id=path.message_id,
         position=path.position,
         organisation_id=organisation_id,
-        source=Report.Source.ESP,
+        source=Report.Source.ESP.value,
         kind=event.kind,
         addresses=(event.recipient,) if event.recipient else (),
-        scope=str(judged.scope),
+        scope=judged.scope.value,
         is_hard=judged.is_hard,
         code=event.code,
         enhanced=event.enhanced,

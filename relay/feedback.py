@@ -57,7 +57,8 @@ class Event:
     """What was told of one recipient of a message.
 
     ``position`` None: one of several, and ``addresses`` say which. ``source`` and ``kind`` are of
-    relay.models.Report. ``text`` is the far end's and may hold addresses.
+    relay.models.Report. ``text`` is the far end's and may hold addresses. ``organisation_id``:
+    whoever tells may tell of this one's mail alone; None: the return path was proof enough.
     """
 
     message_id: UUID
@@ -70,6 +71,7 @@ class Event:
     code: int = 0
     enhanced: str = ""
     text: str = ""
+    organisation_id: UUID | None = None
 
 
 class Taken(Enum):
@@ -86,6 +88,9 @@ class _KeyClosed(Exception):
 
 def whom(event: Event, deliveries: Sequence[LoggedDelivery]) -> LoggedDelivery | None:
     """Return whom of a message's recipients an event is about; None when that is not known."""
+    # Recipients see their own return path: what names it need not come from its organisation.
+    if event.organisation_id not in (None, *(one.organisation_id for one in deliveries)):
+        return None
     if event.position is not None:
         return next((one for one in deliveries if one.position == event.position), None)
     if len(deliveries) == 1:
@@ -313,14 +318,18 @@ def _notice(event: Event, about: LoggedDelivery, hostname: str, now: datetime) -
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Feedback]:
-    """Lend a Feedback on this process's database, keyring and Redis."""
+async def opened(patience: float = PATIENCE_SECONDS) -> AsyncIterator[Feedback]:
+    """Lend a Feedback on this process's database, keyring and Redis.
+
+    `patience`: seconds to wait for mail that is on its way.
+    """
     feedback = Feedback(
         conninfo(),
         Sealer(keyring_directory()),
         NoticeLimit(SharedCounters(settings.REDIS_URL), clock.now),
         hostname=settings.RELAY_HOSTNAME,
         now=clock.now,
+        patience=patience,
     )
     try:
         yield feedback

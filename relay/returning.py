@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The return path of a message that goes straight to its recipients' servers.
+"""Where failures are told that come later: of mail that goes straight to its recipients' servers
+by a return path, of mail that a provider takes by a mark that comes back with its reports.
 
-Only there: a customer's own server gets the envelope as it was given, because another sender would
-break SPF and bounces of theirs.
+A customer's own server gets the envelope as it was given, because another sender would break SPF
+and bounces of theirs.
 """
 
 from __future__ import annotations
@@ -55,10 +56,15 @@ class Returning:
         """Return the envelope that leaves. Raises psycopg.Error, OSError or TimeoutError."""
         given = work.envelope(tuple(recipients))
         # The null sender stays null, or a failure would be answered (RFC 5321 §4.5.5).
-        if target.kind != Route.Kind.DIRECT or not given.sender or not self._domain:
+        if target.kind == Route.Kind.OWN or not given.sender:
             return given
         position = recipients[0].position if len(recipients) == 1 else None
         local = returnpaths.written(ReturnPath(work.message_id, position))
+        if target.kind == Route.Kind.ESP:
+            # The provider writes an envelope of its own; this is all that it is told of ours.
+            return replace(given, sender=local)
+        if not self._domain:
+            return given
         return returning_to(f"{local}@{await self._host(work)}", given)
 
     async def _host(self, work: Work) -> str:

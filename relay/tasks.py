@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Celery's side of the relay: `relay.deliver` and `relay.close_hour_keys` run in `delivery` (role
-relay, with the keyring), the others in `worker` (role duty).
+"""Celery's side of the relay: `relay.deliver`, `relay.close_hour_keys` and `relay.take_events` run
+in `delivery` (role relay, with the keyring), the others in `worker` (role duty).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from relay import (
     bouncerates,
     cancelling,
     counting,
+    esptaking,
     heartbeat,
     holding,
     hourkeys,
@@ -115,6 +116,11 @@ def settle_holds() -> None:
 @shared_task(name="relay.recheck_domains")
 def recheck_domains() -> None:
     verification.recheck(clock.now())
+
+
+@shared_task(name="relay.take_events")
+def take_events() -> None:
+    esptaking.take(clock.now())
 
 
 @shared_task(name="relay.look_at_bounces")

@@ -28,6 +28,7 @@ DEEDS: dict[str, str | Promise] = {
     "failing": gettext_lazy("proof gone missing"),
     "founded": gettext_lazy("founded"),
     "good": gettext_lazy("standing is good"),
+    "hook-renewed": gettext_lazy("new address for reports"),
     "in-force": gettext_lazy("in force"),
     "log-changed": gettext_lazy("what is logged was changed"),
     "log-exported": gettext_lazy("log downloaded"),

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from gdpr.inventory.relay import AUDIENCES, ON_THE_WAY, correspondent
 from gdpr.registry import (
     Access,
+    Cadence,
     Corrector,
     Entry,
     Eraser,
@@ -24,6 +25,7 @@ from gdpr.registry import (
     Through,
     Whose,
     days,
+    hours,
 )
 
 SENDING_DOMAIN = Entry(
@@ -277,9 +279,34 @@ ESP_EVENT = Entry(
     model="relay.EspEvent",
     title=_("What mail providers reported, until it is in the log"),
     role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.USE,
+    keep=Keep(
+        event=_("until it is in the log"),
+        period=hours("relay.espinbox:KEPT_HOURS"),
+        clock="received_at",
+        starts=_("after it was reported"),
+        cadence=Cadence.HOURLY,
+    ),
+    paths=(
+        SubjectPath(
+            whose=Whose.CORRESPONDENT,
+            key=Key.ADDRESS,
+            lookup="id",
+            eraser=Eraser.EXPIRY,
+            finder="relay.espinbox:rows_about",
+        ),
+    ),
+    audiences=AUDIENCES,
     fields=(
-        NotPersonal(("id", "organisation", "route", "received_at"), "of which route, and when"),
-        NotPersonal(("sealed",), "numbers of mails and of their recipients, no address; encrypted"),
+        Personal(
+            name="sealed",
+            what=_("recipient's address and what became of the mail, encrypted"),
+            access=Access.NAMED,
+        ),
+        Personal(name="received_at", what=_("when it was reported")),
+        NotPersonal(("id", "organisation", "route"), "of which customer's route"),
     ),
 )
 

@@ -37,7 +37,7 @@ MOST_CONTAINERS = 100
 MOST_PIECES = 500
 METADATA = "brevdue"
 _NOT_FOLLOWED = {"track_opens": False, "track_clicks": False}
-# The return path's token (returnpaths.py) names message and recipient, and no address.
+# The mark (returnpaths.py) names message and recipient, and no address.
 TOKEN = re.compile(r"b[a-z2-7]{47}")
 _CONTAINER = re.compile(rb"^content-type:[ \t\r\n]*(?:multipart|message)/", re.I | re.M)
 _KIND = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -124,9 +124,8 @@ def _parsed(content: bytes) -> Message:
 
 
 def _metadata(envelope: Envelope) -> dict[str, str]:
-    """The return path's token; a sender's own address is never told here."""
-    token = envelope.sender.partition("@")[0]
-    return {METADATA: token} if TOKEN.fullmatch(token) else {}
+    """The mark that returning.py puts in the sender's place; an address is never told here."""
+    return {METADATA: envelope.sender} if TOKEN.fullmatch(envelope.sender) else {}
 
 
 # Who receives it

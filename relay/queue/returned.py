@@ -13,8 +13,10 @@ from accounts.ids import uuid7_time
 from relay.models.messages import LOG_DAYS
 from relay.queue.connection import Connection
 
-# The same once more, because the other side had no answer, is no news.
+# The same once more, because the other side had no answer, is no news. A provider's reports can be
+# sent again by whoever saw one; they are news once.
 SAME_WITHIN = timedelta(hours=24)
+ALWAYS_SAME = "esp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,17 +87,17 @@ SELECT %(accepted_at)s, %(message)s, %(organisation)s, %(position)s, 1 + coalesc
 FROM relay_report
 WHERE accepted_at = %(accepted_at)s AND message_id = %(message)s AND position = %(position)s
 HAVING NOT coalesce(bool_or(source = %(source)s::text AND kind = %(kind)s::text
-    AND received_at > %(since)s), false)
+    AND (is_hard OR NOT %(is_hard)s::boolean) AND received_at > %(since)s), false)
 """
 
 
 async def report(
     connection: Connection, about: LoggedDelivery, row: ReportRow, now: datetime
 ) -> bool:
-    """Log a report; False, and nothing, when the same was told within SAME_WITHIN."""
+    """Log a report; False, and nothing, when the same was told of late, or worse."""
     parameters = _key(about) | {
         "now": now,
-        "since": now - SAME_WITHIN,
+        "since": about.accepted_at if row.source == ALWAYS_SAME else now - SAME_WITHIN,
         "source": row.source,
         "kind": row.kind,
         "scope": row.scope,

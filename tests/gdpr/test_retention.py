@@ -29,9 +29,10 @@ from gdpr.models import Erasure, Request, RetentionGauge, RetentionRun
 from gdpr.models import requests as asked
 from gdpr.models import retention as own
 from gdpr.registry import Cadence, Forgetting
-from relay import upkeep
-from relay.models import messages
+from relay import espinbox, upkeep
+from relay.models import EspEvent, messages
 from tests import build
+from tests.guards import places
 from tests.relay import mail
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
@@ -72,6 +73,13 @@ def a_run(at: datetime) -> None:
     RetentionRun.objects.create(what="x", started_at=at, finished_at=at)
 
 
+def a_report(at: datetime) -> None:
+    with build.as_owner():
+        house = Organisation.objects.first() or build.organisation("Duehuset ApS")
+        route = places.a_provider(house)
+        EspEvent.objects.create(organisation=house, route_id=route, received_at=at, sealed=b"x")
+
+
 def an_event(at: datetime) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("accounts.clock.now", lambda: at)
@@ -88,6 +96,7 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.Erasure": (an_erasure, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
+    "relay.EspEvent": (a_report, espinbox, "KEPT_HOURS"),
 }
 
 # The audit trail keeps the very instant of its period, and a second later nothing.

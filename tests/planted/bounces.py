@@ -6,6 +6,7 @@ from __future__ import annotations
 from tests.planted.fault import Fault
 
 FEEDBACK, TOLD = "relay/feedback.py", "tests/relay/test_feedback.py"
+TAKEN = "tests/relay/test_esptaking.py"
 DSN, NOTICES = "tests/relay/smtp/test_dsn.py", "tests/relay/test_delivery_notices.py"
 
 FAULTS = (
@@ -75,9 +76,23 @@ FAULTS = (
     Fault(
         42,
         "relay/returning.py",
-        "target.kind != Route.Kind.DIRECT or ",
+        "target.kind == Route.Kind.OWN or ",
         "",
-        "tests/relay/test_returning.py::test_envelope_of_any_other_route_is_as_it_was_given",
+        "tests/relay/test_returning.py::test_envelope_of_a_customers_own_server_is_as_it_was_given",
+    ),
+    Fault(
+        42,
+        "relay/returning.py",
+        "return replace(given, sender=local)",
+        "return given",
+        "tests/relay/test_returning.py::test_provider_is_told_a_mark_and_never_the_sender",
+    ),
+    Fault(
+        42,
+        FEEDBACK,
+        "    if event.organisation_id not in (None, ",
+        "    if None not in (None, ",
+        f"{TAKEN}::test_another_organisations_mail_is_never_told_of",
     ),
     Fault(
         42,
@@ -135,5 +150,19 @@ FAULTS = (
         "answers.REPORT_LATER if Taken.LATER in taken else answers.REPORT_TAKEN",
         "answers.REPORT_TAKEN",
         "tests/relay/test_bouncing.py::test_report_that_came_too_early_is_to_come_again",
+    ),
+    Fault(
+        45,
+        "relay/esptaking.py",
+        "    return Taken.LATER not in taken\n",
+        "    return True\n",
+        f"{TAKEN}::test_report_that_overtakes_its_delivery_is_kept_until_it_is_written",
+    ),
+    Fault(
+        45,
+        "relay/queue/returned.py",
+        'ALWAYS_SAME = "esp"',
+        'ALWAYS_SAME = ""',
+        f"{TAKEN}::test_report_that_is_sent_again_later_changes_nothing",
     ),
 )

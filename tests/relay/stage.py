@@ -22,6 +22,7 @@ from relay.models import Route
 from relay.notices import NoticeLimit
 from relay.pacing import Pace
 from relay.queue import Accepted, Leases
+from relay.returning import Returning
 from relay.routing import Routes
 from relay.shift import Shift, Slot, sharing_transport
 from relay.signing import DomainSigner
@@ -109,6 +110,7 @@ class Stage:
             hostname="relay.brevdue.example",
             signer=DomainSigner(mail.dsn(), self.now),
             limit=NoticeLimit(SharedCounters(settings.REDIS_URL), self.now),
+            paths=Returning(mail.dsn(), "", self.now),
         )
         values: dict[str, Any] = {
             "slot": Slot(mail.dsn(), 1),

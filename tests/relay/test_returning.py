@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Mail that leaves straight for its recipients' servers reports here; any other is left alone."""
+"""Mail that this service or a provider delivers reports here; a customer's server's is left alone.
+"""
 
 from __future__ import annotations
 
@@ -93,11 +94,10 @@ def proven(house: Organisation, name: str, state: str = "found", **of: Any) -> N
 
 
 @pytest.mark.behaviour(42)
-@pytest.mark.parametrize("kind", ["own", "esp"])
-def test_envelope_of_any_other_route_is_as_it_was_given(house: Organisation, kind: str) -> None:
+def test_envelope_of_a_customers_own_server_is_as_it_was_given(house: Organisation) -> None:
     proven(house, "due.example")
     mine = work(house, ERIK, BO)
-    target = RouteTarget(route_id=uuid4(), kind=kind, host="mail.kunde.example")
+    target = RouteTarget(route_id=uuid4(), kind="own", host="mail.kunde.example")
     assert envelope(mine, target) == Envelope(
         sender="Post@due.example",
         recipients=(ERIK, BO),
@@ -118,6 +118,15 @@ def test_return_path_names_the_recipient_or_says_that_there_are_several(
         assert "post" not in local
 
 
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize("domain", [OURS, ""])
+def test_provider_is_told_a_mark_and_never_the_sender(house: Organisation, domain: str) -> None:
+    mine, target = work(house, ERIK, BO), RouteTarget(route_id=uuid4(), kind="esp")
+    for positions, expected in (((0,), 0), ((1,), 1), ((), None)):
+        mark = envelope(mine, target, positions, domain).sender
+        assert returnpaths.read(mark, mail.now()) == ReturnPath(mine.message_id, expected)
+
+
 def test_reports_are_asked_for_as_this_service_needs_them(house: Organisation) -> None:
     sent = envelope(work(house, ERIK, BO))
     assert (sent.ret, sent.envid, sent.body) == ("HDRS", "", "8BITMIME")
@@ -132,9 +141,10 @@ def test_address_beyond_ascii_is_sent_without_its_repetition(house: Organisation
     assert envelope(work(house, soeren)).recipients == (soeren,)
 
 
-def test_null_sender_stays_null(house: Organisation) -> None:
+@pytest.mark.parametrize("target", [DIRECT, RouteTarget(route_id=uuid4(), kind="esp")])
+def test_null_sender_stays_null(house: Organisation, target: RouteTarget) -> None:
     mine = work(house, BO, sender="")
-    assert envelope(mine) == mine.envelope(mine.deliveries)
+    assert envelope(mine, target) == mine.envelope(mine.deliveries)
 
 
 def test_without_a_domain_nothing_is_changed(house: Organisation) -> None:

@@ -37,7 +37,7 @@ CONTENT = (
 
 
 def envelope(*recipients: str) -> Envelope:
-    return Envelope(f"{TOKEN}@retur.example", tuple(map(Recipient, recipients or (ERIK,))))
+    return Envelope(TOKEN, tuple(map(Recipient, recipients or (ERIK,))))
 
 
 def target(provider: str = "postmark", **more) -> RouteTarget:
