@@ -39,7 +39,8 @@ def take(now: datetime) -> None:
     and so does one that the database will not have; neither keeps the others waiting. Raises
     psycopg.OperationalError, OSError or TimeoutError while the database is away.
     """
-    until, last = time.monotonic() + RUN_SECONDS, None
+    until = time.monotonic() + RUN_SECONDS
+    last: EspEvent | None = None
     with turn(TURN) as ours:
         while ours and time.monotonic() < until and (rows := _page(last)):
             done = asyncio.run(_taken([(row.pk, list(_opened(row, now))) for row in rows]))
