@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Mail that this service or a provider delivers reports here; a customer's server's is left alone.
-"""
+"""Mail that this service or a provider delivers reports here; of a customer's server none."""
 
 from __future__ import annotations
 
