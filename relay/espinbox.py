@@ -26,7 +26,7 @@ from relay.models import EspEvent, Route
 from relay.suppressing import normalised
 
 LARGEST = 1024 * 1024  # octets of one request
-KEPT_HOURS = 24
+KEPT_HOURS = 36
 REPORTS = Limit("esp-reports", ((1_200, MINUTE),))
 # That a provider reports is written so often at most.
 SEEN_EVERY = timedelta(minutes=5)

@@ -20,7 +20,7 @@ MAILS = re.compile(r"/email/")
 EMPTY_NAMES = {"utils", "helpers", "common", "misc", "services", "managers", "base", "core"}
 LONGEST_MODULE = 500
 LONGEST_TEST_MODULE = 650
-NAMES_WITHOUT_APP = {"healthz", "readyz", "home", "proof"}
+NAMES_WITHOUT_APP = {"healthz", "readyz", "esp-hook", "home", "proof"}
 
 
 def _tracked(*patterns: str) -> list[Path]:
