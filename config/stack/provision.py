@@ -79,6 +79,14 @@ TEST_NEEDS = (
     Need(("pdftotext",), "poppler-utils", "the tests that read PDFs with other programs"),
     Need(("certutil",), "libnss3-tools", "the test that verifies signatures with poppler"),
     Need(("opendkim",), "opendkim", "the tests that verify mail's signatures with OpenDKIM"),
+    Need(("postfix",), "postfix", "the tests with a Postfix at the other end"),
+    Need(("saslpasswd2",), "sasl2-bin", "the test that signs in at a Postfix"),
+    Need(
+        ("sh",),
+        "libsasl2-modules",
+        "the tests in which a Postfix knows sign-ins",
+        probe=("sh", "-c", "ls /usr/lib/*/sasl2/libplain.so*"),
+    ),
 )
 BENCH_NEEDS = (
     Need(("postfix",), "postfix", "the reference of the benchmark"),

@@ -81,7 +81,9 @@ class NotRun(Exception):
 class Postfix:
     """One instance below `home`, which its own users must be able to reach.
 
-    What it takes goes through the milter at `milter_port`, if there is one.
+    What it takes goes through the milter at `milter_port`, if there is one. `more` are lines of
+    main.cf that count for more than ours; `sasl` says how it knows sign-ins, where that is asked
+    in its own directory (as Debian's is).
     """
 
     home: Path
@@ -89,6 +91,8 @@ class Postfix:
     certificate: str
     key: str
     milter_port: int = 0
+    more: str = ""
+    sasl: str = ""
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -131,7 +135,9 @@ class Postfix:
         values = {"home": self.home, "sink": self.sink_port, "port": self.port}
         values |= {"certificate": self.certificate, "key": self.key}
         signed = SIGNED.format(milter=self.milter_port) if self.milter_port else ""
-        (self.configuration / "main.cf").write_text(MAIN.format(**values) + signed)
+        (self.configuration / "main.cf").write_text(MAIN.format(**values) + signed + self.more)
+        (self.configuration / "sasl").mkdir()
+        (self.configuration / "sasl" / "smtpd.conf").write_text(self.sasl)
         (self.configuration / "master.cf").write_text(MASTER.format(**values))
 
     def _check(self) -> None:

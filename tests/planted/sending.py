@@ -11,6 +11,7 @@ REPLIES, JUDGING = "relay/smtp/replies.py", "tests/relay/smtp/test_replies.py"
 HANDSHAKE, SHAKING = "relay/smtp/handshake.py", "tests/relay/smtp/test_handshake.py"
 TRANSACTION, CLIENT = "relay/smtp/transaction.py", "tests/relay/smtp/test_client.py"
 COMMANDS, CLEAR = "relay/smtp/commands.py", "tests/security/test_clear_text.py"
+NEWLINES = "tests/security/test_newlines.py"
 DELIVERY, DELIVERING = "relay/delivery.py", "tests/relay/test_delivery.py"
 SEATS, SENDING = "relay/transports/seats.py", "tests/relay/transports/test_smarthost.py"
 
@@ -196,5 +197,19 @@ FAULTS = (
         "if not _HOST_NAME.fullmatch(ehlo_name):",
         "if not _HOST_NAME.match(ehlo_name):",
         f"{SHAKING}::test_ehlo_name_cannot_end_the_line",
+    ),
+    Fault(
+        2,
+        COMMANDS,
+        'stuffed = content.replace(b"\\r\\n.", b"\\r\\n..") if b"\\r\\n." in content else content',
+        "stuffed = content",
+        f"{NEWLINES}::test_refused_mail_reaches_nobody_and_the_rest_arrives_once",
+    ),
+    Fault(
+        38,
+        "relay/smtp/headers.py",
+        'if b"\\0" in content:',
+        "if False:",
+        f"{NEWLINES}::test_refused_mail_reaches_nobody_and_the_rest_arrives_once",
     ),
 )

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
-def worker(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(port: int, log: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = os.environ | {
         "DATABASE_ROLE": "relay",
         "RELAY_DATABASE_URL": mail.dsn(),
@@ -36,6 +36,7 @@ def worker(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         "KEYRING_URL": settings.KEYRING_URL,
         "RELAY_EGRESS_LOOPBACK_PORTS": str(port),
         "DJANGO_SETTINGS_MODULE": "config.settings",
+        **more,
     }
     command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "-Q", "delivery",
                "--concurrency", "2", "--without-gossip", "--without-mingle"]  # fmt: skip

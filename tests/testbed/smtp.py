@@ -312,17 +312,24 @@ class _Conversation:
             await self.say("after", self.script.after)
 
     async def until_dot(self) -> bytes:
-        """Everything up to and without the final dot; only CRLF.CRLF ends it."""
-        content = bytearray()
-        while not (content == b".\r\n" or content.endswith(b"\r\n.\r\n")):
+        """Everything up to and without the final dot; only CRLF.CRLF ends it.
+
+        What came behind it are the next commands: clients may say QUIT at once (RFC 2920 §3.1).
+        """
+        content, end = bytearray(b"\r\n"), -1
+        while end < 0:
             chunk = await self.reader.read(1 << 16)
             if not chunk:
                 raise _End
             content += chunk
             self.far_end.body += chunk
+            end = content.find(b"\r\n.\r\n", max(0, len(content) - len(chunk) - 4))
+        if behind := content[end + 5 :]:
+            self.reader._buffer[:0] = behind  # type: ignore[attr-defined]
+            del content[-len(behind) :], self.far_end.body[-len(behind) :]
         if not self.encrypted:
-            self.far_end.clear += content
-        return bytes(content[:-3])
+            self.far_end.clear += content[2:]
+        return bytes(content[2:-3])
 
     async def on_rset(self, line: str) -> None:
         self.sender, self.recipients = None, []

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 
 import dns.exception
 import dns.message
@@ -24,6 +25,24 @@ def test_scripted_server_runs_beside_blocking_code():
     assert received.recipients == ["c@x.example"]
     assert received.content == b"S: x\r\n\r\n.y\r\n"
     assert received.accepted
+
+
+def test_commands_right_behind_a_message_are_no_part_of_it():
+    said = (
+        b"EHLO x.example\r\nMAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n"
+        b"S: x\r\n\r\n\n.\r\n..\r\n.\r\nMAIL FROM:<c@x.example>\r\nQUIT\r\n"
+    )
+    with (
+        threaded(FarEnd()) as far_end,
+        socket.create_connection(("127.0.0.1", far_end.port)) as client,
+    ):
+        client.sendall(said)
+        heard = b"".join(iter(lambda: client.recv(1000), b""))
+    assert heard.endswith(b"221 2.0.0 bye\r\n")
+    (received,) = far_end.ledger
+    assert received.content == b"S: x\r\n\r\n\n.\r\n.\r\n"
+    assert bytes(far_end.body) == b"S: x\r\n\r\n\n.\r\n..\r\n.\r\n"
+    assert far_end.commands[-2:] == ["MAIL FROM:<c@x.example>", "QUIT"]
 
 
 def ask(server: NameServer, name: str, kind: str = "TXT", tcp: bool = False, patience=30):

@@ -3,53 +3,19 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-
 import pytest
 
 from tests.relay.smtp.listening import HEADER
-
-FALSE_ENDS = {
-    "LF.LF": b"\n.\n",
-    "CR.CR": b"\r.\r",
-    "LF.CRLF": b"\n.\r\n",
-    "CRLF.LF": b"\r\n.\n",
-    "CR.CRLF": b"\r.\r\n",
-    "CRLF.CR": b"\r\n.\r",
-    "LF.CR": b"\n.\r",
-    "CR.LF": b"\r.\n",
-    "CRLF NUL.CRLF": b"\r\n\0.\r\n",
-    "CRLF.NUL CRLF": b"\r\n.\0\r\n",
-}
-VARIANTS = {
-    **FALSE_ENDS,
-    **{f"{name} doubled": end.replace(b".", b"..") for name, end in FALSE_ENDS.items()},
-}
-SMUGGLED = (
-    b"MAIL FROM:<boss@firma.example>\r\nRCPT TO:<victim@other.example>\r\nDATA\r\n"
-    b"From: boss@firma.example\r\n\r\nsmuggled\r\n"
-)
+from tests.security.newlines import CUTS, REFUSED, SMUGGLED, STUFFED, send
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("pieces", ["whole", "octets", "split in the end"])
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.behaviour(1)
-def test_false_end_of_data_is_refused(server, client, name, pieces):
-    end = VARIANTS[name]
+def test_false_end_of_data_is_refused(server, client, name, cut):
+    end, before = REFUSED[name], HEADER + b"\r\nfirst"
     client.begin()
-    before = HEADER + b"\r\nfirst"
-    message = before + end + SMUGGLED + b"\r\n.\r\n"
-    middle = len(before) + len(end) // 2
-    cuts = {
-        "whole": [0, len(message)],
-        "octets": list(range(len(message) + 1)),
-        "split in the end": [0, middle, len(message) - 3, len(message)],
-    }[pieces]
-    for start, stop in itertools.pairwise(cuts):
-        client.send(message[start:stop])
-        # Without a pause the server would read the pieces as one.
-        time.sleep(0.02 if pieces == "split in the end" else 0)
+    send(client, before + end + SMUGGLED + b"\r\n.\r\n", len(before) + len(end) // 2, cut)
     assert client.reply().startswith(b"554 5.6.0 ")
     assert server.ledger.accepted == []
     client.begin(b"control@other.example")
@@ -62,18 +28,7 @@ def test_false_end_of_data_is_refused(server, client, name, pieces):
     ]
 
 
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [
-        (b"\r\n", b"\r\n"),
-        (b"..\r\n", b".\r\n"),
-        (b"...\r\n", b"..\r\n"),
-        (b".. \r\n", b". \r\n"),
-        (b"..a\r\n..\r\n..\r\n", b".a\r\n.\r\n.\r\n"),
-        (b".a\r\n", b"a\r\n"),
-        (b"a.\r\n", b"a.\r\n"),
-    ],
-)
+@pytest.mark.parametrize(("sent", "kept"), STUFFED)
 @pytest.mark.behaviour(2)
 def test_dots_are_unstuffed_once(server, client, sent, kept):
     for chunk in (1, 3, 10_000):
