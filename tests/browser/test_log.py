@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The log with everything in it that there can be, a search, and the choice of what it holds."""
+"""The log with everything in it that there can be, and the choice of what it holds."""
 
 from __future__ import annotations
 
@@ -59,10 +59,6 @@ def test_log_with_everything_in_it(window: Window, organisation: Organisation, a
     window.open("/log/")
     window.page.locator("details.search-more").evaluate("one => one.open = true")
     window.check("log-filled")
-    window.page.locator('[name="recipient"]').fill("erik@modtager.example")
-    window.page.locator('form.search button[type="submit"]').click()
-    window.page.locator("table.rows").wait_for()
-    window.check("log-found")
     window.open(f"/log/{made.id}/")
     window.page.locator("details.snippet").evaluate("one => one.open = true")
     window.check("message-filled")
