@@ -21,7 +21,7 @@ from relay.smtp.intake import Content
 from relay.smtp.listener import Listener
 from relay.smtp.parameters import MailParameters, ParameterError, read_mail, read_rcpt
 from relay.smtp.policy import Submitted
-from relay.smtp.session import Session
+from relay.smtp.session import Cost, Session
 
 
 class Conversation(Session):
@@ -32,7 +32,6 @@ class Conversation(Session):
     ) -> None:
         super().__init__(listener, loop, place)
         self._messages = self._held = self._granted = 0
-        self._in_vain = 0  # RCPT that named nobody, since the last message that was taken
         self._forget_message()
 
     def _forget_message(self) -> None:
@@ -40,19 +39,11 @@ class Conversation(Session):
         self._sender: Address | None = None
         self._parameters = MailParameters()
         self._recipients: dict[str, Recipient] = {}
-        self._attempts = 0
 
     def _undecodable(self) -> None:
-        if self._under_way:
-            self._count_in_vain()
-            return self._say(answers.SYNTAX)
+        if self._under_way:  # it may be a recipient's address
+            return self._refuse(answers.SYNTAX, Cost.REFUSED)
         return super()._undecodable()
-
-    def _count_in_vain(self) -> None:
-        """Somebody who names recipients for ever, and nobody by that, keeps others waiting."""
-        self._in_vain += 1
-        if self._in_vain > self.limits.attempts:
-            self._say(answers.NO_MESSAGE)
 
     # Envelope
 
@@ -60,7 +51,7 @@ class Conversation(Session):
         """RFC 5321 §4.1.1.2."""
         refusal = self._mail_refusal()
         if refusal is not None:
-            return self._refuse_mail(refusal)
+            return self._refuse(refusal, Cost.ASIDE)
         try:
             path, rest = parse_path(_after_keyword(argument, "FROM:"), utf8=True)
             parameters = read_mail(rest)
@@ -75,7 +66,7 @@ class Conversation(Session):
         if refusal is None:
             refusal = await self.listener.policy.mail(self.client, path)
         if refusal is not None:
-            return self._refuse_mail(refusal)
+            return self._refuse(refusal, Cost.ASIDE)
         self._messages += 1
         self._under_way, self._sender, self._parameters = True, path, parameters
         return self._say(answers.SENDER_OK)
@@ -87,10 +78,6 @@ class Conversation(Session):
             self.client.identity = None
         else:
             self._let_in(identity)
-
-    def _refuse_mail(self, refusal: Answer) -> None:
-        self._count_aside()
-        self._say(refusal)
 
     def _mail_refusal(self) -> Answer | None:
         if not self.client.identity and not self.may_sign_in:
@@ -113,37 +100,33 @@ class Conversation(Session):
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
-        self._count_in_vain()
         if not self._under_way:
-            return self._without_mail()
-        if (
-            len(self._recipients) >= self.limits.recipients
-            or self._attempts >= self.limits.attempts
-        ):
-            return self._say(answers.TOO_MANY_RECIPIENTS)
-        self._attempts += 1
+            return self._without_mail(Cost.REFUSED)
+        if len(self._recipients) >= self.limits.recipients:
+            return self._refuse(answers.TOO_MANY_RECIPIENTS, Cost.SURPLUS)
         try:
             path, rest = parse_path(_after_keyword(argument, "TO:"), utf8=self._parameters.smtputf8)
             notify, orcpt = read_rcpt(rest)
         except AddressError as error:
-            return self._say(_path_answer(error, answers.RECIPIENT_SYNTAX))
+            return self._refuse(_path_answer(error, answers.RECIPIENT_SYNTAX), Cost.REFUSED)
         except ParameterError as error:
-            return self._say(error.answer)
+            return self._refuse(error.answer, Cost.REFUSED)
         if path is None:
-            return self._say(answers.RECIPIENT_SYNTAX)
-        recipient = Recipient(str(path), notify, orcpt)
+            return self._refuse(answers.RECIPIENT_SYNTAX, Cost.REFUSED)
+        return await self._name(Recipient(str(path), notify, orcpt))
+
+    async def _name(self, recipient: Recipient) -> None:
         refusal = await self.listener.policy.rcpt(self.client, recipient)
         if refusal is not None:
-            return self._say(refusal)
+            return self._refuse(refusal, Cost.REFUSED)
+        if recipient.address in self._recipients:
+            self._spend(Cost.SURPLUS)
         self._recipients[recipient.address] = recipient
-        self._in_vain -= 1
         return self._say(answers.RECIPIENT_OK)
 
-    def _without_mail(self) -> None:
+    def _without_mail(self, cost: Cost) -> None:
         """No fault of who has signed in: it may be one group with a refused MAIL (RFC 2920)."""
-        if not self.client.identity:
-            return self._wrong_command(answers.MAIL_FIRST)
-        return self._say(answers.MAIL_FIRST)
+        self._refuse(answers.MAIL_FIRST, cost if self.client.identity else Cost.WRONG)
 
     # Content
 
@@ -151,12 +134,13 @@ class Conversation(Session):
         """RFC 5321 §4.1.1.4."""
         if argument:
             return self._wrong_command(answers.SYNTAX)
+        if not self._under_way:
+            return self._without_mail(Cost.ASIDE)
         if not self._recipients:
-            self._count_aside()
-            return self._say(answers.NO_RECIPIENTS) if self._under_way else self._without_mail()
+            return self._refuse(answers.NO_RECIPIENTS, Cost.ASIDE)
         if not self._has_room(self._parameters.size):
             self._forget_message()
-            return self._say(answers.NO_MEMORY)
+            return self._refuse(answers.NO_MEMORY, Cost.ASIDE)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
         self._content = content = Content(self.limits.size)
         # Large content has its room from here on: nobody sends it all only to hear 452. What is
@@ -173,7 +157,9 @@ class Conversation(Session):
             self._hold(0)
             self._forget_message()
         if answer.positive:
-            self._asides = self._in_vain = 0
+            self._in_vain = 0
+        else:
+            self._spend(Cost.ASIDE)
         self._say(answer)
         return await self._flush()
 
