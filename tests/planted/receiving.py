@@ -154,8 +154,8 @@ FAULTS = (
     Fault(
         7,
         "relay/smtp/server.py",
-        "        if recipient.address in self._recipients:\n            self._spend(Cost.SURPLUS)\n",
-        "",
+        "if recipient.address in self._recipients:",
+        "if False:",
         f"{DIALOGUE}::test_who_names_the_same_recipient_again_and_again_is_hung_up_on",
     ),
     Fault(
