@@ -120,7 +120,8 @@ class Senders:
         that name the same one could differ in what becomes of the mail, so neither is meant.
         """
         fitting = await self._fitting_at(address, domain)
-        is_plain = len(_owners(fitting)) == 1 and len(fitting[0]) == 1
+        owners = _owners(fitting)
+        is_plain = len(owners) == 1 and len(fitting[0]) == 1
         return next(iter(fitting[0])) if is_plain else None
 
     async def owners_at(self, address: str) -> frozenset[UUID]:

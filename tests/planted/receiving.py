@@ -126,8 +126,8 @@ FAULTS = (
     Fault(
         6,
         "relay/smtp/server.py",
-        "return self._say(_path_answer(error, answers.RECIPIENT_SYNTAX))",
-        "return self._wrong_command(_path_answer(error, answers.RECIPIENT_SYNTAX))",
+        "_path_answer(error, answers.RECIPIENT_SYNTAX), Cost.REFUSED",
+        "_path_answer(error, answers.RECIPIENT_SYNTAX), Cost.WRONG",
         f"{DIALOGUE}::test_mistyped_recipients_take_nothing_from_the_others",
     ),
     Fault(
