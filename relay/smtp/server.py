@@ -142,6 +142,15 @@ class Conversation(Session):
             self._forget_message()
             return self._refuse(answers.NO_MEMORY, Cost.ASIDE)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
+        answer = await self._take_content()
+        if answer.positive:
+            self._in_vain = 0
+        else:
+            self._spend(Cost.ASIDE)
+        self._say(answer)
+        return await self._flush()
+
+    async def _take_content(self) -> Answer:
         self._content = content = Content(self.limits.size)
         # Large content has its room from here on: nobody sends it all only to hear 452. What is
         # small takes its room when it comes, or announcements would be enough to fill all of it.
@@ -151,17 +160,11 @@ class Conversation(Session):
         self._hold(self._granted)
         try:
             full = await self._receive(content)
-            answer = await self._judge(content, full=full)
+            return await self._judge(content, full=full)
         finally:
             self._content = None
             self._hold(0)
             self._forget_message()
-        if answer.positive:
-            self._in_vain = 0
-        else:
-            self._spend(Cost.ASIDE)
-        self._say(answer)
-        return await self._flush()
 
     async def _receive(self, content: Content) -> bool:
         """Read to the end of DATA, whatever happens before; whether memory ran out meanwhile."""
