@@ -25,10 +25,8 @@ LIMITS = Limits(
     memory=16 * 1024 * 1024,
     # Each return path is about one mail.
     recipients=1,
-    attempts=20,
     messages=100,
-    errors=5,
-    asides=20,
+    in_vain=500,
     connections=CONNECTIONS,
     connections_per_address=CONNECTIONS // 4,
     network=limits.network,

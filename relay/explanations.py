@@ -65,7 +65,8 @@ EXPLANATIONS = {
             " the secret is lost, make a new credential: it is shown only once. Look in the portal"
             " whether the credential is blocked, and from which networks it may be used. Without a"
             " secret, mail is taken from its networks only, and only from your own verified"
-            " domains. After 454, wait five minutes."
+            " domains; where the sender of the envelope is empty and others name the network too,"
+            " From shows whose it is. After 454, wait five minutes."
         ),
     ),
     "credential": Explanation(
@@ -244,11 +245,14 @@ EXPLANATIONS = {
     "order": Explanation(
         _("Wrong order"),
         _(
-            "A command came before the one that it needs, too many commands were wrong, or too many"
-            " came without a message."
+            "A command came before the one that it needs, or too many came without a message that"
+            " was taken: wrong ones, ones that send nothing, or recipients that were refused."
         ),
         OTHERS,
-        _("Use a mail library rather than commands of your own: EHLO, AUTH, MAIL, RCPT, DATA."),
+        _(
+            "Use a mail library rather than commands of your own: EHLO, AUTH, MAIL, RCPT, DATA."
+            " Take recipients that are refused off your list."
+        ),
     ),
     "timeout": Explanation(
         _("Waited too long"),

@@ -136,11 +136,21 @@ class Senders:
         mail from them. Among one organisation's credentials the most specific network decides; two
         that name the same one could differ in what becomes of the mail, so neither is meant.
         """
-        named = [await self._fitting(names, domain) for names in await self._named_at(address)]
-        fitting = [senders for senders in named if senders]
-        owners = {sender.organisation_id for senders in fitting for sender in senders.values()}
+        fitting = await self._fitting_at(address, domain)
+        owners = _owners(fitting)
         is_plain = len(owners) == 1 and len(fitting[0]) == 1
         return next(iter(fitting[0])) if is_plain else None
+
+    async def owners_at(self, address: str) -> frozenset[UUID]:
+        """Return the organisations whose credentials need no secret at this address.
+
+        Raises as `find` does.
+        """
+        return _owners(await self._fitting_at(address, None))
+
+    async def _fitting_at(self, address: str, domain: str | None) -> list[dict[str, Sender]]:
+        named = [await self._fitting(names, domain) for names in await self._named_at(address)]
+        return [senders for senders in named if senders]
 
     async def _fitting(self, usernames: set[str], domain: str | None) -> dict[str, Sender]:
         senders = {name: await self.find(name) for name in usernames}
@@ -246,6 +256,10 @@ def _above(domain: str) -> list[str]:
     """Return a domain and the names above it but the last: mail of each is mail of the domain."""
     labels = domain.split(".") if domain else []
     return [".".join(labels[start:]) for start in range(len(labels) - 1)]
+
+
+def _owners(fitting: list[dict[str, Sender]]) -> frozenset[UUID]:
+    return frozenset(who.organisation_id for senders in fitting for who in senders.values())
 
 
 def _sender(row: tuple[Any, ...]) -> Sender:

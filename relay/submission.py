@@ -10,7 +10,9 @@ Decisions, each one tested:
   organisation's domains, but TLS all the same, and the mail does not bear the mark of a sign-in
   (`A` in RFC 3848); each message is asked about anew, and what is nobody's is asked to sign in;
 * the null reverse-path is open to every credential, because a customer's own mail server relays
-  notifications with the one that it has; From is checked as always;
+  notifications with the one that it has; From is checked as always. It says whose a message is
+  where several credentials name the network: then all that MAIL and RCPT are asked is asked at the
+  end of DATA, of the message as a whole;
 * a recipient is counted when it is accepted, whatever becomes of the message.
 """
 
@@ -33,7 +35,7 @@ from relay.senders import Sender, Senders
 from relay.smtp import answers, headers
 from relay.smtp.addresses import Address, host_name
 from relay.smtp.answers import Answer
-from relay.smtp.envelope import Recipient
+from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.policy import Client, Submitted
 
 SECRET_PURPOSE = "smtp-credential"  # noqa: S105 - the name of a purpose
@@ -58,6 +60,17 @@ class SignedIn:
     secret_hash: bytes = field(repr=False)
     owner: UUID  # the organisation
     by_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Under the null reverse-path, in a network that several credentials name.
+
+    Places and memory are counted for those together whose it may be: what somebody does who names
+    another's network takes nothing from the other, who is in that network alone.
+    """
+
+    owner: frozenset[UUID] | UUID  # the organisations, or the only one
 
 
 class Submission:
@@ -106,16 +119,27 @@ class Submission:
         self._senders.note_use(sender)
         return SignedIn(username, sender.secret_hash, sender.organisation_id)
 
-    async def recognise(self, client: Client, sender: Address | None) -> SignedIn | None:
-        """No secret is asked for where network and domain together say who it is."""
-        if client.identity is not None and not _signed_in(client).by_network:
-            return _signed_in(client)
-        # The null reverse-path is its server's, who greets by name (RFC 7208 §2.4). One without a
-        # domain's name is known by its network where nobody else names that.
-        domain = sender.domain if sender else client.name
+    async def recognise(
+        self, client: Client, sender: Address | None
+    ) -> SignedIn | Undecided | None:
+        """No secret is asked for where network and domain together say who it is.
+
+        The null reverse-path has no domain. The name in EHLO is none either: many servers greet by
+        one that nobody has proven, or serve several organisations.
+        """
+        if isinstance(client.identity, SignedIn) and not client.identity.by_network:
+            return client.identity
+        found = await self._found(client, sender.domain if sender else None)
+        if found is not None or sender is not None:
+            return found
+        owners = await self._senders.owners_at(client.address)
+        if not owners:
+            return None
+        return Undecided(owners if len(owners) > 1 else next(iter(owners)))
+
+    async def _found(self, client: Client, domain: str | None) -> SignedIn | None:
+        """Whose mail of a domain (None: of any) is from where the client is, without a secret."""
         username = await self._senders.found_at(client.address, domain)
-        if sender is None and username is None:
-            username = await self._senders.found_at(client.address, None)
         who = await self._senders.find(username) if username else None
         if username is None or who is None or not _may_enter(who, client):
             return None
@@ -124,9 +148,12 @@ class Submission:
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:
         """Looked up anew for each message, so that a live connection notices what changed."""
-        who = await self._sender(client)
-        if who is None:
-            return answers.REVOKED
+        if isinstance(client.identity, Undecided):
+            return None
+        who = await self._sender(client, _signed_in(client))
+        return answers.REVOKED if who is None else await self._refusal(who, sender)
+
+    async def _refusal(self, who: Sender, sender: Address | None) -> Answer | None:
         if who.is_blocked:
             return answers.BLOCKED
         refusal = _standing_refusal(who)
@@ -139,8 +166,7 @@ class Submission:
             return answers.TOO_MANY_BOUNCES
         return await self._amount_refusal(who)
 
-    async def _sender(self, client: Client) -> Sender | None:
-        identity = _signed_in(client)
+    async def _sender(self, client: Client, identity: SignedIn) -> Sender | None:
         who = await self._senders.find(identity.username)
         # A new secret ends the connections that were opened with the old one.
         if who is None or who.secret_hash != identity.secret_hash:
@@ -163,11 +189,16 @@ class Submission:
 
         The others of the message pass, so a client sends it again for those refused alone.
         """
+        if isinstance(client.identity, Undecided):
+            return None
         # Whether it is still them was asked at MAIL, and is asked again before it is stored.
         who = await self._senders.find(_signed_in(client).username)
-        if who is None:
-            return None
-        domain = _a_label(client.sender.domain) if client.sender else ""
+        return None if who is None else await self._recipient_refusal(who, client.sender, recipient)
+
+    async def _recipient_refusal(
+        self, who: Sender, sender: Address | None, recipient: Recipient
+    ) -> Answer | None:
+        domain = _a_label(sender.domain) if sender else ""
         if await self._senders.suppresses(who, domain, recipient.address):
             return answers.SUPPRESSED
         if who.recipients_a_day is None:
@@ -178,17 +209,9 @@ class Submission:
 
     async def accept(self, client: Client, message: Submitted) -> Answer:
         """Check the authors, put the trace in front, and store."""
-        who = await self._sender(client)
-        if who is None:
-            return answers.REVOKED
-        if who.is_blocked:
-            return answers.BLOCKED
-        shown = (*message.header.authors, *message.header.senders)
-        if not all(who.owns(address.domain) for address in shown):
-            return answers.AUTHOR_DOMAIN
-        # Under the null reverse-path nothing was said of the domain before.
-        if _is_stopped(who, message.header.authors[0].domain):
-            return answers.TOO_MANY_BOUNCES
+        who = await self._author(client, message)
+        if isinstance(who, Answer):
+            return who
         accepted = self._accepted(client, message, who)
         # It waits for the commit as one copy, not as two.
         del message
@@ -198,6 +221,34 @@ class Submission:
             return answers.FAILED
         self._senders.note_use(who)
         return answers.queued(str(accepted.id), sandbox=who.is_sandbox)
+
+    async def _author(self, client: Client, message: Submitted) -> Sender | Answer:
+        """Return who sends it and has proven the domains of From and Sender, or a refusal."""
+        author = message.header.authors[0].domain
+        is_late = isinstance(client.identity, Undecided)
+        identity = await self._found(client, author) if is_late else _signed_in(client)
+        if identity is None:
+            return answers.AUTHOR_UNKNOWN
+        who = await self._sender(client, identity)
+        if who is None:
+            return answers.REVOKED
+        if who.is_blocked:
+            return answers.BLOCKED
+        shown = (*message.header.authors, *message.header.senders)
+        if not all(who.owns(address.domain) for address in shown):
+            return answers.AUTHOR_DOMAIN
+        # Under the null reverse-path nothing was said of the domain before.
+        if _is_stopped(who, author):
+            return answers.TOO_MANY_BOUNCES
+        refusal = await self._late_refusal(who, message.envelope) if is_late else None
+        return refusal or who
+
+    async def _late_refusal(self, who: Sender, envelope: Envelope) -> Answer | None:
+        """What MAIL and RCPT say elsewhere; one recipient's refusal is the whole message's."""
+        refusal = await self._refusal(who, None)
+        for recipient in envelope.recipients:
+            refusal = refusal or await self._recipient_refusal(who, None, recipient)
+        return refusal
 
     def _accepted(self, client: Client, message: Submitted, who: Sender) -> Accepted:
         identifier = uuid7(self._now())
@@ -276,7 +327,8 @@ def _protocol(client: Client, *, utf8: bool) -> str:
     if client.greeting == "HELO" and not utf8:
         return "SMTP"
     word = ("UTF8SMTP" if utf8 else "ESMTP") + ("S" if client.tls_version else "")
-    return word + ("" if _signed_in(client).by_network else "A")
+    identity = client.identity
+    return word + ("A" if isinstance(identity, SignedIn) and not identity.by_network else "")
 
 
 def _limit_key(kind: str, value: str) -> str:

@@ -65,7 +65,6 @@ GREET_FIRST = Answer(503, "5.5.1", "Say EHLO first", "order")
 MAIL_FIRST = Answer(503, "5.5.1", "Say MAIL FROM first", "order")
 MAIL_TWICE = Answer(503, "5.5.1", "A message is already under way; say RSET to give it up", "order")
 NO_RECIPIENTS = Answer(554, "5.5.1", "No recipient of this message was accepted", "order")
-TOO_MANY_ERRORS = Answer(421, "4.7.0", "Too many wrong commands", "order", closes=True)
 NO_MESSAGE = Answer(421, "4.7.0", "Too many commands without a message", "order", closes=True)
 FOREIGN_PROTOCOL = Answer(421, "4.7.0", "This is a mail server", "start", closes=True)
 IDLE = Answer(421, "4.4.2", "Nothing came for too long", "timeout", closes=True)
@@ -191,6 +190,12 @@ SENDER_DOMAIN = Answer(
 )
 AUTHOR_DOMAIN = Answer(
     550, "5.7.1", "From or Sender is in no verified domain that this credential may use", "domain"
+)
+AUTHOR_UNKNOWN = Answer(
+    550,
+    "5.7.1",
+    "From does not say which credential of your network this is: use a verified domain, or sign in",
+    "sign-in",
 )
 NO_AGREEMENT = Answer(550, "5.7.1", "Your organisation has no agreement in force", "agreement")
 SUSPENDED = Answer(451, "4.7.1", "Sending is suspended for your organisation", "suspended")

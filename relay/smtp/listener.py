@@ -34,10 +34,8 @@ class Limits:
     unread: int = 65_536  # of one connection, before reading pauses
     unread_unknown: int = 16_384  # likewise, of who has not signed in: then it is hung up on
     recipients: int = 100  # RFC 5321 §4.5.3.1.8 asks for 100 or more
-    attempts: int = 1_000  # to name a recipient of one message; in vain, before the next message
     messages: int = 10_000  # begun on one connection (RFC 9422 §4.1)
-    errors: int = 20  # on one connection
-    asides: int = 100  # commands that send no message, before the next message
+    in_vain: int = 2_000  # cost of commands before the next message that is taken: session.Cost
     sign_ins: int = 3  # failed ones on one connection
     sign_in_delay: float = 1.0  # after the first failure, doubled after each further one
     connections: int = 1_000

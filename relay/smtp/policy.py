@@ -29,7 +29,6 @@ class Client:
     tls_version: str = ""  # "" without TLS
     tls_cipher: str = ""
     greeting: str = ""  # "EHLO" or "HELO", whichever came last; "" before
-    name: str = field(default="", repr=False)  # what it calls itself; may be anything, as above
     identity: Identity | None = None  # what `authenticate` or `recognise` of Policy returned
     sender: Address | None = None  # of the message that is under way; None: the null reverse-path
 
@@ -54,7 +53,8 @@ class Policy(Protocol):
 
     async def recognise(self, client: Client, sender: Address | None) -> Identity | None:
         """Who sends from this reverse-path: whoever signed in, else who needs no sign-in because
-        of where the client is, or None. Becomes the client's identity.
+        of where the client is, or None. Becomes the client's identity. Under the null one it may
+        be left to `accept` which of several it is.
         """
 
     async def mail(self, client: Client, sender: Address | None) -> Answer | None:

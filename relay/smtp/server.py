@@ -22,7 +22,7 @@ from relay.smtp.intake import Beginning, Content
 from relay.smtp.listener import Listener
 from relay.smtp.parameters import MailParameters, ParameterError, read_mail, read_rcpt
 from relay.smtp.policy import Submitted
-from relay.smtp.session import Session
+from relay.smtp.session import Cost, Session
 
 # RFC 5321 §4.5.1: reachable at every host that takes mail for others, without a domain as well.
 _POSTMASTER = re.compile(r"<postmaster> *", re.IGNORECASE)
@@ -36,7 +36,6 @@ class Conversation(Session):
     ) -> None:
         super().__init__(listener, loop, place)
         self._messages = self._held = self._granted = 0
-        self._in_vain = 0  # RCPT that named nobody, since the last message that was taken
         self._forget_message()
 
     def _forget_message(self) -> None:
@@ -44,19 +43,11 @@ class Conversation(Session):
         self._sender: Address | None = None
         self._parameters = MailParameters()
         self._recipients: dict[str, Recipient] = {}
-        self._attempts = 0
 
     def _undecodable(self) -> None:
-        if self._under_way:
-            self._count_in_vain()
-            return self._say(answers.SYNTAX)
+        if self._under_way:  # it may be a recipient's address
+            return self._refuse(answers.SYNTAX, Cost.REFUSED)
         return super()._undecodable()
-
-    def _count_in_vain(self) -> None:
-        """Somebody who names recipients for ever, and nobody by that, keeps others waiting."""
-        self._in_vain += 1
-        if self._in_vain > self.limits.attempts:
-            self._say(answers.NO_MESSAGE)
 
     # Envelope
 
@@ -64,7 +55,7 @@ class Conversation(Session):
         """RFC 5321 §4.1.1.2."""
         refusal = self._mail_refusal()
         if refusal is not None:
-            return self._refuse_mail(refusal)
+            return self._refuse(refusal, Cost.ASIDE)
         try:
             path, rest = parse_path(_after_keyword(argument, "FROM:"), utf8=True)
             parameters = read_mail(rest)
@@ -79,7 +70,7 @@ class Conversation(Session):
         if refusal is None:
             refusal = await self.listener.policy.mail(self.client, path)
         if refusal is not None:
-            return self._refuse_mail(refusal)
+            return self._refuse(refusal, Cost.ASIDE)
         self._messages += 1
         self._under_way, self._sender, self._parameters = True, path, parameters
         self.client.sender = path
@@ -93,10 +84,6 @@ class Conversation(Session):
             self.client.identity = identity
         else:
             self._let_in(identity)
-
-    def _refuse_mail(self, refusal: Answer) -> None:
-        self._count_aside()
-        self._say(refusal)
 
     def _mail_refusal(self) -> Answer | None:
         if not (self.client.identity or self.may_sign_in or self.listener.is_open):
@@ -119,30 +106,28 @@ class Conversation(Session):
 
     async def smtp_RCPT(self, argument: str) -> None:
         """RFC 5321 §4.1.1.3. Whom it refuses takes nothing from the others of the message."""
-        self._count_in_vain()
         if not self._under_way:
-            return self._without_mail()
-        if (
-            len(self._recipients) >= self.limits.recipients
-            or self._attempts >= self.limits.attempts
-        ):
-            return self._say(answers.TOO_MANY_RECIPIENTS)
-        self._attempts += 1
+            return self._without_mail(Cost.REFUSED)
+        if len(self._recipients) >= self.limits.recipients:
+            return self._refuse(answers.TOO_MANY_RECIPIENTS, Cost.SURPLUS)
         try:
             path, rest = self._forward_path(_after_keyword(argument, "TO:"))
             notify, orcpt = read_rcpt(rest)
         except AddressError as error:
-            return self._say(_path_answer(error, answers.RECIPIENT_SYNTAX))
+            return self._refuse(_path_answer(error, answers.RECIPIENT_SYNTAX), Cost.REFUSED)
         except ParameterError as error:
-            return self._say(error.answer)
+            return self._refuse(error.answer, Cost.REFUSED)
         if path is None:
-            return self._say(answers.RECIPIENT_SYNTAX)
-        recipient = Recipient(str(path), notify, orcpt)
+            return self._refuse(answers.RECIPIENT_SYNTAX, Cost.REFUSED)
+        return await self._name(Recipient(str(path), notify, orcpt))
+
+    async def _name(self, recipient: Recipient) -> None:
         refusal = await self.listener.policy.rcpt(self.client, recipient)
         if refusal is not None:
-            return self._say(refusal)
+            return self._refuse(refusal, Cost.REFUSED)
+        if recipient.address in self._recipients:
+            self._spend(Cost.SURPLUS)
         self._recipients[recipient.address] = recipient
-        self._in_vain -= 1
         return self._say(answers.RECIPIENT_OK)
 
     def _forward_path(self, text: str) -> tuple[Address | None, str]:
@@ -151,11 +136,9 @@ class Conversation(Session):
             return Address("postmaster", self.listener.hostname), ""
         return parse_path(text, utf8=self._parameters.smtputf8)
 
-    def _without_mail(self) -> None:
+    def _without_mail(self, cost: Cost) -> None:
         """No fault of who has signed in: it may be one group with a refused MAIL (RFC 2920)."""
-        if not self.client.identity:
-            return self._wrong_command(answers.MAIL_FIRST)
-        return self._say(answers.MAIL_FIRST)
+        self._refuse(answers.MAIL_FIRST, cost if self.client.identity else Cost.WRONG)
 
     # Content
 
@@ -163,13 +146,23 @@ class Conversation(Session):
         """RFC 5321 §4.1.1.4."""
         if argument:
             return self._wrong_command(answers.SYNTAX)
+        if not self._under_way:
+            return self._without_mail(Cost.ASIDE)
         if not self._recipients:
-            self._count_aside()
-            return self._say(answers.NO_RECIPIENTS) if self._under_way else self._without_mail()
+            return self._refuse(answers.NO_RECIPIENTS, Cost.ASIDE)
         if not self._has_room(self._declared):
             self._forget_message()
-            return self._say(answers.NO_MEMORY)
+            return self._refuse(answers.NO_MEMORY, Cost.ASIDE)
         self._replies.append(self.listener.wire(answers.SEND_CONTENT))
+        answer = await self._take_content()
+        if answer.positive:
+            self._in_vain = 0
+        else:
+            self._spend(Cost.ASIDE)
+        self._say(answer)
+        return await self._flush()
+
+    async def _take_content(self) -> Answer:
         self._content = content = self._empty_content()
         # Large content has its room from here on: nobody sends it all only to hear 452. What is
         # small takes its room when it comes, or announcements would be enough to fill all of it.
@@ -177,15 +170,11 @@ class Conversation(Session):
         self._hold(self._granted)
         try:
             full = await self._receive(content)
-            answer = await self._judge(content, full=full)
+            return await self._judge(content, full=full)
         finally:
             self._content = None
             self._hold(0)
             self._forget_message()
-        if answer.positive:
-            self._asides = self._in_vain = 0
-        self._say(answer)
-        return await self._flush()
 
     def _empty_content(self) -> Content:
         limits = self.limits

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from enum import IntEnum
 from typing import Any, ClassVar
 
 from relay.smtp import answers, sasl
@@ -33,6 +34,21 @@ _TURN = 50
 _FOREIGN = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT"})
 
 
+class Cost(IntEnum):
+    """What a command that brings no message spends of `Limits.in_vain`.
+
+    Postfix bounds the same by smtpd_hard_error_limit (20), smtpd_junk_command_limit (100) and
+    smtpd_recipient_overshoot_limit (1,000), and forgets it likewise when it has taken mail. But a
+    refused recipient is an error there, and this server has its customers' own lists before it: an
+    old one may well hold a message's hundred recipients who are all refused, and several of these.
+    """
+
+    WRONG = 100  # 20: no program for mail says it
+    ASIDE = 20  # 100: as it should be, but sends nothing
+    REFUSED = 5  # 400: a recipient, or one after a refused MAIL in the same group (RFC 2920)
+    SURPLUS = 2  # 1,000: a recipient that the next message may have, or once more the same
+
+
 class Session(Connection):
     """One connection without its message. Its methods answer one command each."""
 
@@ -42,8 +58,9 @@ class Session(Connection):
         self, listener: Listener, loop: asyncio.AbstractEventLoop, place: Guest | None = None
     ) -> None:
         super().__init__(listener, loop, place)
-        self._wrong = self._failed_sign_ins = self._spoken = 0
-        self._asides = 0  # since the last message that was taken
+        self._failed_sign_ins = self._spoken = 0
+        self._in_vain = 0  # spent since the last message that was taken
+        self._ends_turn = False
 
     def _forget_message(self) -> None:
         raise NotImplementedError
@@ -92,24 +109,36 @@ class Session(Connection):
             self._say(answers.FAILED)
 
     async def _take_turns(self) -> None:
+        """Behind a command in vain, what has come already waits until all others had their turn."""
         self._spoken += 1
-        if self._spoken % _TURN == 0:
+        is_over = self._spoken % _TURN == 0
+        if is_over:
             await self._flush()
+        if is_over or (self._ends_turn and len(self._inbox)):
             await asyncio.sleep(0)
+        self._ends_turn = False
 
     async def _carry_out(self, verb: bytes, argument: bytes) -> None:
         command = self._commands.get(verb)
         if command is None:
             return self._refuse_verb(verb)
         if verb in _ASIDES:
-            self._count_aside()
+            self._spend(Cost.ASIDE)
         return await command(self, argument.decode())
 
-    def _count_aside(self) -> None:
-        """A client that sends no message shall not keep a connection busy for ever."""
-        self._asides += 1
-        if self._asides > self.limits.asides:
+    def _spend(self, cost: Cost) -> None:
+        """A client that gets no message taken shall not keep others waiting, nor go on for ever.
+
+        Raises Gone, after 421, when it has spent all.
+        """
+        self._in_vain += cost
+        self._ends_turn = True
+        if self._in_vain > self.limits.in_vain:
             self._say(answers.NO_MESSAGE)
+
+    def _refuse(self, answer: Answer, cost: Cost) -> None:
+        self._spend(cost)
+        self._say(answer)
 
     def _undecodable(self) -> None:
         self._wrong_command(answers.SYNTAX)
@@ -127,17 +156,16 @@ class Session(Connection):
         self._wrong_command(answers.UNKNOWN)
 
     def _wrong_command(self, answer: Answer) -> None:
-        self._wrong += 1
-        self._say(answers.TOO_MANY_ERRORS if self._wrong > self.limits.errors else answer)
+        self._refuse(answer, Cost.WRONG)
 
     # Commands
 
     async def smtp_EHLO(self, argument: str) -> None:
-        """RFC 5321 §4.1.1.1. The name goes with the connection: it may be a person's computer's."""
+        """RFC 5321 §4.1.1.1. The name is never kept: it may be a person's computer's."""
         if not argument.strip() or not argument.isprintable():
             return self._wrong_command(answers.SYNTAX)
         self._forget_message()
-        self.client.greeting, self.client.name = "EHLO", argument.strip()
+        self.client.greeting = "EHLO"
         self._replies.append(self.listener.extensions(self.may_sign_in, self._may_start_tls))
         return None
 
@@ -146,7 +174,7 @@ class Session(Connection):
         if not argument.strip() or not argument.isprintable():
             return self._wrong_command(answers.SYNTAX)
         self._forget_message()
-        self.client.greeting, self.client.name = "HELO", argument.strip()
+        self.client.greeting = "HELO"
         self._replies.append(b"250 " + self.listener.hostname.encode() + b"\r\n")
         return None
 

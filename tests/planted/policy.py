@@ -8,7 +8,7 @@ from tests.planted.fault import Fault
 # Where the code and the tests are.
 SENDERS, HEADERS = "tests/relay/test_senders.py", "tests/relay/smtp/test_headers.py"
 SIGN_IN, METERING = "tests/relay/smtp/test_sign_in.py", "tests/relay/test_metering.py"
-POLICY = "relay/submission.py"
+POLICY, NULL_PATH = "relay/submission.py", "tests/relay/test_null_path.py"
 
 FAULTS = (
     Fault(
@@ -20,11 +20,31 @@ FAULTS = (
     ),
     Fault(
         8,
-        "relay/submission.py",
-        "domain = sender.domain if sender else client.name",
-        "domain = sender.domain if sender else None",
-        "tests/relay/test_many_networks.py"
-        "::test_null_path_is_its_server_s_whoever_else_names_the_network",
+        POLICY,
+        "        owners = await self._senders.owners_at(client.address)\n",
+        "        owners = frozenset[UUID]()\n",
+        f"{NULL_PATH}::test_null_path_is_whose_from_is_whoever_else_names_the_network",
+    ),
+    Fault(
+        14,
+        POLICY,
+        "if not all(who.owns(address.domain) for address in shown):",
+        "if not is_late and not all(who.owns(address.domain) for address in shown):",
+        f"{NULL_PATH}::test_null_path_of_a_shared_network_is_nobodys_who_has_not_proven_from",
+    ),
+    Fault(
+        6,
+        POLICY,
+        "refusal = await self._late_refusal(who, message.envelope) if is_late else None",
+        "refusal = None",
+        f"{NULL_PATH}::test_null_path_of_a_shared_network_is_bound_as_any_other_mail",
+    ),
+    Fault(
+        7,
+        POLICY,
+        "return Undecided(owners if len(owners) > 1 else next(iter(owners)))",
+        "return Undecided(min(owners))",
+        f"{NULL_PATH}::test_null_path_of_a_shared_network_is_counted_for_neither_alone",
     ),
     Fault(
         8,

@@ -126,8 +126,8 @@ FAULTS = (
     Fault(
         6,
         "relay/smtp/server.py",
-        "return self._say(_path_answer(error, answers.RECIPIENT_SYNTAX))",
-        "return self._wrong_command(_path_answer(error, answers.RECIPIENT_SYNTAX))",
+        "_path_answer(error, answers.RECIPIENT_SYNTAX), Cost.REFUSED",
+        "_path_answer(error, answers.RECIPIENT_SYNTAX), Cost.WRONG",
         f"{DIALOGUE}::test_mistyped_recipients_take_nothing_from_the_others",
     ),
     Fault(
@@ -139,16 +139,37 @@ FAULTS = (
     ),
     Fault(
         7,
+        "relay/smtp/session.py",
+        "self._in_vain += cost",
+        "self._in_vain = cost",
+        f"{DIALOGUE}::test_who_names_recipients_in_vain_is_hung_up_on",
+    ),
+    Fault(
+        7,
+        "relay/smtp/session.py",
+        "if is_over or (self._ends_turn and len(self._inbox)):",
+        "if is_over:",
+        f"{DIALOGUE}::test_flood_of_commands_lets_others_have_their_turn",
+    ),
+    Fault(
+        7,
         "relay/smtp/server.py",
-        "self._in_vain += 1",
-        "self._in_vain = 1",
-        "tests/relay/smtp/test_server.py::test_who_names_recipients_in_vain_is_hung_up_on",
+        "if recipient.address in self._recipients:",
+        "if False:",
+        f"{DIALOGUE}::test_who_names_the_same_recipient_again_and_again_is_hung_up_on",
+    ),
+    Fault(
+        7,
+        "relay/smtp/server.py",
+        "            self._spend(Cost.ASIDE)\n        self._say(answer)\n",
+        "            pass\n        self._say(answer)\n",
+        f"{DIALOGUE}::test_who_sends_nothing_but_what_is_refused_is_hung_up_on",
     ),
     Fault(
         7,
         "relay/smtp/server.py",
         "len(self._recipients) >= self.limits.recipients",
-        "len(self._recipients) > self.limits.attempts",
+        "len(self._recipients) > self.limits.in_vain",
         f"{DIALOGUE}::test_too_many_recipients_wait_and_far_too_many_end_the_connection",
     ),
     Fault(

@@ -13,8 +13,7 @@ from relay import senders as looks
 from relay.senders import Senders
 from relay.smtp.networks import NetworkTable, network
 from tests.relay import mail
-from tests.relay.smtp.listening import Raw
-from tests.relay.submitting import Journal, by_network, domain, serving
+from tests.relay.submitting import by_network, domain
 
 
 def test_look_up_takes_a_step_for_each_length_of_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,21 +59,3 @@ def test_others_go_on_while_networks_are_read(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(looks, "_parsed", parsed)
     mail.run(scenario())
     assert len(set(seen)) == len(seen) == 3
-
-
-@pytest.mark.behaviour(8)
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [("mx.firma.example", 250), ("MX.mallory.example", 250), ("mx.x.example", 530)],
-)
-def test_null_path_is_its_server_s_whoever_else_names_the_network(name: str, code: int) -> None:
-    """By what it calls itself in EHLO (RFC 7208 §2.4)."""
-    for owner in ("firma", "mallory"):
-        house = mail.organisation(owner)
-        domain(house, f"{owner}.example")
-        by_network(owner, "127.0.0.0/8", of=house)
-    with serving(Journal()) as running, Raw(running.port) as raw:
-        raw.reply()
-        raw.say(f"EHLO {name}".encode())
-        assert raw.code(b"MAIL FROM:<>") == code

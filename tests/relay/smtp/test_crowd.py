@@ -245,7 +245,7 @@ def test_addresses_of_one_host_count_together():
 
 
 def test_last_word_that_nobody_reads_is_not_kept_for_ever():
-    limits = Limits(idle=60, asides=10**9, goodbye=0.2)
+    limits = Limits(idle=60, in_vain=10**9, goodbye=0.2)
     with running(limits=limits) as server, Raw(server.port) as raw:
         raw.sign_in()
         conversation = server.conversation

@@ -67,20 +67,20 @@ def repeat(raw: Raw, octets: bytes, *, pause: float = 0.05, seconds: float = 4) 
 
 
 def test_command_line_that_never_ends_is_cut():
-    with running(limits=Limits(idle=0.5, asides=10**9)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(idle=0.5, in_vain=10**9)) as server, Raw(server.port) as raw:
         assert raw.reply()[:3] == b"220"
         assert repeat(raw, b"A").startswith(b"421 4.4.2 ")
         assert raw.reply() == b""
 
 
 def test_each_command_has_the_whole_idle_limit():
-    with running(limits=Limits(idle=0.5, asides=10**9)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(idle=0.5, in_vain=10**9)) as server, Raw(server.port) as raw:
         raw.sign_in()
         assert repeat(raw, b"NOOP\r\n", pause=0.3, seconds=1.5) == b""
 
 
 def test_client_that_does_not_sign_in_is_sent_away():
-    limits = Limits(idle=0.5, unknown=0.8, asides=10**9)
+    limits = Limits(idle=0.5, unknown=0.8, in_vain=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         assert raw.reply()[:3] == b"220"
         assert repeat(raw, b"NOOP\r\n").startswith(b"421 4.4.2 Nobody signed in")
@@ -88,7 +88,7 @@ def test_client_that_does_not_sign_in_is_sent_away():
 
 
 def test_who_has_signed_in_may_stay():
-    limits = Limits(idle=0.5, unknown=0.8, asides=10**9)
+    limits = Limits(idle=0.5, unknown=0.8, in_vain=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         raw.sign_in()
         assert repeat(raw, b"NOOP\r\n", seconds=1.5) == b""
@@ -97,7 +97,7 @@ def test_who_has_signed_in_may_stay():
 @pytest.mark.behaviour(7)
 def test_session_ends_whatever_the_client_does():
     with (
-        running(limits=Limits(idle=0.5, session=0.8, asides=10**9)) as server,
+        running(limits=Limits(idle=0.5, session=0.8, in_vain=10**9)) as server,
         Raw(server.port) as raw,
     ):
         raw.sign_in()
@@ -106,7 +106,7 @@ def test_session_ends_whatever_the_client_does():
 
 
 def test_session_ends_in_the_middle_of_a_message():
-    limits = Limits(idle=0.5, session=0.8, asides=10**9)
+    limits = Limits(idle=0.5, session=0.8, in_vain=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         raw.sign_in().begin()
         assert repeat(raw, b"X: a\r\n").startswith(b"421 4.7.0 ")
@@ -122,7 +122,7 @@ def test_silence_in_data_ends_the_connection():
 
 
 def test_content_has_to_end_in_time():
-    limits = Limits(idle=0.4, content_silence=5, content_time=0.8, asides=10**9)
+    limits = Limits(idle=0.4, content_silence=5, content_time=0.8, in_vain=10**9)
     with running(limits=limits) as server, Raw(server.port) as raw:
         raw.sign_in().begin()
         assert repeat(raw, HEADER).startswith(b"421 4.4.2 The message came too slowly")
@@ -146,7 +146,7 @@ def test_slow_drip_ends_and_steady_flow_does_not():
 
 
 def test_client_that_never_reads_is_sent_away():
-    with running(limits=Limits(idle=0.5, asides=10**9)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(idle=0.5, in_vain=10**9)) as server, Raw(server.port) as raw:
         raw.socket.settimeout(3)
         try:
             for _ in range(2_000):

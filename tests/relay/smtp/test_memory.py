@@ -211,7 +211,7 @@ def test_stranger_that_goes_on_and_on_is_hung_up_on(pause):
 
 
 def test_who_has_signed_in_may_be_ahead():
-    with running(limits=Limits(asides=10**9)) as server, Raw(server.port) as raw:
+    with running(limits=Limits(in_vain=10**9)) as server, Raw(server.port) as raw:
         raw.sign_in(PLAIN)
         raw.send(b"NOOP\r\n" * 50_000)
         assert all(raw.reply()[:3] == b"250" for _ in range(50_000))

@@ -15,7 +15,7 @@ from relay.smtp.listener import Limits
 from relay.smtp.policy import Client
 from tests.relay.smtp.listening import Certificates, Ledger, Raw, Running, Tenant, running
 
-LIMITS = Limits(size=4_000_000, kept=65_536, memory=524_288, recipients=1, errors=5)
+LIMITS = Limits(size=4_000_000, kept=65_536, memory=524_288, recipients=1, in_vain=500)
 
 
 class Open(Ledger):
