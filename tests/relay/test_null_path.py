@@ -14,10 +14,11 @@ from django.conf import settings
 
 from accounts.models import Organisation
 from relay.limits import Allowance, SharedCounters, SignInGate
-from relay.models import Credential
+from relay.models import Credential, Suppression
 from relay.senders import Senders
 from relay.smtp.policy import Client
 from relay.submission import SignedIn, Submission, Undecided
+from relay.suppressing import fingerprint
 from tests import build
 from tests.relay import mail
 from tests.relay.smtp.listening import Raw
@@ -157,6 +158,23 @@ def test_null_path_of_a_shared_network_is_refused_to_who_may_not_send(
     with greeted(journal) as raw:
         assert notify(raw, b"From: a@firma.example").startswith(said)
         assert notify(raw, b"From: m@mallory.example")[:3] == b"250"
+
+
+def test_null_path_of_a_shared_network_keeps_to_the_list_of_who_gets_no_mail(
+    houses: Houses, journal: Journal
+) -> None:
+    with build.as_owner():
+        Suppression.objects.create(
+            organisation=houses["firma"],
+            address_hash=fingerprint(houses["firma"].id, "r1@other.example"),
+            reason="by_person",
+            created_at=mail.now(),
+        )
+    with greeted(journal) as raw:
+        said = notify(raw, b"From: a@firma.example", recipients=2)
+        assert said.startswith(b"550 5.7.1 This address is on your list")
+        assert notify(raw, b"From: m@mallory.example", recipients=2)[:3] == b"250"
+        assert notify(raw, b"From: a@firma.example")[:3] == b"250"
 
 
 def test_one_credential_of_several_is_the_one_that_may_send_from_that_domain(
