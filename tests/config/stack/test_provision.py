@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from config.stack import corpus
 from config.stack import provision as room
 from config.stack.places import ROOT
 from config.stack.provision import Need, install, provision
@@ -46,7 +47,7 @@ def test_plain_user_without_sudo_installs_nothing(bin_only, monkeypatch, capsys)
     calls = bin_only("apt-get")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setitem(room.NEEDS, "test", (ABSENT,))
-    monkeypatch.setattr(room.corpus, "fetch", lambda: False)
+    monkeypatch.setattr(corpus, "fetch", lambda: False)
 
     assert provision("test") == [ABSENT]
 
