@@ -214,7 +214,7 @@ def _figures() -> Facts:
 
 
 def _choices(organisation: Organisation) -> Facts:
-    choice = LogChoice.objects.filter(organisation=organisation).first() or LogChoice()
+    choice = LogChoice.objects.for_organisation(organisation.id).first() or LogChoice()
     logged = {"log_profile": choice.profile, "log_days": choice.days}
     return {
         "queue_hours": organisation.queue_lifetime_hours,

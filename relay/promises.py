@@ -56,7 +56,7 @@ def the_log_has_no_content() -> Result:
 def _beyond_choice(rows: QuerySet[Any]) -> int:
     """Count the mails of late of which more is kept than their organisation has chosen."""
     least = Q(profile=LogChoice.Profile.MINIMAL, changed_at__lte=OuterRef("accepted_at") - KNOWN_IN)
-    chosen = LogChoice.objects.filter(organisation_id=OuterRef("organisation_id")).exclude(least)
+    chosen = LogChoice.objects.filter(~least, organisation_id=OuterRef("organisation_id"))
     since = clock.now() - LOOKED_AT
     return rows.filter(~Exists(chosen), accepted_at__gte=since).count()
 

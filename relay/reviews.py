@@ -28,7 +28,7 @@ class Decided(Refused):
 
 def open_ones(organisation_id: UUID) -> QuerySet[Review]:
     """Return what is stopped of an organisation's mail, the newest first."""
-    rows = Review.objects.filter(organisation_id=organisation_id)
+    rows = Review.objects.for_organisation(organisation_id)
     return rows.exclude(decision=Decision.RESUMED).order_by("-opened_at")
 
 
@@ -75,6 +75,6 @@ def decide(review: Review, decision: Decision, *, by: User) -> None:
     row.decision, row.decided_at = decision, clock.now()
     row.save(update_fields=["decision", "decided_at"])
     if decision == Decision.RESUMED:
-        held = Hold.objects.filter(organisation_id=row.organisation_id, domain=row.domain)
-        held.filter(reason=Hold.Reason.BOUNCES).delete()
+        holds = Hold.objects.for_organisation(row.organisation_id)
+        holds.filter(domain=row.domain, reason=Hold.Reason.BOUNCES).delete()
     audit.record(by, "review.review-decided", row, [f"decision-{decision.value}"])

@@ -93,13 +93,18 @@ def in_force(organisation_id: UUID) -> QuerySet[Suppression]:
 def add(address: str, domain: str, reason: Reason, *, by: Membership) -> Suppression:
     """Put an address on the list, for mail of one domain or ("") of all. Raises TooMany.
 
-    Whatever stood there about it before gives way: a person's word has no end of its own.
+    Whatever stood there about it before gives way, because a person's word has no end of its own;
+    only the recipient's wish stays what it is.
     """
     limits.check(ACTS, str(by.organisation_id))
-    now = clock.now()
+    now, known_by = clock.now(), fingerprint(by.organisation_id, address)
+    rows = Suppression.objects.for_organisation(by.organisation_id)
+    known = rows.filter(address_hash=known_by, domain=domain, reason__in=WISHES).first()
+    if known and reason not in WISHES:
+        reason = Reason(known.reason)
     row, _is_new = Suppression.objects.update_or_create(
         organisation_id=by.organisation_id,
-        address_hash=fingerprint(by.organisation_id, address),
+        address_hash=known_by,
         domain=domain,
         defaults={**_told(address, now), "reason": reason, "expires_at": None},
         create_defaults={**_told(address, now), "reason": reason, "created_at": now},

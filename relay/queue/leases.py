@@ -394,12 +394,8 @@ class Leases:
         struck = [one for item in items if isinstance(item, Strike) for one in item.struck]
         if struck:
             cursors[Strike] = await statements.strike(connection, self.owner, struck)
-        back = [
-            (lease, item.due_at, item.reason)
-            for item in items
-            if isinstance(item, Release)
-            for lease in item.leases
-        ]
+        freed = [item for item in items if isinstance(item, Release)]
+        back = [(lease, item.due_at, item.reason) for item in freed for lease in item.leases]
         if back:
             cursors[Release] = await statements.release(connection, self.owner, back)
         return cursors

@@ -67,7 +67,8 @@ NO_COPY = {
     ("gdpr/rights/rectification.py", "days", 3): "how long a link confirms an address",
     ("relay/smtp/schedule.py", "hours", 120): "the same bound, in code without models; a test"
     " holds it against QUEUE_HOURS_MAX",
-    ("relay/panels.py", "days", 7): "what the panel shows",
+    ("relay/counting.py", "days", 90): "how long figures are kept by hours; they hold no address",
+    ("relay/promises.py", "hours", 2): "how far back a check that comes each hour looks",
     ("relay/hourkeys.py", "hours", 2): "how long a key may lack its row",
     ("config/stack/tls.py", "days", 30): "when a certificate is renewed",
     ("gdpr/sealkeys.py", "days", 30): "when a certificate is renewed",

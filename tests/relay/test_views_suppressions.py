@@ -59,6 +59,14 @@ def test_address_is_added_once_and_a_persons_word_has_no_end(
     assert acts() == ["suppression.created"]
 
 
+def test_a_recipients_wish_stays_one_whoever_adds_the_address_again(
+    page: Client, organisation: Organisation
+) -> None:
+    row(organisation, "nej@tak.example", reason=Reason.COMPLAINT)
+    page.post(NEW, {"address": "nej@tak.example", "reason": "by_person"})
+    assert [one.reason for one in kept()] == ["complaint"]
+
+
 @pytest.mark.parametrize("written", ["nej", "nej@", "a@b@c.example", "<x@y.example>", ""])
 def test_what_is_no_address_is_not_added(page: Client, written: str) -> None:
     text = page.post(NEW, {"address": written, "reason": "by_person"}).text

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from config.stack import corpus
 from config.stack import provision as room
 from config.stack.places import ROOT
 from config.stack.provision import Need, install, provision
@@ -46,10 +47,13 @@ def test_plain_user_without_sudo_installs_nothing(bin_only, monkeypatch, capsys)
     calls = bin_only("apt-get")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setitem(room.NEEDS, "test", (ABSENT,))
+    monkeypatch.setattr(corpus, "fetch", lambda: False)
 
     assert provision("test") == [ABSENT]
 
-    assert "Not run: the test of nothing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Not run: the test of nothing" in said
+    assert "Not run: the corpus of returned mail" in said
     assert not calls.exists()
 
 

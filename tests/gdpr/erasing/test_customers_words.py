@@ -20,8 +20,12 @@ pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
 THEIRS = {
     "relay_message.sender",
+    "relay_message.subject",
     "relay_delivery.recipient",
+    "relay_delivery.display_name",
     "relay_attempt.reply",
+    "relay_report.reply",
+    "relay_messageheader.header",
     "relay_content.sender",
     "relay_content.envid",
     "relay_queueddelivery.domain",
@@ -29,6 +33,7 @@ THEIRS = {
     "relay_queueddelivery.orcpt",
     "relay_route.name",
     "relay_route.username",
+    "relay_suppression.address",
     "relay_credential.name",
 }
 # Rows of a customer whom the person has nothing to do with.

@@ -367,6 +367,7 @@ NOT_SEARCHED = {
     "seal-keys": "keys of the service",
     "own-mail-server": "another's machine",
     "customers-servers": "another's machine",
+    "customers-providers": "another's machine",
     "links": "nowhere but in the mail itself",
 }
 
