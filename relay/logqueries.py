@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The last row comes as well, found or not: its number says how many were gone through.
 # Each asks one partition at a time, by its primary key. The LIMIT keeps the planner from turning
 # the question round and reading the whole log for it.
 FRAME = """
 SELECT accepted_at, id, number, found IS TRUE FROM (
-    SELECT driven.accepted_at, driven.id, driven.number, (NOT %(judges_message)s OR (
+    SELECT driven.*, (NOT %(judges_message)s OR (
         SELECT true FROM relay_message m WHERE m.organisation_id = %(organisation)s
             AND m.accepted_at = driven.accepted_at AND m.id = driven.id
             AND m.accepted_at >= %(since)s AND m.accepted_at <= %(at)s
@@ -29,11 +30,13 @@ SELECT accepted_at, id, number, found IS TRUE FROM (
             AND (%(mark)s <> 'possible_duplicate' OR d.possible_duplicate)
             AND (%(mark)s <> 'returned' OR d.final_reason = 'returned') LIMIT 1
     )) AS found FROM (
-        SELECT accepted_at, id, row_number() OVER (ORDER BY accepted_at DESC, id DESC) AS number
+        SELECT accepted_at, id, row_number() OVER in_order AS number,
+            lead(id) OVER in_order IS NULL AS is_last
         FROM ({driver} ORDER BY accepted_at DESC, id DESC LIMIT %(most)s) newest
+        WINDOW in_order AS (ORDER BY accepted_at DESC, id DESC)
     ) driven
 ) judged
-WHERE found OR number = %(most)s ORDER BY accepted_at DESC, id DESC LIMIT %(size)s
+WHERE found OR is_last ORDER BY accepted_at DESC, id DESC LIMIT %(size)s
 """
 COUNT = "SELECT count(*) FROM ({rows} LIMIT %(few)s) rows"
 
@@ -64,7 +67,7 @@ class Driver:
     @property
     def count(self) -> str:
         """The statement that counts what there is to go through, up to %(few)s."""
-        return COUNT.format(rows=self._filled(self.chosen_from or self.rows))
+        return COUNT.format(rows=self._filled(self.chosen_from))
 
     def _filled(self, rows: str) -> str:
         return rows.format(**WITHIN, chosen_from=self.chosen_from.format(**WITHIN))

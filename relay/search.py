@@ -27,8 +27,8 @@ from relay.logqueries import Driver
 from relay.models import Delivery, Message, messages
 
 PURPOSE = "log-search"
-# Among so many rows that no index orders is looked before a page is shown.
-LOOKED_THROUGH = 10_000
+# So many rows are gone through before a page is shown.
+LOOKED_THROUGH = 5_000
 # So many are sorted at once; of more, the newest days are looked at one by one.
 FEW = 1_000
 DAYS_A_PAGE = 8
@@ -129,7 +129,7 @@ def places(
         found += [Place(at, of) for at, of, _, matches in rows if matches]
         if len(found) > size:
             return found[:size], found[size - 1]
-        if rows and rows[-1][2] == LOOKED_THROUGH:
+        if not looks.left:
             return found, Place(*rows[-1][:2])
     return found, looks.onward
 
@@ -145,6 +145,8 @@ class _Looks:
     def __post_init__(self) -> None:
         span = _span(self.search)
         self._since, self._reached = span.since, span.since
+        # How many rows may still be gone through.
+        self.left = LOOKED_THROUGH
         newest = Place(span.until, LEAST_ID)
         # An address line may name any instant.
         self._from = self.before if self.before and self.before.at < span.until else newest
@@ -159,13 +161,16 @@ class _Looks:
         if self._from.at <= self._since:
             return
         for driver, values in self._drivers():
-            yield _ask(driver.statement, self._judging(driver) | values | {"size": size + 1})
+            bounds = {"size": size + 1, "most": self.left}
+            rows = _ask(driver.statement, self._judging(driver) | values | bounds)
+            self.left -= rows[-1][2] if rows else 0
+            yield rows
 
     def _drivers(self) -> Iterator[tuple[Driver, dict[str, Any]]]:
         begins, rare = self._begins, self._rare
         if driver := self._single:
             yield driver, self._values
-        elif rare and (not begins or self._is_few(rare, self._values)):
+        elif rare and not (begins and self._is_few(begins, self._values)):
             yield rare, self._values
         elif self.search.sender and not self.search.sender_begins:
             yield logqueries.BY_SENDER, self._values
@@ -238,7 +243,6 @@ class _Looks:
             "since": self._since,
             "at": self._from.at,
             "id": self._from.id,
-            "most": LOOKED_THROUGH,
             "few": FEW,
         }
 

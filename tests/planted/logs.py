@@ -94,9 +94,16 @@ FAULTS = (
     Fault(
         0,
         SEARCH,
-        "if rows and rows[-1][2] == LOOKED_THROUGH:",
-        "if rows and rows[-1][2] > LOOKED_THROUGH:",
+        "        if not looks.left:\n",
+        "        if looks.left < 0:\n",
         f"{SEARCHING}::test_pages_hold_each_message_once",
+    ),
+    Fault(
+        0,
+        SEARCH,
+        '"most": self.left}',
+        '"most": LOOKED_THROUGH}',
+        f"{SEARCHING}::test_page_goes_through_so_many_rows_in_all_its_looks",
     ),
     Fault(
         0,

@@ -206,6 +206,18 @@ def test_look_ends_on_a_match_and_goes_on(log: Written, monkeypatch: pytest.Monk
     assert log.found(mark=POSSIBLE_DUPLICATE) == [one for n, one in enumerate(made) if n != 2]
 
 
+def test_page_goes_through_so_many_rows_in_all_its_looks(
+    log: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "LOOKED_THROUGH", 4)
+    monkeypatch.setattr(search, "FEW", 2)
+    made = [log.add(ago=86_400 * (n // 3) + n) for n in range(9)]
+    asked = Search(sender="post", sender_begins=True, mark=POSSIBLE_DUPLICATE)
+    with organisation_context(log.organisation.id):
+        page = search.find(log.organisation.id, asked)
+    assert page.next == Place(uuid7_time(made[3]), made[3])
+
+
 def test_nothing_of_another_organisation_is_found(
     log: Written, other_organisation: Organisation
 ) -> None:
