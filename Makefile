@@ -31,8 +31,8 @@ planted: .venv/dev.stamp ## plant a fault in each behaviour of the mail path: it
 	@$(STACK) provision test
 	@$(STACK) exec -- $(BIN)/python -m tests.planted $(NUMBERS)
 
-storm: .venv/dev.stamp ## hurt everything while mail flows, 20 runs; judged by three ledgers (long)
-	@$(BIN)/python -m tests.storm --seeds 20 --messages 2000
+storm: .venv/dev.stamp ## hurt everything while mail flows, 20 runs (long); ROUTE=direct or esp for other routes
+	@$(BIN)/python -m tests.storm --seeds 20 --messages 2000 --route $(or $(ROUTE),own)
 
 bench: .venv/dev.stamp ## measure against Postfix; ONLY=relay-reused for one lane
 	@$(STACK) provision bench

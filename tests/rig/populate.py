@@ -24,10 +24,11 @@ def main(tenants: list[dict[str, Any]]) -> None:
 
 
 def _tenant(
-    domain: str, route_port: int, route: int, has_sandbox: bool, signs: bool
+    domain: str, route: int, has_sandbox: bool, signs: bool, **onward: Any
 ) -> list[dict[str, Any]]:
     organisation = _organisation()
-    owned = _domain_and_route(organisation, domain, route_port)
+    owned = _domain(organisation, domain)
+    _route(organisation, **onward)
     if signs:
         _signing_key(owned)
     modes = ["live", "sandbox"] if has_sandbox else ["live"]
@@ -58,12 +59,12 @@ def _organisation() -> Any:
     return organisation
 
 
-def _domain_and_route(organisation: Any, domain: str, route_port: int) -> Any:
+def _domain(organisation: Any, domain: str) -> Any:
     from accounts import clock
-    from relay.models import Route, SendingDomain
+    from relay.models import SendingDomain
 
     now = clock.now()
-    owned = SendingDomain.objects.create(
+    return SendingDomain.objects.create(
         organisation=organisation,
         name=domain,
         token=secrets.token_urlsafe(24),
@@ -72,16 +73,28 @@ def _domain_and_route(organisation: Any, domain: str, route_port: int) -> Any:
         checked_at=now,
         verified_at=now,
     )
+
+
+def _route(organisation: Any, kind: str, route_port: int, host: str, secret: str) -> None:
+    from accounts import clock
+    from relay import routing
+    from relay.models import Route
+
+    leads: dict[str, dict[str, Any]] = {
+        "own": {"host": host, "port": route_port, "security": Route.Security.NONE},
+        "direct": {"security": Route.Security.OPPORTUNISTIC},
+        "esp": {"provider": Route.Provider.POSTMARK},
+    }
+    sealed = routing.seal_secret(organisation.id, secret) if secret else b""
     Route.objects.create(
         organisation=organisation,
         name="far end",
-        host="127.0.0.1",
-        port=route_port,
-        security=Route.Security.NONE,
+        kind=kind,
         concurrency=20,
-        created_at=now,
+        created_at=clock.now(),
+        sealed_secret=sealed,
+        **leads[kind],
     )
-    return owned
 
 
 def _signing_key(domain: Any) -> None:

@@ -47,13 +47,19 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An organisation to be made; its mail goes on to `route_port` on loopback, signed or not."""
+    """An organisation to be made; its mail goes on to `route_port` on loopback, signed or not.
+
+    `kind` is of Route.Kind; `host` leads to loopback; `secret` is that of a provider's interface.
+    """
 
     domain: str
     route_port: int
     route: int = 0
     has_sandbox: bool = False
     signs: bool = False
+    kind: str = "own"
+    host: str = "127.0.0.1"
+    secret: str = ""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 
 Exit 77 when a target that was named cannot be tried here.
 
-Usage: python -m tests.storm [--seed N] [--seeds N] [--only TARGET …] [--messages N] [--strikes N]
+Usage: python -m tests.storm [--seed N] [--seeds N] [--route KIND] [--only TARGET …]
+    [--messages N] [--strikes N]
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any
 
 from config.stack.places import ROOT
 from tests.storm.episode import Episode, Plan
-from tests.storm.faults import AIDS, FAULTS, planting
+from tests.storm.faults import AIDS, FAULTS, NAMES, planting
 from tests.storm.ledgers import Verdict
+from tests.storm.onward import ROUTES
 from tests.storm.stage import EPOCHS, staged
 from tests.storm.strikes import can_mount
-from tests.storm.targets import Target, chosen, lasting, mixed, quick
+from tests.storm.targets import Target, chosen, lasting, mixed, names, quick
 
 RESULT = ROOT / "var" / "storm" / "latest.json"
 NEEDS_ROOT = "not run: disk (needs a file system of its own, which only root can mount)"
@@ -38,7 +40,7 @@ NOT_RUN = 77
 def main() -> int:
     options = _options()
     _stand_apart()
-    if _fills(chosen(options.only, options.pause, LEASE)) and APART not in os.environ:
+    if _fills(_chosen(options)) and APART not in os.environ:
         print(NEEDS_ROOT)
         return NOT_RUN
     found: dict[int, Verdict] = {}
@@ -52,10 +54,12 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.storm", description=__doc__)
-    names = [target.name for target in (*quick(), *lasting(0, 0))]
+    found = [one for route in ROUTES for one in (*quick(route), *names(route), *lasting(0, 0))]
+    known = sorted({target.name for target in found})
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first run")
     parser.add_argument("--seeds", type=int, default=1, help="runs, each with the next seed")
-    parser.add_argument("--only", action="append", default=[], choices=names)
+    parser.add_argument("--only", action="append", default=[], choices=known)
+    parser.add_argument("--route", default="own", choices=ROUTES, help="kind, of all mail")
     parser.add_argument("--messages", type=int, default=2000, help="of each run")
     parser.add_argument("--strikes", type=int, default=1, help="of each target")
     parser.add_argument("--pause", type=float, default=60.0, help="of what is down for long, s")
@@ -76,11 +80,15 @@ def _stand_apart() -> None:
 
 def _strikes(seed: int, options: argparse.Namespace) -> list[Target]:
     if not options.only:
-        return mixed(seed, options.strikes, options.pause, LEASE)
-    found = chosen(options.only, options.pause, LEASE) * options.strikes
+        return mixed(seed, options.strikes, options.pause, LEASE, options.route)
+    found = _chosen(options) * options.strikes
     random.Random(seed).shuffle(found)
     # What ends the run comes last.
     return sorted(found, key=lambda target: target.ends)
+
+
+def _chosen(options: argparse.Namespace) -> list[Target]:
+    return chosen(options.only, options.pause, LEASE, options.route)
 
 
 def _fills(strikes: list[Target]) -> bool:
@@ -94,10 +102,14 @@ async def _episode(seed: int, options: argparse.Namespace) -> Verdict:
         print(NEEDS_ROOT)
         strikes, fills = [target for target in strikes if not target.fills], False
     poison = POISON if any(target.name == "poison" for target in strikes) else ()
-    faults = [*options.fault, *poison]
+    looked_up = (NAMES,) if options.route == "esp" else ()
+    faults = [*options.fault, *poison, *looked_up]
     epoch = EPOCHS[seed % len(EPOCHS)]
     print(f"strikes: {', '.join(t.name for t in strikes)}; begins {epoch or 'now'}", flush=True)
-    async with staged(str(seed), planting(faults), options.slowest, epoch, fillable=fills) as stage:
+    extra = planting(faults)
+    async with staged(
+        str(seed), extra, options.slowest, epoch, fillable=fills, route=options.route
+    ) as stage:
         plan = Plan(strikes, options.messages, options.drain, options.patience)
         verdict = await Episode(stage, plan).run()
     if verdict.broken:
@@ -121,7 +133,8 @@ def _conclude(found: dict[int, Verdict], options: argparse.Namespace) -> int:
     broken = [seed for seed, verdict in found.items() if verdict.broken]
     print(f"\n{len(found) - len(broken)} of {len(found)} runs hold")
     for seed in broken:
-        print(f"again: python -m tests.storm --seed {seed} --messages {options.messages}")
+        more = f"--messages {options.messages} --route {options.route}"
+        print(f"again: python -m tests.storm --seed {seed} {more}")
     return 1 if broken else 0
 
 

@@ -18,6 +18,9 @@ GIVE_UP_SECONDS = 300.0
 MOST_RECIPIENTS = 3
 # How many of ten messages have one recipient.
 SINGLE = 7
+HERE = "modtager.example"
+# Where no mail can ever go: the DNS knows no such name, and takes no mail for it (RFC 7505).
+NEVER = ("findes-ikke.example", "ingen-post.example")
 
 
 class Refused(Exception):
@@ -36,6 +39,11 @@ class Letter:
     recipients: tuple[str, ...]
     sign_in: SignIn
     is_poison: bool = False
+
+    @property
+    def is_never(self) -> bool:
+        """Whether it cannot arrive, and its sender has to be told that."""
+        return self.recipients[0].endswith(NEVER)
 
     @property
     def sender(self) -> str:
@@ -82,7 +90,9 @@ class Client:
                 tries.create_task(self.letter(f"{name}.{number}"))
                 await asyncio.sleep(seconds / messages)
 
-    async def letter(self, name: str, kind: str = "", sign_in: SignIn | None = None) -> str:
+    async def letter(
+        self, name: str, kind: str = "", sign_in: SignIn | None = None, domain: str = HERE
+    ) -> str:
         """Submit one message until it is accepted; `kind` is part of its recipient's name.
 
         Returns its mark.
@@ -91,7 +101,7 @@ class Client:
         mark = f"{name}@{sender.domain}"
         more = self.chance.randrange(10) >= SINGLE and not kind
         count = self.chance.randint(2, MOST_RECIPIENTS) if more else 1
-        recipients = tuple(f"{name}.{n}{kind}@modtager.example".lower() for n in range(count))
+        recipients = tuple(f"{name}.{n}{kind}@{domain}".lower() for n in range(count))
         content = compose(mark, f"hej@{sender.domain}", recipients, self.chance)
         self.ledger.submitted[mark] = Letter(content, recipients, sender, bool(kind))
         await self._until_accepted(mark)

@@ -16,8 +16,7 @@ from tests.storm.stage import Stage
 from tests.storm.targets import Target
 
 STRIKE_WITHIN = 0.6  # seconds after a burst began
-FLOW_SECONDS = 60.0  # how long a burst waits for deliveries to flow again
-FLOW_BAR = 30.0
+FLOW_SECONDS = 150.0  # how long a burst waits for deliveries to flow again
 STUCK_BAR = 600.0
 SLOWER_BAR = 2.0  # p95 of the rest beside poison, against what it was before
 LEAST_P95 = 1.0  # seconds: less is no delay
@@ -235,11 +234,13 @@ class Episode:
         times, patience = self.times, self.plan.patience
         for bar in sorted({target.bar for target in times.struck}):
             found = [s for t, s in zip(times.struck, times.intake, strict=True) if t.bar == bar]
-            verdict.must_be(
-                f"slowest intake after return, of {bar:.0f} s", _most(found), bar * patience
-            )
-        flow, reclaim = FLOW_BAR * patience, RECLAIM_BAR * patience
-        verdict.must_be("slowest delivery after return, s", _most(times.delivery), flow)
+            name = f"slowest intake after return, of {bar:.0f} s"
+            verdict.must_be(name, _most(found), bar * patience)
+        for bar in sorted({target.flow for target in times.struck}):
+            found = [s for t, s in zip(times.struck, times.delivery, strict=True) if t.flow == bar]
+            name = f"slowest delivery after return, of {bar:.0f} s"
+            verdict.must_be(name, _most(found), bar * patience)
+        reclaim = RECLAIM_BAR * patience
         verdict.must_be("slowest lease reclaimed, s", _most(times.reclaim), reclaim)
         verdict.must_be("dropped after 354 by a stop", sum(times.dropped))
         verdict.must_be("longest overdue at the end, s", round(times.overdue, 1), STUCK_BAR)

@@ -10,9 +10,10 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 # How long after our 250 the sender may still be about to commit it.
 SETTLING_SECONDS = 1.0
@@ -21,6 +22,8 @@ MARK = re.compile(rb"^Message-ID:\s*<([^>]*)>", re.MULTILINE)
 QUEUE_ID = re.compile(rb"\bid ([0-9a-fA-F]{8}-[0-9a-fA-F-]{27})\b")
 PATH = re.compile(rb"<(.*?)>")
 MOST_REFUSALS = 4
+# The route of mail that comes in where that of every organisation does.
+ANY_ROUTE = -1
 # What a recipient in trouble meets at a try: nothing but "try again" (RFC 5321 §4.2.1).
 TROUBLES = ("rcpt", "rcpt", "data", "dot", "421")
 REPLIES = {
@@ -51,6 +54,7 @@ class Copy:
     answered_at: float  # infinity when it never was
     route: int = 0  # which of the ports it came in by
     is_notice: bool = False  # null reverse-path (RFC 5321 §4.5.5)
+    is_rebuilt: bool = False  # put together again from its pieces, by a provider
 
     def met(self, cut: Cut) -> bool:
         """Whether the sender could be cut off between its dot and noting our answer."""
@@ -71,6 +75,7 @@ class Arrival:
     at: float
     answered_at: float = inf
     was_kept: bool = False
+    is_rebuilt: bool = False
 
     @property
     def name(self) -> str:
@@ -108,12 +113,12 @@ class FarEnd:
         self.open = 0
         self._answered: deque[float] = deque(maxlen=1000)
 
-    async def listen(self) -> int:
-        """Open one more port; the routes are counted from 0."""
-        route = len(self._servers)
+    async def listen(self, talk: Callable[..., Any] | None = None, route: int | None = None) -> int:
+        """Open one more port; the routes are counted from 0, unless this one is given."""
+        number = len(self._servers) if route is None else route
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await _Talk(self, route, reader, writer).run()
+            await (talk or _Talk)(self, number, reader, writer).run()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
         self._servers.append(server)
@@ -141,7 +146,8 @@ class FarEnd:
             name, given = names(content)
             for recipient in came.recipients:
                 where = came.begun_at, came.answered_at, came.route, not came.sender
-                found.append(Copy(name or path.name, given, recipient, content, *where))
+                copy = Copy(name or path.name, given, recipient, content, *where)
+                found.append(replace(copy, is_rebuilt=came.is_rebuilt))
         return found
 
     def turns_away(self, recipient: str, sender: str) -> str:
@@ -168,6 +174,16 @@ class FarEnd:
             file.flush()
             os.fsync(file.fileno())
         self.arrivals.append(time.monotonic())
+
+    async def take(self, arrival: Arrival, content: bytes, *, is_kept: bool) -> None:
+        """Count what came to its end, and keep it unless it is turned away there."""
+        number = len(self.came)
+        self.came.append(arrival)
+        if is_kept:
+            arrival.was_kept = True
+            self.keep(number, content)
+            await self.linger()
+        self.answered(arrival)
 
     def answered(self, arrival: Arrival) -> None:
         arrival.answered_at = time.monotonic()
@@ -250,7 +266,6 @@ class _Talk:
         return reply
 
     async def _take(self, content: bytes) -> bytes:
-        number, far_end = len(self.far_end.came), self.far_end
         arrival = Arrival(
             *names(content),
             self.sender,
@@ -258,17 +273,11 @@ class _Talk:
             self.route,
             self.host,
             self.begun_at,
-            far_end.now(),
+            self.far_end.now(),
         )
-        far_end.came.append(arrival)
-        if self.trouble == "dot":
-            far_end.answered(arrival)
-            return REPLIES["dot"]
-        arrival.was_kept = True
-        far_end.keep(number, content)
-        await far_end.linger()
-        far_end.answered(arrival)
-        return b"250 2.0.0 good\r\n"
+        is_kept = self.trouble != "dot"
+        await self.far_end.take(arrival, content, is_kept=is_kept)
+        return b"250 2.0.0 good\r\n" if is_kept else REPLIES["dot"]
 
 
 def names(content: bytes) -> tuple[str, str]:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 DIRECTORY = Path(__file__).parent / "planted"
 VARIABLE = "STORM_FAULTS"
+# The look-up of a provider's name, which is the system's, is asked of the storm.
+NAMES = "system-names"
 # No faults: they spare a short run the minutes that a lease and a look at the heartbeat last, and
 # give mail that says so something to choke on.
-AIDS = ("short-lease", "quick-watch", "poison")
+AIDS = ("short-lease", "quick-watch", "poison", NAMES)
 FAULTS = (
     "ack-before-commit",
     "no-lease-expiry",
@@ -24,6 +26,7 @@ FAULTS = (
     "hasty-stop",
     "any-route",
     "sandbox-leaves",
+    "names-end-mail",
 )
 
 

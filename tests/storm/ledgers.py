@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 
 from relay.smtp.schedule import JITTER, STEPS
-from tests.storm.client import Ledger, Letter
-from tests.storm.farend import MARK, Copy, Cut
+from tests.storm.client import NEVER, Ledger, Letter
+from tests.storm.farend import ANY_ROUTE, MARK, Copy, Cut
 
 RECLAIM_BAR = 120.0
 TRACE = re.compile(rb"(?:Received|Return-Path):")
@@ -28,7 +28,8 @@ SLACK = 12.0
 
 OURS = """
 SELECT d.message_id::text, d.recipient, d.possible_duplicate, d.state, m.is_sandbox,
-    m.is_notification
+    m.is_notification, (SELECT count(*) FROM relay_attempt a WHERE a.accepted_at = d.accepted_at
+        AND a.message_id = d.message_id AND a.position = d.position)
 FROM relay_delivery d JOIN relay_message m ON m.accepted_at = d.accepted_at AND m.id = d.message_id
 """
 # The last try of a lifetime falls on its end, however short a step that makes.
@@ -79,6 +80,7 @@ class Row:
     state: str
     is_sandbox: bool = False
     is_notice: bool = False
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def read_ours(url: str, put_back: Sequence[float] = ()) -> Ours:
         left = connection.execute(LEFT).fetchone()
         attempts = connection.execute(ATTEMPTS).fetchall()
     assert left is not None
-    found = {(row[0], row[1]): Row(row[2], row[3], row[4], row[5]) for row in rows}
+    found = {(row[0], row[1]): Row(*row[2:]) for row in rows}
     return Ours(found, tuple(gaps_between(attempts, put_back)), *left)
 
 
@@ -149,6 +151,7 @@ def compare(client: Ledger, ours: Ours, copies: list[Copy], allowed: Allowed) ->
     mail = [copy for copy in copies if not copy.is_notice]
     notices = [copy for copy in copies if copy.is_notice]
     _judge_losses(verdict, client, mail, _told(notices), allowed)
+    _judge_ends(verdict, client, ours, _told(notices))
     _judge_letters(verdict, client, mail)
     _judge_copies(verdict, client, ours, mail)
     _judge_duplicates(verdict, ours, copies, allowed)
@@ -181,7 +184,18 @@ def _judge_losses(
 
 def _is_due(letter: Letter) -> bool:
     """Whether it has to arrive."""
-    return not (letter.is_poison or letter.sign_in.is_sandbox)
+    return not (letter.is_poison or letter.is_never or letter.sign_in.is_sandbox)
+
+
+def _judge_ends(verdict: Verdict, client: Ledger, ours: Ours, told: set[str]) -> None:
+    """What may pass never ends mail; where none can go ever, its first try does (F8)."""
+    never = [row for (_, to), row in ours.rows.items() if to.endswith(NEVER)]
+    late = sum((row.state, row.tries) != ("bounced", 1) for row in never)
+    verdict.must_be("not ended at the first try", late)
+    bounced = sum(row.state == "bounced" for row in ours.rows.values())
+    verdict.must_be("ended without need", bounced - sum(row.state == "bounced" for row in never))
+    hopeless = {mark for mark in client.accepted_at if client.submitted[mark].is_never}
+    verdict.must_be("ended and nobody told", len(hopeless - told))
 
 
 def _judge_letters(verdict: Verdict, client: Ledger, mail: list[Copy]) -> None:
@@ -190,12 +204,14 @@ def _judge_letters(verdict: Verdict, client: Ledger, mail: list[Copy]) -> None:
     verdict.must_be("phantom", len(mail) - len(known) + strange)
     verdict.must_be("altered", sum(_altered(copy, letter.content) for copy, letter in known))
     verdict.must_be("left the sandbox", sum(one.sign_in.is_sandbox for _, one in known))
-    strangers = sum(copy.route != letter.sign_in.route for copy, letter in known)
+    strangers = sum(c.route not in (ANY_ROUTE, letter.sign_in.route) for c, letter in known)
     verdict.must_be("over another organisation's route", strangers)
     verdict.must_be("never accepted", len(client.submitted) - len(client.accepted_at))
 
 
 def _altered(copy: Copy, sent: bytes) -> bool:
+    if copy.is_rebuilt:
+        return copy.content.partition(b"\r\n\r\n")[2] != sent.partition(b"\r\n\r\n")[2]
     trace = copy.content[: len(copy.content) - len(sent)]
     lines = re.sub(rb"\r\n[ \t]+", b" ", trace).splitlines()
     return not copy.content.endswith(sent) or not all(TRACE.match(line) for line in lines)

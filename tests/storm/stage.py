@@ -18,15 +18,14 @@ from typing import Any
 
 import psycopg
 
-from tests.rig.service import DOMAIN, Service, Tenant
+from tests.rig.service import Service
 from tests.storm.client import Client, Ledger
 from tests.storm.clock import Clock
 from tests.storm.farend import FarEnd
 from tests.storm.ledgers import Ours
+from tests.storm.onward import Onward, leading
 from tests.testbed.proxy import Proxy
 
-# Two organisations, each with a route of its own, the first with a sandbox beside its live mail.
-DOMAINS = (DOMAIN, "anden.example")
 MEGABYTES = 320  # of a file system that can be filled
 ENGINES = ("DATABASE_URL", "WEB_DATABASE_URL", "RELAY_DATABASE_URL", "DUTY_DATABASE_URL")
 # Legal time changes or a day more than other years has around these; a few seconds before it does.
@@ -46,7 +45,7 @@ class Stage:
     far_end: FarEnd
     clock: Clock
     chance: random.Random
-    hops: list[Proxy]
+    onward: Onward
     ledger: Ledger = field(default_factory=Ledger)
     client_line: Proxy = field(init=False)
     database_line: Proxy = field(init=False)
@@ -58,6 +57,10 @@ class Stage:
     @property
     def deaths(self) -> Path:
         return self.service.home / "deaths"
+
+    @property
+    def hops(self) -> list[Proxy]:
+        return self.onward.hops
 
     async def ask(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Query the database, again and again while it is what was struck."""
@@ -84,10 +87,12 @@ async def staged(
     *,
     fillable: bool = False,
     hosts: Mapping[str, Sequence[str]] | None = None,
+    route: str = "own",
 ) -> AsyncIterator[Stage]:
     """Build it all up and take it down again; the directory stays.
 
-    `hosts` are more of them by their names, and the processes of each.
+    `hosts` are more of them by their names, and the processes of each; all mail leaves by routes
+    of the kind `route`.
     """
     service = Service.below_var("storm", 0, dict(extra))
     clock, chance = Clock(service.home / "clock"), random.Random(seed)
@@ -96,13 +101,10 @@ async def staged(
     far_end = FarEnd(service.home / "far-end", chance, slowest, clock.now)
     async with AsyncExitStack() as lines:
         lines.callback(far_end.close)
-        hops = [await lines.enter_async_context(Proxy(await far_end.listen())) for _ in DOMAINS]
-        service.tenants = [
-            Tenant(domain, hop.port, route, has_sandbox=not route)
-            for route, (domain, hop) in enumerate(zip(DOMAINS, hops, strict=True))
-        ]
-        stage = Stage(service, far_end, clock, chance, hops)
-        service.extra |= clock.variable() | {"TZ": "Europe/Copenhagen"}
+        onward = await leading(route, far_end, service.home, lines)
+        service.tenants = onward.tenants
+        stage = Stage(service, far_end, clock, chance, onward)
+        service.extra |= onward.settings | clock.variable() | {"TZ": "Europe/Copenhagen"}
         service.extra["STORM_DEATHS"] = str(stage.deaths)
         try:
             if fillable:

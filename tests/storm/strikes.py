@@ -18,8 +18,10 @@ from redis import Redis
 
 from config.stack.children import wait_until
 from config.stack.valkey import Valkey
+from tests.storm.client import NEVER
 from tests.storm.ledgers import read_ours
 from tests.storm.stage import MEGABYTES, Stage
+from tests.testbed.dns import Failure
 from tests.testbed.proxy import PLAIN, Course, Then, Way
 
 STOP_SECONDS = 25.0
@@ -28,6 +30,9 @@ SILENT = 11 * 60.0  # longer than beat may be (relay/heartbeat.py)
 HEARTBEAT = "relay:beat"  # the same module's key
 REFUSED_SECONDS = 5.0
 TROUBLE = 0.3
+# Longer than a name is remembered, and a route as it was read.
+FLIP_SECONDS = 3.0
+NEVER_MAILS = 10
 LIVE = "SELECT count(*) FROM relay_queueddelivery WHERE lease_expires_at IS NOT NULL"
 # What a migration does while the old processes still run, and what takes it back.
 MIGRATION = (
@@ -225,13 +230,13 @@ async def empty_disk(stage: Stage) -> None:
     await revive_engines(stage)
 
 
-def _hop_course(chance: random.Random) -> Course:
-    """One connection in three comes to grief: in the content, after the dot, or slowly."""
+def _hop_course(chance: random.Random, lost: Course) -> Course:
+    """One connection in three comes to grief: in the content, after its end, or slowly."""
     return chance.choice(
         [
             *[PLAIN] * 6,
             Course(after=chance.randrange(1, 20_000), then=Then.RESET),
-            Course(after_dot=True),
+            lost,
             Course(octets_per_second=20_000),
         ]
     )
@@ -241,13 +246,45 @@ async def trouble_hops(stage: Stage) -> None:
     """The next hops say 4xx and 421, drop after the dot, reset in DATA and are slow."""
     stage.far_end.trouble = TROUBLE
     for hop in stage.hops:
-        hop.course = lambda _number: _hop_course(stage.chance)
+        hop.course = lambda _number: _hop_course(stage.chance, stage.onward.lost)
 
 
 async def calm_hops(stage: Stage) -> None:
     stage.far_end.trouble = 0.0
     for hop in stage.hops:
         hop.course = PLAIN
+
+
+async def fail_names(stage: Stage, failure: Failure) -> None:
+    """No next hop can be found by its name, and nobody is connected to one any more."""
+    stage.onward.names.fail(failure)
+    for hop in stage.hops:
+        hop.break_off()
+
+
+async def heal_names(stage: Stage) -> None:
+    stage.onward.names.fail(None)
+
+
+async def flip_names(stage: Stage) -> None:
+    """The names lead elsewhere, and some seconds later nobody answers where they led before."""
+    stage.onward.flip()
+    await asyncio.sleep(FLIP_SECONDS)
+    stage.onward.leave_old()
+
+
+async def flip_back(stage: Stage) -> None:
+    stage.onward.flip(is_back=True)
+    stage.onward.leave_old(is_back=True)
+
+
+async def write_to_nobody(stage: Stage) -> None:
+    """Mail to a domain that does not exist, and to one that takes none (RFC 7505)."""
+    live = [one for one in stage.client.sign_ins if not one.is_sandbox]
+    for number in range(NEVER_MAILS):
+        for domain in NEVER:
+            name = f"aldrig-{stage.chance.randrange(10**6)}-{number}"
+            await stage.client.letter(name, "", stage.chance.choice(live), domain)
 
 
 def _client_course(chance: random.Random) -> Course:

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.storm import strikes
+from tests.storm.onward import ROUTES
 from tests.storm.stage import Stage
+from tests.testbed.dns import Failure
 
 RECONNECT_BAR = 10.0
 UPGRADE_BAR = 5.0
 MINUTE = 60.0
 # An alert, at most so many seconds after the strike by the service's clock.
 QUARTER_OF_AN_HOUR = 900.0
+FLOW_BAR = 30.0
+RESTING_BAR = 120.0
 Act = Callable[[Stage], Awaitable[None]]
 
 
@@ -28,7 +33,7 @@ class Target:
     come to its end; the run does, too. `alerts`: what the operator must be told, and how soon.
     `early`: it is there when the first mail of its burst comes. `spread`: over how many seconds the
     mail of its burst comes. `bar`: how soon mail must be
-    accepted again.
+    accepted again, `flow` how soon delivered. `routes`: the kinds that it can be tried on.
     """
 
     name: str
@@ -45,12 +50,48 @@ class Target:
     spread: float = 0.0
     aside: bool = False
     bar: float = RECONNECT_BAR
+    flow: float = FLOW_BAR
     fills: bool = False
+    routes: Sequence[str] = ROUTES
 
 
-def quick() -> list[Target]:
-    """What is over within seconds."""
-    return [*_processes(), *_engines(), *_around()]
+def quick(route: str = "own") -> list[Target]:
+    """What is over within seconds, and can happen to this kind of route."""
+    return [one for one in (*_processes(), *_engines(), *_around()) if route in one.routes]
+
+
+def names(route: str = "own") -> list[Target]:
+    """What can become of the names of next hops (F8); one of the first three a run."""
+    failures = {"servfail": Failure.SERVFAIL, "timeout": Failure.TIMEOUT}
+    if route != "direct":
+        # There it says that the address is wrong, and "dns-never" is about that.
+        failures["nxdomain"] = Failure.NXDOMAIN
+    failing = [
+        Target(
+            name=f"dns-{name}",
+            strike=partial(strikes.fail_names, failure=failure),
+            restore=strikes.heal_names,
+            early=True,
+            shortest=2.0,
+            longest=5.0,
+            cuts=0.5,
+            # A hop that was not found rests, for a minute if it was so again after half of one.
+            flow=RESTING_BAR,
+        )
+        for name, failure in failures.items()
+    ]
+    more = [
+        Target(
+            name="dns-flip",
+            strike=strikes.flip_names,
+            restore=strikes.flip_back,
+            cuts=0.5,
+            flow=RESTING_BAR,
+            routes=("own", "direct"),
+        ),
+        Target(name="dns-never", strike=strikes.write_to_nobody, routes=("direct",)),
+    ]
+    return failing + [one for one in more if route in one.routes]
 
 
 def _processes() -> list[Target]:
@@ -192,13 +233,16 @@ def _space_and_time() -> list[Target]:
     ]
 
 
-def chosen(names: list[str], pause: float, lease: float) -> list[Target]:
-    return [t for t in (*quick(), *lasting(pause, lease)) if t.name in names]
+def chosen(wanted: list[str], pause: float, lease: float, route: str = "own") -> list[Target]:
+    known = (*quick(route), *names(route), *lasting(pause, lease))
+    return [target for target in known if target.name in wanted]
 
 
-def mixed(seed: int, times: int, pause: float, lease: float) -> list[Target]:
+def mixed(seed: int, times: int, pause: float, lease: float, route: str = "own") -> list[Target]:
     """All quick ones in an order of this seed, and one that lasts; what ends the run is last."""
-    found = quick() * times
+    failing = [target for target in names(route) if target.restore is strikes.heal_names]
+    others = [target for target in names(route) if target not in failing]
+    found = [*quick(route), *others, failing[seed % len(failing)]] * times
     one = lasting(pause, lease)[seed % len(lasting(pause, lease))]
     random.Random(seed).shuffle(found)
     if one.ends:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.rig.service import SignIn
 from tests.storm.client import Ledger, Letter
-from tests.storm.farend import Copy, Cut, names
+from tests.storm.farend import ANY_ROUTE, Copy, Cut, names
 from tests.storm.ledgers import Allowed, Ours, Row, compare, gaps_between
 
 ID = "019aa1b2-0000-7000-8000-00000000000"
@@ -65,10 +65,48 @@ def test_one_for_each_recipient_holds():
     assert broken(ledger(ERIK, FREJA), both, [copy(), copy(recipient=FREJA)]) == ""
 
 
+NOBODY = "nobody@findes-ikke.example"
+HOPELESS = Ledger({MARK: Letter(SENT, (NOBODY,), LIVE)}, {MARK: 1.0})
+TOLD = Copy(
+    "n@relay.example",
+    "",
+    "hej@bench.example",
+    b"Message-ID: <n@relay.example>\r\n\r\nAction: failed\r\n" + SENT,
+    2.0,
+    2.1,
+    is_notice=True,
+)
+
+
+def ended(state: str = "bounced", tries: int = 1) -> Ours:
+    notice = Row(False, "delivered", is_notice=True)
+    lost = {(f"{ID}1", NOBODY): Row(False, state, tries=tries)}
+    return Ours(lost | {("n@relay.example", "hej@bench.example"): notice})
+
+
+def test_what_can_go_nowhere_ends_at_its_first_try_and_its_sender_is_told():
+    assert broken(HOPELESS, ended(), [TOLD]) == ""
+    assert "not ended at the first try" in broken(HOPELESS, ended(tries=2), [TOLD])
+    assert "not ended at the first try" in broken(HOPELESS, ended("waiting"), [TOLD])
+    assert "ended and nobody told" in broken(HOPELESS, ended(), [])
+
+
+def test_what_a_provider_put_together_again_has_its_text():
+    rebuilt = replace(copy(content=b"X-Ours: 1\r\n" + SENT), is_rebuilt=True)
+    assert broken(ledger(), OURS, [rebuilt]) == ""
+    other = replace(rebuilt, content=rebuilt.content.replace(b"hej", b"HEJ"))
+    assert "altered" in broken(ledger(), OURS, [other])
+
+
+def test_the_way_that_all_organisations_share_is_nobody_elses():
+    assert broken(ledger(), OURS, [replace(copy(), route=ANY_ROUTE)]) == ""
+
+
 @pytest.mark.parametrize(
     ("ours", "copies", "fault"),
     [
         (OURS, [], "lost"),
+        (Ours(row(state="bounced")), [], "ended without need"),
         (OURS, [copy(recipient=FREJA)], "lost"),
         (OURS, [copy(), copy(mark="b@bench.example")], "phantom"),
         (OURS, [copy(), copy(recipient=FREJA)], "phantom"),

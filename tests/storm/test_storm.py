@@ -108,6 +108,32 @@ def test_a_fault_of_alerts_quarantine_or_stop_is_caught(
     assert caught(broken, [found]) == [found]
 
 
+NAMES = {
+    "own": ("dns-servfail", "dns-timeout", "dns-nxdomain", "dns-flip"),
+    "direct": ("dns-servfail", "dns-timeout", "dns-never", "dns-flip"),
+    "esp": ("dns-servfail", "dns-timeout", "dns-nxdomain"),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("route", NAMES)
+def test_what_may_pass_ends_no_mail_by_any_kind_of_route(tmp_path: Path, route: str):
+    """Next hops that fail in every way (F7), and names that do (F8)."""
+    options = (f"--route={route}", "--messages=120", "--drain=300")
+    found = storm(tmp_path / "storm.json", ["hop", *NAMES[route]], (), *options)
+    assert found == (0, [])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("route", NAMES)
+def test_a_name_that_ends_mail_is_caught(tmp_path: Path, route: str):
+    options = (f"--route={route}", "--messages=40", "--drain=60")
+    faults = ["names-end-mail"]
+    status, broken = storm(tmp_path / "storm.json", ["dns-servfail"], faults, *options)
+    assert status == 1
+    assert caught(broken, ["ended without need"]) == ["ended without need"]
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("target", ["poison", "beat-silent", "forty-days", "disk"])
 def test_nothing_is_lost_over_what_lasts(tmp_path: Path, target: str):

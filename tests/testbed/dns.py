@@ -99,6 +99,8 @@ class NameServer:
             reply.header.rcode = failure.value
         else:
             _fill(reply, records, name, kind)
+        if not reply.rr:
+            _limit(reply, records, name)
         packed: bytes = reply.pack()
         return packed
 
@@ -123,6 +125,14 @@ def _fill(reply: DNSRecord, records: list[RR], name: str, kind: str) -> None:
                 reply.header.rcode = RCODE.NXDOMAIN
             return
         name = str(alias.label).rstrip(".").lower()
+
+
+def _limit(reply: DNSRecord, records: list[RR], name: str) -> None:
+    """Say for how long it may be remembered that there is nothing (RFC 2308 §3)."""
+    for record in records:
+        above = str(record.rname).rstrip(".").lower()
+        if QTYPE[record.rtype] == "SOA" and f".{name}".endswith(f".{above}"):
+            reply.add_auth(record)
 
 
 class _Udp(socketserver.ThreadingUDPServer):

@@ -149,9 +149,17 @@ class _Link:
 class Proxy:
     """Passes connections on to a port of loopback, each along its course."""
 
-    def __init__(self, target_port: int, course: Choice = PLAIN, *, listens: bool = False) -> None:
+    def __init__(
+        self,
+        target_port: int,
+        course: Choice = PLAIN,
+        *,
+        listens: bool = False,
+        address: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.target_port, self.course, self.listens = target_port, course, listens
-        self.port = 0
+        self.address, self.port = address, port
         self.connections = 0
         self.seen = {Way.UP: bytearray(), Way.DOWN: bytearray()}
         self.faults: list[float] = []  # when a course came to its fault, by the monotonic clock
@@ -161,8 +169,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Listen on a port of the system's choice, or on the same one as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        """Listen on its port, on one of the system's choice, or on the same one as before."""
+        self._server = await asyncio.start_server(self._serve, self.address, self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 

@@ -65,6 +65,15 @@ def test_name_server_answers_from_its_zone(tcp):
         assert server.queries[0] == ("x.example", "TXT")
 
 
+def test_name_server_says_for_how_long_there_is_nothing():
+    zone = "x.example. 60 IN A 1.1.1.1\nx.example. 60 IN SOA ns. me. 1 1 1 1 5"
+    with NameServer(zone) as server:
+        assert ask(server, "x.example", "TXT").authority
+        assert ask(server, "no.x.example").authority
+        assert not ask(server, "y.example").authority
+        assert not ask(server, "x.example", "A").authority
+
+
 def test_name_server_fails_when_told_to():
     with NameServer('x.example. 60 IN TXT "one"') as server:
         for failure in (Failure.SERVFAIL, Failure.NXDOMAIN, Failure.REFUSED):

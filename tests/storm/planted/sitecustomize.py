@@ -8,14 +8,17 @@ import importlib.abc
 import importlib.machinery
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
 ACKNOWLEDGED_EARLY = 1.0  # seconds between a wrong 250 and the commit
+SILENT = 5.0  # seconds that a look-up takes in vain
 
 
 def acknowledge_before_commit(module: Any) -> None:
@@ -90,6 +93,39 @@ def choke(module: Any) -> None:
     module.Courier._carry = choking
 
 
+def look_up_as_told(module: Any) -> None:
+    """A provider's name leads to loopback, or fails as a file says (tests/storm/onward.py)."""
+    ask = socket.getaddrinfo
+
+    def answer(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host != "api.postmark.example":
+            return ask(host, *arguments, **options)
+        with open(os.environ["STORM_NAMES"]) as file:
+            word = file.read()
+        if word:
+            time.sleep(SILENT if word == "silent" else 0.0)
+            kind = socket.EAI_NONAME if word == "unknown" else socket.EAI_AGAIN
+            raise socket.gaierror(kind, "no address")
+        return ask("127.0.0.1", *arguments, **options)
+
+    socket.getaddrinfo = answer
+
+
+def end_what_is_not_found(module: Any) -> None:
+    """A next hop that no name leads to ends the mail, as if there never could be one."""
+    judged = module.judged
+
+    def ended(work: Any, lease: Any, tried: Any, random: Any) -> Any:
+        from relay.smtp.replies import Stage, Verdict  # noqa: PLC0415 - Django stands only now
+
+        if not tried.outcome.code and tried.outcome.stage in ("", Stage.CONNECT):
+            worse = replace(tried.outcome, verdict=Verdict.BOUNCED)
+            tried = replace(tried, outcome=worse)
+        return judged(work, lease, tried, random)
+
+    module.judged = ended
+
+
 def retry_at_once(module: Any) -> None:
     module.next_attempt = lambda _number, _accepted_at, now, _lifetime, _random: now
 
@@ -148,6 +184,8 @@ PATCHES: dict[str, tuple[str, Callable[[Any], None]]] = {
     "short-lease": ("relay.queue.statements", shorten_leases),
     "quick-watch": ("relay.heartbeat", look_often),
     "poison": ("relay.delivery", choke),
+    "names-end-mail": ("relay.outcomes", end_what_is_not_found),
+    "system-names": ("relay.esp.posting", look_up_as_told),
     "delete-before-send": ("relay.queue.leases", delete_before_send),
     "retry-at-once": ("relay.smtp.schedule", retry_at_once),
     "no-quarantine": ("relay.quarantine", never_quarantine),
