@@ -98,6 +98,11 @@ app.conf.update(
             "schedule": 300.0,
             "options": {"expires": 300},
         },
+        "destinations": {
+            "task": "relay.forget_destinations",
+            "schedule": crontab(hour=3, minute=7),
+            "options": {"expires": 12 * 3600},
+        },
         "route-pauses": {
             "task": "relay.tell_pauses",
             "schedule": 30.0,

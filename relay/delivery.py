@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from accounts.vault import KeyGone, VaultError
 from relay import outcomes, quarantine, sandbox
+from relay.backoff import Backoff
+from relay.destined import by_destination
 from relay.metering import Metering
 from relay.models import QueuedDelivery, Route
 from relay.notices import NoticeLimit
@@ -34,7 +36,7 @@ from relay.room import Room
 from relay.routing import Routes, Waits
 from relay.smtp.replies import Outcome, Scope, Verdict, is_host_refusal
 from relay.transports import NotNow, RouteTarget, Transport
-from relay.transports.smarthost import RESTING
+from relay.transports.dialling import RESTING
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ UNTOLD = "notice-unstored"
 # … and of this one the route's id.
 REFUSED_AS_HOST = "mail-refused-as-host"
 DELAYS_SECONDS = 60.0
+DIRECT = Route.Kind.DIRECT.value
 QUARANTINED = "mail-quarantined"
 
 
@@ -54,6 +57,7 @@ class Job:
     work: Work
     sent: set[int] = field(default_factory=set)
     content: bytes | None = field(default=None, repr=False)
+    destination: str = ""  # where all of it goes, when it is delivered there itself
     is_shut_out: bool = False  # no route takes mail of its organisation and domain now
     not_now: NotNow | None = None  # why it went back untried
 
@@ -75,6 +79,7 @@ class Courier:
     now: Callable[[], datetime]
     random: Callable[[], float]
     hostname: str
+    backoff: Backoff
     limit: NoticeLimit
     signer: Signer = field(default_factory=PassOn)
     paths: ReturnPaths = field(default_factory=AsGiven)
@@ -88,8 +93,11 @@ class Courier:
 
         Raises only what keeps it from being written that it failed.
         """
+        return await self._carried(job, self._carry_held(job))
+
+    async def _carried(self, job: Job, act: Awaitable[bool]) -> bool:
         try:
-            return await self._carry_held(job)
+            return await self._answered(job, act)
         except Exception as fault:  # noqa: BLE001 - one message must not end the shift
             logger.error("delivery: message %s: %s", job.work.message_id, type(fault).__name__)
             await self._strike(job)
@@ -98,6 +106,7 @@ class Courier:
     async def close(self) -> None:
         """Hang up on servers and engines; what is to be written is written first."""
         await self.transport.close()
+        await self.backoff.close()
         await self.leases.stop()
         await self.routes.close()
         await self.signer.close()
@@ -138,27 +147,26 @@ class Courier:
             await self.leases.alert(QUARANTINED, str(work.organisation_id))
 
     async def _carry_held(self, job: Job) -> bool:
+        told = await self._end(job)
+        if not job.work.deliveries:
+            return told
+        if not any(lease.is_suspect for lease in job.work.deliveries):
+            return await self._carry(job) or told
+        async with self.suspects.turn(job.work):
+            await self.leases.begin(job.work.deliveries)
+            return await self._carry(job) or told
+
+    async def _answered(self, job: Job, act: Awaitable[bool]) -> bool:
+        """Do it, and hand back or settle what it turns out cannot be sent now, or ever."""
         try:
-            told = await self._end(job)
-            if not job.work.deliveries:
-                return told
-            if not any(lease.is_suspect for lease in job.work.deliveries):
-                return await self._carry(job) or told
-            async with self.suspects.turn(job.work):
-                await self.leases.begin(job.work.deliveries)
-                return await self._carry(job) or told
+            return await act
         except LeaseLost:
             logger.warning("delivery: lease of message %s lost before the dot", job.work.message_id)
             # What is still held goes back unsent; the rest is somebody else's by now.
             await self.leases.release(job.work.deliveries)
             return False
         except NotNow as not_now:
-            job.not_now, work = not_now, job.work
-            job.is_shut_out = not_now.reason == RESTING
-            if not_now.reason == PACED and not_now.until is not None:
-                # The hold is about all that waits, for all shifts.
-                await self.routes.hold_back(work.organisation_id, work.domain, not_now.until)
-            return await self._hand_back(job, not_now.reason)
+            return await self._put_back(job, not_now)
         except KeyGone:
             logger.warning("delivery: key of message %s is gone: settled", job.work.message_id)
             now = self.now()
@@ -166,7 +174,21 @@ class Courier:
                 job, [outcomes.key_gone(lease, now) for lease in job.work.deliveries]
             )
 
-    async def _hand_back(self, job: Job, reason: str) -> bool:
+    async def _put_back(self, job: Job, not_now: NotNow) -> bool:
+        """Hand back what found no place at its next hop, and keep what waits for the same away."""
+        work, is_paced = job.work, not_now.reason == PACED
+        if job.destination and not_now.until is not None and not is_paced:
+            # Mail to others, of the same sender, goes on.
+            until, name = not_now.until, job.destination
+            await self.backoff.leave_alone(work.organisation_id, name, until)
+            return await self._hand_back(job, not_now.reason, until)
+        job.not_now, job.is_shut_out = not_now, not_now.reason == RESTING
+        if is_paced and not_now.until is not None:
+            # The hold is about all that waits, for all shifts.
+            await self.routes.hold_back(work.organisation_id, work.domain, not_now.until)
+        return await self._hand_back(job, not_now.reason)
+
+    async def _hand_back(self, job: Job, reason: str, due_at: datetime | None = None) -> bool:
         """Hand back what cannot go now, as due as it was; what may not wait any longer ends."""
         work, now = job.work, self.now()
         late = [lease for lease in work.deliveries if now >= lease.expires_at]
@@ -174,7 +196,7 @@ class Courier:
         told = await self._settle(job, ends) if ends else False
         rest = tuple(lease for lease in work.deliveries if lease not in late)
         if rest:
-            await self.leases.release(rest, reason=reason or None)
+            await self.leases.release(rest, due_at, reason=reason or None)
         return told
 
     async def _end(self, job: Job) -> bool:
@@ -220,8 +242,6 @@ class Courier:
             target = await self.routes.target(work.organisation_id, work.domain)
         except VaultError:
             return await self._judge(job, now, await self._unopened(job))
-        if isinstance(target, RouteTarget) and work.require_tls:
-            target = target.demanding_tls()
         if isinstance(target, Waits):
             if target.until is not None:
                 raise NotNow(target.reason, target.until)
@@ -239,7 +259,25 @@ class Courier:
         if await self.metering.is_over(work):
             told = await self._hand_back(job, QueuedDelivery.Reason.OVER_QUOTA.value)
             return told or bool(late)
-        return await self._try(job, target)
+        asked = _as_asked(work, target)
+        return await (self._part(job, asked) if asked.kind == DIRECT else self._try(job, asked))
+
+    async def _part(self, job: Job, target: RouteTarget) -> bool:
+        """Send to each destination by itself, side by side: none waits for another, or fails it."""
+        work = job.work
+        parts = [
+            Job(replace(work, deliveries=leases), sent=job.sent, destination=name)
+            for name, leases in by_destination(work.deliveries).items()
+        ]
+        found = await asyncio.gather(
+            *(self._carried(part, self._try(part, target.to(part.destination))) for part in parts),
+            return_exceptions=True,
+        )
+        job.not_now = next((part.not_now for part in parts if part.not_now), None)
+        for fault in found:
+            if isinstance(fault, BaseException):
+                raise fault
+        return any(found)
 
     async def _try(self, job: Job, target: RouteTarget) -> bool:
         told = False
@@ -250,7 +288,9 @@ class Courier:
                 if any(one and one.scope is Scope.ROUTE and one.code for one in found):
                     # RFC 4954 §6: the mail server refused who we are, not the mail. It waits.
                     await self.routes.pause(target, Route.PauseReason.SIGN_IN_REFUSED)
-                await self.routes.heed(target, found)
+                if not job.destination:
+                    # What other people's servers say is nothing that the route could be told by.
+                    await self.routes.heed(target, found)
                 if any(one and is_host_refusal(one) for one in found):
                     await self.leases.alert(REFUSED_AS_HOST, str(target.route_id))
                 # Written before the next transaction begins, which then cannot undo it.
@@ -259,7 +299,7 @@ class Courier:
             rest = tuple(lease for lease, outcome in again if outcome is None)
             if not rest:
                 return told
-            job.work, job.sent = replace(work, deliveries=rest), set()
+            job.work = replace(work, deliveries=rest)
 
     async def _judge(
         self, job: Job, started_at: datetime, found: Sequence[Outcome | None], kind: str = ""
@@ -384,6 +424,13 @@ class Courier:
             # What the remote said cannot be stored: its verdict still must.
             bare = tuple(replace(settlement, tried=None) for settlement in settlements)
             await self.leases.settle(work, bare, notice)
+
+
+def _as_asked(work: Work, target: RouteTarget) -> RouteTarget:
+    """Return the target as the message itself wants it reached; to demand counts for more."""
+    if work.require_tls:
+        return target.demanding_tls()
+    return replace(target, waives=True) if work.tls_optional else target
 
 
 def _broken(after_dot: bool) -> Outcome:

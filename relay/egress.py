@@ -17,14 +17,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
 from django.conf import settings
 
-from relay.nameservers import nameserver
+from relay import resolving
+from relay.smtp.mx import NoSuchName, Unanswered
 
 PORTS = frozenset({25, 465, 587, 2525})
+HTTPS = 443  # of what a recipient's domain publishes; no customer's route leads there
 MAX_ADDRESSES = 4
 # Every refusal takes this long, whatever its cause: the time must not tell names apart.
 REFUSAL_SECONDS = 5.0
@@ -152,13 +151,13 @@ class Guard:
         try:
             async with asyncio.timeout(self.refusal_seconds or REFUSAL_SECONDS):
                 return await self.lookup(name)
-        except (OSError, UnicodeError, dns.exception.DNSException):  # TimeoutError is an OSError
+        except (NoSuchName, Unanswered, TimeoutError):
             return []
 
     def _may_reach(self, address: str, port: int) -> bool:
         if port in self.loopback_ports and _is_loopback(address):
             return True
-        return port in PORTS and is_allowed(address) and not self._is_own(address)
+        return port in PORTS | {HTTPS} and is_allowed(address) and not self._is_own(address)
 
     def is_ours(self, name: str, addresses: Iterable[str]) -> bool:
         """Whether a mail exchanger is this service: mail would come back to it for ever."""
@@ -217,44 +216,17 @@ def _is_held(address: str) -> bool:
     return True
 
 
-def guard_from_settings(*, refusal_seconds: float = REFUSAL_SECONDS) -> Guard:
+def guard_from_settings(
+    resolver: resolving.Resolver | None = None, *, refusal_seconds: float = REFUSAL_SECONDS
+) -> Guard:
     """Build the guard that the running process uses. Raises ValueError for a wrong setting.
 
     The time of a refusal hides causes from people; where none waits for the answer it is 0.
     """
     return Guard(
-        lookup=nameserver_lookup(settings.RELAY_RESOLVER)
-        if settings.RELAY_RESOLVER
-        else system_lookup,
+        lookup=(resolver or resolving.from_settings()).addresses,
         loopback_ports=frozenset(settings.RELAY_EGRESS_LOOPBACK_PORTS),
         own_names=frozenset({settings.RELAY_HOSTNAME.lower()}),
         own_addresses=frozenset(str(ip_address(own)) for own in settings.RELAY_OWN_ADDRESSES),
         refusal_seconds=refusal_seconds,
     )
-
-
-async def system_lookup(name: str) -> list[str]:
-    """Ask the operating system. Raises OSError when the name has no address."""
-    found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def nameserver_lookup(servers: list[str]) -> Lookup:
-    """Return a look-up that asks these name servers ("host:port"), IPv4 and IPv6 at once."""
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [nameserver(server) for server in servers]
-    resolver.lifetime = REFUSAL_SECONDS
-
-    async def lookup(name: str) -> list[str]:
-        answers = await asyncio.gather(*(_records(resolver, name, kind) for kind in ("A", "AAAA")))
-        return [address for answer in answers for address in answer]
-
-    return lookup
-
-
-async def _records(resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> list[str]:
-    try:
-        answer = await resolver.resolve(name, kind)
-    except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
-        return []
-    return [record.to_text() for record in answer]

@@ -5,11 +5,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from relay.models import QueuedDelivery
 from relay.permits import Permits
-from relay.routing import Routes
 from relay.transports import NotNow, Permit, RouteTarget
+
+
+class Hops(Protocol):
+    """What is stored of next hops: of routes, or of the domains that mail is delivered to."""
+
+    async def failed(self, target: RouteTarget) -> datetime | None:
+        """Count a connection that failed; returns until when the hop is left alone, if it is."""
+        ...
+
+    async def rests(self, target: RouteTarget) -> datetime | None:
+        """Return until when the hop is left alone, as of now; None when it is not."""
+        ...
+
+    async def worked(self, target: RouteTarget) -> None:
+        """Note that the hop answers."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +33,7 @@ class SharedGate:
     """The gate of one shift; see relay.transports.Gate."""
 
     permits: Permits
-    routes: Routes
+    hops: Hops
 
     async def take(self, target: RouteTarget) -> Permit | None:
         permit = await self.permits.take(target.hop, target.concurrency)
@@ -33,14 +49,14 @@ class SharedGate:
 
     async def _demand_no_rest(self, target: RouteTarget) -> None:
         """Look anew: whoever had the permit before may have found the server dead still."""
-        if until := await self.routes.rests(target):
+        if until := await self.hops.rests(target):
             raise NotNow(QueuedDelivery.Reason.RESTING.value, until)
 
     async def give(self, permit: Permit) -> None:
         await self.permits.give(permit)
 
     async def failed(self, target: RouteTarget) -> datetime | None:
-        return await self.routes.failed(target)
+        return await self.hops.failed(target)
 
     async def worked(self, target: RouteTarget) -> None:
-        await self.routes.worked(target)
+        await self.hops.worked(target)

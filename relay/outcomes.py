@@ -14,6 +14,7 @@ from relay.queue import Accepted, Leased, Settlement, Tried, Work
 from relay.smtp import dsn, schedule
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict, demands_tls
+from relay.smtp.tls import TlsDemand
 from relay.smtp.waited import Waited
 from relay.suppressing import fingerprint
 
@@ -77,7 +78,9 @@ def _reason(outcome: Outcome) -> Reason:
     if outcome.enhanced == UNOPENED.enhanced:
         return Reason.UNOPENED
     # RFC 3463 §3.8: X.7.* without a reply is about security, so about TLS.
-    return Reason.TLS if outcome.enhanced.startswith("4.7.") else Reason.UNREACHABLE
+    if outcome.enhanced.startswith("4.7."):
+        return Reason.RECIPIENT_TLS if outcome.tls_demand == TlsDemand.STS else Reason.TLS
+    return Reason.UNREACHABLE
 
 
 def delayed(lease: Leased, now: datetime) -> Settlement:

@@ -21,13 +21,14 @@ import uvloop
 from django.conf import settings
 
 from accounts import clock
-from relay import heartbeat
+from relay import heartbeat, resolving
+from relay.backoff import Backoff
 from relay.delivery import Courier, Job
-from relay.egress import Guard, guard_from_settings
-from relay.hops import SharedGate
+from relay.egress import guard_from_settings
 from relay.limits import SharedCounters
 from relay.metering import Metering
 from relay.notices import NoticeLimit
+from relay.outbound import sharing_transport, world_from_settings
 from relay.pacing import Pace
 from relay.permits import Permits
 from relay.queue import (
@@ -46,11 +47,8 @@ from relay.queue import (
 from relay.returning import Returning
 from relay.routing import Routes
 from relay.signing import DomainSigner
-from relay.smtp.tls import Contexts, make_contexts
+from relay.smtp.tls import make_contexts
 from relay.supervision import carry_lightly, kept_going
-from relay.transports.carriers import Carriers
-from relay.transports.esp import Esp
-from relay.transports.smarthost import Smarthost
 from relay.turns import Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
 
@@ -338,13 +336,16 @@ class Shift:
 def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
     """Build a shift from the settings of this process. Raises OSError when a file is missing."""
     dsn, sealer = conninfo(), Sealer(keyring_directory())
-    routes = Routes(dsn, clock.now)
+    routes, resolver = Routes(dsn, clock.now), resolving.from_settings()
+    guard = guard_from_settings(resolver, refusal_seconds=0)
+    contexts = make_contexts(settings.RELAY_CA_FILE)
     permits, transport = sharing_transport(
         dsn,
         routes,
         ehlo_name=settings.RELAY_HOSTNAME,
-        contexts=make_contexts(settings.RELAY_CA_FILE),
-        guard=guard_from_settings(refusal_seconds=0),
+        contexts=contexts,
+        guard=guard,
+        world=world_from_settings(dsn, guard, resolver, contexts),
     )
     courier = Courier(
         leases=Leases(dsn, sealer, clock.now),
@@ -353,6 +354,7 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         pace=Pace(SharedCounters(settings.REDIS_URL), clock.now),
         metering=Metering(dsn, SharedCounters(settings.REDIS_URL), clock.now),
         sealer=sealer,
+        backoff=Backoff(dsn, clock.now),
         now=clock.now,
         random=SystemRandom().random,
         hostname=settings.RELAY_HOSTNAME,
@@ -361,23 +363,6 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         paths=Returning(dsn, settings.RELAY_BOUNCE_DOMAIN, clock.now),
     )
     return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
-
-
-def sharing_transport(
-    dsn: str, routes: Routes, *, ehlo_name: str, contexts: Contexts, guard: Guard
-) -> tuple[Permits, Carriers]:
-    """Build transports that share their next hops with all other shifts, and their permits."""
-    permits = Permits(dsn)
-    gate = SharedGate(permits, routes)
-    own = Smarthost(ehlo_name=ehlo_name, contexts=contexts, guard=guard, gate=gate)
-    permits.wanted, permits.crowded = own.let_go, own.let_go_oldest
-    esp = Esp(
-        now=clock.now,
-        threads=settings.RELAY_ESP_THREADS,
-        gate=gate,
-        urls=settings.RELAY_ESP_URLS,
-    )
-    return permits, Carriers({"own": own, "esp": esp})
 
 
 async def work(shift: Shift) -> None:

@@ -263,6 +263,7 @@ class Submission:
             tls_cipher=client.tls_cipher,
             is_sandbox=who.is_sandbox,
             require_tls=message.header.controls.require_tls,
+            tls_optional=message.header.controls.tls_optional,
             # Checked to be theirs, while the recipient's domain is anybody's.
             author_domain="" if message.envelope.sender else message.header.authors[0].domain,
             logged=logfields.logged(

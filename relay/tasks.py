@@ -19,6 +19,7 @@ from relay import (
     bouncerates,
     cancelling,
     counting,
+    destinations,
     esptaking,
     heartbeat,
     holding,
@@ -116,6 +117,11 @@ def settle_holds() -> None:
 @shared_task(name="relay.recheck_domains")
 def recheck_domains() -> None:
     verification.recheck(clock.now())
+
+
+@shared_task(name="relay.forget_destinations")
+def forget_destinations() -> None:
+    destinations.forget(clock.now())
 
 
 @shared_task(name="relay.take_events")

@@ -9,6 +9,9 @@ fields of this name space are taken out before the message is stored, known or n
 * `RELAY-Log: minimal`, `subject` or `headers` asks that the log holds no more of the message than
   that; where the organisation logs less, it stays at less. Any other value is refused: a message
   that asks for a thinner log must not be taken by a server that would write the usual one.
+* `TLS-Required: No` (RFC 8689) is no field of this name space: it travels on, for the servers
+  behind the next one. It waives what the recipient's domain demands of whoever sends to it, and
+  nothing that the route or the message itself demands. Any other value says nothing.
 * Fields that nobody knows ask for nothing; they may belong to another service of the same name.
 """
 
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 PREFIX = b"relay-"
 REQUIRE_TLS = b"relay-require-tls"
 LOG = b"relay-log"
+TLS_REQUIRED = b"tls-required"
 
 # How much of a message the log holds, the least first.
 PROFILES = ("minimal", "subject", "headers")
@@ -34,6 +38,7 @@ class Controls:
 
     require_tls: bool = False
     log: str = ""  # one of PROFILES; '' where it asks for none
+    tls_optional: bool = False  # what the recipient's domain demands is waived
 
     def note(self, name: bytes, value: bytes) -> None:
         """Take in one field, its name in lower case. Raises Refused."""
@@ -43,6 +48,8 @@ class Controls:
             if _word(value) != b"yes":
                 raise Refused
             self.require_tls = True
+        if name == TLS_REQUIRED and _word(value) == b"no":
+            self.tls_optional = True
 
 
 def _thinnest(before: str, asked: str) -> str:

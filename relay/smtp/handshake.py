@@ -54,6 +54,7 @@ class Target:
     password: str = field(default="", repr=False)
     is_mx: bool = False  # found in the DNS, not named by a customer
     demand: TlsDemand | None = None  # None: what the policy asks
+    source: str = ""  # the address that the connection comes from; empty: the system's choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,12 @@ class _Handshake:
         target = self._target
         try:
             async with asyncio.timeout(self._limit(self._timeouts.connect)):
-                _, wire = await self._loop.create_connection(Wire, target.address, target.port)
+                _, wire = await self._loop.create_connection(
+                    Wire,
+                    target.address,
+                    target.port,
+                    local_addr=(target.source, 0) if target.source else None,
+                )
         except TimeoutError:
             raise self._no_session("4.4.1", "no connection in time") from None
         except OSError as error:

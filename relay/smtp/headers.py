@@ -203,6 +203,8 @@ def _note(header: Header, name: bytes, value: bytes, span: tuple[int, int], *, u
         header.message_id = value
     elif name in _DROPPED:
         header.dropped.append(span)
+    elif name == controls.TLS_REQUIRED:
+        header.controls.note(name, value)
     elif name.startswith(controls.PREFIX):
         header.dropped.append(span)
         _control(header, name, value)

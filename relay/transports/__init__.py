@@ -47,6 +47,10 @@ class RouteTarget:
     # Whether it is written down that it works: then only a failure is news.
     is_proven: bool = field(default=False, compare=False)
     is_demanded: bool = False  # by the message, beyond what the route itself asks for
+    waives: bool = False  # whether the sender waives what the recipient's domain asks (RFC 8689)
+    # A value of TlsDemand for the log; empty for what `tls` asks.
+    demand: str = ""
+    patterns: tuple[str, ...] = ()  # names that the recipient's domain demands (RFC 8461 §4.1)
 
     @property
     def hop(self) -> UUID:
@@ -58,6 +62,10 @@ class RouteTarget:
         if self.tls in (TlsPolicy.IMPLICIT, TlsPolicy.STARTTLS):
             return self
         return replace(self, tls=TlsPolicy.STARTTLS, is_demanded=True)
+
+    def to(self, destination: str) -> RouteTarget:
+        """Return this target for one domain, as A-label."""
+        return replace(self, destination=destination)
 
     def serves(self, other: RouteTarget) -> bool:
         """Whether a connection that was opened for this target may carry another's mail."""

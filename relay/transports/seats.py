@@ -59,8 +59,12 @@ class Hop:
         clock: Callable[[], float] = time.monotonic,
         *,
         closing: bool = False,
+        line_seconds: float | None = None,
     ) -> None:
-        """`forget` is called whenever nothing is left here; `closing`: nothing is kept."""
+        """`forget` is called whenever nothing is left here; `closing`: nothing is kept.
+
+        `line_seconds`: how long one waits for a seat, if not LINE_SECONDS.
+        """
         self._gate = gate
         self._forget = forget
         self._clock = clock
@@ -74,6 +78,7 @@ class Hop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._going = 0  # seats whose goodbye is being said
         self._closing = closing
+        self._line_seconds = line_seconds
 
     async def take(self, target: RouteTarget) -> Seat:
         """Wait for a seat. Raises NotNow when there is none for long, or nobody gets one."""
@@ -232,7 +237,8 @@ class Hop:
         """Send home who waits too long, and ask again for the others."""
         loop = asyncio.get_running_loop()
         self._look = None
-        while self._line and self._line[0][0] <= loop.time() - LINE_SECONDS:
+        patience = LINE_SECONDS if self._line_seconds is None else self._line_seconds
+        while self._line and self._line[0][0] <= loop.time() - patience:
             _, waiter = self._line.popleft()
             if not waiter.done():
                 waiter.set_exception(NotNow())

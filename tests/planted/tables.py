@@ -3,7 +3,17 @@
 
 from __future__ import annotations
 
-from tests.planted import bounces, logs, policy, providers, queue, receiving, sending, signing
+from tests.planted import (
+    bounces,
+    directly,
+    logs,
+    policy,
+    providers,
+    queue,
+    receiving,
+    sending,
+    signing,
+)
 
 FAULTS = (
     *receiving.FAULTS,
@@ -14,4 +24,5 @@ FAULTS = (
     *signing.FAULTS,
     *bounces.FAULTS,
     *logs.FAULTS,
+    *directly.FAULTS,
 )

@@ -14,22 +14,26 @@ from django.conf import settings
 from accounts.models import Organisation
 from config.stack.state import free_port
 from relay import routing
+from relay.backoff import Backoff
 from relay.delivery import Courier
-from relay.egress import Guard, system_lookup
+from relay.egress import Guard
 from relay.limits import SharedCounters
 from relay.metering import Metering
 from relay.models import Route
 from relay.notices import NoticeLimit
+from relay.outbound import make_world, sharing_transport
 from relay.pacing import Pace
 from relay.queue import Accepted, Leases
+from relay.resolving import Resolver
 from relay.returning import Returning
 from relay.routing import Routes
-from relay.shift import Shift, Slot, sharing_transport
+from relay.shift import Shift, Slot
 from relay.signing import DomainSigner
 from relay.smtp.tls import make_contexts
 from tests import build
 from tests.relay import mail
 from tests.testbed.certificates import Authority
+from tests.testbed.dns import NameServer
 from tests.testbed.smtp import FarEnd, Script
 
 
@@ -76,8 +80,12 @@ class Stage:
         *,
         offset: timedelta = timedelta(),
         authority: Authority | None = None,
+        dns: NameServer | None = None,
     ) -> None:
+        """With `dns`, mail also goes straight to the servers that it names, on the same port."""
         self.far_end = far_end
+        self.resolver = Resolver([dns.server] if dns else [], lifetime=1)
+        self.is_direct = dns is not None
         self.ca_file = str(authority.ca_file) if authority else ""
         self.stopping = False
         self.offset = offset
@@ -87,16 +95,29 @@ class Stage:
 
     def shift(self, **options: Any) -> Shift:
         sealer, routes = mail.sealer(), Routes(mail.dsn(), self.now)
+        guard = Guard(
+            lookup=self.resolver.addresses,
+            loopback_ports=frozenset({self.far_end.port}),
+            refusal_seconds=0,
+        )
+        contexts = make_contexts(self.ca_file)
+        world = make_world(
+            mail.dsn(),
+            guard,
+            self.resolver,
+            contexts,
+            now=self.now,
+            random=lambda: 0.5,
+            concurrency=settings.RELAY_DIRECT_CONNECTIONS,
+            port=self.far_end.port,
+        )
         permits, transport = sharing_transport(
             mail.dsn(),
             routes,
             ehlo_name="relay.brevdue.example",
-            contexts=make_contexts(self.ca_file),
-            guard=Guard(
-                lookup=system_lookup,
-                loopback_ports=frozenset({self.far_end.port}),
-                refusal_seconds=0,
-            ),
+            contexts=contexts,
+            guard=guard,
+            world=world if self.is_direct else None,
         )
         courier = Courier(
             leases=Leases(mail.dsn(), sealer, self.now),
@@ -105,6 +126,7 @@ class Stage:
             pace=Pace(SharedCounters(settings.REDIS_URL), self.now),
             metering=Metering(mail.dsn(), SharedCounters(settings.REDIS_URL), self.now),
             sealer=sealer,
+            backoff=Backoff(mail.dsn(), self.now),
             now=self.now,
             random=lambda: 0.5,
             hostname="relay.brevdue.example",

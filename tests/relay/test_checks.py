@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from django.core.checks import registry
 from pytest_django.fixtures import Settings
+
+from tests.testbed.dns import NameServer
 
 USUAL: dict[str, Any] = {
     "RELAY_EGRESS_LOOPBACK_PORTS": [],
@@ -41,3 +44,42 @@ def test_development_settings_are_refused(
     assert _deployed() == []
     setattr(settings, name, value)
     assert _deployed() == [fault]
+
+
+NAMED = """
+relay.brevdue.example. 60 IN A 192.0.2.1
+relay.brevdue.example. 60 IN AAAA 2001:db8::1
+other.example. 60 IN A 192.0.2.2
+1.2.0.192.in-addr.arpa. 60 IN PTR Relay.Brevdue.example.
+2.2.0.192.in-addr.arpa. 60 IN PTR other.example.
+3.2.0.192.in-addr.arpa. 60 IN PTR relay.brevdue.example.
+"""
+NAMED += f"{ip_address('2001:db8::1').reverse_pointer}. 60 IN PTR relay.brevdue.example."
+
+
+@pytest.mark.behaviour(30)
+@pytest.mark.parametrize(
+    ("sources", "warned"),
+    [
+        (("192.0.2.1", ""), 0),
+        (("192.0.2.1", "2001:0db8::1"), 0),
+        (("", ""), 1),
+        (("192.0.2.2", ""), 1),
+        (("192.0.2.3", ""), 1),
+        (("192.0.2.4", "2001:db8::2"), 2),
+        (("no address", ""), 1),
+    ],
+)
+def test_addresses_that_mail_leaves_from_bear_the_name_that_is_said(
+    settings: Settings, sources: tuple[str, str], warned: int
+) -> None:
+    for other, usual in USUAL.items():
+        setattr(settings, other, usual)
+    settings.RELAY_HOSTNAME = "relay.brevdue.example"
+    settings.RELAY_SOURCE_IPV4, settings.RELAY_SOURCE_IPV6 = sources
+    with NameServer(NAMED) as dns:
+        settings.RELAY_RESOLVER = [dns.server]
+        settings.RELAY_DIRECT = True
+        assert _deployed() == ["relay.W001"] * warned
+        settings.RELAY_DIRECT = False
+        assert _deployed() == []

@@ -17,10 +17,11 @@ from accounts.models import Organisation
 from config.stack.state import free_port
 from relay import permits as module
 from relay import shift as shifts
+from relay.outbound import sharing_transport
 from relay.permits import Permits
 from relay.queue import Ask, Claimed
 from relay.routing import Routes
-from relay.shift import Slot, sharing_transport
+from relay.shift import Slot
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Verdict
 from relay.smtp.tls import TlsPolicy, make_contexts

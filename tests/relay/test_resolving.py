@@ -14,8 +14,6 @@ from relay.smtp.mx import Exchange, NoSuchName, Unanswered
 from tests.testbed.dns import Failure, NameServer
 from tests.testbed.loop import on_both_loops, on_uvloop
 
-pytestmark = pytest.mark.behaviour(28)
-
 ZONE = """
 modtager.example. 60 IN MX 20 mx2.modtager.example.
 modtager.example. 60 IN MX 10 MX1.modtager.example.
@@ -69,6 +67,7 @@ async def test_what_does_not_exist_is_told_from_what_nobody_answers():
                     await ask("modtager.example")
 
 
+@pytest.mark.behaviour(28)
 @on_uvloop
 async def test_one_family_that_answers_is_enough():
     with NameServer(ZONE) as dns:
@@ -97,6 +96,7 @@ async def test_no_address_of_one_family_says_nothing_while_the_other_is_unknown(
             await Resolver([dns.server]).addresses("six.example")
 
 
+@pytest.mark.behaviour(28)
 @on_uvloop
 async def test_name_that_is_denied_for_one_family_goes_on_existing():
     """Some servers deny a whole name because it has no IPv6 address (RFC 4074 §4.2)."""

@@ -15,8 +15,9 @@ from django.conf import settings
 from accounts.models import Organisation
 from config.stack.state import free_port
 from relay import shift as shifts
-from relay.egress import Guard, system_lookup
+from relay.egress import Guard
 from relay.queue import Leased, Store
+from relay.resolving import Resolver
 from relay.transports import seats
 from relay.turns import PLACES
 from relay.wake import WakeCaller
@@ -206,7 +207,7 @@ def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisat
             stage = Stage(far_end)
             shift = stage.shift()
             shift.courier.transport._guard = Guard(  # type: ignore[attr-defined] # of the smarthost's
-                lookup=system_lookup, loopback_ports=frozenset({port, slow_port})
+                lookup=Resolver([]).addresses, loopback_ports=frozenset({port, slow_port})
             )
             working = asyncio.create_task(shift.run())
             await until(lambda: tarpit.connections)
@@ -242,7 +243,7 @@ def test_six_silent_servers_do_not_delay_a_seventh_organisation(
             stage = Stage(far_end)
             shift = stage.shift()
             shift.courier.transport._guard = Guard(  # type: ignore[attr-defined] # of the smarthost's
-                lookup=system_lookup, loopback_ports=frozenset({port, silent_port})
+                lookup=Resolver([]).addresses, loopback_ports=frozenset({port, silent_port})
             )
             working = asyncio.create_task(shift.run())
             # Nothing comes back from any of them, and no more of theirs is claimed.

@@ -102,6 +102,7 @@ class FarEnd:
     ledger: list[Received] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)  # every line received, in order
     connections: int = 0
+    peers: list[str] = field(default_factory=list)  # the address that each of them came from
     open: int = 0  # connections at this moment
     most_open: int = 0
     clear: bytearray = field(default_factory=bytearray)  # every byte received without TLS
@@ -134,6 +135,7 @@ class FarEnd:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self.peers.append(writer.get_extra_info("peername")[0])
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:

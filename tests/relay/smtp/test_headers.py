@@ -206,6 +206,26 @@ def test_message_can_ask_for_tls(field, asked):
     assert scan(FROM + field + BODY).controls.require_tls is asked
 
 
+@pytest.mark.behaviour(34)
+@pytest.mark.parametrize(
+    ("field", "waives"),
+    [
+        (b"", False),
+        (b"TLS-Required: No\r\n", True),
+        (b"tls-required:\r\n\tNO \r\n", True),
+        (b"TLS-Required: Yes\r\n", False),
+        (b"TLS-Required:\r\n", False),
+        (b"TLS-Required: No, thank you\r\n", False),
+        (b"X-TLS-Required: No\r\n", False),
+    ],
+)
+def test_sender_can_waive_what_the_recipient_demands_and_the_field_travels_on(field, waives):
+    content = FROM + field + BODY
+    found = scan(content)
+    assert (found.controls.tls_optional, found.controls.require_tls) == (waives, False)
+    assert field in edit(content, found, TRACE)
+
+
 @pytest.mark.behaviour(18)
 @pytest.mark.parametrize(
     ("field", "asked"),

@@ -15,8 +15,6 @@ from relay.smtp import mx
 from relay.smtp.mx import Exchange, Host, NoSuchName, Nowhere, Unanswered
 from relay.smtp.replies import Verdict
 
-pytestmark = pytest.mark.behaviour(28)
-
 DOMAIN = "modtager.example"
 Answer = Sequence[str] | type[Exception]
 
@@ -72,6 +70,7 @@ def test_lower_preference_comes_first():
     assert tried(zone) == ["a.example", "b.example", "c.example"]
 
 
+@pytest.mark.behaviour(28)
 def test_equals_are_tried_in_any_order():
     records = [(10, f"{letter}.example") for letter in "abcd"]
     zone = Zone(records, known(*(name for _, name in records)))
@@ -140,6 +139,7 @@ def test_less_preferred_hosts_are_looked_up_only_when_it_is_their_turn():
     assert zone.asked == ["a.example"]
 
 
+@pytest.mark.behaviour(28)
 @pytest.mark.parametrize("ours", ["b.example", "192.0.2.2"])
 def test_what_is_not_preferred_to_ourselves_is_left_out(ours):
     records = [(1, "a.example"), (2, "b.example"), (2, "c.example"), (3, "d.example")]
@@ -164,6 +164,7 @@ records = st.lists(
 answers = st.sampled_from([["192.0.2.7"], ["2001:db8::7"], [], NoSuchName, Unanswered])
 
 
+@pytest.mark.behaviour(28)
 @settings(deadline=None)  # each example has a loop of its own
 @given(records, st.lists(answers, min_size=20, max_size=20), st.integers(0, 25), st.randoms())
 def test_hosts_or_one_reason_whatever_is_published(found, answers, ours, random):

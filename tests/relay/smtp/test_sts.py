@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from relay.smtp import sts
 from relay.smtp.sts import Malformed, Mode, Policy
 
-pytestmark = pytest.mark.behaviour(34)
-
 LINES = ["version: STSv1", "mode: enforce", "mx: *.modtager.example", "max_age: 86400"]
 POLICY = Policy(Mode.ENFORCE, ("*.modtager.example",), timedelta(days=1))
 
@@ -23,6 +21,7 @@ def document(*lines: str, end: str = "\r\n") -> bytes:
     return "".join(line + end for line in lines).encode()
 
 
+@pytest.mark.behaviour(34)
 @pytest.mark.parametrize(
     ("texts", "found"),
     [
@@ -110,6 +109,7 @@ def test_what_is_too_long_or_no_text_is_no_policy():
             sts.parse(octets)
 
 
+@pytest.mark.behaviour(34)
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Leaves a domain that mail is delivered to alone: what waits for it is kept from every claim.
+
+A hold does that from one moment to the next. A claim would still walk all that it keeps back, and
+what waits for others of the same sender stands behind it; so it is put off as well, piece by piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from relay.models import Hold
+from relay.pacing import HOLD
+from relay.queue import HotConnection
+from relay.smtp.addresses import spellings
+
+logger = logging.getLogger(__name__)
+
+# What is put off comes back in pieces, one after the other: all at once it would only be put off
+# again. Nothing waits much longer for that, should the domain answer soon.
+PIECE = 1000
+MOST = 100  # pieces at once; what is left has its turn the next time
+SPREAD = timedelta(minutes=10)
+# For less than this the hold is enough.
+SHORTEST = timedelta(seconds=5)
+RETRY_SECONDS = 0.3
+
+# What a claim has in hand is nothing to wait for.
+PUT_OFF = """
+WITH chosen AS MATERIALIZED (
+    SELECT q.id FROM relay_queueddelivery q
+    WHERE q.organisation_id = %(organisation)s AND q.lane < 2 AND q.due_at < %(until)s
+        AND q.lease_owner IS NULL
+        AND lower(substring(q.recipient FROM '@[^@]*$')) = ANY(%(to)s)
+    LIMIT %(piece)s FOR UPDATE SKIP LOCKED
+)
+UPDATE relay_queueddelivery q SET due_at = least(%(due_at)s, greatest(q.expires_at, q.due_at))
+FROM chosen WHERE q.id = chosen.id
+"""
+
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
+
+
+class Backoff:
+    """What one shift leaves alone."""
+
+    def __init__(self, dsn: str, now: Callable[[], datetime]) -> None:
+        self._connection = HotConnection(dsn)
+        self._one_at_a_time = asyncio.Lock()
+        self._now = now
+        self._held: dict[tuple[UUID, str], datetime] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def leave_alone(self, organisation_id: UUID, destination: str, until: datetime) -> None:
+        """Keep an organisation's mail to a domain back. Waits for a database that is away."""
+        now, place = self._now(), (organisation_id, destination)
+        if self._held.get(place) == until:
+            return
+        self._held = {one: ends for one, ends in self._held.items() if ends > now} | {place: until}
+        to = [f"@{name}" for name in spellings(destination)]
+        await self._hold(organisation_id, to, now, until)
+        if until - now >= SHORTEST:
+            task = asyncio.create_task(self._put_off(organisation_id, to, now, until))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Put nothing off any more; the holds end by themselves."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connection.close()
+
+    async def _hold(
+        self, organisation_id: UUID, to: list[str], now: datetime, until: datetime
+    ) -> None:
+        values = {"organisation": organisation_id, "reason": Hold.Reason.RESTING.value}
+        values |= {"now": now, "until": until}
+        for domain in to:
+            while await self._done(HOLD, values | {"domain": domain}) is None:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _done(self, statement: str, values: dict[str, Any]) -> int | None:
+        """Run a statement; returns how many rows it wrote, None when the database is away."""
+        try:
+            async with self._one_at_a_time, self._connection.use() as connection:
+                return (await connection.execute(statement, values)).rowcount
+        except _AWAY:
+            return None
+
+    async def _put_off(
+        self, organisation_id: UUID, to: list[str], now: datetime, until: datetime
+    ) -> None:
+        values = {"organisation": organisation_id, "to": to, "until": until, "piece": PIECE}
+        for number in range(MOST):
+            due_at = until + min(number * (until - now), SPREAD)
+            try:
+                count = await self._done(PUT_OFF, values | {"due_at": due_at})
+            except psycopg.Error as fault:
+                logger.error("backoff: nothing is put off: %s", type(fault).__name__)
+                return
+            # With the database away the hold is enough: it costs time, not mail.
+            if count is None or count < PIECE:
+                return
