@@ -14,13 +14,17 @@ import pytest
 
 from accounts.models import Organisation
 from config.stack.state import free_port
-from relay import backoff, resting
+from relay import backoff, resting, returnpaths
 from relay.models import Destination, Route
 from relay.queue import Accepted
+from relay.returning import Returning
+from relay.returnpaths import ReturnPath
 from relay.transports import busy
 from tests import build
 from tests.relay import mail
+from tests.relay.smtp.signatures import key, verifies
 from tests.relay.stage import UNTRIED, WAITING, Stage, becomes, count, route, until
+from tests.relay.test_signing import CONTENT, domain, signs_with
 from tests.testbed.dns import NameServer
 from tests.testbed.smtp import Drop, FarEnd, Script, Silence, Slow
 
@@ -32,9 +36,12 @@ RESTS = "SELECT count(*) FROM relay_destination WHERE rest_until IS NOT NULL"
 
 @asynccontextmanager
 async def working(
-    *far_ends: FarEnd, zone: str = "", offset: timedelta = timedelta()
+    *far_ends: FarEnd, zone: str = "", offset: timedelta = timedelta(), returning: str = ""
 ) -> AsyncIterator[Stage]:
-    """A shift, and a server each for a.example, b.example, … on an address of its own."""
+    """A shift, and a server each for a.example, b.example, … on an address of its own.
+
+    `returning`: where reports are led.
+    """
     port, records = free_port(), [zone]
     async with AsyncExitStack() as opened:
         for number, far_end in enumerate(far_ends):
@@ -45,7 +52,10 @@ async def working(
             records.append(f"mx.{domain}. 60 IN A {far_end.address}")
         dns = opened.enter_context(NameServer("\n".join(records)))
         stage = Stage(far_ends[0], dns=dns, offset=offset)
-        shift = asyncio.create_task(stage.shift().run())
+        made = stage.shift()
+        if returning:
+            made.courier.paths = Returning(mail.dsn(), returning, stage.now)
+        shift = asyncio.create_task(made.run())
         try:
             yield stage
         finally:
@@ -90,6 +100,22 @@ def test_message_goes_once_to_each_domain_with_its_own_recipients(direct: Organi
         (1, "delivered", "direct", "mx.b.example", "may", "not_offered"),
         (2, "delivered", "direct", "mx.a.example", "may", "not_offered"),
     ]
+
+
+@pytest.mark.behaviour(42)
+def test_what_leaves_is_signed_and_reports_of_it_are_led_back_here(direct: Organisation) -> None:
+    signs_with(domain(direct))
+    one, two = FarEnd(), FarEnd()
+    to = ("ida@a.example", "eva@a.example", "bo@b.example")
+    message = mail.message(direct.id, *to, sender="post@kunde.example", content=CONTENT)
+    carried([message], one, two, ready=WAITING, returning="retur.brevdue.example")
+    for far_end, position in ((one, None), (two, 2)):
+        (received,) = far_end.ledger
+        local, _, host = received.sender.partition("@")
+        assert host == "retur.brevdue.example"
+        assert returnpaths.read(local, mail.now()) == ReturnPath(message.id, position)
+        assert verifies(received.content, key()) == [True]
+        assert received.content.endswith(CONTENT)
 
 
 @pytest.mark.behaviour(28)

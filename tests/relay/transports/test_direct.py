@@ -85,11 +85,12 @@ class Net:
         ipv6: str = "",
         timeouts: Timeouts = PATIENT,
         lifetime: float = 20,
+        loopback: bool = True,
     ) -> Direct:
         resolver = Resolver([self.dns.server], lifetime=lifetime)
         guard = Guard(
             lookup=resolver.addresses,
-            loopback_ports=frozenset({self.port}),
+            loopback_ports=frozenset({self.port} if loopback else ()),
             own_names=frozenset({EHLO}),
             refusal_seconds=0,
         )
@@ -308,6 +309,17 @@ async def test_inner_addresses_are_left_out_and_no_socket_goes_there():
         assert (outcome.verdict, outcome.enhanced) == (Verdict.RETRY, "4.4.4")
         assert outcome.remote_address == ""
         assert reached == ["127.0.0.2"]
+
+
+@pytest.mark.behaviour(29)
+@on_uvloop
+async def test_the_same_server_is_out_of_reach_where_no_setting_opens_loopback():
+    far_end = FarEnd()
+    async with network(far_end) as net:
+        outcome = await net.send(net.direct(loopback=False))
+        assert (outcome.verdict, outcome.enhanced) == (Verdict.RETRY, "4.4.4")
+        assert far_end.connections == 0
+        assert (await net.send()).verdict is Verdict.DELIVERED
 
 
 @pytest.mark.behaviour(28)
