@@ -17,7 +17,7 @@ class Signer(Protocol):
     async def sign(self, work: Work, target: RouteTarget, content: bytes) -> bytes:
         """Return the content with a signature before it, or as it is.
 
-        Raises what a database or a vault that is away raises; then nothing leaves.
+        Raises VaultError when a key cannot be opened, and then nothing leaves.
         """
         ...
 
@@ -34,7 +34,7 @@ class ReturnPaths(Protocol):
     ) -> Envelope:
         """Return the envelope for these recipients of a message; a null sender stays null.
 
-        Raises what a database that is away raises; then nothing leaves.
+        Waits for a database that is away.
         """
         ...
 

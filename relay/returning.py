@@ -8,11 +8,14 @@ and bounces of theirs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from relay import returnpaths
 from relay.models import Route
@@ -22,7 +25,10 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.transports import RouteTarget
 
 FRESH = timedelta(seconds=60)
+RETRY_SECONDS = 0.3
 _MOST_DOMAINS = 10_000
+
+Owner = tuple[UUID, str]  # an organisation and a name
 
 # The nearest proven name at or above the sender's domain whose record leads here. It is as old as
 # its last check, which is far from every mail: a record that goes costs a report, not the mail.
@@ -42,9 +48,10 @@ class Returning:
     def __init__(self, dsn: str, domain: str, now: Callable[[], datetime]) -> None:
         """`domain` is the service's own, for senders whose record does not lead here."""
         self._connection = HotConnection(dsn)
+        self._asking = asyncio.Lock()  # one connection serves one statement at a time
         self._domain = domain
         self._now = now
-        self._hosts: dict[tuple[UUID, str], tuple[datetime, str]] = {}
+        self._hosts: dict[Owner, tuple[datetime, str]] = {}
 
     async def close(self) -> None:
         """Hang up."""
@@ -53,7 +60,7 @@ class Returning:
     async def envelope(
         self, work: Work, target: RouteTarget, recipients: Sequence[Leased]
     ) -> Envelope:
-        """Return the envelope that leaves. Raises psycopg.Error, OSError or TimeoutError."""
+        """Return the envelope that leaves. Waits for a database that is away."""
         given = work.envelope(tuple(recipients))
         # The null sender stays null, or a failure would be answered (RFC 5321 §4.5.5).
         if target.kind == Route.Kind.OWN or not given.sender:
@@ -68,21 +75,36 @@ class Returning:
         return returning_to(f"{local}@{await self._host(work)}", given)
 
     async def _host(self, work: Work) -> str:
-        key, now = (work.organisation_id, work.domain), self._now()
+        key = (work.organisation_id, work.domain)
+        host = self._fresh(key)
+        if not host:
+            async with self._asking:
+                host = self._fresh(key) or await self._learn(key)
+        return host
+
+    def _fresh(self, key: Owner) -> str:
         read_at, host = self._hosts.get(key, (None, ""))
-        if read_at is None or abs(now - read_at) >= FRESH:
-            host = await self._look_up(*key) or self._domain
-            if len(self._hosts) >= _MOST_DOMAINS:
-                self._hosts.clear()
-            self._hosts[key] = now, host
+        return host if read_at is not None and abs(self._now() - read_at) < FRESH else ""
+
+    async def _learn(self, key: Owner) -> str:
+        now = self._now()
+        host = await self._look_up(*key) or self._domain
+        if len(self._hosts) >= _MOST_DOMAINS:
+            self._hosts.clear()
+        self._hosts[key] = now, host
         return host
 
     async def _look_up(self, organisation_id: UUID, domain: str) -> str:
         parameters = {"organisation": organisation_id, "names": _upwards(domain)}
-        async with self._connection.use() as connection:
-            cursor = await connection.execute(HOST, parameters)
-            row: Any = await cursor.fetchone()
-        return str(row[0]) if row else ""
+        while True:
+            try:
+                async with self._connection.use() as connection:
+                    cursor = await connection.execute(HOST, parameters)
+                    row: Any = await cursor.fetchone()
+                return str(row[0]) if row else ""
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError):
+                # Whoever asks holds a lease and renews it: no try is used up meanwhile.
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 def _upwards(domain: str) -> list[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from relay.smtp.envelope import Envelope, Recipient
 from relay.transports import RouteTarget
 from tests import build
 from tests.relay import mail
+from tests.relay.test_routing import cut_other_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -181,6 +183,29 @@ def test_record_that_does_not_lead_here_is_not_relied_on(
 def test_domain_of_somebody_else_is_no_host(house: Organisation) -> None:
     proven(mail.organisation("Andre ApS"), "due.example")
     assert envelope(work(house, BO)).sender.endswith(f"@{OURS}")
+
+
+def test_many_ask_over_one_connection_and_wait_for_a_database_that_is_away(
+    house: Organisation,
+) -> None:
+    """Jobs ask side by side; the outage of one must not use up the tries of the others."""
+    proven(house, "due.example")
+    names = [f"n{number}.due.example" for number in range(20)]
+    many = [work(house, BO, domain=name) for name in names]
+
+    async def hosts() -> set[str]:
+        paths = Returning(mail.dsn(), OURS, mail.now)
+        try:
+            await paths.envelope(work(house, BO), DIRECT, many[0].deliveries)
+            await cut_other_connections()
+            sent = await asyncio.gather(
+                *(paths.envelope(one, DIRECT, one.deliveries) for one in many)
+            )
+        finally:
+            await paths.close()
+        return {one.sender.rpartition("@")[2] for one in sent}
+
+    assert mail.run(hosts()) == {"bounce.due.example"}
 
 
 def test_host_is_looked_up_once_a_minute(house: Organisation) -> None:
