@@ -48,8 +48,8 @@ from relay.returning import Returning
 from relay.routing import Routes
 from relay.signing import DomainSigner
 from relay.smtp.tls import make_contexts
-from relay.supervision import carry_lightly, kept_going
-from relay.turns import Turn, Turns
+from relay.supervision import allow_files, carry_lightly, kept_going
+from relay.turns import PLACES, Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ GATHER_SECONDS = 0.003
 UNREADABLE = "mail-unreadable"  # the alert's kind
 # A next hop that is full is asked again after this long.
 FULL_SECONDS = 2.0
+# Each delivery may go to a domain of its own: two questions to name servers, and a connection.
+FILES_OF_ONE = 3
 SLOT_CLASS = 0x42726576  # the advisory locks of shifts, apart from any other
 
 
@@ -392,6 +394,7 @@ def work_a_shift(*, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> 
         try:
             # The slot first: beat sends a surplus shift every two seconds; trust stores are slow.
             if await slot.take():
+                allow_files(PLACES * FILES_OF_ONE)
                 await work(open_shift(slot, stop=stop, hand_over=hand_over))
         finally:
             await slot.leave()

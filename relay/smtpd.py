@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 import signal
 import socket
 import ssl
@@ -34,7 +33,7 @@ from relay.smtp.acceptor import listen
 from relay.smtp.listener import Limits, Listener
 from relay.smtp.tls import MINIMUM_VERSION
 from relay.submission import Submission
-from relay.supervision import carry_lightly, kept_going
+from relay.supervision import allow_files, carry_lightly, kept_going
 from relay.wake import WakeCaller
 
 logger = logging.getLogger(__name__)
@@ -43,7 +42,6 @@ CERTIFICATE_SECONDS = 30  # between two looks at the certificate's files
 USES_SECONDS = 20
 # Shorter than the launcher's and most supervisors' patience with SIGTERM.
 GRACE_SECONDS = 8.0
-FILES_BESIDE = 128  # sockets of the listeners, the database and Redis, keys, and those closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +126,6 @@ def bounds() -> Limits:
             f" at least {given.size}, the size of the largest message"
         )
     return given
-
-
-def allow_files(connections: int) -> None:
-    """Raise what the system lets this process open to what so many connections need."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + FILES_BESIDE
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    if most < wanted:
-        logger.warning("smtpd: %d open files are allowed, %d would be needed", most, wanted)
 
 
 async def serve(ready: Callable[[], None] = lambda: None) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What the processes that carry mail do beside it: watches that are kept going, garbage left alone.
+"""What the processes that carry mail do beside it: watches kept going, garbage left alone, files.
 
 A watch that ended unseen would watch nothing.
 """
@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import gc
 import logging
+import resource
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -24,6 +25,7 @@ GARBAGE_AFTER = 20_000
 # keeps the memory of large mail for good once the first of it has gone.
 _M_MMAP_THRESHOLD = -3
 BLOCK_MOST = 1024 * 1024
+FILES_BESIDE = 128  # sockets of the listeners, the database and Redis, keys, and those closing
 
 
 def carry_lightly() -> None:
@@ -33,6 +35,17 @@ def carry_lightly() -> None:
     gc.set_threshold(GARBAGE_AFTER)
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, BLOCK_MOST)
+
+
+def allow_files(connections: int) -> None:
+    """Raise what the system lets this process open to what so many connections need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES_BESIDE
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        logger.warning("supervision: %d open files are allowed, %d would be needed", most, wanted)
 
 
 async def kept_going(

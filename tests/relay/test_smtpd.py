@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import resource
 import signal
 import smtplib
 import socket
@@ -78,18 +77,6 @@ def test_address_behind_a_balancer_is_the_clients(authority, tmp_path, anna_send
         assert clients[1].recv(100)[:4] == b"250 "
         _, logged = process.end()
     assert "203.0.113" not in logged
-
-
-def test_open_files_follow_the_connections():
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-        smtpd.allow_files(500)
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500 + smtpd.FILES_BESIDE
-        smtpd.allow_files(100)
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500 + smtpd.FILES_BESIDE
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_process_watches_beat_and_tomorrow():

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import subprocess
 import sys
 
@@ -65,3 +66,15 @@ def test_memory_of_large_mail_is_given_back() -> None:
         for on in ("", "yes")
     ]
     assert [done.stdout.strip() for done in found] == ["True", "False"]
+
+
+def test_open_files_follow_the_connections() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        supervision.allow_files(500)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500 + supervision.FILES_BESIDE
+        supervision.allow_files(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500 + supervision.FILES_BESIDE
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
