@@ -81,9 +81,14 @@ class Stage:
         offset: timedelta = timedelta(),
         authority: Authority | None = None,
         dns: NameServer | None = None,
+        beside: int | None = None,
     ) -> None:
-        """With `dns`, mail also goes straight to the servers that it names, on the same port."""
+        """With `dns`, mail also goes straight to the servers that it names, on the same port.
+
+        `beside`: the port of another server that may be reached.
+        """
         self.far_end = far_end
+        self.open_ports = {far_end.port, beside or far_end.port}
         self.resolver = Resolver([dns.server] if dns else [], lifetime=1)
         self.is_direct = dns is not None
         self.ca_file = str(authority.ca_file) if authority else ""
@@ -97,7 +102,7 @@ class Stage:
         sealer, routes = mail.sealer(), Routes(mail.dsn(), self.now)
         guard = Guard(
             lookup=self.resolver.addresses,
-            loopback_ports=frozenset({self.far_end.port}),
+            loopback_ports=frozenset(self.open_ports),
             refusal_seconds=0,
         )
         contexts = make_contexts(self.ca_file)

@@ -15,9 +15,7 @@ from django.conf import settings
 from accounts.models import Organisation
 from config.stack.state import free_port
 from relay import shift as shifts
-from relay.egress import Guard
 from relay.queue import Leased, Store
-from relay.resolving import Resolver
 from relay.transports import seats
 from relay.turns import PLACES
 from relay.wake import WakeCaller
@@ -204,11 +202,8 @@ def test_slow_server_of_one_organisation_does_not_delay_another(house: Organisat
             FarEnd(Script(greeting=Silence()), port=slow_port) as tarpit,
             FarEnd(port=port) as far_end,
         ):
-            stage = Stage(far_end)
+            stage = Stage(far_end, beside=slow_port)
             shift = stage.shift()
-            shift.courier.transport._guard = Guard(  # type: ignore[attr-defined] # of the smarthost's
-                lookup=Resolver([]).addresses, loopback_ports=frozenset({port, slow_port})
-            )
             working = asyncio.create_task(shift.run())
             await until(lambda: tarpit.connections)
             await mail.keep(mail.message(other.id, ago=-timedelta(seconds=0)))
@@ -240,11 +235,8 @@ def test_six_silent_servers_do_not_delay_a_seventh_organisation(
             FarEnd(Script(greeting=Silence()), port=silent_port),
             FarEnd(port=port) as far_end,
         ):
-            stage = Stage(far_end)
+            stage = Stage(far_end, beside=silent_port)
             shift = stage.shift()
-            shift.courier.transport._guard = Guard(  # type: ignore[attr-defined] # of the smarthost's
-                lookup=Resolver([]).addresses, loopback_ports=frozenset({port, silent_port})
-            )
             working = asyncio.create_task(shift.run())
             # Nothing comes back from any of them, and no more of theirs is claimed.
             held = -1
