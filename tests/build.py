@@ -251,7 +251,7 @@ def _mail_rows(organisation: Organisation) -> None:
     )
     _key_rows(domain)
     route = Route.objects.create(**of, name="server", host="mail.example", created_at=NOW)
-    EspEvent.objects.create(**of, route=route, received_at=NOW, sealed=b"x")
+    EspEvent.objects.create(**of, route=route, received_at=row["accepted_at"], sealed=b"x")
     Hold.objects.create(**of, message_id=message_id(), held_at=NOW)
     Quota.objects.create(**of, messages_a_day=50_000)
     _figure_rows(organisation)
