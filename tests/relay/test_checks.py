@@ -48,11 +48,13 @@ def test_development_settings_are_refused(
 
 NAMED = """
 relay.brevdue.example. 60 IN A 192.0.2.1
+relay.brevdue.example. 60 IN A 192.0.2.5
 relay.brevdue.example. 60 IN AAAA 2001:db8::1
 other.example. 60 IN A 192.0.2.2
 1.2.0.192.in-addr.arpa. 60 IN PTR Relay.Brevdue.example.
 2.2.0.192.in-addr.arpa. 60 IN PTR other.example.
 3.2.0.192.in-addr.arpa. 60 IN PTR relay.brevdue.example.
+5.2.0.192.in-addr.arpa. 60 IN PTR other.example.
 """
 NAMED += f"{ip_address('2001:db8::1').reverse_pointer}. 60 IN PTR relay.brevdue.example."
 
@@ -67,6 +69,7 @@ NAMED += f"{ip_address('2001:db8::1').reverse_pointer}. 60 IN PTR relay.brevdue.
         (("192.0.2.2", ""), 1),
         (("192.0.2.3", ""), 1),
         (("192.0.2.4", "2001:db8::2"), 2),
+        (("192.0.2.5", ""), 1),
         (("no address", ""), 1),
     ],
 )
