@@ -23,6 +23,7 @@ from config.stack.state import free_port
 from relay import returnpaths, routing, snippets
 from relay.models import Route
 from relay.queue import Accepted
+from relay.returning import Returning
 from relay.returnpaths import ReturnPath
 from tests import build
 from tests.bench.postfix import NotRun, Postfix
@@ -32,12 +33,14 @@ from tests.relay.process import Process, running
 from tests.relay.stage import UNTRIED, Stage, becomes, route
 from tests.relay.submitting import SECRET, Journal, credential, domain, serving
 from tests.testbed.certificates import Authority
+from tests.testbed.dns import NameServer
 from tests.testbed.smtp import FarEnd, Script, threaded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 OURS = "retur.brevdue.example"
 USER = "brevdue"
+ZONE = "other.example. 60 IN MX 10 mx.other.example.\nmx.other.example. 60 IN A 127.0.0.1"
 PLAIN = "/usr/lib/*/sasl2/libplain.so*"
 # A server that takes mail only over TLS and only from those who sign in.
 SIGNED_IN = """
@@ -103,13 +106,17 @@ def told(postfix: Postfix) -> str:
     return log.read_text() if log.exists() else ""
 
 
-def carry(postfix: Postfix, authority: Authority, message: Accepted) -> None:
-    """Store a message and work a shift until it has been tried."""
+def carry(
+    postfix: Postfix, authority: Authority, message: Accepted, dns: NameServer | None = None
+) -> None:
+    """Store a message and work a shift until it has been tried; `dns` is what it asks."""
 
     async def scenario() -> None:
         await mail.keep(message)
-        stage = Stage(FarEnd(port=postfix.port), authority=authority)
-        working = asyncio.create_task(stage.shift().run())
+        stage = Stage(FarEnd(port=postfix.port), authority=authority, dns=dns)
+        shift = stage.shift()
+        shift.courier.paths = Returning(mail.dsn(), OURS, stage.now)
+        working = asyncio.create_task(shift.run())
         await becomes(UNTRIED, 0)
         stage.stopping = True
         await working
@@ -212,32 +219,34 @@ def as_printed(directory: Path, authority: Authority) -> str:
 def test_what_postfix_returns_is_written_in_the_log_of_its_mail(
     authority: Authority, start: Start, house: Organisation, tmp_path: Path
 ) -> None:
-    """Taken first, refused by the server behind it, returned by its own bounce daemon."""
-    message = letter(house)
-    mail.run(mail.keep(message))
-    mail.execute("DELETE FROM relay_queueddelivery")
-    mail.execute("DELETE FROM relay_content")
-    mail.execute("UPDATE relay_delivery SET state = 'delivered'")
-    port = free_port()
+    """Taken as the recipients' server, refused behind it, and returned by its bounce daemon."""
+    message, port = letter(house), free_port()
+    route(house, kind=Route.Kind.DIRECT, host="", security=Route.Security.OPPORTUNISTIC)
     process = Process(authority, tmp_path, RELAY_BOUNCE_DOMAIN=OURS, BOUNCE_PORT=str(port))
     script = Script(rcpt={RECIPIENTS[1]: "550 5.1.1 no such user"})
     back = f"transport_maps = inline:{{ {OURS}=smtp:[127.0.0.1]:{port} }}\n"
     back += "smtp_tls_security_level = may\n"
-    token = returnpaths.written(ReturnPath(message.id, None))
-    with running(process), threaded(FarEnd(script)) as far_end:
+    with running(process), threaded(FarEnd(script)) as far_end, NameServer(ZONE) as dns:
         postfix = start(far_end.port, back)
-        with smtplib.SMTP("127.0.0.1", postfix.port) as client:
-            client.sendmail(f"{token}@{OURS}", RECIPIENTS, MESSAGE, ["BODY=8BITMIME"])
+        carry(postfix, authority, message, dns)
+        assert mail.rows("SELECT DISTINCT verdict, tls_result FROM relay_attempt") == [
+            ("delivered", "unverified")
+        ]
         count = "SELECT count(*) FROM relay_report"
         assert wait_until(lambda: mail.value(count) > 0, 60), told(postfix)
+        (received,) = far_end.ledger
         _, logged = process.end()
-    states = "SELECT state, final_reason FROM relay_delivery WHERE message_id = %s ORDER BY 1 DESC"
+    token = returnpaths.written(ReturnPath(message.id, None))
+    assert received.sender == f"{token}@{OURS}"
+    assert received.content.endswith(b"\r\n" + MESSAGE)
+    states = (
+        "SELECT state, final_reason FROM relay_delivery WHERE message_id = %s ORDER BY position"
+    )
     assert mail.rows(states, message.id) == [("delivered", ""), ("bounced", "returned")]
     assert mail.rows("SELECT position, kind, scope, is_hard, enhanced FROM relay_report") == [
         (1, "failed", "recipient", True, "5.1.1")
     ]
     assert mail.value("SELECT count(*) FROM relay_suppression") == 1
     # The sender is told, from here, and of the one alone.
-    told_of = "SELECT count(*) FROM relay_message WHERE is_notification"
-    assert mail.value(told_of) == 1
+    assert mail.value("SELECT count(*) FROM relay_message WHERE is_notification") == 1
     assert not re.search(f"@|{token}", logged, re.IGNORECASE)

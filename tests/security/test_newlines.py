@@ -37,7 +37,7 @@ from tests.testbed.smtp import FarEnd, threaded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KINDS = ("own", "esp")
+KINDS = ("own", "direct", "esp")
 SPOKEN = {"EHLO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"}
 TEXT = b"first\r\n"
 CONTROL = b"control\r\n"
