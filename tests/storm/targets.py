@@ -72,8 +72,10 @@ def names(route: str = "own") -> list[Target]:
             strike=partial(strikes.fail_names, failure=failure),
             restore=strikes.heal_names,
             early=True,
-            shortest=2.0,
-            longest=5.0,
+            # Longer than what was answered before is remembered.
+            shortest=3.0,
+            longest=6.0,
+            spread=4.0,
             cuts=0.5,
             # A hop that was not found rests, for a minute if it was so again after half of one.
             flow=RESTING_BAR,

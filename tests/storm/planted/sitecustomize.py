@@ -116,10 +116,11 @@ def end_what_is_not_found(module: Any) -> None:
     judged = module.judged
 
     def ended(work: Any, lease: Any, tried: Any, random: Any) -> Any:
-        from relay.smtp.replies import Stage, Verdict  # noqa: PLC0415 - Django stands only now
+        from relay.smtp.replies import Verdict  # noqa: PLC0415 - Django stands only now
 
-        if not tried.outcome.code and tried.outcome.stage in ("", Stage.CONNECT):
-            worse = replace(tried.outcome, verdict=Verdict.BOUNCED)
+        said = tried.outcome
+        if said.verdict is Verdict.RETRY and not said.code and not said.after_dot:
+            worse = replace(said, verdict=Verdict.BOUNCED)
             tried = replace(tried, outcome=worse)
         return judged(work, lease, tried, random)
 
