@@ -41,17 +41,21 @@ STUFFED = (
     (b"a.\r\n", b"a.\r\n"),
 )
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+NEAR = 8  # octets: more than any end has
 CUTS = ("whole", "octets", "split in the end")
 
 
 def send(client: Raw, message: bytes, middle: int, cut: str) -> None:
-    """Send a message in pieces that arrive apart; one of the cuts is `middle`."""
+    """Send a message in pieces: the octets about `middle` and its end apart, or cut in both."""
+    size = len(message)
     places = {
-        "whole": [0, len(message)],
-        "octets": list(range(len(message) + 1)),
-        "split in the end": [0, middle, len(message) - 3, len(message)],
+        "whole": [0, size],
+        "octets": [0, *range(middle - NEAR, middle + NEAR), *range(size - NEAR, size + 1)],
+        "split in the end": [0, middle, size - 3, size],
     }[cut]
-    for start, stop in itertools.pairwise(places):
+    # Short messages end where their middle is.
+    ordered = sorted({place for place in places if 0 <= place <= size})
+    for start, stop in itertools.pairwise(ordered):
         client.send(message[start:stop])
         # Without a pause the server would read the pieces as one.
         time.sleep(0.02 if cut == "split in the end" else 0)
