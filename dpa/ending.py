@@ -15,12 +15,12 @@ from accounts.tenancy import TenantModel
 from dpa.terms import DELETION_DAYS
 from gdpr import inventory, subjects
 from gdpr.registry import Role
-from relay import routes
+from relay import routes, suppressions
 from relay.models import Route
 
 CLOSED_BY = frozenset(f"organisation.{standing}" for standing in Organisation.ENDING)
 STANDINGS = frozenset(f"organisation.{standing}" for standing in Organisation.Standing)
-# Routes go by a nightly act, which must not come after the last day.
+# Routes and the list go by a nightly act, which must not come after the last day.
 NIGHTLY = timedelta(days=1)
 
 
@@ -44,9 +44,10 @@ def is_over(organisation: Organisation) -> bool:
     )
 
 
-def forget_routes(now: datetime) -> None:
-    """Remove the routes of customers whose last day is near: nobody of theirs may be left to.
+def forget_own(now: datetime) -> None:
+    """Remove what customers keep whose last day is near: nobody of theirs may be left to.
 
+    These are their routes, and the list of addresses that get no mail from them.
     Not at once: they may choose that what is theirs is handed over first, or stay after all.
     Everything else that is processed for them has a period. Role `duty`.
     """
@@ -54,15 +55,16 @@ def forget_routes(now: datetime) -> None:
     since = _ended_at(rows)
     for row in rows:
         if _is_late(since.get(row.pk), now + NIGHTLY):
-            _forget_routes_of(row.pk)
+            _forget_own_of(row.pk)
 
 
-def _forget_routes_of(organisation_id: UUID) -> None:
+def _forget_own_of(organisation_id: UUID) -> None:
     with transaction.atomic():
         # Staff may let the customer stay at this moment.
         if _ended().select_for_update().filter(pk=organisation_id).exists():
             for route in Route.objects.for_organisation(organisation_id):
                 routes.remove(route, by=None)
+            suppressions.forget_all(organisation_id)
 
 
 def _ended() -> QuerySet[Organisation]:

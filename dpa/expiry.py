@@ -23,7 +23,7 @@ def forget(now: datetime, ahead: timedelta = _NOW) -> int:
 
     First empty organisations that are closed and end their agreements, so that their period runs.
     """
-    ending.forget_routes(now)
+    ending.forget_own(now)
     _end_all(now)
     _, counts = _due(now + ahead).delete()
     return counts.get(Agreement._meta.label, 0)

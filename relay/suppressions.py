@@ -245,6 +245,11 @@ def _line(cells: tuple[str, ...]) -> str:
     return spreadsheets.lines([map(spreadsheets.cell, cells)]).decode()
 
 
+def forget_all(organisation_id: UUID) -> None:
+    """Forget an organisation's whole list, because it has left (role duty)."""
+    Suppression.objects.for_organisation(organisation_id).delete()
+
+
 def forget(now: datetime) -> int:
     """Forget addresses whose period ends within the hour, and rows that expired (role duty)."""
     due = Suppression.objects.filter(

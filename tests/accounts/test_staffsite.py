@@ -25,7 +25,18 @@ from accounts.staffsite import site
 from config.csp import POLICY
 from dpa.models import Agreement
 from gdpr.models import Erasure, Recipient, RequestedRight, RetentionRun
-from relay.models import Credential, Hold, QueuedDelivery, Quota, Route, SendingDomain
+from relay.models import (
+    Credential,
+    DkimKey,
+    Hold,
+    LogChoice,
+    QueuedDelivery,
+    Quota,
+    Review,
+    Route,
+    SendingDomain,
+    Suppression,
+)
 from tests import build
 from tests.relay import pages
 
@@ -34,7 +45,8 @@ pytestmark = pytest.mark.django_db
 STAFF = "/en/staff/"
 MODELS = [
     Organisation, User, Membership, AuditEvent, Alert, OutgoingMail,
-    Credential, SendingDomain, Route, QueuedDelivery, RequestedRight,
+    Credential, SendingDomain, DkimKey, Route, QueuedDelivery, RequestedRight,
+    Suppression, Review, LogChoice,
 ]  # fmt: skip
 TRIED_ELSEWHERE = {Agreement, Erasure, Hold, Quota, Recipient, RetentionRun}
 

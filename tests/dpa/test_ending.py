@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What is left of customers that ended is counted from their end, and their routes go in time."""
+"""What is left of customers that ended is counted from their end; what they keep goes in time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def become(organisation: Organisation, to: Organisation.Standing, at: datetime) 
 
 def delete_mail() -> None:
     with build.as_owner():
-        for model in (models.Attempt, models.Delivery, models.Message):
+        of_the_log = (models.Report, models.Ending, models.MessageHeader)
+        for model in (*of_the_log, models.Attempt, models.Delivery, models.Message):
             model.objects.all().delete()
         models.QueuedDelivery.objects.all().delete()
         models.Content.objects.all().delete()
@@ -45,8 +46,8 @@ class TestCount:
         become(organisation, Standing.CLOSING, build.NOW)
         assert [ending.count(LAST), ending.count(LAST + SECOND)] == [(1, 0), (1, 1)]
         delete_mail()
-        assert ending.count(LAST + SECOND) == (1, 1), "the route is left"
-        ending.forget_routes(LAST)
+        assert ending.count(LAST + SECOND) == (1, 1), "the route and the list are left"
+        ending.forget_own(LAST)
         assert ending.count(LAST + SECOND) == (0, 0)
 
     def test_days_run_from_the_last_time_that_it_closed(self, organisation: Organisation) -> None:
@@ -78,6 +79,7 @@ class TestRoutes:
         assert (Route.objects.count(), Agreement.objects.get().state) == (1, "in_force")
         expiry.forget(LAST - ending.NIGHTLY + SECOND)
         assert (Route.objects.count(), Agreement.objects.get().state) == (0, "ended")
+        assert not models.Suppression.objects.exists()
         assert AuditEvent.objects.get(action="route.removed").actor_id is None
 
     @pytest.mark.parametrize("to", sorted(set(Standing) - Organisation.ENDING))
@@ -87,5 +89,6 @@ class TestRoutes:
         build.mail_of(organisation)
         become(organisation, Standing.CLOSING, build.NOW)
         become(organisation, to, build.NOW)
-        ending.forget_routes(LAST + SECOND)
+        ending.forget_own(LAST + SECOND)
         assert Route.objects.count() == 1
+        assert models.Suppression.objects.count() == 1

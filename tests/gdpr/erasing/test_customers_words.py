@@ -82,7 +82,7 @@ def test_another_customers_row_excuses_nothing_but_their_words(
     asked.refresh_from_db()
     assert (asked.fault, asked.report["stuck"]) == (Erasure.Fault.LEFTOVER, place)
     assert asked.report["found"] == [[place, "address", 1]]
-    _write(place, "", other)
+    _write(place, "x.example", other)
     assert run.carry_out(asked.pk, later(hours=1))
 
 
