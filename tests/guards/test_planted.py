@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guards.test_behaviours import RECEIVING_AND_QUEUE, numbers
+from tests.guards.test_behaviours import OF_MAIL, numbers
 from tests.planted import trying
 from tests.planted.__main__ import chosen
 from tests.planted.fault import Fault, planted
@@ -30,7 +30,7 @@ def behaviours_of(path: str) -> dict[str, frozenset[int]]:
     }
 
 
-@pytest.mark.parametrize("number", sorted(RECEIVING_AND_QUEUE))
+@pytest.mark.parametrize("number", sorted(OF_MAIL))
 def test_each_behaviour_has_a_planted_fault(number: int) -> None:
     assert chosen([number])
 
