@@ -85,7 +85,8 @@ def test_redis_holds_no_name_and_forgets(clock: Clock) -> None:
     for key in keys:
         assert len(key) < 50
         assert b"anna" not in key
-        assert b"192" not in key
+        # Two or three figures alone would stand in a digest now and then.
+        assert b"192.0" not in key
         assert 0 < redis.pttl(key) <= LIMIT.longest * 1000
 
 

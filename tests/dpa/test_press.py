@@ -48,7 +48,8 @@ def test_chain_of_subprocessors_is_told_in_full() -> None:
         "drift af de maskiner, som Tjenesten kører på; opbevaring af Tjenestens sikkerhedskopier"
     )
     assert above["Registrerede"] == (
-        "afsendere; modtagere; personer nævnt i e-mailen; indehavere af logins til ruter"
+        "afsendere; modtagere; personer nævnt i hovedet; personer nævnt i e-mailen;"
+        " indehavere af logins til ruter"
     )
     assert below["Led"] == "2 (antaget af Værtshuset A/S)"
     assert below["Varighed"] == "31. december 2027"

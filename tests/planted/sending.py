@@ -147,7 +147,7 @@ FAULTS = (
         HANDSHAKE,
         "        if self._wire.pending:\n",
         "        if not reply:\n",
-        f"{CLEAR}::test_where_tls_is_required_nothing_travels_without_it",
+        f"{SHAKING}::test_words_injected_before_the_encryption_are_refused",
     ),
     Fault(
         34,

@@ -286,13 +286,16 @@ async def test_outcome_says_what_was_asked_and_what_came_of_it(
     assert (outcome.tls_demand, outcome.tls_result) == (demand, result)
 
 
+@pytest.mark.behaviour(34)
 @on_both_loops
 async def test_words_injected_before_the_encryption_are_refused(authority):
     injected = Raw(b"220 go\r\n250 far.example\r\n")
     for policy in (TlsPolicy.STARTTLS, TlsPolicy.OPPORTUNISTIC):
         far_end = FarEnd(Script(starttls=injected), tls=authority.server("localhost"))
         outcome = await attempt(authority, far_end, policy)
-        assert outcome.verdict is Verdict.RETRY
+        # Seen before anything is encrypted, not where the encryption fails because of it.
+        assert (outcome.verdict, outcome.enhanced) == (Verdict.RETRY, "4.7.0")
+        assert "more in clear" in outcome.text
         assert far_end.ledger == []
 
 
