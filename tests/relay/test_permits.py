@@ -270,12 +270,13 @@ def test_two_shifts_together_keep_to_the_limit_of_a_route(house: Organisation) -
             await becomes(WAITING, 0, 30)
             stage.stopping = True
             await asyncio.gather(*working)
+            # Given back by hanging up, which PostgreSQL notices in its own time.
+            await becomes(PERMITS, 0)
             return far_end
 
     far_end = mail.run(scenario())
     assert len(far_end.ledger) == 90
     assert far_end.most_open == 3
-    assert mail.value(PERMITS) == 0
 
 
 @pytest.mark.behaviour(25)
