@@ -35,6 +35,7 @@ SAMPLES = 20
 # A signature stands before everything else; what is looked through costs both sides alike.
 _BEGINNING = 2048
 
+# It refuses a key below a directory that anybody may write to, where a clone may well lie.
 CONFIGURATION = """
 Mode s
 Canonicalization relaxed/relaxed
@@ -46,6 +47,7 @@ KeyFile {home}/key.pem
 InternalHosts 127.0.0.0/8
 Socket inet:{port}@127.0.0.1
 UserID opendkim
+RequireSafeKeys no
 Background no
 Syslog no
 """
