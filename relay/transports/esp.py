@@ -25,7 +25,8 @@ from relay.esp.providers import PROVIDERS
 from relay.smtp.envelope import Envelope
 from relay.smtp.replies import Outcome, Scope, Verdict
 from relay.smtp.transaction import OnDot
-from relay.transports import Gate, Loader, NotNow, OpenGate, Permit, RouteTarget
+from relay.transports import Gate, Loader, NotNow, OpenGate, RouteTarget
+from relay.transports.seats import Hop, Seat
 
 Found = TypeVar("Found")
 
@@ -72,6 +73,7 @@ class Esp:
         self._deadline = deadline
         self._idle: dict[RouteTarget, _Idle] = {}
         self._later: dict[UUID, datetime] = {}
+        self._hops: dict[UUID, Hop] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -80,7 +82,8 @@ class Esp:
     ) -> list[Outcome | None]:
         """Make one call; see Transport."""
         self._demand_turn(target)
-        permit = await self._permit(target)
+        hop = self._hops.get(target.hop) or self._new_hop(target)
+        seat = await self._seat(hop, target)
         threads: list[asyncio.Future[Any]] = []
         try:
             parcel = await self._composed(target, envelope, await content(), threads)
@@ -89,7 +92,7 @@ class Esp:
             await on_dot(parcel.places)
             said = await self._posted(target, parcel, threads)
         finally:
-            await self._free(permit, threads)
+            self._free(hop, seat, threads)
         await self._learn(target, said)
         told: list[Outcome | None] = [None] * len(envelope.recipients)
         for place, outcome in zip(parcel.places, said.outcomes, strict=True):
@@ -101,21 +104,27 @@ class Esp:
         if until is not None and self._now() < until:
             raise NotNow(PACED, until)
 
-    async def _permit(self, target: RouteTarget) -> Permit:
-        """Wait for a thread, then for the route's own bound. Raises NotNow."""
+    def _new_hop(self, target: RouteTarget) -> Hop:
+        forget = partial(self._forget, target.hop)
+        self._hops[target.hop] = hop = Hop(self._gate, forget, closing=self._closed)
+        return hop
+
+    async def _seat(self, hop: Hop, target: RouteTarget) -> Seat:
+        """Wait in the route's own line, then for a thread: no route's line is in another's way.
+
+        Raises NotNow.
+        """
+        seat = await hop.take(target)
+        taken = False
         try:
             await asyncio.wait_for(self._places.acquire(), LINE_SECONDS)
+            taken = True
         except TimeoutError:
             raise NotNow from None
-        permit = None
-        try:
-            permit = await self._gate.take(target)
         finally:
-            if permit is None:
-                self._places.release()
-        if permit is None:
-            raise NotNow
-        return permit
+            if not taken:
+                hop.free(seat)
+        return seat
 
     async def _composed(
         self,
@@ -174,21 +183,25 @@ class Esp:
         else:
             idle.channels.append(channel)
 
-    async def _free(self, permit: Permit, threads: list[asyncio.Future[Any]]) -> None:
-        """Give thread and permit back, once no thread works for this call any more."""
+    def _free(self, hop: Hop, seat: Seat, threads: list[asyncio.Future[Any]]) -> None:
+        """Give thread and seat back, once no thread works for this call any more."""
         running = [thread for thread in threads if not thread.done()]
         if not running:
             self._places.release()
-            await self._gate.give(permit)
+            hop.free(seat)
             return
-        ending = asyncio.create_task(self._free_later(permit, running))
+        ending = asyncio.create_task(self._free_later(hop, seat, running))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
-    async def _free_later(self, permit: Permit, running: list[asyncio.Future[Any]]) -> None:
+    async def _free_later(self, hop: Hop, seat: Seat, running: list[asyncio.Future[Any]]) -> None:
         await asyncio.gather(*running, return_exceptions=True)
         self._places.release()
-        await self._gate.give(permit)
+        hop.free(seat)
+
+    def _forget(self, name: UUID, hop: Hop) -> None:
+        if self._hops.get(name) is hop:
+            del self._hops[name]
 
     async def close(self) -> None:
         """Close idle channels. A thread that still waits for an answer ends with its process."""
@@ -199,6 +212,8 @@ class Esp:
         for ending in list(self._ending):
             ending.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
+        for hop in list(self._hops.values()):
+            await hop.close()
 
 
 def in_thread(act: Callable[[], Found]) -> asyncio.Future[Found]:

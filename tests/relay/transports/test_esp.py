@@ -19,7 +19,7 @@ from relay.esp.posting import Account, Channel, probe
 from relay.esp.providers import PROVIDERS, Keys
 from relay.smtp.envelope import Envelope, Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict
-from relay.transports import NotNow, OpenGate, RouteTarget
+from relay.transports import NotNow, OpenGate, Permit, RouteTarget
 from relay.transports.esp import Esp
 from tests.testbed import esp
 from tests.testbed.certificates import Authority
@@ -309,6 +309,29 @@ async def test_a_full_route_is_asked_no_more():
             with pytest.raises(NotNow):
                 await sender.send(target(), envelope())
     assert (api.calls, sender.dots) == (0, [])
+
+
+@on_both_loops
+async def test_a_route_with_one_place_takes_one_mail_after_the_other():
+    class One(OpenGate):
+        given: Permit | None = None
+
+        async def take(self, target: RouteTarget) -> Permit | None:
+            if self.given is not None:
+                return None
+            self.given = Permit()
+            return self.given
+
+        async def give(self, permit: Permit) -> None:
+            self.given = None
+
+    gate = One()
+    with Api() as api:
+        sender = Sender(api, gate=gate)
+        sent = [sender.send(target(concurrency=1), envelope()) for _ in range(6)]
+        assert all(await asyncio.gather(*sent))
+        await sender.transport.close()
+    assert (len(api.ledger), gate.given) == (6, None)
 
 
 @on_both_loops
