@@ -105,14 +105,15 @@ async def hosts(
     is_ours: Callable[[str, Sequence[str]], bool],
     random: Callable[[], float],
 ) -> AsyncGenerator[Host | Nowhere, None]:
-    """Yield the hosts as they are to be tried, or else Nowhere once, with the reason.
+    """Yield the hosts as they are to be tried; last Nowhere, where there is none of them, or where
+    the name servers were silent about one.
 
     `domain` is an A-label. Those of one preference are looked up together, and only once all
     before them have been yielded. Where `is_ours` says of a name with its addresses that it is
     this service, it is left out with all that are not preferred to it: the mail would come back.
     """
     groups, nowhere = await _groups(domain, names, random)
-    is_found = False
+    is_found = is_silent = False
     for group in groups:
         found = await asyncio.gather(*(_addresses(names, name) for name in group))
         if any(is_ours(name, some or ()) for name, some in zip(group, found, strict=True)):
@@ -123,8 +124,11 @@ async def hosts(
                 is_found = True
                 yield Host(name, some)
             elif some is None:
-                nowhere = SILENT
-    if not is_found:
+                is_silent = True
+    # Whatever the others say, the mail does not end while one of them was not heard of.
+    if is_silent:
+        yield SILENT
+    elif not is_found:
         yield nowhere
 
 
