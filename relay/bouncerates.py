@@ -30,13 +30,13 @@ ALERT = "bounce-rate"  # its subject is the organisation's id
 # after it was taken is among those that ended already.
 RATES = """
 SELECT c.organisation_id, c.domain, sum(c.delivered + c.bounced_hard + c.bounced_soft + c.blocked
-    + c.expired) AS done, sum(c.bounced_hard + c.returned) AS hard
+    + c.expired) AS done, sum(c.bounced_hard + c.returned_hard) AS hard
 FROM relay_count c
 WHERE c.span = 5 AND c.starts_at > %(since)s AND c.domain <> ''
     AND NOT EXISTS (SELECT FROM relay_review r WHERE r.organisation_id = c.organisation_id
         AND r.domain = c.domain AND (r.decision <> 'resumed' OR r.decided_at >= c.starts_at))
 GROUP BY 1, 2
-HAVING sum(c.bounced_hard + c.returned) * 100 > %(percent)s
+HAVING sum(c.bounced_hard + c.returned_hard) * 100 > %(percent)s
         * sum(c.delivered + c.bounced_hard + c.bounced_soft
         + c.blocked + c.expired)
     AND sum(c.delivered + c.bounced_hard + c.bounced_soft + c.blocked + c.expired) >= %(least)s

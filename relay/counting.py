@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Figures of what came in and what became of it: adding up, putting together, reading.
+"""Figures of what came in and what became of it: putting together, reading.
 
 Mail itself writes them (relay/queue/{storing,settling}.py), in spans of five minutes and in parts.
 They hold no address, so they outlive the log; domains are the customer's own.
@@ -17,7 +17,6 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour
 
 from relay.models import Count
-from relay.queue.storing import a_part
 
 FIVE_MINUTES, HOUR, DAY = Count.Span.FIVE_MINUTES, Count.Span.HOUR, Count.Span.DAY
 # Spans are put together once nothing that was accepted in them can still be on its way into them,
@@ -28,7 +27,7 @@ DAY_DAYS = 730
 
 FIGURES = (
     *("messages", "octets", "accepted", "delivered", "deferred", "bounced_hard", "bounced_soft"),
-    *("blocked", "expired", "cancelled", "sandboxed", "returned", "complained"),
+    *("blocked", "expired", "cancelled", "sandboxed", "returned", "returned_hard", "complained"),
 )
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in FIGURES)
 _NAMES = ", ".join(FIGURES)
@@ -43,22 +42,6 @@ SELECT organisation_id, %(coarse)s, date_trunc(%(unit)s, starts_at, 'UTC'), doma
 FROM taken GROUP BY 1, 3, 4 ORDER BY 1, 3, 4
 ON CONFLICT (organisation_id, span, starts_at, domain, part) DO UPDATE SET {_ADDED}
 """  # noqa: S608 - constants
-ADD = """
-INSERT INTO relay_count AS c (organisation_id, span, starts_at, domain, part, {name})
-VALUES (%(organisation)s, 5, date_bin('5 minutes', %(at)s::timestamptz, 'epoch'), %(domain)s,
-    %(part)s, 1)
-ON CONFLICT (organisation_id, span, starts_at, domain, part)
-DO UPDATE SET {name} = c.{name} + 1
-"""
-
-
-def add(organisation_id: UUID, domain: str, name: str, at: datetime) -> None:
-    """Count one more of `name`, such as "returned", in the transaction of whatever it is about."""
-    assert name in FIGURES
-    values: dict[str, Any] = {"organisation": organisation_id, "domain": domain, "at": at}
-    values["part"] = a_part()
-    with connection.cursor() as cursor:
-        cursor.execute(ADD.format(name=name), values)
 
 
 def roll(now: datetime) -> None:

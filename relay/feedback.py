@@ -224,6 +224,7 @@ class Feedback:
             now,
             self._part,
             is_complaint=event.kind == Kind.COMPLAINED,
+            is_hard=event.is_hard and event.scope == Scope.RECIPIENT,
         )
 
     async def _follow_up(

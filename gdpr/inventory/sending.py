@@ -215,7 +215,7 @@ COUNT = Entry(
             (
                 *("messages", "octets", "accepted", "delivered", "deferred", "bounced_hard"),
                 *("bounced_soft", "blocked", "expired", "cancelled", "sandboxed", "returned"),
-                "complained",
+                *("returned_hard", "complained"),
             ),
             "figures, no address",
         ),

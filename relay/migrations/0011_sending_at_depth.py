@@ -528,6 +528,7 @@ class Migration(migrations.Migration):
                         ("cancelled", "cancelled"),
                         ("sandboxed", "sandbox"),
                         ("returned", "came back later"),
+                        ("returned_hard", "no such address"),
                         ("complained", "reported"),
                     )
                 ),

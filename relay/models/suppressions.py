@@ -95,7 +95,8 @@ class Count(TenantModel):
     messages = models.PositiveBigIntegerField(_("mails"), default=0, db_default=0)
     octets = models.PositiveBigIntegerField(_("octets"), default=0, db_default=0)
     # The others count deliveries, one for each recipient. `deferred` counts tries that were put
-    # off; `returned` and `complained` are told later, of mail that counts as delivered.
+    # off; `returned` and `complained` are told later, of mail that counts as delivered, and
+    # `returned_hard` counts those of the former whose address does not exist.
     accepted = models.PositiveBigIntegerField(_("accepted"), default=0, db_default=0)
     delivered = models.PositiveBigIntegerField(_("delivered"), default=0, db_default=0)
     deferred = models.PositiveBigIntegerField(_("put off"), default=0, db_default=0)
@@ -106,6 +107,7 @@ class Count(TenantModel):
     cancelled = models.PositiveBigIntegerField(_("cancelled"), default=0, db_default=0)
     sandboxed = models.PositiveBigIntegerField(_("sandbox"), default=0, db_default=0)
     returned = models.PositiveBigIntegerField(_("came back later"), default=0, db_default=0)
+    returned_hard = models.PositiveBigIntegerField(_("no such address"), default=0, db_default=0)
     complained = models.PositiveBigIntegerField(_("reported"), default=0, db_default=0)
 
     def __str__(self) -> str:

@@ -137,11 +137,14 @@ async def came_back(connection: Connection, about: LoggedDelivery, now: datetime
 
 
 COUNT = """
-INSERT INTO relay_count AS c (organisation_id, span, starts_at, domain, part, returned, complained)
+INSERT INTO relay_count AS c (organisation_id, span, starts_at, domain, part, returned,
+    returned_hard, complained)
 VALUES (%(organisation)s, 5, date_bin('5 minutes', %(now)s, 'epoch'), %(domain)s, %(part)s,
-    %(returned)s, %(complained)s)
+    %(returned)s, %(returned_hard)s, %(complained)s)
 ON CONFLICT (organisation_id, span, starts_at, domain, part) DO UPDATE SET
-    returned = c.returned + excluded.returned, complained = c.complained + excluded.complained
+    returned = c.returned + excluded.returned,
+    returned_hard = c.returned_hard + excluded.returned_hard,
+    complained = c.complained + excluded.complained
 """
 
 
@@ -153,14 +156,19 @@ async def count(
     part: int,
     *,
     is_complaint: bool,
+    is_hard: bool,
 ) -> None:
-    """Count a mail of a domain (as A-label) that came back, or a complaint about one."""
+    """Count a mail of a domain (as A-label) that came back, or a complaint about one.
+
+    `is_hard`: it came back because there is no such address.
+    """
     parameters = {
         "organisation": organisation_id,
         "domain": domain,
         "now": now,
         "part": part,
         "returned": int(not is_complaint),
+        "returned_hard": int(is_hard and not is_complaint),
         "complained": int(is_complaint),
     }
     await connection.execute(COUNT, parameters)

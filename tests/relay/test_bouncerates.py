@@ -53,7 +53,8 @@ def opened() -> list[str]:
         ({"delivered": 188, "bounced_hard": 11}, False),
         ({"delivered": 170, "blocked": 30}, False),
         ({"delivered": 170, "bounced_soft": 20, "expired": 10}, False),
-        ({"delivered": 200, "returned": 11}, True),
+        ({"delivered": 200, "returned": 11, "returned_hard": 11}, True),
+        ({"delivered": 200, "returned": 40, "returned_hard": 10}, False),
         ({"delivered": 100, "deferred": 500, "bounced_hard": 50}, False),
     ],
 )

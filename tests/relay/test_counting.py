@@ -86,15 +86,6 @@ def test_hours_become_days_and_days_are_forgotten(organisation: Organisation) ->
     assert rows() == [(1440, midnight, 3, 0)]
 
 
-def test_late_news_is_counted_in_the_transaction_of_its_act(organisation: Organisation) -> None:
-    with build.as_role("relay"):
-        counting.add(organisation.id, "due.example", "returned", NOW)
-        counting.add(organisation.id, "due.example", "returned", NOW)
-    with build.as_owner():
-        assert sum(row.returned for row in Count.objects.all()) == 2
-        assert {row.starts_at for row in Count.objects.all()} == {NOW.replace(minute=30)}
-
-
 @pytest.fixture
 def page(anna: User) -> Client:
     return pages.signed_in(anna)

@@ -97,6 +97,12 @@ def test_delivered_mail_may_still_come_back(house: Organisation) -> None:
     assert mail.value("SELECT sum(returned) FROM relay_count WHERE domain = 'due.example'") == 1
 
 
+def test_only_an_address_that_does_not_exist_speaks_against_the_domain(house: Organisation) -> None:
+    take(event(sent(house), code=550, enhanced="5.7.1", scope="policy"), event(sent(house), **HARD))
+    figures = "SELECT sum(returned), sum(returned_hard) FROM relay_count"
+    assert mail.rows(figures) == [(2, 1)]
+
+
 @pytest.mark.behaviour(45)
 def test_report_that_overtakes_its_delivery_is_put_off(house: Organisation) -> None:
     message = sent(house, state="waiting")
