@@ -20,12 +20,14 @@ from relay.nameservers import Ask, Unreachable
 from relay.smtp import published
 from relay.smtp.dkim import Algorithm
 from relay.smtp.published import Finding, Seen
+from relay.smtp.replies import mask_addresses
 
 Kind, State = DomainRecord.Kind, DomainRecord.State
 
 # What has no effect is there nevertheless.
 THERE = frozenset({Finding.FOUND, Finding.WEAK})
 _LONGEST_SEEN = 300  # of the column
+_LOOKED_AT = 1_000  # characters; an address that is cut there is mostly beyond what is kept
 _UNREACHABLE = Seen(finding=Finding.UNREACHABLE)
 
 
@@ -172,7 +174,8 @@ def _row(
         key_id=place.key_id,
         state=State(seen.finding),
         # Whoever runs the name servers chose it: no NUL in PostgreSQL, and no more than shown.
-        seen=seen.text.replace("\0", "")[:_LONGEST_SEEN],
+        # Where reports go is often somebody's address.
+        seen=mask_addresses(seen.text[:_LOOKED_AT].replace("\0", ""))[:_LONGEST_SEEN],
         checked_at=now,
         found_at=now if seen.finding in THERE else found_at,
     )

@@ -188,3 +188,8 @@ def test_what_strangers_publish_is_cut_to_what_can_be_kept(kept: SendingDomain) 
     row = write(kept, Seen(finding=WRONG, text="a\0b" + "c" * 1000))
     assert row.seen.startswith("abccc")
     assert len(row.seen) == 300
+
+
+def test_whose_address_reports_go_to_is_not_kept(kept: SendingDomain) -> None:
+    row = write(kept, Seen(finding=FOUND, text="v=DMARC1; p=none; rua=mailto:anna@kunde.example"))
+    assert row.seen == "v=DMARC1; p=none; rua=mailto:***"
