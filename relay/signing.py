@@ -110,6 +110,7 @@ class DomainSigner:
     async def _learn(self, owner: Owner) -> tuple[SigningKey, ...]:
         until = self._clock() + FRESH_SECONDS
         keys = tuple([await _opened(owner[0], stored) for stored in await self._stored(owner)])
+        self._known.pop(owner, None)  # or it would keep its place in front
         self._forget_old()
         self._known[owner] = until, keys
         return keys

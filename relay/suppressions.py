@@ -164,7 +164,9 @@ def _read(file: bytes) -> tuple[list[str], list[int]]:
     try:
         text = file.decode("utf-8-sig")
         # Semicolons are what Danish spreadsheets write.
-        rows = list(csv.reader(io.StringIO(text.replace(";", ",")), strict=False))
+        read = csv.reader(io.StringIO(text.replace(";", ",")), strict=False)
+        # Empty lines by the million are small as a file, and large as rows.
+        rows = list(islice(read, IMPORT_LINES + 1))
     except (UnicodeDecodeError, csv.Error):
         raise NotText from None
     if len(rows) > IMPORT_LINES:

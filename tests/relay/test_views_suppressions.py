@@ -149,6 +149,7 @@ def test_file_that_is_too_large_or_no_text_is_refused(
 ) -> None:
     monkeypatch.setattr(suppressions, "IMPORT_LINES", 2)
     assert "The file is too large" in page.post(IMPORT, upload(FILE)).text
+    assert "The file is too large" in page.post(IMPORT, upload("\n" * 3)).text
     junk = {"file": SimpleUploadedFile("x.csv", b"\xff\xfe\x00nej")}
     assert "cannot be read" in page.post(IMPORT, junk).text
     assert kept() == []
