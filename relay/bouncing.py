@@ -6,7 +6,7 @@ Decisions, each one tested:
 * whom a report is about is in the return path alone, and nothing is looked up for it: a path that
   was tampered with, has grown old or never was ours gets the same words;
 * anybody may bring a report, signed in or not, because every server in the world must;
-* mail to postmaster (RFC 5321 §4.5.1) is taken and counted, and the operator told that some came;
+* mail to postmaster (RFC 5321 §4.5.1) is taken, and the operator told once a minute that some came;
   it is not kept, because what strangers write there may be about anybody;
 * a report that is read before its delivery is written down is put off, and comes again.
 """
@@ -24,6 +24,7 @@ from accounts import limits
 from relay import returnpaths
 from relay.feedback import Event, Taken
 from relay.models import Report
+from relay.queue.store import ALERT_AGAIN
 from relay.reading.reader import Unreadable
 from relay.returnpaths import ReturnPath
 from relay.smtp import answers, bounces
@@ -78,6 +79,7 @@ class Bouncing:
         self._hosts = frozenset(host.lower() for host in hosts if host)
         self._now = now
         self._alert = alert
+        self._told_at: datetime | None = None  # when the operator was told last, or is being told
 
     async def connect(self, client: Client) -> Answer | None:
         """Everybody may."""
@@ -108,7 +110,7 @@ class Bouncing:
         (recipient,) = message.envelope.recipients
         local = recipient.address.rpartition("@")[0]
         if local.lower() == POSTMASTER:
-            await self._alert(FOR_POSTMASTER)
+            await self._tell_operator()
             return answers.REPORT_TAKEN
         path = returnpaths.read(local, self._now())
         if path is None:
@@ -121,6 +123,18 @@ class Bouncing:
             logger.warning("bounces: a report was not read in time")
             return answers.REPORT_LATER
         return await self._take(events(path, found))
+
+    async def _tell_operator(self) -> None:
+        """Each telling takes a connection to the database, and anybody may write as often."""
+        now, last = self._now(), self._told_at
+        if last and abs(now - last) < ALERT_AGAIN:
+            return
+        self._told_at = now
+        try:
+            await self._alert(FOR_POSTMASTER)
+        except BaseException:
+            self._told_at = last
+            raise
 
     async def _take(self, told: Sequence[Event]) -> Answer:
         if not told:

@@ -117,6 +117,18 @@ def test_postmaster_is_taken_and_told_and_never_read(host: str) -> None:
     assert not desk.events
 
 
+def test_operator_is_told_once_however_much_postmaster_gets() -> None:
+    desk = Desk()
+    policy, envelope = desk.policy(), Envelope("", (Recipient("postmaster@mail.brevdue.example"),))
+
+    async def flood() -> None:
+        message = Submitted(envelope, b"content", Header())
+        await asyncio.gather(*(policy.accept(Client("192.0.2.7"), message) for _ in range(50)))
+
+    run(flood())
+    assert desk.alerts == [FOR_POSTMASTER]
+
+
 def test_postmaster_of_somebody_else_is_refused() -> None:
     assert refusal("postmaster@andetsteds.example") is answers.NO_RETURN_PATH
 
