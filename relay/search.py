@@ -66,11 +66,6 @@ class Search:
         return self != Search()
 
     @property
-    def is_of_days(self) -> bool:
-        """Whether days are all that is asked for."""
-        return self == Search(since_on=self.since_on, until_on=self.until_on)
-
-    @property
     def is_narrow(self) -> bool:
         """Whether more is asked for than who and how it went."""
         return bool(

@@ -105,8 +105,7 @@ async def hosts(
     is_ours: Callable[[str, Sequence[str]], bool],
     random: Callable[[], float],
 ) -> AsyncGenerator[Host | Nowhere, None]:
-    """Yield the hosts as they are to be tried; last Nowhere, where there is none of them, or where
-    the name servers were silent about one.
+    """Yield the hosts as they are to be tried; then Nowhere, if there are none or one is unknown.
 
     `domain` is an A-label. Those of one preference are looked up together, and only once all
     before them have been yielded. Where `is_ours` says of a name with its addresses that it is
@@ -126,10 +125,8 @@ async def hosts(
             elif some is None:
                 is_silent = True
     # Whatever the others say, the mail does not end while one of them was not heard of.
-    if is_silent:
-        yield SILENT
-    elif not is_found:
-        yield nowhere
+    if is_silent or not is_found:
+        yield SILENT if is_silent else nowhere
 
 
 async def _groups(
