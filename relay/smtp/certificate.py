@@ -13,7 +13,13 @@ from relay.smtp.replies import bounded_text
 
 # A certificate of a large provider bears hundreds; these are enough to see whose it is.
 MOST_NAMES = 10
-_STRANGE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ def read(encoded: bytes) -> Certificate | None:
             begins_at=found.not_valid_before_utc,
             ends_at=found.not_valid_after_utc,
         )
-    except (ValueError, TypeError, *_STRANGE):
+    except _UNREADABLE:
         return None
 
 
