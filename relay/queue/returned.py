@@ -175,6 +175,7 @@ async def count(
 
 
 # Who complained, or was added by a person, is left alone for good, whatever bounces meanwhile.
+# A recipient's own wish is told as one, whoever had put the address there before.
 SUPPRESS = """
 INSERT INTO relay_suppression AS s (id, organisation_id, address_hash, address, address_until,
     domain, reason, created_at, expires_at, hits)
@@ -182,7 +183,7 @@ VALUES (gen_random_uuid(), %(organisation)s, %(hash)s, %(address)s, %(address_un
     %(reason)s, %(now)s, %(until)s, 1)
 ON CONFLICT (organisation_id, address_hash, domain) DO UPDATE SET hits = s.hits + 1,
     address = excluded.address, address_until = excluded.address_until,
-    reason = CASE WHEN s.expires_at IS NOT NULL AND excluded.expires_at IS NULL
+    reason = CASE WHEN excluded.expires_at IS NULL AND s.reason <> 'objection'
         THEN excluded.reason ELSE s.reason END,
     expires_at = CASE WHEN s.expires_at IS NOT NULL AND excluded.expires_at IS NOT NULL
         THEN greatest(s.expires_at, excluded.expires_at) END

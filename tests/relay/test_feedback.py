@@ -17,10 +17,12 @@ from accounts.models import Organisation
 from relay import suppressing
 from relay.feedback import Event, Feedback, Taken, opened
 from relay.limits import SharedCounters
+from relay.models import Suppression
 from relay.models.messages import LOG_DAYS
 from relay.notices import NoticeLimit
 from relay.queue import Ask, Leases, Work, returned
 from relay.queue.returned import SAME_WITHIN
+from tests import build
 from tests.relay import mail
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -232,6 +234,24 @@ def test_complaint_stands_whatever_bounces(house: Organisation) -> None:
     assert suppressed() == [(ERIK, "complaint", True, 3)]
     assert mail.rows(STATES, second) == [("delivered", "")]
     assert mail.value("SELECT sum(complained) FROM relay_count") == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"), [("by_person", "complaint"), ("imported", "complaint"), ("objection",) * 2]
+)
+def test_complaint_is_told_of_an_address_that_a_person_had_listed(
+    house: Organisation, listed: str, told: str
+) -> None:
+    """Who complained is taken off by nobody who does not confirm it."""
+    with build.as_owner():
+        Suppression.objects.create(
+            organisation=house,
+            address_hash=suppressing.fingerprint(house.id, ERIK),
+            reason=listed,
+            created_at=mail.now(),
+        )
+    take(event(sent(house), kind="complained", source="esp"))
+    assert [row[1] for row in suppressed()] == [told]
 
 
 def test_erased_recipient_is_never_listed_anew(house: Organisation) -> None:
