@@ -38,7 +38,7 @@ CUT = "Not all: the file ends here, because it is as long as it may be. Search f
 
 
 class StillRunning(Refused):
-    text: Promise = _("A download of your log is being written. Try again when it is there.")
+    text: Promise = _("A download is being written already. Try again when it is there.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +50,23 @@ class Asked:
     masked: bool
 
 
-class Download:
-    """Pieces of a file; whoever takes them closes it, also where nobody took any."""
+class File:
+    """Pieces of a file; whoever takes them closes it, also where nobody took any.
 
-    def __init__(self, asked: Asked) -> None:
-        """Raises StillRunning: one at a time in an organisation; TooMany."""
+    A slow reader holds a thread of the site, so an organisation has one file at a time.
+    """
+
+    def __init__(self, organisation_id: UUID, limit: limits.Limit, found: Iterator[bytes]) -> None:
+        """Raises StillRunning, TooMany."""
         self._turn = ExitStack()
-        if not self._turn.enter_context(turn(f"log-download|{asked.organisation_id}")):
+        if not self._turn.enter_context(turn(f"download|{organisation_id}")):
             raise StillRunning
         try:
-            limits.check(DOWNLOADS, str(asked.organisation_id))
+            limits.check(limit, str(organisation_id))
         except BaseException:
             self._turn.close()
             raise
-        self._pieces = pieces(asked)
+        self._pieces = found
 
     def __iter__(self) -> Self:
         return self
@@ -74,6 +77,14 @@ class Download:
     def close(self) -> None:
         """Let the next one begin."""
         self._turn.close()
+
+
+class Download(File):
+    """A search in the log."""
+
+    def __init__(self, asked: Asked) -> None:
+        """Raises StillRunning, TooMany."""
+        super().__init__(asked.organisation_id, DOWNLOADS, pieces(asked))
 
 
 def pieces(asked: Asked) -> Iterator[bytes]:

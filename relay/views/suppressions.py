@@ -18,7 +18,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from accounts import audit, limits, vault
+from accounts import audit, vault
 from accounts.access import (
     current_membership,
     current_organisation,
@@ -31,6 +31,7 @@ from accounts.refusals import Refused
 from accounts.tenancy import organisation_context
 from accounts.views.answers import form_page, refusal, refusals_to
 from relay import suppressions as acts
+from relay.downloads import File
 from relay.forms.suppressions import AddressForm, ImportForm, RemovalForm, SuppressionForm
 from relay.log import Place
 from relay.models import SendingDomain, Suppression
@@ -126,23 +127,23 @@ def suppressions_export(request: HttpRequest) -> HttpResponse:
     organisation, by = current_organisation(request), current_membership(request)
     if sees_masked(request):
         raise PermissionDenied
-    limits.check(acts.FILES, str(organisation.id))
-    audit.record(by.user, "organisation.suppressions-exported", organisation)
     lines = _in_context(organisation, acts.exported(organisation))
-    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    file = File(organisation.id, acts.FILES, lines)
+    audit.record(by.user, "organisation.suppressions-exported", organisation)
+    response = StreamingHttpResponse(file, content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = 'attachment; filename="suppressions.csv"'
     # The guards' types know whole answers alone.
     return cast(HttpResponse, response)
 
 
-def _in_context(organisation: Organisation, lines: Iterator[str]) -> Iterator[str]:
+def _in_context(organisation: Organisation, lines: Iterator[str]) -> Iterator[bytes]:
     """Give each piece in a context of its own: the request's is over by the first."""
     while True:
         with organisation_context(organisation.id):
             piece = next(lines, None)
         if piece is None:
             return
-        yield piece
+        yield piece.encode()
 
 
 @form_page

@@ -3,17 +3,19 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import nullcontext
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from accounts.models import AuditEvent, Organisation, Role, User
-from relay import suppressions
+from relay import downloads, suppressions
 from relay.models import Suppression
 from relay.suppressing import fingerprint
 from tests import build
 from tests.relay import pages
+from tests.relay.test_downloads import taken
 
 pytestmark = pytest.mark.django_db
 
@@ -153,6 +155,16 @@ def test_file_that_is_too_large_or_no_text_is_refused(
     junk = {"file": SimpleUploadedFile("x.csv", b"\xff\xfe\x00nej")}
     assert "cannot be read" in page.post(IMPORT, junk).text
     assert kept() == []
+
+
+def test_one_file_of_an_organisation_is_written_at_a_time(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b"".join(page.post(EXPORT))
+    assert taken() == 0
+    monkeypatch.setattr(downloads, "turn", lambda _: nullcontext(False))
+    assert "is being written" in page.post(EXPORT, follow=True).text
+    assert acts() == ["organisation.suppressions-exported"]
 
 
 def test_export_is_whole_and_holds_no_formula(
