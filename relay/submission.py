@@ -10,9 +10,10 @@ Decisions, each one tested:
   organisation's domains, but TLS all the same, and the mail does not bear the mark of a sign-in
   (`A` in RFC 3848); each message is asked about anew, and what is nobody's is asked to sign in;
 * the null reverse-path is open to every credential, because a customer's own mail server relays
-  notifications with the one that it has; From is checked as always. It says whose a message is
-  where several credentials name the network: then all that MAIL and RCPT are asked is asked at the
-  end of DATA, of the message as a whole;
+  notifications with the one that it has; From is checked as always, and at the end of DATA the
+  list of who gets no mail of its domain as well. From says whose a message is where several
+  credentials name the network: then all that MAIL and RCPT are asked is asked there too, of the
+  message as a whole;
 * a recipient is counted when it is accepted, whatever becomes of the message.
 """
 
@@ -193,13 +194,13 @@ class Submission:
             return None
         # Whether it is still them was asked at MAIL, and is asked again before it is stored.
         who = await self._senders.find(_signed_in(client).username)
-        return None if who is None else await self._recipient_refusal(who, client.sender, recipient)
+        domain = client.sender.domain if client.sender else ""
+        return None if who is None else await self._recipient_refusal(who, domain, recipient)
 
     async def _recipient_refusal(
-        self, who: Sender, sender: Address | None, recipient: Recipient
+        self, who: Sender, domain: str, recipient: Recipient
     ) -> Answer | None:
-        domain = _a_label(sender.domain) if sender else ""
-        if await self._senders.suppresses(who, domain, recipient.address):
+        if await self._senders.suppresses(who, _a_label(domain), recipient.address):
             return answers.SUPPRESSED
         if who.recipients_a_day is None:
             return None
@@ -240,14 +241,21 @@ class Submission:
         # Under the null reverse-path nothing was said of the domain before.
         if _is_stopped(who, author):
             return answers.TOO_MANY_BOUNCES
-        refusal = await self._late_refusal(who, message.envelope) if is_late else None
-        return refusal or who
+        refuse = self._late_refusal if is_late else self._list_refusal
+        return await refuse(who, author, message.envelope) or who
 
-    async def _late_refusal(self, who: Sender, envelope: Envelope) -> Answer | None:
+    async def _list_refusal(self, who: Sender, author: str, envelope: Envelope) -> Answer | None:
+        """What RCPT could not say of the author's domain, which the null reverse-path hid."""
+        for recipient in () if envelope.sender else envelope.recipients:
+            if await self._senders.suppresses(who, _a_label(author), recipient.address):
+                return answers.SUPPRESSED
+        return None
+
+    async def _late_refusal(self, who: Sender, author: str, envelope: Envelope) -> Answer | None:
         """What MAIL and RCPT say elsewhere; one recipient's refusal is the whole message's."""
         refusal = await self._refusal(who, None)
         for recipient in envelope.recipients:
-            refusal = refusal or await self._recipient_refusal(who, None, recipient)
+            refusal = refusal or await self._recipient_refusal(who, author, recipient)
         return refusal
 
     def _accepted(self, client: Client, message: Submitted, who: Sender) -> Accepted:

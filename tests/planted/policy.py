@@ -35,8 +35,8 @@ FAULTS = (
     Fault(
         6,
         POLICY,
-        "refusal = await self._late_refusal(who, message.envelope) if is_late else None",
-        "refusal = None",
+        "refuse = self._late_refusal if is_late else self._list_refusal",
+        "refuse = self._list_refusal",
         f"{NULL_PATH}::test_null_path_of_a_shared_network_is_bound_as_any_other_mail",
     ),
     Fault(

@@ -97,6 +97,18 @@ def test_list_of_one_domain_is_about_its_mail_alone(server: Running, house: Orga
         assert answer[:3] == code, sender
 
 
+def test_null_reverse_path_hides_no_list_of_one_domain(
+    server: Running, house: Organisation
+) -> None:
+    suppress(house, "nej@tak.example", domain="firma.example")
+    for author, code in [(b"mail.firma.example", b"550"), (b"shop.example", b"250")]:
+        with Raw(server.port) as raw:
+            client = raw.sign_in(plain("anna"))
+            client.begin(b"ja@tak.example", b"nej@tak.example", sender=b"")
+            client.send(b"From: a@" + author + b"\r\n\r\nhej\r\n.\r\n")
+            assert client.reply()[:3] == code, author
+
+
 def test_domain_whose_mail_came_back_is_put_off_until_somebody_decides(
     server: Running, house: Organisation
 ) -> None:
