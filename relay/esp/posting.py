@@ -42,7 +42,11 @@ PROBE_TIMEOUT = (6.0, 12.0)  # a person waits, and the page's process with them
 # RFC 4954 §6, as a server would say that it knows nobody by this name and secret.
 SIGN_IN_REFUSED = 535
 UNTRUSTED = "4.7.5"  # RFC 3463 §3.8: a cryptographic failure
-_REFUSED_KEY = (401, 403, 404)
+# What every provider here answers to a key that it does not know.
+_REFUSED_KEY = 401
+# A key without this right, a domain that is unknown there, or a firewall that minds the words of
+# one mail: which of them, no answer says for sure, so each mail waits and the route goes on.
+_UNCLEAR = (403, 404)
 _LATER = (402, 408, 420, 425, 429)
 # An error of these came after the mail had been handed over, perhaps after it was taken.
 _UNCERTAIN = (500, 502, 504)
@@ -202,7 +206,7 @@ def _answered(account: Account, channel: Channel, response: requests.Response, c
     """Say what an answer means that is no success, or none that can be read."""
     status, words = response.status_code, _words(response)
     text = f"HTTP {status} {words}".strip()
-    if status in _REFUSED_KEY:
+    if status == _REFUSED_KEY:
         refused = _outcome(account, channel, Verdict.RETRY, Scope.ROUTE, "5.7.8", text)
         return Said([replace(refused, code=SIGN_IN_REFUSED)] * count)
     if status in _LATER:
@@ -213,7 +217,7 @@ def _answered(account: Account, channel: Channel, response: requests.Response, c
         uncertain = status in _UNCERTAIN or 200 <= status < 300
         down = _outcome(account, channel, Verdict.RETRY, Scope.INFRASTRUCTURE, "4.3.2", text)
         return Said([replace(down, after_dot=uncertain)] * count, reached=status < 500)
-    if _ACCOUNT.search(words):
+    if status in _UNCLEAR or _ACCOUNT.search(words):
         waits = _outcome(account, channel, Verdict.RETRY, Scope.INFRASTRUCTURE, "4.3.5", text)
         return Said([waits] * count)
     enhanced = "5.3.4" if status == 413 else "5.6.0"

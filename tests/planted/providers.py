@@ -13,8 +13,8 @@ FAULTS = (
     Fault(
         32,
         POSTING,
-        "_REFUSED_KEY = (401, 403, 404)",
-        "_REFUSED_KEY = (404,)",
+        "_REFUSED_KEY = 401",
+        "_REFUSED_KEY = 404",
         f"{SENDING}::test_a_key_that_nobody_knows_is_a_refused_sign_in",
     ),
     Fault(

@@ -131,8 +131,8 @@ def test_a_message_of_several_recipients_is_told_call_by_call(provider):
 
 CASES = [
     (Answer(401, {"Message": "no"}), Verdict.RETRY, Scope.ROUTE, 535, False),
-    (Answer(403, {"Message": "no"}), Verdict.RETRY, Scope.ROUTE, 535, False),
-    (Answer(404, {"Message": "no"}), Verdict.RETRY, Scope.ROUTE, 535, False),
+    (Answer(403, "<html>"), Verdict.RETRY, Scope.INFRASTRUCTURE, 0, False),
+    (Answer(404, {"Message": "no"}), Verdict.RETRY, Scope.INFRASTRUCTURE, 0, False),
     (Answer(429, {"Message": "slow"}), Verdict.RETRY, Scope.INFRASTRUCTURE, 0, False),
     (Answer(503, "busy"), Verdict.RETRY, Scope.INFRASTRUCTURE, 0, False),
     (Answer(500, "oh", taken=True), Verdict.RETRY, Scope.INFRASTRUCTURE, 0, True),
