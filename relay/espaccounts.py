@@ -21,6 +21,8 @@ from relay.routing import SECRET_PURPOSE, seal_secret
 
 # What a kept channel was opened with; a change of it opens another one.
 CONNECTS = frozenset({"provider", "provider_domain", "username", "secret"})
+# What tells one account from another.
+ACCOUNT = ("provider", "provider_domain", "username")
 HOOK_PURPOSE = "esp-hook"
 HOOK_OCTETS = 32
 HOOK_LENGTH = 43  # characters that they are written with
@@ -76,9 +78,7 @@ def add(details: AccountDetails, *, by: Membership) -> Route:
 
 def change(route: Route, details: AccountDetails, *, by: Membership) -> Route:
     """Change a route of kind ESP. Raises KeyOfAnotherAccount."""
-    account = ("provider", "provider_domain", "username")
-    moved = any(getattr(route, name) != getattr(details, name) for name in account)
-    if moved and not details.secret:
+    if _is_moved(route, details) and not details.secret:
         raise KeyOfAnotherAccount
     changed = _take(route, details)
     if not changed:
@@ -93,14 +93,20 @@ def change(route: Route, details: AccountDetails, *, by: Membership) -> Route:
     return route
 
 
+def _is_moved(route: Route, details: AccountDetails) -> bool:
+    return any(getattr(route, name) != getattr(details, name) for name in ACCOUNT)
+
+
 def _take(route: Route, details: AccountDetails) -> list[str]:
     """Write the details on the row; return the names of those that are new."""
+    moved = _is_moved(route, details)
     names = [item.name for item in fields(details) if item.name not in ("secret", "signing")]
     changed = [name for name in names if getattr(route, name) != getattr(details, name)]
     for name in changed:
         setattr(route, name, getattr(details, name))
     if details.secret or details.signing:
-        kept = Keys.split(secret(route))
+        # What signs one account's events proves nothing about another's.
+        kept = Keys("") if moved else Keys.split(secret(route))
         keys = Keys(details.secret or kept.api, details.signing or kept.signing)
         route.sealed_secret = seal_secret(route.organisation_id, keys.joined())
         changed.append("secret")

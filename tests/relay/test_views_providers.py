@@ -132,6 +132,9 @@ def test_the_key_for_signatures_is_kept_beside_the_other(
     assert keys(organisation) == Keys(esp.KEY, esp.SIGNING)
     change(page, **mailgun, secret="ny")
     assert keys(organisation) == Keys("ny", esp.SIGNING)
+    # It is the other account's, and proves nothing about this one's reports.
+    change(page, **mailgun | {"provider_domain": "anden.due.example"}, secret="anden")
+    assert keys(organisation) == Keys("anden")
 
 
 def test_an_own_server_is_not_changed_on_this_page(
