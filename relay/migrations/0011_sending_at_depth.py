@@ -950,7 +950,8 @@ class Migration(migrations.Migration):
         ),
         Protect(
             "relay_review",
-            web="SELECT, UPDATE",
+            # Who is concerned asks; staff alone decide.
+            web="SELECT, UPDATE (asked_at)",
             staff="SELECT, UPDATE",
             relay="SELECT",
             duty=ALL,

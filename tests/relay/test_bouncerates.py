@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import ProgrammingError
 from django.test import Client
 from django.urls import reverse
 from django.utils.translation import override
 
 from accounts import alerts, clock
 from accounts.models import AuditEvent, Organisation, OutgoingMail, Role, User
+from accounts.tenancy import organisation_context
 from relay import bouncerates, reviews, waitlist
 from relay.models import Count, Hold, QueuedDelivery, Review
 from tests import build
@@ -120,6 +122,14 @@ def test_who_is_concerned_asks_for_a_person(anna: User, organisation: Organisati
     assert recorded() == [("review.review-asked", [])]
     look(clock.now())
     assert opened() == ["review-asked"]
+
+
+def test_portal_can_decide_nothing(organisation: Organisation) -> None:
+    """Whoever writes SQL as the role of the portal lets no mail go on."""
+    stopped(organisation)
+    for fields in ({"decision": "resumed"}, {"decided_at": clock.now()}, {"domain": "x.example"}):
+        with pytest.raises(ProgrammingError), organisation_context(organisation.id):
+            Review.objects.update(**fields)
 
 
 def decide(page: Client, row: Review, action: str) -> str:
