@@ -110,8 +110,8 @@ class Resolver:
 def _joined(found: Sequence[list[str] | NoSuchName | Unanswered]) -> list[str]:
     addresses = [address for family in found if isinstance(family, list) for address in family]
     errors = [family for family in found if not isinstance(family, list)]
-    # Denied for one family, the name does not exist at all; silence says less than that.
-    errors.sort(key=lambda error: isinstance(error, Unanswered))
+    # Denied for one family, the name may exist all the same (RFC 4074 §4.2): silence is no no.
+    errors.sort(key=lambda error: isinstance(error, NoSuchName))
     if errors and not addresses:
         raise errors[0]
     return addresses

@@ -153,6 +153,7 @@ class Direct(Dialling):
                     continue
                 left = until - asyncio.get_running_loop().time()
                 if connects == MAX_CONNECTS or left <= 0:
+                    refusals.append(_outcome(UNTRIED, target, candidate.host))
                     break
                 connects += 1
                 try:
@@ -214,6 +215,13 @@ UNNAMED = Nowhere(
     Scope.INFRASTRUCTURE,
     "4.7.5",
     "the mail server is none of those that the recipient's domain names in its policy (MTA-STS)",
+)
+# What those before it answered says nothing about it: mail does not end on that.
+UNTRIED = Nowhere(
+    Verdict.RETRY,
+    Scope.INFRASTRUCTURE,
+    "4.4.1",
+    "no mail server of the recipient's domain took the mail, and not all of them were tried",
 )
 
 

@@ -107,6 +107,19 @@ async def test_name_that_is_denied_for_one_family_goes_on_existing():
         assert await resolver.exchanges("four.example") == []
 
 
+@pytest.mark.behaviour(28)
+@on_uvloop
+@pytest.mark.parametrize(("denied", "silent"), [("A", "AAAA"), ("AAAA", "A")])
+async def test_name_that_is_denied_for_one_family_may_exist_while_the_other_is_unknown(
+    denied, silent
+):
+    with NameServer(ZONE) as dns:
+        dns.fail_kind("four.example", denied, Failure.NXDOMAIN)
+        dns.fail_kind("four.example", silent, Failure.SERVFAIL)
+        with pytest.raises(Unanswered):
+            await Resolver([dns.server]).addresses("four.example")
+
+
 @on_both_loops
 async def test_silent_names_do_not_hold_up_others():
     """Twenty at once, where the system's look-up has four threads."""

@@ -213,6 +213,18 @@ async def test_so_many_servers_are_tried_and_no_more():
         assert reached == [f"127.0.0.{n}" for n in numbers[:MAX_CONNECTS]]
 
 
+@pytest.mark.behaviour(28)
+@on_uvloop
+async def test_mail_does_not_end_while_a_server_was_not_tried():
+    script = Script(greeting="521 5.3.2 takes no mail")
+    far_ends = [FarEnd(script) for _ in range(MAX_CONNECTS + 1)]
+    async with network(*far_ends) as net:
+        assert (await net.send()).verdict is Verdict.RETRY
+        assert [each.connections for each in far_ends] == [1] * MAX_CONNECTS + [0]
+    async with network(*far_ends[:MAX_CONNECTS]) as net:
+        assert (await net.send()).verdict is Verdict.BOUNCED
+
+
 @pytest.mark.behaviour(33)
 def test_patience_is_at_least_what_the_standard_asks_for():
     usual = Timeouts()  # RFC 5321 §4.5.3.2
