@@ -66,6 +66,11 @@ class Cards:
     senders: DomainRecord | None = None
     instead: tuple[Shown, ...] = ()
 
+    @property
+    def replaces(self) -> bool:
+        """Whether a key that waits takes the place of one that signs."""
+        return any(key.state == "signs" for key in self.keys)
+
 
 def shown(domain: SendingDomain, now: datetime) -> Cards:
     """Read and arrange what a domain's page shows; open the organisation's context first."""

@@ -7,6 +7,7 @@ They hold no address, so they outlive the log; domains are the customer's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,6 +111,14 @@ def series(
         .order_by("at")
     )
     return [Point(row["at"], {name: int(row[f"n_{name}"]) for name in FIGURES}) for row in found]
+
+
+def lines(organisation_id: UUID) -> Iterator[tuple[Any, ...]]:
+    """Yield when a span begins, its minutes, the domain and FIGURES: each span and domain once."""
+    sums = {f"n_{name}": Sum(name) for name in FIGURES}
+    of = ("starts_at", "span", "domain")
+    rows: Any = of_organisation(organisation_id).values(*of).annotate(**sums)
+    return iter(rows.order_by("starts_at", "domain", "span").values_list(*of, *sums).iterator())
 
 
 def domains(organisation_id: UUID, since: datetime) -> list[str]:

@@ -176,7 +176,7 @@ def _read(file: bytes) -> tuple[list[str], list[int]]:
         if not row or not row[0].strip():
             continue
         try:
-            addresses.append(read_address(row[0]))
+            addresses.append(read_address(spreadsheets.text(row[0].strip())))
         except NotAnAddress:
             if number > 1:
                 wrong.append(number)

@@ -77,7 +77,11 @@ class ProviderForm(forms.Form):
         help_text=_("The lowest number is used; the next one while the first is paused."),
     )  # fmt: skip
     takes_over = forms.BooleanField(
-        label=_("Takes over while the routes before it rest"), required=False
+        label=_("Takes over while the routes before it rest"),
+        required=False,
+        help_text=_(
+            "A route rests when its server does not answer. Without this its mail waits for it."
+        ),
     )
     concurrency = forms.IntegerField(
         label=_("Calls at once"), min_value=1, max_value=CONCURRENCY_MAX, initial=10
@@ -101,6 +105,7 @@ class ProviderForm(forms.Form):
             if route is not None
             else _("Kept sealed and never shown again, not to you either.")
         )
+        self.fields["secret"].required = route is None
 
     def clean_secret(self) -> str:
         return self._plain("secret")

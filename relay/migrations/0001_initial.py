@@ -304,6 +304,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to="relay.sendingdomain",
+                        verbose_name="domain",
                     ),
                 ),
             ],

@@ -269,9 +269,9 @@ class Migration(migrations.Migration):
                         verbose_name="algorithm",
                     ),
                 ),
-                ("public", models.TextField()),
+                ("public", models.TextField(verbose_name="public key")),
                 ("created_at", models.DateTimeField(verbose_name="made")),
-                ("seen_at", models.DateTimeField(blank=True, null=True)),
+                ("seen_at", models.DateTimeField(blank=True, null=True, verbose_name="seen first")),
                 (
                     "signs_since",
                     models.DateTimeField(blank=True, null=True, verbose_name="signs since"),
@@ -280,7 +280,10 @@ class Migration(migrations.Migration):
                 (
                     "domain",
                     models.ForeignKey(
-                        on_delete=CASCADE, related_name="keys", to="relay.sendingdomain"
+                        on_delete=CASCADE,
+                        related_name="keys",
+                        to="relay.sendingdomain",
+                        verbose_name="domain",
                     ),
                 ),
                 ("organisation", models.ForeignKey(on_delete=CASCADE, **ORGANISATION)),
@@ -476,7 +479,12 @@ class Migration(migrations.Migration):
                 ),
                 ("created_at", models.DateTimeField(verbose_name="added")),
                 ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="until")),
-                ("hits", models.PositiveIntegerField(db_default=0, default=0)),
+                (
+                    "hits",
+                    models.PositiveIntegerField(
+                        db_default=0, default=0, verbose_name="mails that came back"
+                    ),
+                ),
                 ("organisation", models.ForeignKey(on_delete=CASCADE, **ORGANISATION)),
             ],
             options={"verbose_name": "suppression", "verbose_name_plural": "suppressions"},
@@ -707,17 +715,23 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="route",
             name="failed_code",
-            field=models.PositiveSmallIntegerField(db_default=0, default=0),
+            field=models.PositiveSmallIntegerField(
+                db_default=0, default=0, verbose_name="answer when it failed"
+            ),
         ),
         migrations.AddField(
             model_name="route",
             name="failed_enhanced",
-            field=models.CharField(blank=True, db_default="", max_length=12),
+            field=models.CharField(
+                blank=True, db_default="", max_length=12, verbose_name="status when it failed"
+            ),
         ),
         migrations.AddField(
             model_name="route",
             name="failed_stage",
-            field=models.CharField(blank=True, db_default="", max_length=10),
+            field=models.CharField(
+                blank=True, db_default="", max_length=10, verbose_name="stage when it failed"
+            ),
         ),
         migrations.AddField(
             model_name="route",

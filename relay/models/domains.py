@@ -82,14 +82,16 @@ class DkimKey(TenantModel):
         ED25519 = "ed25519", "Ed25519"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    domain = models.ForeignKey(SendingDomain, on_delete=models.CASCADE, related_name="keys")
+    domain = models.ForeignKey(
+        SendingDomain, on_delete=models.CASCADE, related_name="keys", verbose_name=_("domain")
+    )
     selector = models.CharField(_("selector"), max_length=63)
     algorithm = models.CharField(_("algorithm"), max_length=10, choices=Algorithm)
     # Base64, as the record's p= has it.
-    public = models.TextField()
+    public = models.TextField(_("public key"))
     created_at = models.DateTimeField(_("made"))
     # When its record was seen first; two looks make it sign.
-    seen_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(_("seen first"), null=True, blank=True)
     signs_since = models.DateTimeField(_("signs since"), null=True, blank=True)
     retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
 

@@ -42,7 +42,12 @@ class Route(TenantModel):
     name = models.CharField(_("name"), max_length=100)
     # Empty for every domain of the organisation.
     domain = models.ForeignKey(
-        "relay.SendingDomain", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+        "relay.SendingDomain",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("domain"),
     )
     priority = models.PositiveSmallIntegerField(_("order"), default=10)
     kind = models.CharField(
@@ -80,9 +85,15 @@ class Route(TenantModel):
     # How it went last; no words of a remote, which may hold addresses.
     worked_at = models.DateTimeField(_("worked"), null=True, blank=True)
     failed_at = models.DateTimeField(_("failed"), null=True, blank=True)
-    failed_code = models.PositiveSmallIntegerField(default=0, db_default=0)
-    failed_enhanced = models.CharField(max_length=12, blank=True, db_default="")
-    failed_stage = models.CharField(max_length=10, blank=True, db_default="")
+    failed_code = models.PositiveSmallIntegerField(
+        _("answer when it failed"), default=0, db_default=0
+    )
+    failed_enhanced = models.CharField(
+        _("status when it failed"), max_length=12, blank=True, db_default=""
+    )
+    failed_stage = models.CharField(
+        _("stage when it failed"), max_length=10, blank=True, db_default=""
+    )
     # Of the secret in the address that its provider reports to.
     hook_hash = models.BinaryField(null=True, blank=True, unique=True)
     hook_made_at = models.DateTimeField(null=True, blank=True)

@@ -36,7 +36,7 @@ class Suppression(TenantModel):
     # None: until somebody removes it.
     expires_at = models.DateTimeField(_("until"), null=True, blank=True)
     # How often mail came back for it.
-    hits = models.PositiveIntegerField(default=0, db_default=0)
+    hits = models.PositiveIntegerField(_("mails that came back"), default=0, db_default=0)
 
     class Meta:
         verbose_name = _("suppression")

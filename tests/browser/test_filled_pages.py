@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Pages whose tables are empty elsewhere: gauges, suppliers, results of promises."""
+"""Pages whose tables are empty elsewhere: gauges, suppliers, promises, figures of mail."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,8 +13,9 @@ from config.demo.register import SUPPLIERS
 from config.promises import PROMISES
 from gdpr.inventory import timed_entries
 from gdpr.models import Recipient, RetentionGauge
+from relay.models import Count, Route, Suppression
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.test_requests import LOOKS, path
 from tests.browser.window import Window
 
 
@@ -35,12 +36,48 @@ def _fill(now: datetime) -> None:
 @pytest.mark.parametrize("look", LOOKS)
 def test_filled_pages(window: Window, organisation: Organisation, anna: User) -> None:
     _fill(datetime.now(UTC))
-    for name, path in (
+    for name, place in (
         ("retention", "/privacy/retention/"),
         ("recipients", "/privacy/recipients/"),
     ):
-        window.open(path)
+        window.open(place)
         window.check(f"{name}-filled")
     window.sign_in(anna, organisation)
     window.open("/proof/")
     window.check("proof-filled")
+
+
+def _fill_sending(organisation: Organisation, now: datetime) -> Route:
+    """Figures of domains with long names, and a route whose server failed."""
+    of = {"organisation": organisation}
+    with build.as_owner():
+        for number, name in enumerate(("due", "nyhedsbreve.kundeafdelingen.due")):
+            Count.objects.create(
+                **of, span=5, starts_at=now - timedelta(days=number), domain=f"{name}.example",
+                part=0, accepted=123456, delivered=111000, bounced_hard=456, expired=12000,
+            )  # fmt: skip
+        Suppression.objects.create(
+            **of, address="en-lang.adresse@kundeafdelingen.modtager.example", address_hash=b"x",
+            reason=Suppression.Reason.COMPLAINT, created_at=now, expires_at=now,
+        )  # fmt: skip
+        return Route.objects.create(
+            **of, name="Server", host="mail.kundeafdelingen.due.example", created_at=now,
+            failed_at=now, failed_code=454, failed_enhanced="4.7.0", failed_stage="starttls",
+            rest_until=now + timedelta(minutes=20),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_sending_with_figures_and_failures(
+    window: Window, organisation: Organisation, anna: User
+) -> None:
+    route = _fill_sending(organisation, datetime.now(UTC))
+    window.sign_in(anna, organisation)
+    for name, place in (
+        ("statistics", path("relay:statistics")),
+        ("suppressions", path("relay:suppressions")),
+        ("routes", path("relay:routes")),
+        ("route", path("relay:route", route.id)),
+    ):
+        window.open(place)
+        window.check(f"{name}-filled")

@@ -202,7 +202,7 @@ def get_ready_to_send(one: Customer, service: Service) -> None:
     here.follow("add domain")
     here.fill(name=one.domain)
     here.press("add")
-    name, value = (here.page.locator(f"#record-{part}").inner_text() for part in ("name", "value"))
+    name, value = (here.page.locator(f"#proof-{part}").inner_text() for part in ("name", "value"))
     service.dns.add(f'{name}. 60 IN TXT "{value}"')
     here.press("check now")
     here.sees(one.says(PROVEN))

@@ -146,6 +146,14 @@ def test_file_is_looked_at_first_and_imported_then(
     assert acts() == ["organisation.suppressions-imported"]
 
 
+def test_exported_list_comes_back_as_it_was(page: Client, organisation: Organisation) -> None:
+    for address in ("=cmd@kunde.example", "+45@sms.example", "ida@kunde.example"):
+        row(organisation, address)
+    text = page.post(IMPORT, upload(page.post(EXPORT).getvalue().decode())).text
+    assert "0 addresses are new" in text
+    assert "3 stand there already" in text
+
+
 def test_file_that_is_too_large_or_no_text_is_refused(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
