@@ -17,6 +17,7 @@ from accounts.models import Membership, Organisation
 from accounts.models.organisations import KEEPERS, READERS
 from accounts.tenancy import TenantModel
 from relay import counting, waitlist
+from relay import routes as acts
 from relay.models import Credential, Delivery, QueuedDelivery, Route, SendingDomain
 from relay.reasons import WORDS
 
@@ -159,6 +160,7 @@ def routes(membership: Membership, now: datetime) -> Panel | None:
     """Return the routes, the paused ones first."""
     if membership.role not in READERS:
         return None
-    rows = Route.objects.for_organisation(membership.organisation_id)
-    shown = list(rows.order_by("paused_at", "priority", "created_at")[:ROUTES_SHOWN])
-    return Panel("relay/panels/routes.html", shown) if shown else None
+    rows = list(acts.listed(Route.objects.for_organisation(membership.organisation_id)))
+    shown = sorted(rows, key=lambda row: row.paused_at is None)[:ROUTES_SHOWN]
+    data = {"routes": shown, "carrying": acts.carrying(rows, now)}
+    return Panel("relay/panels/routes.html", data) if shown else None

@@ -560,7 +560,7 @@ class Migration(migrations.Migration):
                 ),
                 ("domain", models.TextField(db_collation="C", verbose_name="domain")),
                 ("opened_at", models.DateTimeField(verbose_name="stopped")),
-                ("done", models.PositiveIntegerField(verbose_name="ended")),
+                ("done", models.PositiveIntegerField(verbose_name="deliveries that ended")),
                 ("hard", models.PositiveIntegerField(verbose_name="no such address")),
                 (
                     "asked_at",

@@ -126,7 +126,7 @@ class Review(TenantModel):
     domain = models.TextField(_("domain"), db_collation="C")
     opened_at = models.DateTimeField(_("stopped"))
     # What it was decided on: deliveries that ended, and those of them to no such address.
-    done = models.PositiveIntegerField(_("ended"))
+    done = models.PositiveIntegerField(_("deliveries that ended"))
     hard = models.PositiveIntegerField(_("no such address"))
     asked_at = models.DateTimeField(_("a person was asked for"), null=True, blank=True)
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
