@@ -77,7 +77,7 @@ def test_the_routes_page_says_that_the_mail_is_taken_apart(page: Client) -> None
         ({"provider": "postmark"}, "works outside the EEA"),
         ({"provider": "mailgun_us", "provider_domain": "post.due.example"}, "outside the EEA"),
         ({"provider": "sendgrid"}, "Select a valid choice"),
-        ({"secret": ""}, "Write the key of your account"),
+        ({"secret": ""}, "This field is required"),
         ({"secret": "nøgle"}, "holds no such characters"),
         ({"secret": "a\nb"}, "holds no such characters"),
         ({"provider": "mailgun_eu", "provider_domain": "a/b@c"}, "That is not a domain"),
