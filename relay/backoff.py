@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Leaves a domain that mail is delivered to alone: what waits for it is kept from every claim.
 
+Only of the sender's domains that found it so: mail of another may leave by a server of its own.
 A hold does that from one moment to the next. A claim would still walk all that it keeps back, and
 what waits for others of the same sender stands behind it; so it is put off as well, piece by piece.
 """
@@ -36,7 +37,8 @@ RETRY_SECONDS = 0.3
 PUT_OFF = """
 WITH chosen AS MATERIALIZED (
     SELECT q.id FROM relay_queueddelivery q
-    WHERE q.organisation_id = %(organisation)s AND q.lane < 2 AND q.due_at < %(until)s
+    WHERE q.organisation_id = %(organisation)s AND q.domain = %(domain)s
+        AND q.lane < 2 AND q.due_at < %(until)s
         AND q.lease_owner IS NULL
         AND lower(substring(q.recipient FROM '@[^@]*$')) = ANY(%(to)s)
     LIMIT %(piece)s FOR UPDATE SKIP LOCKED
@@ -44,6 +46,8 @@ WITH chosen AS MATERIALIZED (
 UPDATE relay_queueddelivery q SET due_at = least(%(due_at)s, greatest(q.expires_at, q.due_at))
 FROM chosen WHERE q.id = chosen.id
 """
+
+Turn = tuple[UUID, str]  # an organisation and one of its domains
 
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 
@@ -55,19 +59,19 @@ class Backoff:
         self._connection = HotConnection(dsn)
         self._one_at_a_time = asyncio.Lock()
         self._now = now
-        self._held: dict[tuple[UUID, str], datetime] = {}
+        self._held: dict[tuple[Turn, str], datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def leave_alone(self, organisation_id: UUID, destination: str, until: datetime) -> None:
-        """Keep an organisation's mail to a domain back. Waits for a database that is away."""
-        now, place = self._now(), (organisation_id, destination)
+    async def leave_alone(self, turn: Turn, destination: str, until: datetime) -> None:
+        """Keep a turn's mail to a domain back. Waits for a database that is away."""
+        now, place = self._now(), (turn, destination)
         if self._held.get(place) == until:
             return
         self._held = {one: ends for one, ends in self._held.items() if ends > now} | {place: until}
         to = [f"@{name}" for name in spellings(destination)]
-        await self._hold(organisation_id, to, now, until)
+        await self._hold(turn, to, now, until)
         if until - now >= SHORTEST:
-            task = asyncio.create_task(self._put_off(organisation_id, to, now, until))
+            task = asyncio.create_task(self._put_off(turn, to, now, until))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -78,13 +82,12 @@ class Backoff:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._connection.close()
 
-    async def _hold(
-        self, organisation_id: UUID, to: list[str], now: datetime, until: datetime
-    ) -> None:
-        values = {"organisation": organisation_id, "reason": Hold.Reason.RESTING.value}
+    async def _hold(self, turn: Turn, to: list[str], now: datetime, until: datetime) -> None:
+        organisation, domain = turn
+        values = {"organisation": organisation, "reason": Hold.Reason.RESTING.value}
         values |= {"now": now, "until": until}
-        for domain in to:
-            while await self._done(HOLD, values | {"domain": domain}) is None:
+        for name in to:
+            while await self._done(HOLD, values | {"domain": f"{domain} {name}"}) is None:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _done(self, statement: str, values: dict[str, Any]) -> int | None:
@@ -95,10 +98,10 @@ class Backoff:
         except _AWAY:
             return None
 
-    async def _put_off(
-        self, organisation_id: UUID, to: list[str], now: datetime, until: datetime
-    ) -> None:
-        values = {"organisation": organisation_id, "to": to, "until": until, "piece": PIECE}
+    async def _put_off(self, turn: Turn, to: list[str], now: datetime, until: datetime) -> None:
+        organisation, domain = turn
+        values = {"organisation": organisation, "domain": domain, "to": to}
+        values |= {"until": until, "piece": PIECE}
         for number in range(MOST):
             due_at = until + min(number * (until - now), SPREAD)
             try:

@@ -140,7 +140,7 @@ HOLD = Entry(
         NotPersonal(("id", "organisation", "message_id"), "which mail of which customer"),
         # Never an address. It is an order about mail to come, not a record of mail that was, so it
         # lasts until the customer lifts it or its account is erased, whatever the log's period is.
-        NotPersonal(("domain",), "one of the customer's domains, or one that it writes to"),
+        NotPersonal(("domain",), "one of the customer's domains, one that it writes to, or both"),
         NotPersonal(("reason", "held_at", "ends_at"), "why, and for how long"),
     ),
 )

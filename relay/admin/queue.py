@@ -127,8 +127,12 @@ class HoldAdmin(ReadOnlyAdmin):
             return str(row.message_id)
         if row.domain is None:
             return gettext("all of it")
-        words = gettext("to %(name)s") if row.domain.startswith("@") else gettext("from %(name)s")
-        return words % {"name": row.domain.removeprefix("@")}
+        sender, _at, to = row.domain.partition("@")
+        words = (
+            gettext("from %(name)s") % {"name": sender.strip()} if sender else "",
+            gettext("to %(name)s") % {"name": to} if to else "",
+        )
+        return " ".join(filter(None, words))
 
 
 @admin.register(Quota, site=site)

@@ -26,8 +26,9 @@ class Hold(TenantModel):
         RESTING = "resting", QueuedDelivery.Reason.RESTING.label
 
     id = models.BigAutoField(primary_key=True)
-    # One of the two, or neither for all mail. The domain is that of QueuedDelivery; one that
-    # begins with an at-sign is where mail goes, as RecipientDomain (relay/scopes.py) has it.
+    # One of the two, or neither for all mail. The domain is that of QueuedDelivery; what follows
+    # an at-sign is where mail goes, as RecipientDomain (relay/scopes.py) has it: all mail, or
+    # that of the domain in front of it (`from.example @to.example`; no address has a space).
     message_id = models.UUIDField(null=True, blank=True)
     domain = models.TextField(_("domain"), null=True, blank=True)  # noqa: DJ001 - empty is one
     reason = models.CharField(_("reason"), max_length=20, choices=Reason, default=Reason.HELD)

@@ -13,12 +13,15 @@ SELECT q.id, q.lease_owner IS NOT NULL AS is_suspect FROM relay_queueddelivery q
 WHERE q.organisation_id = t.organisation_id AND q.domain = t.domain AND q.lane = {lane}
     AND q.due_at <= %(now)s AND (q.lease_expires_at IS NULL OR q.lease_expires_at < %(now)s)
 """
-# A hold on mail to a domain has that domain behind an at-sign. Whether there is one is asked once.
+# A hold on mail to a domain has that domain behind an at-sign, and in front of that the sender's,
+# with a space, where it is about mail of that one alone. Whether there is one is asked once.
 RECIPIENT_DOMAIN = "coalesce(lower(substring(q.recipient FROM '@[^@]*$')), '')"
 _FREE = f"""
 AND q.message_id NOT IN (SELECT message_id FROM kept WHERE message_id IS NOT NULL)
-AND (NOT (SELECT bool_or(domain ^@ '@') IS TRUE FROM kept)
+AND (NOT (SELECT bool_or(strpos(domain, '@') > 0) IS TRUE FROM kept)
     OR (q.organisation_id, {RECIPIENT_DOMAIN}) NOT IN (
+        SELECT organisation_id, domain FROM kept WHERE domain IS NOT NULL)
+    AND (q.organisation_id, q.domain || ' ' || {RECIPIENT_DOMAIN}) NOT IN (
         SELECT organisation_id, domain FROM kept WHERE domain IS NOT NULL))
 """  # noqa: S608 - constants
 _NEW, _AGAIN = (_LANE.format(lane=lane) + _FREE for lane in (0, 1))

@@ -36,13 +36,17 @@ RESTS = "SELECT count(*) FROM relay_destination WHERE rest_until IS NOT NULL"
 
 @asynccontextmanager
 async def working(
-    *far_ends: FarEnd, zone: str = "", offset: timedelta = timedelta(), returning: str = ""
+    *far_ends: FarEnd,
+    zone: str = "",
+    offset: timedelta = timedelta(),
+    returning: str = "",
+    port: int = 0,
 ) -> AsyncIterator[Stage]:
     """A shift, and a server each for a.example, b.example, … on an address of its own.
 
     `returning`: where reports are led.
     """
-    port, records = free_port(), [zone]
+    port, records = port or free_port(), [zone]
     async with AsyncExitStack() as opened:
         for number, far_end in enumerate(far_ends):
             far_end.address, far_end.port = f"127.0.0.{number + 2}", port
@@ -189,7 +193,7 @@ def test_dead_domain_rests_and_mail_to_others_goes_on(direct: Organisation, sett
     mail.run(scenario())
     assert dead.connections == resting.FAILURES
     holds = mail.rows("SELECT DISTINCT domain, reason FROM relay_hold")
-    assert holds == [("@b.example", "resting")]
+    assert holds == [("due.example @b.example", "resting")]
 
 
 @pytest.mark.behaviour(25)
@@ -205,7 +209,7 @@ def test_what_is_kept_back_is_put_off_piece_by_piece_and_nothing_else_is(
         kept = [mail.message(direct.id, f"bo{n}@B.example") for n in range(5)]
         await mail.keep(*kept, mail.message(direct.id, "ida@a.example"))
         one = backoff.Backoff(mail.dsn(), lambda: now)
-        await one.leave_alone(direct.id, "b.example", until)
+        await one.leave_alone((direct.id, "due.example"), "b.example", until)
         await asyncio.gather(*one._tasks)
         await one.close()
 
@@ -217,7 +221,30 @@ def test_what_is_kept_back_is_put_off_piece_by_piece_and_nothing_else_is(
     )
     minute = timedelta(seconds=60)
     assert due == [(until, 2), (until + minute, 2), (until + 2 * minute, 1)]
-    assert mail.rows("SELECT domain, ends_at FROM relay_hold") == [("@b.example", until)]
+    assert mail.rows("SELECT domain, ends_at FROM relay_hold") == [
+        ("due.example @b.example", until)
+    ]
+
+
+@pytest.mark.behaviour(25)
+def test_domain_that_rests_keeps_no_mail_back_that_a_server_of_the_senders_takes(
+    direct: Organisation, settings
+) -> None:
+    settings.RELAY_DIRECT_CONNECTIONS = 1
+    port, alive, dead = free_port(), FarEnd(), FarEnd(Script(greeting=Drop()))
+    route(direct, host="127.0.0.2", port=port, domain=domain(direct, "andet.example"))
+    lost = [mail.message(direct.id, f"bo{n}@b.example") for n in range(12)]
+    other = mail.message(direct.id, "eva@b.example", sender="post@andet.example")
+
+    async def scenario() -> None:
+        await mail.keep(*lost)
+        async with working(alive, dead, port=port):
+            await becomes("SELECT count(*) FROM relay_hold", 1)
+            await mail.keep(other)
+            await until(lambda: alive.ledger, 15)
+
+    mail.run(scenario())
+    assert [each.recipients for each in alive.ledger] == [["eva@b.example"]]
 
 
 @pytest.mark.behaviour(25)

@@ -139,11 +139,13 @@ def test_staff_see_what_is_held_and_by_what(page: Client, organisation: Organisa
             {"message_id": made.id},
             {"domain": "@modtager.example"},
             {"domain": "due.example"},
+            {"domain": "andet.example @tredje.example"},
             {},
         ):
             Hold.objects.create(organisation=organisation, held_at=NOW, **values)
     text = page.get(address("hold_changelist")).text
-    for words in (str(made.id), "to modtager.example", "from due.example", "all of it"):
+    both = "from andet.example to tredje.example"
+    for words in (str(made.id), "to modtager.example", "from due.example", both, "all of it"):
         assert words in text
     assert page.get(address("hold_add")).status_code == 403
 

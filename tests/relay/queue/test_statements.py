@@ -220,6 +220,24 @@ def test_hold_on_where_mail_goes_leaves_other_recipients_and_organisations_alone
     assert owners(claimed) == Counter({other.id: 6, house.id: 4})
 
 
+@pytest.mark.behaviour(26)
+def test_hold_on_what_one_domain_sends_to_another_leaves_that_of_others_alone() -> None:
+    house = mail.organisation()
+    for sender in ("due.example", "andet.example"):
+        for lane in (0, 1):
+            seed(house.id, 2, lane=lane, domain=sender)
+    with build.as_owner():
+        where = "due.example @modtager.example"
+        hold = Hold.objects.create(organisation=house, domain=where, held_at=mail.now())
+    (claimed,) = mail.run(claims(Ask(limit=200)))
+    assert Counter(work.domain for work in claimed.works) == {"andet.example": 4}
+    forget_leases()
+    with build.as_owner():
+        Hold.objects.filter(id=hold.id).update(domain="due.example @andet.example")
+    (claimed,) = mail.run(claims(Ask(limit=200)))
+    assert owners(claimed)[house.id] == 8
+
+
 def test_turn_without_room_leaves_its_organisations_other_domains_alone() -> None:
     house = mail.organisation()
     seed(house.id, 300)
