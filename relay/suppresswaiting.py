@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Min, Q
 
 from relay import cancelling, scopes
-from relay.models import QueuedDelivery, Suppression
-from relay.scopes import Scope
+from relay.models import Delivery, QueuedDelivery, Suppression
 from relay.smtp.addresses import spellings
 
 Reason = QueuedDelivery.Reason
@@ -21,12 +21,36 @@ def cancel(suppression_id: UUID, now: datetime) -> int:
     row = Suppression.objects.filter(pk=suppression_id).exclude(address=None).first()
     if row is None:
         return 0
-    scope = Scope(row.organisation_id)
-    return scopes.change(scope, now, lambda ids: _cancel(row, ids, now)).count
+    waits = list(_waiting(row, now))
+    pieces = (waits[start : start + scopes.PIECE] for start in range(0, len(waits), scopes.PIECE))
+    return sum(_cancel(row, piece, now) for piece in pieces)
 
 
-def _cancel(row: Suppression, ids: list[int], now: datetime) -> int:
-    chosen = list(_of(row, ids).values_list("id", flat=True))
+def _waiting(row: Suppression, now: datetime) -> Iterator[tuple[UUID, int]]:
+    """Return what waits for the address, by message and position.
+
+    Found in the log, which has an index of recipients: the queue would be walked from end to end
+    for each address. The log has them in lower case.
+    """
+    queued = QueuedDelivery.objects.for_organisation(row.organisation_id)
+    oldest = queued.aggregate(at=Min("accepted_at"))["at"]
+    local, _, domain = (row.address or "").rpartition("@")
+    rows = Delivery.objects.for_organisation(row.organisation_id).filter(
+        recipient__in=[f"{local}@{name}" for name in spellings(domain)],
+        accepted_at__gte=oldest or now,
+        accepted_at__lte=now,
+        state=Delivery.State.WAITING,
+    )
+    return rows.values_list("message_id", "position").iterator()
+
+
+def _cancel(row: Suppression, waits: list[tuple[UUID, int]], now: datetime) -> int:
+    meant = set(waits)
+    rows = QueuedDelivery.objects.filter(message_id__in={message for message, _ in waits})
+    if row.domain:
+        rows = rows.filter(Q(domain=row.domain) | Q(domain__endswith=f".{row.domain}"))
+    found = rows.values_list("id", "message_id", "position")
+    chosen = [identifier for identifier, *place in found if tuple(place) in meant]
     if not chosen:
         return 0
     count = cancelling.mark(chosen, now)
@@ -34,14 +58,3 @@ def _cancel(row: Suppression, ids: list[int], now: datetime) -> int:
         reason=Reason.SUPPRESSED
     )
     return count
-
-
-def _of(row: Suppression, ids: list[int]) -> QuerySet[QueuedDelivery]:
-    local, _, domain = (row.address or "").rpartition("@")
-    to = Q()
-    for spelling in spellings(domain):
-        to |= Q(recipient__iexact=f"{local}@{spelling}")
-    rows = QueuedDelivery.objects.filter(to, id__in=ids)
-    if row.domain:
-        rows = rows.filter(Q(domain=row.domain) | Q(domain__endswith=f".{row.domain}"))
-    return rows

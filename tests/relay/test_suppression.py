@@ -9,9 +9,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Organisation
-from relay import outcomes, suppresswaiting
+from relay import outcomes, scopes, suppresswaiting
 from relay.explanations import EXPLANATIONS
 from relay.models import Delivery, QueuedDelivery, Review, Suppression, messages
 from relay.queue import Leased, Tried
@@ -193,6 +195,20 @@ def test_mail_that_waits_for_a_new_address_is_cancelled_and_says_why() -> None:
     assert [outcomes.cancelled(lease, mail.now()).reason for lease in leases] == [
         Delivery.FinalReason.SUPPRESSED
     ] * 2
+
+
+def test_mail_for_others_is_not_gone_through_for_a_new_address(monkeypatch) -> None:
+    monkeypatch.setattr(scopes, "PIECE", 1)
+    house = mail.organisation()
+    message = mail.message(house.id, "nej@modtager.example", "ja@modtager.example")
+    mail.run(mail.keep(message, *(mail.message(house.id) for _ in range(20))))
+    row = suppress(house, "nej@modtager.example")
+    with build.as_role("duty"), CaptureQueriesContext(connection) as asked:
+        assert suppresswaiting.cancel(row.id, mail.now()) == 1
+    assert len(asked) < 12
+    assert mail.rows("SELECT recipient FROM relay_queueddelivery WHERE reason = 'suppressed'") == [
+        ("nej@modtager.example",)
+    ]
 
 
 async def _claimed(message_id: UUID) -> list[Leased]:
