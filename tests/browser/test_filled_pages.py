@@ -58,7 +58,8 @@ def _fill_sending(organisation: Organisation, now: datetime) -> Route:
             )  # fmt: skip
         Suppression.objects.create(
             **of, address="en-lang.adresse@kundeafdelingen.modtager.example", address_hash=b"x",
-            reason=Suppression.Reason.COMPLAINT, created_at=now, expires_at=now,
+            reason=Suppression.Reason.COMPLAINT, created_at=now,
+            expires_at=now + timedelta(days=90),
         )  # fmt: skip
         return Route.objects.create(
             **of, name="Server", host="mail.kundeafdelingen.due.example", created_at=now,
