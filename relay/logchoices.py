@@ -7,7 +7,7 @@ prints what is in force. Call everything inside the organisation's context (acco
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -25,7 +25,7 @@ class Choice:
     """A profile of LogChoice and whole days; without a row the least, for the whole period."""
 
     profile: str = PROFILES[0]
-    days: int = messages.LOG_DAYS
+    days: int = field(default_factory=lambda: messages.LOG_DAYS)
 
     def is_wider_than(self, other: Self) -> bool:
         """Whether more of a mail is logged than by the other."""

@@ -26,8 +26,9 @@ LONGEST_ADDRESS = 320
 _LONGEST_TEXT = 20_000  # characters of the words for people that are looked at
 _NEAR = 1_500  # characters from a recipient's address to the reason
 
-# It logs each step, and tracebacks that quote the mail.
-logging.getLogger("flufl.bounce").disabled = True
+# It logs each step, and tracebacks that quote the mail. A level stays when logging is configured
+# later; `disabled` does not.
+logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL + 1)
 
 
 class Action(StrEnum):

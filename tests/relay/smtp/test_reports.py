@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging.config
 from email import message_from_bytes
 from email.message import Message
 
@@ -192,6 +193,7 @@ def test_recipients_and_content_are_bounded() -> None:
 
 
 def test_library_that_reads_words_writes_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
     with caplog.at_level(0):
         read(letter("plain", "Subject: failure", body="x").content, has_sender=False)
     assert caplog.records == []
