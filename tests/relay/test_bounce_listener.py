@@ -51,7 +51,8 @@ def test_report_is_taken_from_a_stranger_and_nothing_of_it_is_left(
             smtp.sendmail("", [f"{token.upper()}@bounce.due.example"], report(group()))
             smtp.sendmail("erik@modtager.example", [f"postmaster@{OURS}"], b"Subject: hej\r\n\r\n")
             smtp.mail("")
-            assert smtp.rcpt(f"{token[:-1]}a@{OURS}")[0] == 550
+            other = "c" if token[20] == "b" else "b"
+            assert smtp.rcpt(f"{token[:20]}{other}{token[21:]}@{OURS}")[0] == 550
             assert smtp.rcpt(f"erik@{OURS}")[0] == 550
         code, logged = process.end()
     assert code == 0
