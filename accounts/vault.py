@@ -8,6 +8,7 @@ keyed hashes are files (accounts/keyfiles.py); nothing here is ever in a dump of
 
 from __future__ import annotations
 
+import base64
 import hmac
 import logging
 import secrets
@@ -49,9 +50,11 @@ __all__ = [
     "organisation_key_purpose",
     "seal",
     "seal_content",
+    "seal_text",
     "sealed_with",
     "unseal",
     "unseal_content",
+    "unseal_text",
     "unwrap_organisation_key",
 ]
 
@@ -97,6 +100,21 @@ def unseal(
     key = _installation().numbered(number) if number else _organisation_key(organisation_id)
     header = sealed[: HEADER.size]
     return _decrypt(key, sealed[HEADER.size :], _bound(header, purpose, organisation_id))
+
+
+def seal_text(purpose: str, text: str, *, organisation_id: UUID) -> str:
+    """Seal a text as one that an address line or a broker may hold (base64url, RFC 4648 §5)."""
+    sealed = seal(purpose, text.encode(), organisation_id=organisation_id)
+    return base64.urlsafe_b64encode(sealed).decode()
+
+
+def unseal_text(purpose: str, sealed: str, *, organisation_id: UUID) -> str:
+    """Open what `seal_text` made for the same purpose and owner. Raises VaultError."""
+    try:
+        octets = base64.urlsafe_b64decode(sealed.encode())
+    except ValueError:
+        raise VaultError("not written as sealed text is") from None
+    return unseal(purpose, octets, organisation_id=organisation_id).decode()
 
 
 def sealed_with(sealed: bytes | memoryview) -> int:

@@ -209,6 +209,7 @@ RELAY_SOURCE_IPV6 = env.str("RELAY_SOURCE_IPV6", default="")
 RELAY_ESP_THREADS = env.int("RELAY_ESP_THREADS", default=8)
 RELAY_ESP_URLS = env.dict("RELAY_ESP_URLS", default={})
 SUPPRESSION_DAYS = env.int("SUPPRESSION_DAYS", default=90)
+DOWNLOADS_AT_ONCE = env.int("DOWNLOADS_AT_ONCE", default=2)
 MAILBOX_PORT = env.int("MAILBOX_PORT", default=1025)
 
 # Languages: Danish without prefix, English under /en/.

@@ -32,8 +32,11 @@ SPREAD = timedelta(minutes=10)
 # For less than this the hold is enough.
 SHORTEST = timedelta(seconds=5)
 RETRY_SECONDS = 0.3
+# Whoever changes a route lets go of what is held; where that changes nothing, it is held again.
+HOLD_AGAIN = timedelta(seconds=5)
 
-# What a claim has in hand is nothing to wait for.
+# What a claim has in hand is nothing to wait for. By its reason it is let go when who sends it
+# changes the route (retrying.py).
 PUT_OFF = """
 WITH chosen AS MATERIALIZED (
     SELECT q.id FROM relay_queueddelivery q
@@ -43,7 +46,8 @@ WITH chosen AS MATERIALIZED (
         AND lower(substring(q.recipient FROM '@[^@]*$')) = ANY(%(to)s)
     LIMIT %(piece)s FOR UPDATE SKIP LOCKED
 )
-UPDATE relay_queueddelivery q SET due_at = least(%(due_at)s, greatest(q.expires_at, q.due_at))
+UPDATE relay_queueddelivery q SET reason = coalesce(nullif(%(reason)s, ''), q.reason),
+    due_at = least(%(due_at)s, greatest(q.expires_at, q.due_at))
 FROM chosen WHERE q.id = chosen.id
 """
 
@@ -59,19 +63,27 @@ class Backoff:
         self._connection = HotConnection(dsn)
         self._one_at_a_time = asyncio.Lock()
         self._now = now
-        self._held: dict[tuple[Turn, str], datetime] = {}
+        # Until when, and since when that is known.
+        self._held: dict[tuple[Turn, str], tuple[datetime, datetime]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def leave_alone(self, turn: Turn, destination: str, until: datetime) -> None:
-        """Keep a turn's mail to a domain back. Waits for a database that is away."""
+    async def leave_alone(
+        self, turn: Turn, destination: str, until: datetime, reason: str = ""
+    ) -> None:
+        """Keep a turn's mail to a domain back. Waits for a database that is away.
+
+        `reason`: of NotNow; why the mail waits, where that is news.
+        """
         now, place = self._now(), (turn, destination)
-        if self._held.get(place) == until:
+        known, held_at = self._held.get(place, (None, now))
+        if known == until and now - held_at < HOLD_AGAIN:
             return
-        self._held = {one: ends for one, ends in self._held.items() if ends > now} | {place: until}
+        lasting = {one: held for one, held in self._held.items() if held[0] > now}
+        self._held = lasting | {place: (until, now)}
         to = [f"@{name}" for name in spellings(destination)]
         await self._hold(turn, to, now, until)
         if until - now >= SHORTEST:
-            task = asyncio.create_task(self._put_off(turn, to, now, until))
+            task = asyncio.create_task(self._put_off(turn, to, now, until, reason))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -98,10 +110,12 @@ class Backoff:
         except _AWAY:
             return None
 
-    async def _put_off(self, turn: Turn, to: list[str], now: datetime, until: datetime) -> None:
+    async def _put_off(
+        self, turn: Turn, to: list[str], now: datetime, until: datetime, reason: str
+    ) -> None:
         organisation, domain = turn
         values = {"organisation": organisation, "domain": domain, "to": to}
-        values |= {"until": until, "piece": PIECE}
+        values |= {"until": until, "piece": PIECE, "reason": reason}
         for number in range(MOST):
             due_at = until + min(number * (until - now), SPREAD)
             try:

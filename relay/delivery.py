@@ -180,7 +180,8 @@ class Courier:
         if job.destination and not_now.until is not None and not is_paced:
             # Mail to others, of the same sender, goes on.
             until, name = not_now.until, job.destination
-            await self.backoff.leave_alone((work.organisation_id, work.domain), name, until)
+            turn = work.organisation_id, work.domain
+            await self.backoff.leave_alone(turn, name, until, not_now.reason)
             return await self._hand_back(job, not_now.reason, until)
         job.not_now, job.is_shut_out = not_now, not_now.reason == RESTING
         if is_paced and not_now.until is not None:

@@ -120,15 +120,25 @@ class Destinations:
 
     async def facts(self, name: str) -> Facts:
         """Return what is known of a domain, as of two seconds ago; `name` is an A-label."""
+        if (known := self._fresh(name)) is not None:
+            return known
+        return await self._at_last(lambda connection: self._look(connection, name))
+
+    def _fresh(self, name: str) -> Facts | None:
+        read_at, facts = self._read.get(name, (None, None))
+        return facts if read_at and abs(self._now() - read_at) < FRESH else None
+
+    async def _look(self, connection: Connection, name: str) -> Facts:
+        """Read, unless somebody has meanwhile: of a whole claim all ask at once."""
+        if (known := self._fresh(name)) is not None:
+            return known
+        # From before the reading: what changed during it may be missing.
         now = self._now()
-        read_at, facts = self._read.get(name, (None, Facts()))
-        if read_at is None or abs(now - read_at) >= FRESH:
-            facts = await self._at_last(lambda connection: _find(connection, name, now))
-            # From before the reading: what changed during it may be missing.
-            self._read[name] = (now, facts)
-            self._read.move_to_end(name)
-            if len(self._read) > KEPT_MOST:
-                self._read.popitem(last=False)
+        facts = await _find(connection, name, now)
+        self._read[name] = (now, facts)
+        self._read.move_to_end(name)
+        if len(self._read) > KEPT_MOST:
+            self._read.popitem(last=False)
         return facts
 
     async def keep(self, name: str, known: Known) -> None:

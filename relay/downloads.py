@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from threading import Lock
 from typing import Self
 from uuid import UUID
+from weakref import WeakSet
 
+from django.conf import settings
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -34,6 +38,10 @@ COLUMNS = (
     "accepted_at", "number", "credential", "sender", "recipient", "recipient_name", "subject",
     "size", "state", "reason", "finished_at", "possible_duplicate", "sandbox",
 )  # fmt: skip
+# Files of this process. An answer that is lost before it is sent is closed by nobody: its file goes
+# from here with it.
+_open: WeakSet[File] = WeakSet()
+_entrance = Lock()
 CUT = "Not all: the file ends here, because it is as long as it may be. Search for fewer days."
 
 
@@ -41,30 +49,43 @@ class StillRunning(Refused):
     text: Promise = _("A download is being written already. Try again when it is there.")
 
 
+class NoPlace(Refused):
+    text: Promise = _("Others are downloading files just now. Try again in a few minutes.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Whose log, what of it, and whether the reader sees addresses masked."""
+    """Whose log, what of it, and whether the reader sees addresses masked.
+
+    `zone` is the one whose days are meant: a file is written when the request has left its own.
+    """
 
     organisation_id: UUID
     search: Search
     masked: bool
+    zone: tzinfo = field(default_factory=timezone.get_current_timezone)
 
 
 class File:
     """Pieces of a file; whoever takes them closes it, also where nobody took any.
 
-    A slow reader holds a thread of the site, so an organisation has one file at a time.
+    A slow reader holds a thread of the site, so an organisation has one file at a time, and a
+    process DOWNLOADS_AT_ONCE.
     """
 
     def __init__(self, organisation_id: UUID, limit: limits.Limit, found: Iterator[bytes]) -> None:
-        """Raises StillRunning, TooMany."""
+        """Raises NoPlace, StillRunning, TooMany."""
         self._turn = ExitStack()
-        if not self._turn.enter_context(turn(f"download|{organisation_id}")):
-            raise StillRunning
+        with _entrance:
+            if len(_open) >= settings.DOWNLOADS_AT_ONCE:
+                raise NoPlace
+            _open.add(self)
         try:
+            if not self._turn.enter_context(turn(f"download|{organisation_id}")):
+                raise StillRunning
             limits.check(limit, str(organisation_id))
         except BaseException:
-            self._turn.close()
+            self.close()
             raise
         self._pieces = found
 
@@ -76,6 +97,7 @@ class File:
 
     def close(self) -> None:
         """Let the next one begin."""
+        _open.discard(self)
         self._turn.close()
 
 
@@ -83,7 +105,7 @@ class Download(File):
     """A search in the log."""
 
     def __init__(self, asked: Asked) -> None:
-        """Raises StillRunning, TooMany."""
+        """Raises NoPlace, StillRunning, TooMany."""
         super().__init__(asked.organisation_id, DOWNLOADS, pieces(asked))
 
 
@@ -94,7 +116,7 @@ def pieces(asked: Asked) -> Iterator[bytes]:
         names = _credentials(asked.organisation_id)
     before, written = None, 0
     while True:
-        with organisation_context(asked.organisation_id):
+        with organisation_context(asked.organisation_id), timezone.override(asked.zone):
             found, before = search.places(asked.organisation_id, asked.search, before, PIECE)
             rows = [_cells(asked, names, *row) for row in _rows(asked, found)]
         yield spreadsheets.lines(rows[: MOST - written])

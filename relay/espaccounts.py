@@ -88,6 +88,8 @@ def change(route: Route, details: AccountDetails, *, by: Membership) -> Route:
         if CONNECTS & set(changed):
             route.version += 1
             routes.wake(route)
+        elif routes.CHOOSES & set(changed):
+            send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)
         route.save(update_fields=[*columns, "version"])
         audit.record(by.user, "route.changed", route, _told(route, changed))
     return route

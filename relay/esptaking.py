@@ -106,9 +106,12 @@ def _event(
 
 
 def _judged(event: events.Event) -> Class:
-    """Judge by the other server's words where they say enough, else as the provider does."""
+    """Judge by the other server's words where there are any, else as the provider does.
+
+    What a provider calls permanent or hard may be a filter, or that it tried long enough.
+    """
     as_told = Class(Scope(event.scope), event.is_hard)
-    if event.kind != Report.Kind.FAILED or not (event.code or event.enhanced):
+    if event.kind != Report.Kind.FAILED or not (event.code or event.enhanced or event.text):
         return as_told
     if as_told.scope is not Scope.RECIPIENT:
         return as_told  # on the provider's list, or its own fault: nobody else was asked

@@ -39,7 +39,7 @@ from relay.queue.entries import storable
 from relay.queue.returned import LoggedDelivery, ReportRow
 from relay.queue.store import learn_organisations
 from relay.smtp import dsn
-from relay.smtp.addresses import AddressError, host_name
+from relay.smtp.addresses import AddressError, host_name, within
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict, mask_addresses
 
@@ -115,7 +115,7 @@ def suppresses(event: Event, about: LoggedDelivery) -> bool:
     if event.kind == Kind.COMPLAINED:
         return True
     is_about = not event.addresses or any(
-        _is_same(address, about.recipient) or _is_namesake(address, about.recipient)
+        _is_same(address, about.recipient) or _is_inner_name(address, about.recipient)
         for address in event.addresses
     )
     is_gone = event.is_hard and event.scope == Scope.RECIPIENT
@@ -129,6 +129,14 @@ def _is_same(one: str, other: str) -> bool:
 def _is_namesake(one: str, other: str) -> bool:
     """Many servers know a mailbox by a name of their own domain, or of none."""
     return _local(one) == _local(other)
+
+
+def _is_inner_name(one: str, other: str) -> bool:
+    """A namesake below or above the domain, or without any: elsewhere mail may be sent on to."""
+    here, there = (address.rpartition("@")[2].lower() for address in (one, other))
+    return _is_namesake(one, other) and (
+        "@" not in one or within(here, {there}) or within(there, {here})
+    )
 
 
 def _local(address: str) -> str:

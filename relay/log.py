@@ -88,27 +88,6 @@ class Span:
     until: datetime
 
 
-def newest(
-    organisation_id: UUID, before: Place | None = None, size: int = PAGE, span: Span | None = None
-) -> Page:
-    """Return messages, newest first, below `before`."""
-    messages = Message.objects.for_organisation(organisation_id).order_by("-accepted_at", "-id")
-    if span:
-        messages = messages.filter(accepted_at__gte=span.since, accepted_at__lt=span.until)
-    if before:
-        # Spelt so that the index on (organisation, accepted_at, id) bounds the scan.
-        messages = messages.filter(accepted_at__lte=before.at).exclude(
-            accepted_at=before.at, id__gte=before.id
-        )
-    found = list(messages[: size + 1])
-    shown = found[:size]
-    more = len(found) > size
-    return Page(
-        lines=tuple(lines(organisation_id, shown)),
-        next=Place(shown[-1].accepted_at, shown[-1].id) if more else None,
-    )
-
-
 def lines(organisation_id: UUID, messages: list[Message]) -> Iterable[Line]:
     """Yield each message, in the order given, with its recipients."""
     deliveries = deliveries_of(organisation_id, messages)

@@ -74,7 +74,7 @@ class Driver:
 
 
 SENDER, RECIPIENT = frozenset({"sender"}), frozenset({"recipient"})
-STATE, CREDENTIAL = frozenset({"state"}), frozenset({"credential"})
+STATE, CREDENTIAL, MARK = frozenset({"state"}), frozenset({"credential"}), frozenset({"mark"})
 
 WALK = Driver("SELECT accepted_at, id FROM {messages}", frozenset())
 BY_MESSAGE_ID = Driver(
@@ -98,6 +98,14 @@ SELECT DISTINCT accepted_at, message_id AS id FROM relay_ending {recipients}
     AND state = %(ending)s
 """,
     STATE,
+)
+# Few may have arrived twice: they have an index of their own.
+BY_DUPLICATE = Driver(
+    """
+SELECT DISTINCT accepted_at, message_id AS id FROM relay_delivery {recipients}
+    AND possible_duplicate
+""",
+    MARK,
 )
 # What waits stands in the queue, and nothing else does.
 BY_WAITING = Driver(

@@ -12,7 +12,7 @@ from accounts import audit, clock, limits
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership
 from relay import scopes
-from relay.models import QueuedDelivery
+from relay.models import Hold, QueuedDelivery
 from relay.scopes import Done, Scope
 
 # However much becomes due at once, new mail goes before it.
@@ -45,7 +45,11 @@ def retry_now(scope: Scope, now: datetime, most: int | None = None) -> Done:
 
 
 def send_what_waited(organisation_id: UUID, now: datetime, most: int | None = None) -> Done:
-    """Make mail due that waited for a route; as `retry_now`."""
+    """Make mail due that waited for a route, or for servers that its route led to; as `retry_now`.
+
+    By another route it may not go there. What people hold back stays held.
+    """
+    Hold.objects.for_organisation(organisation_id).filter(reason=Hold.Reason.RESTING).delete()
     waited = Q(reason__in=WAITS_FOR_A_ROUTE, due_at__gt=now, lane__lt=Lane.ENDING)
     return scopes.change(Scope(organisation_id), now, lambda ids: _make_due(ids, waited, now), most)
 

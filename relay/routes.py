@@ -27,6 +27,8 @@ from relay.smtp.replies import Outcome, Verdict
 PRIORITY_MAX, STEP = 1000, 10
 # What a kept connection was opened with; a change of it closes the connection.
 CONNECTS = ("host", "port", "security", "username")
+# What says which mail it carries.
+CHOOSES = frozenset({"domain", "priority", "takes_over"})
 
 
 class SecretMissing(Refused):
@@ -111,7 +113,10 @@ def add(details: Details, *, by: Membership) -> Route:
 
 
 def change(route: Route, details: Details, *, by: Membership) -> Route:
-    """Change a route. Raises SecretMissing, SecretOfAnotherServer."""
+    """Change a route; what waited for another goes, its first piece here and now.
+
+    Raises SecretMissing, SecretOfAnotherServer.
+    """
     keeps = route.sealed_secret and details.username and not details.secret
     if keeps and details.host != route.host:
         raise SecretOfAnotherServer
@@ -124,6 +129,8 @@ def change(route: Route, details: Details, *, by: Membership) -> Route:
             route.version += 1
             wake(route)
             columns += _forget_health(route)
+        elif CHOOSES & set(changed):
+            send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)
         route.save(update_fields=[*columns, "version"])
         audit.record(by.user, "route.changed", route, changed)
     return route
@@ -175,6 +182,7 @@ def move(route: Route, *, up: bool, by: Membership) -> None:
             return
         rows[place], rows[other] = rows[other], rows[place]
         _number(rows)
+        send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)
         audit.record(by.user, "route.changed", route, ["priority"])
 
 
@@ -207,17 +215,21 @@ def note(route: Route, outcome: Outcome) -> None:
 
 
 def wake(route: Route) -> None:
-    """End the rest of a route that is known to work, or is another one now; its mail goes."""
+    """End the rest of a route that is known to work, or is another one now.
+
+    Its mail goes, the first piece of it here and now.
+    """
     failed = Route.objects.filter(pk=route.pk, failures__gt=0)
     if failed.update(failures=0, rest_until=None):
         route.failures, route.rest_until = 0, None
-        send_what_waited(route.organisation_id, clock.now())
+    send_what_waited(route.organisation_id, clock.now(), scopes.PIECE)
 
 
 def pause(route: Route, *, by: Membership) -> None:
-    """Send nothing by the route; its mail waits, and does not wait longer for that."""
+    """Send nothing by the route; its mail goes by the next, or waits, no longer than it would."""
     if route.paused_at is None:
         _set_pause(route, Route.PauseReason.BY_PERSON)
+        send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)
         audit.record(by.user, "route.paused", route, ["paused_at"])
 
 
@@ -236,10 +248,12 @@ def _set_pause(route: Route, reason: Route.PauseReason) -> None:
 
 
 def remove(route: Route, *, by: Membership | None) -> None:
-    """Forget a route and its secret; mail that no other route takes waits.
+    """Forget a route and its secret; mail goes by the next, its first piece here and now, or waits.
 
     `by` is None when the service itself forgets it.
     """
     with transaction.atomic():
         audit.record(by.user if by else None, "route.removed", route)
         route.delete()
+        if by:
+            send_what_waited(by.organisation_id, clock.now(), scopes.PIECE)

@@ -6,7 +6,6 @@ Large amounts are gone through piece by piece along the index, however few of th
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -61,15 +60,14 @@ class Scope:
 
 def sealed(scope: Scope) -> str:
     """Return text for a task: which domains somebody writes to is nothing for a broker."""
-    words = json.dumps([scope.domain, scope.recipient_domain]).encode()
-    found = vault.seal(PURPOSE, words, organisation_id=scope.organisation_id)
-    return base64.urlsafe_b64encode(found).decode()
+    words = json.dumps([scope.domain, scope.recipient_domain])
+    return vault.seal_text(PURPOSE, words, organisation_id=scope.organisation_id)
 
 
 def opened(organisation_id: UUID, text: str) -> Scope:
     """Read what `sealed` wrote. Raises VaultError."""
-    found = base64.urlsafe_b64decode(text.encode())
-    domain, to = json.loads(vault.unseal(PURPOSE, found, organisation_id=organisation_id))
+    found = vault.unseal_text(PURPOSE, text, organisation_id=organisation_id)
+    domain, to = json.loads(found)
     return Scope(organisation_id, None, domain, to)
 
 

@@ -37,6 +37,9 @@ SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
         WHERE d.organisation_id = c.organisation_id AND d.state IN ('verified', 'failing')
             AND (d.verified_at > %(proven)s OR d.reason = 'development')),
+    ARRAY(SELECT d.name::text FROM relay_sendingdomain d
+        WHERE d.organisation_id = c.organisation_id AND d.state = 'verified'
+            AND d.verified_at <= %(proven)s AND d.reason <> 'development'),
     ARRAY(SELECT below.name::text FROM relay_sendingdomain d JOIN relay_sendingdomain below
             ON reverse(below.name) ~>=~ (reverse(d.name) || '.')
             AND reverse(below.name) ~<~ (reverse(d.name) || '/')
@@ -83,6 +86,8 @@ class Sender:
     sending_reason: str
     domains: frozenset[str]  # A-labels in lower case
     delegated: frozenset[str]  # names below them that other organisations have proven
+    # Proven, but nobody here has looked for longer than a proof counts.
+    unchecked: frozenset[str] = frozenset()
     recipients_a_day: int | None = None
     is_blocked: bool = False
     by_network: bool = False
@@ -98,7 +103,14 @@ class Sender:
 
         A credential's own domains narrow what its organisation has proven, and never widen it.
         """
-        return within(domain, self.domains, self.delegated) and (
+        return self._may_use(domain, self.domains)
+
+    def awaits_check(self, domain: str) -> bool:
+        """Whether mail may come from this domain once its record is found to be still there."""
+        return self._may_use(domain, self.unchecked)
+
+    def _may_use(self, domain: str, proven: frozenset[str]) -> bool:
+        return within(domain, proven, self.delegated) and (
             not self.own_domains or within(domain, self.own_domains)
         )
 
@@ -157,7 +169,7 @@ class Senders:
         return {
             name: sender
             for name, sender in senders.items()
-            if sender and (domain is None or sender.owns(domain))
+            if sender and (domain is None or sender.owns(domain) or sender.awaits_check(domain))
         }
 
     async def names_at(self, address: str, username: str) -> bool:
@@ -265,7 +277,7 @@ def _owners(fitting: list[dict[str, Sender]]) -> frozenset[UUID]:
 def _sender(row: tuple[Any, ...]) -> Sender:
     credential, organisation, secret_hash, rate, cap, sandbox, *more = row
     standing, allowed, reason, recipients, blocked, by_network, networks, own, *rest = more
-    domains, below, suppresses, stopped, profile = rest
+    domains, unchecked, below, suppresses, stopped, profile = rest
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
@@ -278,6 +290,7 @@ def _sender(row: tuple[Any, ...]) -> Sender:
         sending_reason=reason,
         domains=frozenset(domains),
         delegated=frozenset(below),
+        unchecked=frozenset(unchecked),
         recipients_a_day=recipients,
         is_blocked=blocked,
         by_network=by_network,

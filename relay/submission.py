@@ -162,7 +162,7 @@ class Submission:
             return refusal
         # The null reverse-path is for notifications (RFC 5321 §4.5.5); From is checked anyway.
         if sender is not None and not who.owns(sender.domain):
-            return answers.SENDER_DOMAIN
+            return _not_theirs(who, sender, answers.SENDER_DOMAIN)
         if sender is not None and _is_stopped(who, sender.domain):
             return answers.TOO_MANY_BOUNCES
         return await self._amount_refusal(who)
@@ -236,8 +236,9 @@ class Submission:
         if who.is_blocked:
             return answers.BLOCKED
         shown = (*message.header.authors, *message.header.senders)
-        if not all(who.owns(address.domain) for address in shown):
-            return answers.AUTHOR_DOMAIN
+        foreign = next((one for one in shown if not who.owns(one.domain)), None)
+        if foreign is not None:
+            return _not_theirs(who, foreign, answers.AUTHOR_DOMAIN)
         # Under the null reverse-path nothing was said of the domain before.
         if _is_stopped(who, author):
             return answers.TOO_MANY_BOUNCES
@@ -300,6 +301,11 @@ def _signed_in(client: Client) -> SignedIn:
 
 def _may_enter(sender: Sender, client: Client) -> bool:
     return not sender.is_blocked and sender.admits(client.address)
+
+
+def _not_theirs(who: Sender, address: Address, refusal: Answer) -> Answer:
+    """A look that this service owes makes no refusal for good."""
+    return answers.UNCHECKED_DOMAIN if who.awaits_check(address.domain) else refusal
 
 
 def _a_label(domain: str) -> str:

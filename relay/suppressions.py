@@ -222,7 +222,7 @@ def exported(organisation: Organisation) -> Iterator[str]:
 
     After the log's period the address is gone, and its fingerprint stands alone.
     """
-    yield _line(EXPORTED)
+    yield spreadsheets.MARK.decode() + _line(EXPORTED)
     before: Place | None = None
     while True:
         rows, before = listed(organisation.id, before=before, size=PIECE)

@@ -150,6 +150,11 @@ def cancel_suppressed(*, suppression_id: str) -> None:
     suppresswaiting.cancel(UUID(suppression_id), clock.now())
 
 
+@shared_task(name="relay.cancel_imported")
+def cancel_imported(*, organisation_id: str) -> None:
+    suppresswaiting.cancel_imported(UUID(organisation_id), clock.now())
+
+
 @shared_task(name="relay.tell_pauses")
 def tell_pauses() -> None:
     pausing.tell()

@@ -285,14 +285,21 @@ def _octets(part: Message) -> bytes:
 
 
 def _text(part: Message) -> str:
-    """Return a text with CRLF as one line feed; a wrong charset loses no character."""
-    octets = _octets(part)
-    for charset in (_charset(part), "utf-8"):
+    """Return a text with each end of line as one line feed; a wrong charset loses no character.
+
+    A NUL, which no text may hold (RFC 5321 §4.5.2), shows as what cannot be shown.
+    """
+    text = _decoded_text(_octets(part), _charset(part))
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+
+
+def _decoded_text(octets: bytes, charset: str) -> str:
+    for name in (charset, "utf-8"):
         try:
-            return octets.decode(charset).replace("\r\n", "\n")
+            return octets.decode(name)
         except (LookupError, UnicodeError, ValueError):
             continue
-    return octets.decode("latin-1").replace("\r\n", "\n")
+    return octets.decode("latin-1")
 
 
 def _charset(part: Message) -> str:

@@ -140,8 +140,7 @@ def _mailgun(name: str, title: str, host: str, country: str, *, in_eea: bool) ->
         signs_events=True,
         country=country,
         in_eea=in_eea,
-        hard_path=("event-data", "severity"),
-        hard_values=("permanent",),
+        # Its "permanent" says that it tries no more, for whatever reason: only words tell which.
     )
 
 

@@ -96,6 +96,13 @@ class SearchForm(forms.Form):
         day = self.cleaned_data["until_on"]
         return min(day, timezone.localdate(clock.now())) if day else day
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        since, until = data.get("since_on"), data.get("until_on")
+        if since and until and until < since:
+            self.add_error("until_on", _("That is before the first day."))
+        return data
+
     def search(self) -> Search:
         """Return what is looked for, unless it is one message's number."""
         data = self.cleaned_data

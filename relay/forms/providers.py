@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -13,9 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from relay.esp.providers import PROVIDERS
 from relay.espaccounts import AccountDetails
 from relay.forms.lines import line
-from relay.forms.routes import CONCURRENCY_MAX, RATE_MAX
-from relay.models import Route, SendingDomain
-from relay.routes import PRIORITY_MAX
+from relay.forms.routes import CONCURRENCY_MAX, AnyRouteForm
 from relay.smtp.addresses import AddressError, host_name
 
 
@@ -26,8 +23,13 @@ def _key(label: Any, *, required: bool, why: Any = "") -> Any:
     )
 
 
-class ProviderForm(forms.Form):
+class ProviderForm(AnyRouteForm):
     """Which account at which provider; its keys go in and never come out."""
+
+    field_order = (
+        *("name", "provider", "outside_eea", "provider_domain", "username", "secret", "signing"),
+        *("domain", "priority", "takes_over", "concurrency"),
+    )
 
     name = line(_("Name"), 100, _("What you call it, such as “Our Mailjet”."))
     provider = forms.ChoiceField(
@@ -65,47 +67,20 @@ class ProviderForm(forms.Form):
         required=False,
         why=_("Mailgun only, and not needed: with it, reports are believed only when signed."),
     )
-    domain = forms.ModelChoiceField(
-        label=_("Serves"),
-        queryset=SendingDomain.objects.none(),
-        required=False,
-        empty_label=_("All your domains"),
-        help_text=_("A route for one domain comes before those for all of them."),
-    )
-    priority = forms.IntegerField(
-        label=_("Order"), min_value=1, max_value=PRIORITY_MAX, initial=10,
-        help_text=_("The lowest number is used; the next one while the first is paused."),
-    )  # fmt: skip
-    takes_over = forms.BooleanField(
-        label=_("Takes over while the routes before it rest"),
-        required=False,
-        help_text=_(
-            "A route rests when its server does not answer. Without this its mail waits for it."
-        ),
-    )
     concurrency = forms.IntegerField(
         label=_("Calls at once"), min_value=1, max_value=CONCURRENCY_MAX, initial=10
     )
-    rate_per_minute = forms.IntegerField(
-        label=_("Messages a minute"),
-        min_value=1,
-        max_value=RATE_MAX,
-        required=False,
-        help_text=_("What is above it waits for the next minute. Leave it empty for no limit."),
-    )
 
-    def __init__(
-        self, *args: Any, organisation_id: UUID, route: Route | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        domains = SendingDomain.objects.for_organisation(organisation_id).order_by("name")
-        cast("forms.ModelChoiceField[SendingDomain]", self.fields["domain"]).queryset = domains
+        # A further processor takes mail over only where somebody says so.
+        self.fields["takes_over"].initial = False
         self.fields["secret"].help_text = (
             _("One is kept and never shown. Leave this empty to keep it.")
-            if route is not None
+            if self._route is not None
             else _("Kept sealed and never shown again, not to you either.")
         )
-        self.fields["secret"].required = route is None
+        self.fields["secret"].required = self._route is None
 
     def clean_secret(self) -> str:
         return self._plain("secret")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The forms about routes: to a customer's own mail server, and straight to the recipients'."""
+"""The forms about routes: to a customer's own mail server, and straight to the recipients'.
+
+Through a provider: providers.py.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,8 @@ CONCURRENCY_MAX = 50
 RATE_MAX = 100_000
 
 
-class RouteForm(forms.Form):
+class AnyRouteForm(forms.Form):
     """What every route has: a name, whose mail it takes, and when."""
-
-    kind = Route.Kind.OWN
 
     name = line(_("Name"), 100, _("What you call it, such as “Our Exchange”."))
     domain = forms.ModelChoiceField(
@@ -66,6 +67,12 @@ class RouteForm(forms.Form):
         self._route = route
         domains = SendingDomain.objects.for_organisation(organisation_id).order_by("name")
         cast("forms.ModelChoiceField[SendingDomain]", self.fields["domain"]).queryset = domains
+
+
+class RouteForm(AnyRouteForm):
+    """A route by SMTP."""
+
+    kind = Route.Kind.OWN
 
     def details(self) -> Details:
         return Details(kind=self.kind, **self.cleaned_data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Forms about addresses that get no mail, and about statistics."""
+"""Forms about addresses that get no mail."""
 
 from __future__ import annotations
 

@@ -93,6 +93,13 @@ ALTER POLICY relay_hold_staff_lifts ON relay_hold USING (reason IN ('over_quota'
 STAFF_LIFT_BEFORE = """
 ALTER POLICY relay_hold_staff_lifts ON relay_hold USING (reason = 'over_quota')
 """
+# … and what was left alone by one route, whoever changes the route.
+WEB_LIFT = """
+ALTER POLICY relay_hold_web_lifts ON relay_hold USING (reason IN ('held', 'resting'))
+"""
+WEB_LIFT_BEFORE = """
+ALTER POLICY relay_hold_web_lifts ON relay_hold USING (reason = 'held')
+"""
 NO_HOOK = "DROP FUNCTION relay_find_hook(bytea)"
 
 
@@ -849,6 +856,14 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("possible_duplicate", True)),
+                fields=["organisation", "accepted_at", "message_id"],
+                name="delivery_possible_duplicate",
+            ),
+        ),
+        migrations.AddIndex(
             model_name="suppression",
             index=models.Index(
                 fields=["organisation", "created_at", "id"], name="suppression_newest"
@@ -926,6 +941,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(CASCADES, migrations.RunSQL.noop),
         migrations.RunSQL(HOOK, NO_HOOK),
         migrations.RunSQL(STAFF_LIFT, STAFF_LIFT_BEFORE),
+        migrations.RunSQL(WEB_LIFT, WEB_LIFT_BEFORE),
         Protect(
             "relay_report",
             web="SELECT",

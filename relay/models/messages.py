@@ -129,6 +129,12 @@ class Delivery(LogRow):
                 opclasses=["uuid_ops", "text_pattern_ops", "timestamptz_ops"],
                 name="delivery_recipient",
             ),
+            # No row of mail that went as it should is in it.
+            models.Index(
+                fields=["organisation", "accepted_at", "message_id"],
+                condition=models.Q(possible_duplicate=True),
+                name="delivery_possible_duplicate",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -188,6 +188,9 @@ IN_SANDBOX = Answer(250, "2.0.0", "Queued in the sandbox, nobody receives it", "
 SENDER_DOMAIN = Answer(
     550, "5.7.1", "The sender is in no verified domain that this credential may use", "domain"
 )
+UNCHECKED_DOMAIN = Answer(
+    451, "4.7.1", "This service has not looked at the domain's record for too long", "domain"
+)
 AUTHOR_DOMAIN = Answer(
     550, "5.7.1", "From or Sender is in no verified domain that this credential may use", "domain"
 )

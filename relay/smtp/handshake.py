@@ -166,6 +166,11 @@ async def establish(
     return await begin(in_clear, until=until, result=TlsResult.FAILED).run()
 
 
+def _unasked(policy: TlsPolicy) -> TlsResult:
+    """What can be said of the channel before encryption was tried."""
+    return TlsResult.PLAIN if policy is TlsPolicy.NONE else TlsResult.UNKNOWN
+
+
 class _Handshake:
     def __init__(
         self,
@@ -175,7 +180,7 @@ class _Handshake:
         contexts: Contexts,
         timeouts: Timeouts,
         until: float,
-        result: TlsResult = TlsResult.PLAIN,
+        result: TlsResult | None = None,
     ) -> None:
         self._target = target
         self._ehlo_name = ehlo_name
@@ -186,7 +191,7 @@ class _Handshake:
         self._peer = Peer(
             target.host,
             target.address,
-            Evidence(result=result),
+            Evidence(result=result or _unasked(target.tls)),
             target.demand or DEMAND_OF_POLICY[target.tls],
             target.is_mx,
         )
@@ -279,15 +284,19 @@ class _Handshake:
             if policy is TlsPolicy.OPPORTUNISTIC:
                 return False
             raise self._no_session("4.7.4", "the server offers no TLS, the route requires it")
-        reply = await self._ask("STARTTLS")
-        if reply.code != 220:
-            self._note(TlsResult.FAILED)
+        self._note(TlsResult.FAILED)
+        try:
+            reply = await self._ask("STARTTLS")
+        except Lost as error:
+            if policy is not TlsPolicy.OPPORTUNISTIC:
+                raise
+            raise self._no_tls(str(error)) from None
+        # A server that has no time now may have TLS later.
         if reply.code not in (220, 421) and policy is TlsPolicy.OPPORTUNISTIC:
             return False
         self._require(reply, Stage.STARTTLS)
         if self._wire.pending:
             # Commands or replies injected before the encryption (CVE-2011-0411 and its kin).
-            self._note(TlsResult.FAILED)
             raise self._no_session("4.7.0", "the server sent more in clear after STARTTLS")
         await self._encrypt()
         return True

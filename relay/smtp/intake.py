@@ -91,6 +91,8 @@ class Content:
         end = self._octets.find(END, start)
         if end >= 0:
             rest = bytes(self._octets[end + len(END) :])
+            # What a client sent behind it is none of the message (RFC 2920 §3.1).
+            self.received -= len(rest)
             del self._octets[end + 2 :]
             return rest
         if self.dropped or len(self._octets) > self._raw_limit:

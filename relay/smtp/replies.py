@@ -201,15 +201,28 @@ _RELAY_DENIED = re.compile(
 _POLICY = re.compile(
     r"\b(?:spf|dkim|dmarc|polic(?:y|ies)|spam|virus|malware|phishing|content|attachments?|"
     r"unsolicited|bulk|reputation|rate limit|blocked|black\s?list(?:ed)?|block\s?list(?:ed)?|"
-    r"sender|return.path)\b",
+    r"white\s?list|junk\s?mail|rbl|helo|reverse dns|authenticat\w+|sender|return.path)\b",
     re.IGNORECASE,
 )
 _UNKNOWN = re.compile(
-    r"\b(?:unknown|invalid|no such|non-?existent) (?:local )?"
+    r"\b(?:unknown|invalid|no such|non-?existent) (?:local |e-?mail )?"
     r"(?:user|mailbox|recipient|address|account|person)\b|"
     r"\b(?:user|mailbox|recipient|address|account)\b.{0,40}\b(?:unknown|not found|not exist|"
     r"doesn't exist|not known|disabled|inactive|no longer)\b|"
     r"\bno mailbox (?:here|by that name)\b|\bdoes not have an account\b",
+    re.IGNORECASE,
+)
+_MENTIONED = re.compile(r"<[^<>\s]*>|\S+@\S+")
+# Whatever else is said, it is not about the recipient, or not for good.
+_SENDER = re.compile(
+    r"\b(?:sender(?:'s)? (?:e-?mail )?(?:address|domain|mailbox|account|user|verif\w+|callout|"
+    r"callback)|(?:mail|envelope) from|"
+    r"from address|return.path|verification failed for|call(?:back|out) verif\w+)\b",
+    re.IGNORECASE,
+)
+_NOT_NOW = re.compile(
+    r"\bat a rate\b|\btoo (?:many|much)\b|\blater\b|\btemporar|\bgr[ae]y.?list|"
+    r"\blimit exceeded\b",
     re.IGNORECASE,
 )
 _WANTS_TLS = re.compile(r"\b(?:starttls|tls|ssl)\b|encrypt", re.IGNORECASE)
@@ -307,8 +320,11 @@ def _mailbox_full(reply: Reply, stage: Stage) -> bool:
     """RFC 5321 uses 552 for a full mailbox, RFC 1870 for a message over the size limit."""
     if reply.subject in (_MAILBOX_FULL, _SYSTEM_FULL):
         return True
-    if reply.subject not in _VAGUE or stage not in (Stage.RCPT, Stage.DOT):
+    if reply.subject not in _VAGUE | _GONE or stage not in (Stage.RCPT, Stage.DOT):
         return False
+    if reply.subject in _GONE:
+        words = _MENTIONED.sub(" ", reply.text)
+        return bool(_FULL.search(words)) and not _UNKNOWN.search(words)
     if _FULL.search(reply.text):
         return True
     return reply.code == 552 and (stage is Stage.RCPT or not _TOO_BIG.search(reply.text))
@@ -332,19 +348,37 @@ _TOO_LONG = {"2.3", "3.4"}
 def _blame(reply: Reply, stage: Stage) -> tuple[Scope, bool]:
     """Who is to blame for a refusal for good, and whether it is hard.
 
-    The enhanced code counts first. Words count where it says little; they can always clear the
-    address, and blame it only where no code speaks against that.
+    The enhanced code counts first. Words can always clear the address, and blame it only where no
+    code speaks against that.
     """
     scope = _scope(reply, stage)
     if scope is not Scope.RECIPIENT:
         return scope, False
     if _RELAY_DENIED.search(reply.text):
         return Scope.POLICY, False
+    if reply.subject in _GONE:
+        return _blame_as_gone(reply)
     if reply.subject not in _VAGUE:
-        return scope, reply.subject in _GONE
-    if _POLICY.search(reply.text):
+        return scope, False
+    if _POLICY.search(reply.text) or _SENDER.search(reply.text):
         return Scope.POLICY, False
-    return scope, bool(_UNKNOWN.search(reply.text))
+    return scope, bool(_UNKNOWN.search(reply.text)) and not _NOT_NOW.search(reply.text)
+
+
+def _blame_as_gone(reply: Reply) -> tuple[Scope, bool]:
+    """Whether the words bear out a code by which the address is no more.
+
+    Servers send such codes with refusals of every kind. X.2.1 may be for a time (RFC 3463 §3.3), so
+    there the words have to say that it is not.
+    """
+    words = _MENTIONED.sub(" ", reply.text)
+    is_unknown = bool(_UNKNOWN.search(words))
+    if _SENDER.search(words) or (_POLICY.search(words) and not is_unknown):
+        return Scope.POLICY, False
+    if _NOT_NOW.search(words):
+        return Scope.RECIPIENT, False
+    says_nothing = not words.strip(" .;:-0123456789")
+    return Scope.RECIPIENT, is_unknown or says_nothing or reply.subject != "2.1"
 
 
 def _scope(reply: Reply, stage: Stage) -> Scope:

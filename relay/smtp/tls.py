@@ -34,6 +34,7 @@ class TlsDemand(StrEnum):
 class TlsResult(StrEnum):
     """What came of it."""
 
+    UNKNOWN = ""  # the connection ended before
     PLAIN = "plain"  # not asked for
     NOT_OFFERED = "not_offered"
     FAILED = "failed"
@@ -73,6 +74,8 @@ def make_contexts(extra_ca_file: str = "") -> Contexts:
     Raises OSError or ssl.SSLError when the file cannot be read.
     """
     verified = ssl.create_default_context()
+    # RFC 8461 §4.2, RFC 9525 §2: a name counts as a DNS-ID, never as a common name.
+    verified.hostname_checks_common_name = False
     if extra_ca_file:
         verified.load_verify_locations(cafile=extra_ca_file)
     unverified = ssl.create_default_context()

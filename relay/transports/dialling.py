@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from relay.smtp.client import Connection
 from relay.smtp.envelope import Envelope
 from relay.smtp.handshake import SessionError, Timeouts
 from relay.smtp.replies import Outcome, Scope, Stage, Verdict
-from relay.smtp.tls import Contexts
+from relay.smtp.tls import DEMAND_OF_POLICY, Contexts
 from relay.smtp.transaction import OnDot, Stale
 from relay.transports import Gate, Loader, NotNow, OpenGate, RouteTarget
 from relay.transports.seats import Hop, Seat
@@ -89,7 +90,7 @@ class Dialling(ABC):
                 outcomes = await connection.send(envelope, content, on_dot)
                 if target.is_failing:
                     await self._learn(hop, seat, target, outcomes)
-                return outcomes
+                return outcomes if target.is_demanded else _undemanded(outcomes, seat, target)
         async with aclosing(self.connections(target)) as connections:
             async for connection in connections:
                 await self._leave(seat)
@@ -179,6 +180,16 @@ class Dialling(ABC):
         """Close what is idle and wait for the goodbyes; what is in use closes after its message."""
         self._closed = True
         await asyncio.gather(*(hop.close() for hop in list(self._hops.values())))
+
+
+def _undemanded(
+    outcomes: list[Outcome | None], seat: Seat, target: RouteTarget
+) -> list[Outcome | None]:
+    """What mail was told over a connection that another message's demand has shaped."""
+    if seat.target is None or not seat.target.is_demanded:
+        return outcomes
+    asked = DEMAND_OF_POLICY[target.tls]
+    return [one and replace(one, tls_demand=asked) for one in outcomes]
 
 
 def _turned_away(outcomes: Sequence[Outcome | None]) -> bool:

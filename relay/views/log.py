@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from django.contrib.messages import error
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,7 +24,8 @@ from accounts.access import (
 )
 from accounts.models import Role
 from accounts.models.organisations import KEEPERS, READERS
-from accounts.views.answers import form_page, refusals_to
+from accounts.refusals import Refused
+from accounts.views.answers import form_page
 from relay import credentials, log, logchoices
 from relay.downloads import Asked, Download
 from relay.forms.log import SearchForm, written
@@ -116,23 +118,30 @@ def _address(request: HttpRequest, asked: Search, before: log.Place | None = Non
 
 @require_POST
 @member_required(*READERS)
-@refusals_to("relay:log")
 def log_download(request: HttpRequest) -> HttpResponse:
     """Give what was searched for as a file, which is written while it is sent."""
-    organisation = current_organisation(request)
-    download = Download(
-        Asked(
-            organisation_id=organisation.id,
-            search=_asked(request.POST.get("search", ""), request),
-            masked=sees_masked(request),
-        )
-    )
+    organisation, search = current_organisation(request), _asked_of_file(request)
+    asked = Asked(organisation_id=organisation.id, search=search, masked=sees_masked(request))
+    try:
+        download = Download(asked)
+    except Refused as refused:
+        error(request, str(refused))
+        return redirect(_address(request, search))
     audit.record(current_person(request), "organisation.log-exported", organisation)
     response = StreamingHttpResponse(download, content_type="text/csv; charset=utf-8")
     name = f"log-{clock.now():%Y-%m-%d}.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     # The guards' types know whole answers alone.
     return cast(HttpResponse, response)
+
+
+def _asked_of_file(request: HttpRequest) -> Search:
+    """Return what is searched for: all of the log only where nothing was asked."""
+    sealed = request.POST.get("search", "")
+    asked = opened(sealed, current_organisation(request).id) if sealed else Search()
+    if asked is None:
+        raise Http404
+    return asked
 
 
 @require_safe

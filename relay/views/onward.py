@@ -28,12 +28,17 @@ def go_on(task: Any, scope: Scope) -> bool:
 
 
 def send_what_waited(organisation_id: UUID) -> None:
-    """Have the rest of what waited for a route made due; without Redis its turn comes anyway."""
+    """Have the rest of what waited for a route made due; without Redis its turn comes anyway.
+
+    Shifts go on with a route that they know for two seconds (relay/routing.py), and may put mail
+    off by it: that is made due as well.
+    """
 
     def start() -> None:
         with suppress(OperationalError):
             tasks.send_what_waited.apply_async(
                 kwargs={"organisation_id": str(organisation_id)},
+                countdown=3,
                 expires=EXPIRES_SECONDS,
                 retry=False,
             )
@@ -43,23 +48,24 @@ def send_what_waited(organisation_id: UUID) -> None:
 
 def cancel_suppressed(suppression_id: UUID) -> None:
     """Have mail cancelled that waits for an address; without Redis it is refused or tried."""
+    _soon(tasks.cancel_suppressed, suppression_id=str(suppression_id))
 
-    def start() -> None:
-        with suppress(OperationalError):
-            tasks.cancel_suppressed.apply_async(
-                kwargs={"suppression_id": str(suppression_id)},
-                expires=EXPIRES_SECONDS,
-                retry=False,
-            )
 
-    transaction.on_commit(start)
+def cancel_imported(organisation_id: UUID) -> None:
+    """Have mail cancelled that waits for what was imported; without Redis it is tried."""
+    _soon(tasks.cancel_imported, organisation_id=str(organisation_id))
 
 
 def settle_holds() -> None:
     """Have done at once what the sweep does within a minute."""
+    _soon(tasks.settle_holds, expires=60)
+
+
+def _soon(task: Any, expires: int = EXPIRES_SECONDS, **ids: str) -> None:
+    """Start a task once the request's transaction is there for it to see."""
 
     def start() -> None:
         with suppress(OperationalError):
-            tasks.settle_holds.apply_async(expires=60, retry=False)
+            task.apply_async(kwargs=ids, expires=expires, retry=False)
 
     transaction.on_commit(start)

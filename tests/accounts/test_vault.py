@@ -45,6 +45,12 @@ def test_short_value_does_not_open(sealed: bytes) -> None:
         vault.unseal("note", sealed)
 
 
+@pytest.mark.parametrize("written", ["", "x", "é", "AAAA", "=" * 50])
+def test_what_was_never_sealed_text_does_not_open(written: str) -> None:
+    with pytest.raises(vault.VaultError):
+        vault.unseal_text("note", written, organisation_id=uuid4())
+
+
 def test_key_files_are_private(keys: Path) -> None:
     vault.seal("note", b"secret")
     vault.keyed_hash("note", b"secret")

@@ -157,7 +157,7 @@ def _start(postfix: Postfix, milter: dkim.OpenDkim | None, service: Service) -> 
     try:
         if milter is not None:
             milter.start()
-            postfix.milter_port = milter.port
+            postfix.milter = milter.socket
         postfix.start()
     except NotRun as reason:
         return str(reason)

@@ -49,7 +49,7 @@ initial_destination_concurrency = 20
 default_destination_concurrency_limit = 20
 """
 SIGNED = """
-smtpd_milters = inet:127.0.0.1:{milter}
+smtpd_milters = unix:{milter}
 milter_default_action = tempfail
 """
 
@@ -81,16 +81,16 @@ class NotRun(Exception):
 class Postfix:
     """One instance below `home`, which its own users must be able to reach.
 
-    What it takes goes through the milter at `milter_port`, if there is one. `more` are lines of
-    main.cf that count for more than ours; `sasl` says how it knows sign-ins, where that is asked
-    in its own directory (as Debian's is).
+    What it takes goes through the milter at the socket `milter`, if there is one. `more` are lines
+    of main.cf that count for more than ours; `sasl` says how it knows sign-ins, where that is
+    asked in its own directory (as Debian's is).
     """
 
     home: Path
     sink_port: int
     certificate: str
     key: str
-    milter_port: int = 0
+    milter: Path | None = None
     more: str = ""
     sasl: str = ""
     port: int = 0
@@ -134,7 +134,7 @@ class Postfix:
         os.chown(self.home / "data", owner.pw_uid, owner.pw_gid)
         values = {"home": self.home, "sink": self.sink_port, "port": self.port}
         values |= {"certificate": self.certificate, "key": self.key}
-        signed = SIGNED.format(milter=self.milter_port) if self.milter_port else ""
+        signed = SIGNED.format(milter=self.milter) if self.milter else ""
         (self.configuration / "main.cf").write_text(MAIN.format(**values) + signed + self.more)
         (self.configuration / "sasl").mkdir()
         (self.configuration / "sasl" / "smtpd.conf").write_text(self.sasl)

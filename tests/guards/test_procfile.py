@@ -9,7 +9,7 @@ import re
 import pytest
 from honcho.environ import parse_procfile
 
-from config.settings import BASE_DIR, DATABASE_VARIABLES
+from config.settings import BASE_DIR, DATABASE_VARIABLES, DOWNLOADS_AT_ONCE
 from config.stack import processes
 
 COMMANDS = {
@@ -34,6 +34,11 @@ def test_process_has_no_log_level_of_its_own(name: str) -> None:
     levels = re.findall(r"--?(?:log-?level|l)[ =](\S+)", COMMANDS[name])
     # What gunicorn itself says never passes through the settings, so it is told.
     assert levels == (["${LOG_LEVEL:-INFO}"] if name == "web" else [])
+
+
+def test_downloads_leave_half_of_the_threads() -> None:
+    (threads,) = re.findall(r" --threads (\d+)", COMMANDS["web"])
+    assert int(threads) == DOWNLOADS_AT_ONCE * 2
 
 
 @pytest.mark.parametrize("name", ["delivery", "worker"])

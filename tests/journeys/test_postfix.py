@@ -229,9 +229,9 @@ def test_what_postfix_returns_is_written_in_the_log_of_its_mail(
     with running(process), threaded(FarEnd(script)) as far_end, NameServer(ZONE) as dns:
         postfix = start(far_end.port, back)
         carry(postfix, authority, message, dns)
-        assert mail.rows("SELECT DISTINCT verdict, tls_result FROM relay_attempt") == [
-            ("delivered", "unverified")
-        ]
+        # What comes back may be in the log by now.
+        tried = "SELECT DISTINCT verdict, tls_result FROM relay_attempt WHERE verdict <> 'bounced'"
+        assert mail.rows(tried) == [("delivered", "unverified")]
         count = "SELECT count(*) FROM relay_report"
         assert wait_until(lambda: mail.value(count) > 0, 60), told(postfix)
         (received,) = far_end.ledger

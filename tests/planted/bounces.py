@@ -165,4 +165,26 @@ FAULTS = (
         'ALWAYS_SAME = ""',
         f"{TAKEN}::test_report_that_is_sent_again_later_changes_nothing",
     ),
+    Fault(
+        42,
+        "relay/smtp/replies.py",
+        "        return _blame_as_gone(reply)\n",
+        "        return scope, True\n",
+        "tests/relay/smtp/test_bounces.py"
+        "::test_refusal_that_is_not_about_the_address_never_counts_against_it",
+    ),
+    Fault(
+        42,
+        "relay/esptaking.py",
+        "(event.code or event.enhanced or event.text)",
+        "(event.code or event.enhanced)",
+        f"{TAKEN}::test_whatever_is_not_about_the_address_costs_it_nothing",
+    ),
+    Fault(
+        42,
+        FEEDBACK,
+        "or _is_inner_name(address, about.recipient)",
+        "or _is_namesake(address, about.recipient)",
+        f"{TOLD}::test_namesake_elsewhere_may_be_where_mail_is_sent_on_to",
+    ),
 )

@@ -116,7 +116,7 @@ FAULTS = (
         0,
         QUERIES,
         "    AND recipient ~>=~ %(recipient)s AND recipient ~<~ %(recipient_beyond)s",
-        "    AND starts_with(recipient, %(recipient)s)",
+        "    AND recipient LIKE %(recipient)s || '%%'",
         f"{SEARCHING}::test_each_filter_goes_down_its_own_index",
     ),
     Fault(
@@ -143,6 +143,13 @@ FAULTS = (
     Fault(
         0,
         FILES,
+        ", timezone.override(asked.zone):",
+        ":",
+        f"{DOWNLOADS}::test_days_are_those_of_who_asks",
+    ),
+    Fault(
+        0,
+        FILES,
         "if asked.search.matches(delivery):",
         "if delivery:",
         f"{DOWNLOADS}::test_only_what_was_searched_for",
@@ -150,8 +157,8 @@ FAULTS = (
     Fault(
         0,
         FILES,
-        '        """Let the next one begin."""\n        self._turn.close()',
-        '        """Let the next one begin."""',
+        "        _open.discard(self)\n        self._turn.close()",
+        "        _open.discard(self)",
         f"{DOWNLOADS}::test_turn_is_given_back_whenever_somebody_leaves",
     ),
     Fault(

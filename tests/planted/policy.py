@@ -28,8 +28,8 @@ FAULTS = (
     Fault(
         14,
         POLICY,
-        "if not all(who.owns(address.domain) for address in shown):",
-        "if not is_late and not all(who.owns(address.domain) for address in shown):",
+        "        if foreign is not None:",
+        "        if foreign is not None and not is_late:",
         f"{NULL_PATH}::test_null_path_of_a_shared_network_is_nobodys_who_has_not_proven_from",
     ),
     Fault(
@@ -93,7 +93,7 @@ FAULTS = (
     Fault(
         8,
         "relay/senders.py",
-        "if sender and (domain is None or sender.owns(domain))",
+        "if sender and (domain is None or sender.owns(domain) or sender.awaits_check(domain))",
         "if sender",
         f"{SENDERS}::test_who_names_anothers_network_takes_nothing_from_them",
     ),
@@ -143,7 +143,7 @@ FAULTS = (
     Fault(
         14,
         "relay/senders.py",
-        "return within(domain, self.domains, self.delegated) and (",
+        "return within(domain, proven, self.delegated) and (",
         "return (",
         f"{SENDERS}::test_own_domains_narrow_and_never_widen",
     ),

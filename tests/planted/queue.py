@@ -142,6 +142,13 @@ FAULTS = (
     ),
     Fault(
         25,
+        "relay/retrying.py",
+        ".filter(reason=Hold.Reason.RESTING).delete()",
+        ".filter(reason=Hold.Reason.RESTING).count()",
+        "tests/relay/test_direct.py::test_what_was_left_alone_goes_by_another_route_at_once",
+    ),
+    Fault(
+        25,
         "relay/resting.py",
         "WHEN failures + 1 >= %(failures)s THEN",
         "WHEN failures + 1 >= 1000 THEN",

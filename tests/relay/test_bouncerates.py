@@ -148,6 +148,8 @@ def test_staff_decide_and_the_mail_goes_on(dorte: User, organisation: Organisati
     assert "Decided" in decide(page, row, "resume")
     with build.as_owner():
         assert not Hold.objects.filter(reason="bounces").exists()
+    text = pages.member(organisation, Role.VIEWER).get(f"/en/reviews/{row.id}/").text
+    assert "Mail from due.example was stopped" in text
     assert recorded() == [
         ("review.review-decided", ["decision-kept"]),
         ("review.review-decided", ["decision-resumed"]),

@@ -111,6 +111,20 @@ def test_page_shows_days_and_hours_of_live_mail(page: Client, organisation: Orga
     assert page.get(PAGE, {"domain": "anden.example"}).status_code == 200
 
 
+def test_hours_without_mail_keep_the_domain_and_lead_to_the_days(
+    page: Client, organisation: Organisation
+) -> None:
+    before = clock.now() - timedelta(days=4)
+    counted(organisation, before, accepted=7, delivered=7)
+    counted(organisation, before, domain="shop.example", accepted=5, delivered=5)
+    counted(organisation, clock.now(), accepted=9, delivered=9)
+    text = page.get(PAGE, {"by": "hour", "domain": "shop.example"}).text
+    assert "No mail in these hours" in text
+    assert "No figures yet" not in text
+    assert ">9<" not in text
+    assert f'href="{PAGE}?domain=shop.example"' in text
+
+
 def test_download_has_the_figures_and_nobody_elses(
     page: Client, organisation: Organisation
 ) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -86,6 +88,33 @@ def test_nothing_is_written_of_a_domain_that_answers() -> None:
 
     mail.run(scenario())
     assert stored() == []
+
+
+def test_domain_is_read_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, now, reads = destinations._find, Clock(), []
+
+    async def find(connection: Any, name: str, at: datetime) -> Facts:
+        reads.append(name)
+        return await real(connection, name, at)
+
+    monkeypatch.setattr(destinations, "_find", find)
+
+    async def scenario() -> None:
+        async with process(now) as one:
+            for _ in range(resting.FAILURES):
+                rests = await one.failed(TARGET)
+            names = (NAME, "andet.example")
+            found = await asyncio.gather(*(one.facts(name) for name in names * 20))
+            assert {facts.rest_until for facts in found} == {rests, None}
+            assert sorted(reads) == sorted(names)
+            # What it came to is news to whoever asks behind it.
+            await one.worked(replace(TARGET, is_failing=True))
+            assert (await one.facts(NAME)).failures == 0
+            now.at += destinations.FRESH
+            await asyncio.gather(*(one.facts(NAME) for _ in range(20)))
+
+    mail.run(scenario())
+    assert reads.count(NAME) == 3
 
 
 def known(identifier: str, at: datetime, days: int = 7, mode: sts.Mode = sts.Mode.ENFORCE) -> Known:

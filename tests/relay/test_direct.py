@@ -14,7 +14,7 @@ import pytest
 
 from accounts.models import Organisation
 from config.stack.state import free_port
-from relay import backoff, resting, returnpaths
+from relay import backoff, resting, returnpaths, tasks
 from relay.models import Destination, Route
 from relay.queue import Accepted
 from relay.returning import Returning
@@ -31,6 +31,7 @@ from tests.testbed.smtp import Drop, FarEnd, Script, Silence, Slow
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MARKED = "SELECT count(*) FROM relay_queueddelivery WHERE dot_at IS NOT NULL"
+LATER = "SELECT count(*) FROM relay_queueddelivery WHERE due_at > clock_timestamp()"
 RESTS = "SELECT count(*) FROM relay_destination WHERE rest_until IS NOT NULL"
 
 
@@ -209,7 +210,7 @@ def test_what_is_kept_back_is_put_off_piece_by_piece_and_nothing_else_is(
         kept = [mail.message(direct.id, f"bo{n}@B.example") for n in range(5)]
         await mail.keep(*kept, mail.message(direct.id, "ida@a.example"))
         one = backoff.Backoff(mail.dsn(), lambda: now)
-        await one.leave_alone((direct.id, "due.example"), "b.example", until)
+        await one.leave_alone((direct.id, "due.example"), "b.example", until, "resting")
         await asyncio.gather(*one._tasks)
         await one.close()
 
@@ -224,6 +225,36 @@ def test_what_is_kept_back_is_put_off_piece_by_piece_and_nothing_else_is(
     assert mail.rows("SELECT domain, ends_at FROM relay_hold") == [
         ("due.example @b.example", until)
     ]
+    # By another route it may not go there.
+    with build.as_role("duty"):
+        tasks.send_what_waited(organisation_id=str(direct.id))
+    assert mail.rows("SELECT * FROM relay_hold") == []
+    assert mail.value(LATER) == 0
+
+
+@pytest.mark.behaviour(25)
+@pytest.mark.parametrize(("reason", "put_off"), [("resting", "resting"), ("", "new")])
+def test_what_was_let_go_is_kept_back_again_when_it_is_found_dead_still(
+    direct: Organisation, reason: str, put_off: str
+) -> None:
+    begun = mail.now()
+    until, at = begun + timedelta(minutes=10), [begun]
+
+    async def scenario() -> list[int]:
+        await mail.keep(mail.message(direct.id, "bo@b.example"))
+        one, found = backoff.Backoff(mail.dsn(), lambda: at[-1]), []
+        for seconds in (0, 1, 6):
+            async with await mail.session() as session:
+                await session.execute("DELETE FROM relay_hold")
+            at.append(begun + timedelta(seconds=seconds))
+            await one.leave_alone((direct.id, "due.example"), "b.example", until, reason)
+            await asyncio.gather(*one._tasks)
+            found.append(await count("SELECT count(*) FROM relay_hold"))
+        await one.close()
+        return found
+
+    assert mail.run(scenario()) == [1, 0, 1]
+    assert mail.value("SELECT reason FROM relay_queueddelivery") == put_off
 
 
 @pytest.mark.behaviour(25)
@@ -245,6 +276,31 @@ def test_domain_that_rests_keeps_no_mail_back_that_a_server_of_the_senders_takes
 
     mail.run(scenario())
     assert [each.recipients for each in alive.ledger] == [["eva@b.example"]]
+
+
+@pytest.mark.behaviour(25)
+def test_what_was_left_alone_goes_by_another_route_at_once(direct: Organisation, settings) -> None:
+    settings.RELAY_DIRECT_CONNECTIONS = 1
+    port, own = free_port(), FarEnd()
+    waiting = [mail.message(direct.id, f"bo{n}@b.example") for n in range(12)]
+
+    async def found_dead() -> None:
+        await mail.keep(*waiting)
+        async with working(FarEnd(), FarEnd(Script(greeting=Drop())), port=port):
+            await becomes("SELECT count(*) FROM relay_hold", 1)
+
+    async def by_another() -> None:
+        async with working(own, port=port):
+            # The others were tried, and have a time of their own.
+            await until(lambda: len(own.ledger) == len(waiting) - resting.FAILURES, 15)
+
+    mail.run(found_dead())
+    with build.as_owner():
+        Route.objects.update(paused_at=build.NOW, pause_reason=Route.PauseReason.BY_PERSON)
+    route(direct, host="127.0.0.2", port=port, priority=20)
+    with build.as_role("duty"):
+        tasks.send_what_waited(organisation_id=str(direct.id))
+    mail.run(by_another())
 
 
 @pytest.mark.behaviour(25)

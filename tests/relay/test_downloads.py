@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -16,10 +17,11 @@ from django.test import Client
 
 from accounts import clock
 from accounts.models import AuditEvent, Organisation, Role, User
+from accounts.refusals import Refused
 from accounts.tenancy import organisation_context
 from accounts.turns import LOCK_CLASS
 from relay import downloads, partitions
-from relay.downloads import Asked, Download, StillRunning
+from relay.downloads import Asked, Download, NoPlace, StillRunning
 from relay.models import Delivery, Message
 from relay.search import Search
 from tests import build
@@ -65,6 +67,19 @@ def test_only_what_was_searched_for(page: Client, organisation: Organisation) ->
         search = Search(recipient="kaj@", recipient_begins=True).sealed(organisation.id)
     found = lines(page.post(DOWNLOAD, {"search": search}))
     assert [line["recipient"] for line in found] == ["kaj@modtager.example"]
+
+
+def test_days_are_those_of_who_asks(page: Client, bo: User, organisation: Organisation) -> None:
+    made = message(organisation, "erik@modtager.example")
+    # Where it is another day than in UTC.
+    zone = "Pacific/Kiritimati" if made.accepted_at.hour >= 10 else "Pacific/Pago_Pago"
+    with build.as_owner():
+        User.objects.filter(pk=bo.pk).update(time_zone=zone)
+    day = made.accepted_at.astimezone(ZoneInfo(zone)).date().isoformat()
+    with organisation_context(organisation.id):
+        sealed = Search(since_on=day, until_on=day).sealed(organisation.id)
+    (line,) = lines(page.post(DOWNLOAD, {"search": sealed}))
+    assert line["number"] == str(made.id)
 
 
 def test_no_cell_is_a_formula(page: Client, organisation: Organisation) -> None:
@@ -144,7 +159,14 @@ def test_another_organisation_gets_its_own(organisation: Organisation, carl: Use
     message(organisation, "erik@modtager.example")
     with organisation_context(organisation.id):
         sealed = Search(recipient="erik@modtager.example").sealed(organisation.id)
-    assert lines(pages.signed_in(carl).post(DOWNLOAD, {"search": sealed})) == []
+    stranger = pages.signed_in(carl)
+    assert lines(stranger.post(DOWNLOAD)) == []
+    assert stranger.post(DOWNLOAD, {"search": sealed}).status_code == 404
+
+
+@pytest.mark.parametrize("sealed", ["x", "é", "AAAA"])
+def test_search_that_cannot_be_read_is_not_the_whole_log(page: Client, sealed: str) -> None:
+    assert page.post(DOWNLOAD, {"search": sealed}).status_code == 404
 
 
 def test_it_is_in_the_audit_trail(page: Client, organisation: Organisation) -> None:
@@ -180,8 +202,12 @@ def test_turn_is_given_back_whenever_somebody_leaves(
 def test_limit_gives_the_turn_back(page: Client, organisation: Organisation) -> None:
     for _ in range(10):
         lines(page.post(DOWNLOAD))
-    response = page.post(DOWNLOAD, follow=True)
+    with organisation_context(organisation.id):
+        search = Search(recipient="kaj@modtager.example")
+        sealed = search.sealed(organisation.id)
+    response = page.post(DOWNLOAD, {"search": sealed}, follow=True)
     assert "Too many tries" in response.text
+    assert response.context["search"] == search
     assert taken() == 0
 
 
@@ -192,3 +218,35 @@ def test_second_at_the_same_time_is_told(
     with pytest.raises(StillRunning):
         Download(Asked(organisation_id=organisation.id, search=Search(), masked=False))
     assert "is being written" in page.post(DOWNLOAD, follow=True).text
+
+
+@pytest.mark.parametrize("end", ["closed", "lost"])
+def test_files_of_all_leave_threads_for_the_pages(
+    page: Client, organisation: Organisation, other_organisation: Organisation, settings, end: str
+) -> None:
+    settings.DOWNLOADS_AT_ONCE = 1
+    asked = Asked(organisation_id=other_organisation.id, search=Search(), masked=False)
+    theirs = Download(asked)
+    assert "Others are downloading" in page.post(DOWNLOAD, follow=True).text
+    if end == "closed":
+        theirs.close()
+    del theirs
+    for _ in range(2):
+        assert lines(page.post(DOWNLOAD)) == []
+
+
+@pytest.mark.parametrize("limit", ["turn", "hour"])
+def test_refused_file_takes_no_place(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch, settings, limit: str
+) -> None:
+    settings.DOWNLOADS_AT_ONCE = 1
+    asked = Asked(organisation_id=organisation.id, search=Search(), masked=False)
+    with monkeypatch.context() as patched:
+        if limit == "turn":
+            patched.setattr(downloads, "turn", lambda _: nullcontext(False))
+        else:
+            patched.setattr("accounts.limits._wait", lambda *args: 1)
+        with pytest.raises(Refused) as kept:
+            Download(asked)
+    assert not isinstance(kept.value, NoPlace)
+    Download(asked).close()

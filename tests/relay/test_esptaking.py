@@ -159,11 +159,17 @@ def test_one_of_several_is_found_by_the_address(house: Organisation) -> None:
     assert mail.rows(STATES, message) == [("delivered", ""), ("bounced", "returned")]
 
 
+@pytest.mark.behaviour(42)
 @pytest.mark.parametrize(
     "of",
     [
         {"code": 550, "enhanced": "5.7.1", "text": "550 5.7.1 listed at zen.spamhaus.example"},
         {"code": 452, "enhanced": "4.2.2", "text": "452 4.2.2 mailbox full"},
+        {"text": "Too old"},
+        {"text": "Unable to connect to MX servers"},
+        {"text": "Message rejected due to spam content"},
+        {"text": "blocked: spam content"},
+        {"text": "Mailbox full"},
         {"scope": "policy"},
         {"scope": "infrastructure"},
         {"is_hard": False},

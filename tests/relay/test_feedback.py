@@ -292,6 +292,23 @@ def test_namesakes_are_told_apart_or_left_alone(house: Organisation) -> None:
     assert [state for state, _ in mail.rows(STATES, message)] == ["delivered", "bounced"]
 
 
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize(
+    ("address", "listed"),
+    [
+        ("erik", 1),
+        ("erik@mx.modtager.example", 1),
+        ("erik@MODTAGER.example", 1),
+        ("erik@andetsteds.example", 0),
+    ],
+)
+def test_namesake_elsewhere_may_be_where_mail_is_sent_on_to(
+    house: Organisation, address: str, listed: int
+) -> None:
+    take(event(sent(house), addresses=(address,), **HARD))
+    assert mail.value("SELECT count(*) FROM relay_suppression") == listed
+
+
 def test_only_recipient_needs_no_name(house: Organisation) -> None:
     message = sent(house)
     assert take(event(message, None)) == [Taken.TAKEN]

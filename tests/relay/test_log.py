@@ -14,6 +14,7 @@ from accounts.models import Organisation
 from accounts.tenancy import organisation_context
 from relay import log
 from relay.models import Attempt, Delivery, Message, QueuedDelivery
+from relay.search import Search, find
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +47,7 @@ def test_pages_show_each_message_once_newest_first(organisation: Organisation) -
     seen, before = [], None
     with organisation_context(organisation.id):
         while True:
-            page = log.newest(organisation.id, before, size=3)
+            page = find(organisation.id, Search(), before, size=3)
             seen += [line.message.id for line in page.lines]
             if page.next is None:
                 break
@@ -60,14 +61,14 @@ def test_line_counts_the_states_of_its_recipients(organisation: Organisation) ->
     with build.as_owner():
         Delivery.objects.filter(position=0).update(state=Delivery.State.DELIVERED)
     with organisation_context(organisation.id):
-        (line,) = log.newest(organisation.id).lines
+        (line,) = find(organisation.id, Search()).lines
     assert line.states == {"delivered": 1, "waiting": 4}
     assert line.recipients == tuple(f"r{n}@modtager.example" for n in range(3))
 
 
 def test_empty_log_is_an_empty_page(organisation: Organisation) -> None:
     with organisation_context(organisation.id):
-        assert log.newest(organisation.id) == log.Page((), None)
+        assert find(organisation.id, Search()) == log.Page((), None)
 
 
 def test_another_organisation_sees_nothing(
@@ -76,7 +77,7 @@ def test_another_organisation_sees_nothing(
     made = message(organisation, "erik@modtager.example")
     with organisation_context(other_organisation.id):
         for owner in (organisation.id, other_organisation.id):
-            assert log.newest(owner).lines == ()
+            assert find(owner, Search()).lines == ()
             assert log.timeline(owner, made.id, NOW) is None
 
 

@@ -202,8 +202,8 @@ def test_newest_are_first(log: Written, monkeypatch: pytest.MonkeyPatch) -> None
 def test_look_ends_on_a_match_and_goes_on(log: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last row looked at matches, the page is not full, and there is more."""
     monkeypatch.setattr(search, "LOOKED_THROUGH", 2)
-    made = [log.add(ago=n, possible_duplicate=n != 2) for n in range(6)]
-    assert log.found(mark=POSSIBLE_DUPLICATE) == [one for n, one in enumerate(made) if n != 2]
+    made = [log.add(ago=n, state="waiting" if n == 2 else "delivered") for n in range(6)]
+    assert log.found(state="delivered") == [one for n, one in enumerate(made) if n != 2]
 
 
 def test_page_goes_through_so_many_rows_in_all_its_looks(
@@ -211,8 +211,8 @@ def test_page_goes_through_so_many_rows_in_all_its_looks(
 ) -> None:
     monkeypatch.setattr(search, "LOOKED_THROUGH", 4)
     monkeypatch.setattr(search, "FEW", 2)
-    made = [log.add(ago=86_400 * (n // 3) + n) for n in range(9)]
-    asked = Search(sender="post", sender_begins=True, mark=POSSIBLE_DUPLICATE)
+    made = [log.add(ago=86_400 * (n // 3) + n, state="waiting") for n in range(9)]
+    asked = Search(sender="post", sender_begins=True, state="delivered")
     with organisation_context(log.organisation.id):
         page = search.find(log.organisation.id, asked)
     assert page.next == Place(uuid7_time(made[3]), made[3])
@@ -295,6 +295,7 @@ INDEXES: tuple[tuple[dict[str, Any], str, str], ...] = (
     # Ten rows or so: which of the queue's indexes is cheaper is a matter of luck.
     ({"state": "waiting"}, "queueddelivery_", "organisation_id ="),
     ({"state": "bounced"}, "organisation_id_state", "state ="),
+    ({"mark": POSSIBLE_DUPLICATE}, "organisation_id_accepted_at_message_id", "accepted_at >="),
     ({"credential": str(UUID(int=1))}, "organisation_id_credential_id", "credential_id ="),
     ({}, "organisation_id_accepted_at", "accepted_at >="),
 )
@@ -340,7 +341,7 @@ def filled(organisation: Organisation, day: date, rows: int = 5_000) -> None:
 def test_question_to_a_row_is_one_by_its_number(log: Written) -> None:
     """Whatever the planner believes, no filter is turned into a look at the whole log."""
     log.add()
-    nodes = explained(log, mark=POSSIBLE_DUPLICATE)
+    nodes = explained(log, state="delivered")
     assert "SubPlan" in {one.get("Parent Relationship") for one in nodes}
     assert [one for one in nodes if "Hash" in one["Node Type"]] == []
     assert "hashed" not in str(nodes)

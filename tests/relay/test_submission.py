@@ -216,6 +216,26 @@ def test_missing_record_stops_after_72_hours(server, anna_sends, age, code):
         assert raw.code(b"MAIL FROM:<anna@firma.example>") == code
 
 
+@pytest.mark.parametrize(
+    ("age", "reason", "code"),
+    [
+        (timedelta(hours=71), "", 250),
+        (timedelta(hours=73), "", 451),
+        (timedelta(days=40), "development", 250),
+    ],
+)
+def test_look_that_this_service_owes_refuses_nothing_for_good(
+    server, anna_sends, age, reason, code
+):
+    change(SendingDomain, state="verified", reason=reason, verified_at=datetime.now(UTC) - age)
+    with Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        assert raw.code(b"MAIL FROM:<anna@firma.example>") == code
+    with Raw(server.port) as raw:
+        raw.sign_in(plain("anna"))
+        assert raw.code(b"MAIL FROM:<anna@andetsteds.example>") == 550
+
+
 def test_revoked_credential_dies_in_a_live_session(client, clock):
     assert say_data(client)[:3] == b"250"
     change(Credential, revoked_at=build.NOW)

@@ -175,6 +175,12 @@ def test_search_by_state_and_day(page: Client, organisation: Organisation) -> No
     assert ids(looked_for(page, until_on="9999-12-31").text, waits, bounced) == [True, True]
 
 
+def test_days_the_wrong_way_round_are_told(page: Client) -> None:
+    text = looked_for(page, since_on="2026-11-20", until_on="2026-11-19").text
+    assert "That is before the first day" in text
+    assert 'value="2026-11-20"' in text
+
+
 def test_search_of_another_organisation_opens_nothing(
     page: Client, carl: User, organisation: Organisation
 ) -> None:

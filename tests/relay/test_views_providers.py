@@ -15,6 +15,7 @@ from relay.esp.providers import PROVIDERS, Keys
 from relay.models import Route
 from tests import build
 from tests.relay import pages
+from tests.relay.test_views_route_order import left_alone, let_go
 from tests.testbed import esp
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +108,16 @@ def change(page: Client, **given: Any) -> Any:
     return page.post(f"/en/routes/{stored().id}/provider/", FIELDS | given, follow=True)
 
 
+@pytest.mark.parametrize(("given", "goes"), [({"priority": 20}, True), ({"name": "x"}, False)])
+def test_what_was_left_alone_goes_when_this_route_may_carry_it(
+    page: Client, organisation: Organisation, given: dict[str, Any], goes: bool
+) -> None:
+    page.post(NEW, FIELDS)
+    left_alone(organisation)
+    change(page, secret="", **given)
+    assert let_go(organisation) == ([(organisation.id, "resting")] if goes else [])
+
+
 def test_a_kept_key_stays_and_goes_to_no_other_account(
     page: Client, organisation: Organisation
 ) -> None:
@@ -166,7 +177,9 @@ def test_no_provider_has_a_host_of_the_customers_choice() -> None:
         assert "{" not in provider.api_url
 
 
-@pytest.mark.parametrize(("key", "says"), [(esp.KEY, "It works"), ("forkert", "Key not found")])
+@pytest.mark.parametrize(
+    ("key", "says"), [(esp.KEY, "connected and signed in"), ("forkert", "Key not found")]
+)
 def test_the_connection_test_asks_the_provider_and_sends_nothing(
     page: Client, settings: Any, key: str, says: str
 ) -> None:

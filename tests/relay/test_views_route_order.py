@@ -5,15 +5,31 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from itertools import product
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
 
 from accounts.models import Organisation, User
-from relay.models import Route, SendingDomain
+from accounts.tenancy import organisation_context
+from relay import routes
+from relay.models import Hold, QueuedDelivery, Route, SendingDomain
+from relay.smtp.replies import Outcome, Scope, Verdict
 from tests import build
 from tests.relay import pages
-from tests.relay.test_views_routes import DIRECT, FIELDS, LIST, acts, later, route, stored
+from tests.relay.test_views_routes import (
+    DIRECT,
+    FIELDS,
+    LIST,
+    acts,
+    due,
+    later,
+    route,
+    stored,
+    waiting,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +71,73 @@ def test_routes_are_moved_among_those_that_serve_the_same(
         # How they are reached did not change, so no connection is closed for it.
         assert set(Route.objects.values_list("version", flat=True)) == {1}
     assert acts() == [("route.changed", ["priority"])] * 2
+
+
+def left_alone(*organisations: Organisation) -> None:
+    """Have mail of theirs to a domain kept back, for each reason that there is."""
+    with build.as_owner():
+        for organisation in organisations:
+            for reason in Hold.Reason.values:
+                Hold.objects.create(
+                    organisation=organisation, reason=reason, held_at=build.NOW, ends_at=later(),
+                    domain="due.example @modtager.example",
+                )  # fmt: skip
+            waiting(organisation, 0, QueuedDelivery.Reason.RESTING)
+
+
+def let_go(*organisations: Organisation) -> list[tuple[UUID, str]]:
+    with build.as_owner():
+        held = set(Hold.objects.values_list("organisation_id", "reason"))
+    everything = product((one.id for one in organisations), Hold.Reason.values)
+    return [one for one in everything if one not in held]
+
+
+@pytest.mark.behaviour(25)
+@pytest.mark.parametrize(
+    ("tail", "given", "goes"),
+    [
+        ("order/", {"to": "up"}, True),
+        ("edit/", {"priority": 5}, True),
+        ("edit/", {"takes_over": ""}, True),
+        ("edit/", {"port": 465}, True),
+        ("edit/", {"name": "Other", "rate_per_minute": 60}, False),
+        ("pause/", {}, True),
+        ("resume/", {}, False),
+        ("remove/", {}, True),
+    ],
+)
+def test_what_was_left_alone_goes_when_another_route_may_carry_it(
+    page: Client,
+    organisation: Organisation,
+    other_organisation: Organisation,
+    tail: str,
+    given: dict[str, Any],
+    goes: bool,
+) -> None:
+    left_alone(organisation, other_organisation)
+    route(organisation, name="direct", kind="direct", host="", security="opportunistic", priority=1)
+    row = route(organisation, priority=20)
+    known = FIELDS | {"username": "", "secret": "", "priority": 20}
+    page.post(f"{LIST}{row.id}/{tail}", known | given)
+    found = let_go(organisation, other_organisation)
+    assert found == ([(organisation.id, "resting")] if goes else [])
+    assert due() == int(goes)
+
+
+@pytest.mark.behaviour(25)
+def test_what_was_left_alone_goes_with_a_new_route_and_one_that_works(
+    page: Client, organisation: Organisation
+) -> None:
+    left_alone(organisation)
+    page.post(LIST + "new/", FIELDS)
+    assert let_go(organisation) == [(organisation.id, "resting")]
+    for verdict in (Verdict.RETRY, Verdict.DELIVERED):
+        with build.as_owner():
+            Hold.objects.all().delete()
+        left_alone(organisation)
+        with organisation_context(organisation.id):
+            routes.note(stored(), Outcome(verdict=verdict, scope=Scope.ROUTE))
+        assert bool(let_go(organisation)) is (verdict is Verdict.DELIVERED)
 
 
 def test_list_and_page_say_which_route_carries_the_mail(

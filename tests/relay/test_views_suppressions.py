@@ -4,15 +4,18 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import nullcontext
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from accounts import spreadsheets
 from accounts.models import AuditEvent, Organisation, Role, User
 from relay import downloads, suppressions
 from relay.models import Suppression
 from relay.suppressing import fingerprint
+from relay.views import onward
 from tests import build
 from tests.relay import pages
 from tests.relay.test_downloads import taken
@@ -128,8 +131,10 @@ def upload(text: str, **more: str) -> dict[str, object]:
 
 
 def test_file_is_looked_at_first_and_imported_then(
-    page: Client, organisation: Organisation
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    started: list[UUID] = []
+    monkeypatch.setattr(onward, "cancel_imported", started.append)
     row(organisation, "nej@tak.example", reason=Reason.HARD_BOUNCE, expires_at=build.NOW)
     text = page.post(IMPORT, upload(FILE, only_look="on")).text
     for words in ("1 address is new", "1 stands there already", "2 lines hold no address"):
@@ -137,7 +142,9 @@ def test_file_is_looked_at_first_and_imported_then(
     assert "3, 7" in text
     assert len(kept()) == 1
     assert acts() == []
+    assert started == []
     page.post(IMPORT, upload(FILE))
+    assert started == [organisation.id]
     found = {(one.address, one.reason, one.expires_at) for one in kept()}
     assert found == {
         ("nej@tak.example", "imported", None),
@@ -149,7 +156,7 @@ def test_file_is_looked_at_first_and_imported_then(
 def test_exported_list_comes_back_as_it_was(page: Client, organisation: Organisation) -> None:
     for address in ("=cmd@kunde.example", "+45@sms.example", "ida@kunde.example"):
         row(organisation, address)
-    text = page.post(IMPORT, upload(page.post(EXPORT).getvalue().decode())).text
+    text = page.post(IMPORT, upload(page.post(EXPORT).getvalue().decode("utf-8-sig"))).text
     assert "0 addresses are new" in text
     assert "3 stand there already" in text
 
@@ -185,7 +192,9 @@ def test_export_is_whole_and_holds_no_formula(
     with build.as_owner():
         Suppression.objects.filter(address="b@tak.example").update(address=None)
     answer = page.post(EXPORT)
-    table = list(csv.DictReader(io.StringIO(b"".join(answer).decode())))
+    content = b"".join(answer)
+    assert content.startswith(spreadsheets.MARK)
+    table = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     assert sorted(one["address"] for one in table) == ["", "'+45@tak.example", "'=2+2@tak.example"]
     assert all(len(one["fingerprint"]) == 64 for one in table)
     assert acts() == ["organisation.suppressions-exported"]

@@ -34,6 +34,7 @@ ALIKE = (
     "RELAY_SHIFTS",
     "RELAY_ALLOW_PLAINTEXT_AUTH",
     "RELAY_EGRESS_LOOPBACK_PORTS",
+    "RELAY_RESOLVER",
     # Of a storm: who plants faults, and how far off the time is.
     "PYTHONPATH",
     "STORM_FAULTS",

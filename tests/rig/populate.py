@@ -69,6 +69,8 @@ def _domain(organisation: Any, domain: str) -> Any:
         name=domain,
         token=secrets.token_urlsafe(24),
         state=SendingDomain.State.VERIFIED,
+        # No DNS has its record, and a clock that is moved on makes it no older.
+        reason=SendingDomain.Reason.DEVELOPMENT,
         created_at=now,
         checked_at=now,
         verified_at=now,

@@ -86,7 +86,8 @@ class Service:
         place = engine_home(name, engine_account())
         for old in place.glob("run-*"):
             if not command_line(int(old.name.split("-")[1])):
-                shutil.rmtree(old)
+                # Another worker of the same run of tests may be at it as well.
+                shutil.rmtree(old, ignore_errors=True)
         # One process may run several: what a broken one left stays beside the next.
         home = Path(mkdtemp(prefix=f"run-{os.getpid()}-", dir=place))
         home.chmod(0o711)

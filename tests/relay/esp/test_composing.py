@@ -211,6 +211,13 @@ def test_a_wrong_charset_loses_no_letter(charset):
     assert composed(content).message.body == "rødgrød"
 
 
+@pytest.mark.parametrize("name", ["quoted-printable", "base64"])
+def test_no_end_of_line_but_one_and_no_nul_comes_out_of_an_encoding(name):
+    hidden = {"quoted-printable": "a=0Db=00c=0D=0Ad", "base64": "YQ1iAGMNCmQ="}[name]
+    lines = ("Content-Type: text/plain; charset=utf-8", f"Content-Transfer-Encoding: {name}")
+    assert composed(mail(*lines, "", hidden)).message.body.rstrip() == "a\nb\ufffdc\nd"
+
+
 def test_a_mail_that_is_nothing_but_a_file_has_a_text_that_providers_take():
     parcel = composed(parted(part("application/pdf; name=a.pdf", "x")))
     assert parcel.message.body.strip() == ""

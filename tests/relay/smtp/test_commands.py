@@ -94,3 +94,12 @@ def test_a_mailbox_has_one_reading(address):
         assert not set("\r\n\0") & set(address)
         if not address.startswith('"'):
             assert not set("<> ") & set(address)
+
+
+def test_text_that_begins_well_and_goes_on_in_another_line_is_left_out():
+    features = Features(frozenset({"DSN"}))
+    text = "QQ1234\r\nRSET"
+    recipient = Recipient("ida@modtager.example", "NEVER\r\nRSET", text)
+    mail = Envelope("post@due.example", (recipient,), envid=text)
+    assert mail_command(mail, b"", features) == b"MAIL FROM:<post@due.example>\r\n"
+    assert rcpt_command(recipient, features) == b"RCPT TO:<ida@modtager.example>\r\n"

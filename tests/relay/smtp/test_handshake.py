@@ -255,7 +255,14 @@ async def test_broken_starttls_is_fatal_only_where_tls_is_required(authority, sc
 
 
 @pytest.mark.behaviour(34)
-@pytest.mark.parametrize("starttls", ["454 4.7.0 no certificate", Raw(b"220 go\r\n", drop=True)])
+@pytest.mark.parametrize(
+    "starttls",
+    [
+        "454 4.7.0 no certificate",
+        Raw(b"220 go\r\n", drop=True),
+        Raw(b"", drop=True),
+    ],
+)
 @on_both_loops
 async def test_opportunistic_tls_goes_on_in_clear(authority, starttls):
     far_end = FarEnd(Script(starttls=starttls), tls=authority.server("localhost"))
@@ -284,6 +291,14 @@ async def test_outcome_says_what_was_asked_and_what_came_of_it(
     far_end = FarEnd(tls=authority.server("localhost") if offered else None)
     outcome = await attempt(authority, far_end, policy)
     assert (outcome.tls_demand, outcome.tls_result) == (demand, result)
+
+
+@pytest.mark.parametrize("greeting", ["421 4.3.2 not now", "554 5.3.2 no mail here"])
+@on_both_loops
+async def test_nothing_is_said_of_encryption_that_was_never_come_to(authority, greeting):
+    far_end = FarEnd(Script(greeting=greeting), tls=authority.server("localhost"))
+    outcome = await attempt(authority, far_end, TlsPolicy.STARTTLS)
+    assert (outcome.tls_demand, outcome.tls_result) == ("must", "")
 
 
 @pytest.mark.behaviour(34)

@@ -140,6 +140,20 @@ def test_beginning_of_what_is_too_large_is_none():
     assert content.take() is None
 
 
+@pytest.mark.behaviour(3)
+@pytest.mark.parametrize("cut", [1, 4, 50])
+@pytest.mark.parametrize("octets", [99, 100, 101])
+@pytest.mark.parametrize("kept", [10, 100])
+def test_what_comes_with_the_end_and_behind_it_does_not_count(kept, octets, cut):
+    message = b"x" * (octets - 2) + b"\r\n"
+    wire, behind = message + b".\r\n", b"MAIL FROM:<>\r\n" * 20
+    content = Beginning(100, kept) if kept < 100 else Content(100)
+    assert content.feed(wire[:-cut]) is None
+    assert content.feed(wire[-cut:] + behind) == behind
+    assert content.received == len(wire)
+    assert content.take() == (message[:kept] if octets <= 100 else None)
+
+
 def test_beginning_that_was_dropped_is_none():
     content = Beginning(100, 10)
     assert content.feed(b"x" * 50) is None

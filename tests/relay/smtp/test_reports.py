@@ -144,18 +144,35 @@ def test_what_reports_nothing_is_left_alone(sent: Letter) -> None:
     assert read(sent.content, has_sender=sent.has_sender) == ()
 
 
+QMAIL = (
+    "Hi. This is the qmail-send program at modtager.example.\r\n"
+    "I'm afraid I wasn't able to deliver your message to the following addresses.\r\n\r\n"
+    "<erik@modtager.example>:\r\n192.0.2.8 does not like recipient.\r\n"
+    "Remote host said: 550 5.1.1 no such user\r\n\r\n"
+    "--- Below this line is a copy of the message.\r\n\r\n"
+    "Subject: Faktura 550 5.9.9 secret\r\n"
+)
+
+
 def test_words_alone_are_understood_with_their_reason() -> None:
-    content = letter(
-        "qmail",
-        "Subject: failure notice",
-        body="Hi. This is the qmail-send program at modtager.example.\r\n"
-        "I'm afraid I wasn't able to deliver your message to the following addresses.\r\n\r\n"
-        "<erik@modtager.example>:\r\n192.0.2.8 does not like recipient.\r\n"
-        "Remote host said: 550 5.1.1 no such user\r\n\r\n"
-        "--- Below this line is a copy of the message.\r\n\r\n"
-        "Subject: Faktura 550 5.9.9 secret\r\n",
-    ).content
+    content = letter("qmail", "Subject: failure notice", body=QMAIL).content
     assert only(content) == UNKNOWN
+
+
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize(
+    "mark",
+    [
+        *(f"{name}: yes" for name in reports._AUTOMATIC),
+        *(f"Precedence: {value}" for value in sorted(reports._BULK)),
+        "Auto-Submitted: auto-replied",
+        "Auto-Submitted: auto-generated; owner=x",
+    ],
+)
+def test_each_mark_of_automation_counts_by_itself(mark: str) -> None:
+    """The same words without the mark are a report."""
+    sent = letter("marked", "Subject: failure notice", mark, body=QMAIL)
+    assert read(sent.content, has_sender=False) == ()
 
 
 def test_words_of_the_mail_that_came_back_are_never_taken_along() -> None:

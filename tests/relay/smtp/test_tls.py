@@ -14,6 +14,8 @@ def test_contexts_refuse_old_tls_and_differ_in_verification():
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert contexts.verified.verify_mode is ssl.CERT_REQUIRED
     assert contexts.verified.check_hostname
+    # RFC 9525 §2: a common name is no name of a server.
+    assert not contexts.verified.hostname_checks_common_name
     assert contexts.unverified.verify_mode is ssl.CERT_NONE
 
 

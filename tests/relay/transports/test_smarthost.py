@@ -329,3 +329,19 @@ async def test_server_that_speaks_nonsense_waits():
         transport = smarthost(far_end)
         (outcome,) = decided(await transport.send(target(far_end), ENVELOPE, content, nothing))
         assert outcome.verdict is Verdict.RETRY
+
+
+@on_both_loops
+async def test_mail_on_anothers_checked_connection_is_told_of_its_own_demand(tmp_path):
+    authority = Authority(tmp_path)
+    async with FarEnd(tls=authority.server("localhost")) as far_end:
+        transport = smarthost(far_end, contexts=make_contexts(str(authority.ca_file)))
+        plain = target(far_end, tls=TlsPolicy.OPPORTUNISTIC)
+        found = [
+            decided(await transport.send(to, ENVELOPE, content, nothing))[0]
+            for to in (plain.demanding_tls(), plain)
+        ]
+        assert [one.tls_demand for one in found] == ["message", "may"]
+        assert [one.tls_result for one in found] == ["verified", "verified"]
+        assert far_end.connections == 1
+        await transport.close()
