@@ -232,4 +232,19 @@ FAULTS = (
         "tests/relay/test_bouncerates.py::"
         "test_more_than_the_most_of_enough_deliveries_stops_a_domain",
     ),
+    Fault(
+        14,
+        POLICY,
+        "return answers.UNCHECKED_DOMAIN if who.awaits_check(address.domain) else refusal",
+        "return refusal",
+        "tests/relay/test_submission.py::test_look_that_this_service_owes_refuses_nothing_for_good",
+    ),
+    Fault(
+        14,
+        "relay/senders.py",
+        "sender.owns(domain) or sender.awaits_check(domain))",
+        "sender.owns(domain))",
+        "tests/relay/test_null_path.py"
+        "::test_mail_of_a_network_waits_for_a_look_that_this_service_owes",
+    ),
 )

@@ -38,4 +38,11 @@ FAULTS = (
         "    if False:\n",
         f"{PIECES}::test_a_line_end_hidden_in_a_word_is_refused",
     ),
+    Fault(
+        37,
+        COMPOSING,
+        '.replace("\\r\\n", "\\n").replace("\\r", "\\n").replace("\\0", "\\ufffd")',
+        '.replace("\\r\\n", "\\n")',
+        f"{PIECES}::test_no_end_of_line_but_one_and_no_nul_comes_out_of_an_encoding",
+    ),
 )

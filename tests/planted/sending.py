@@ -212,4 +212,47 @@ FAULTS = (
         "if False:",
         f"{NEWLINES}::test_refused_mail_reaches_nobody_and_the_rest_arrives_once",
     ),
+    Fault(
+        34,
+        HANDSHAKE,
+        "        self._note(TlsResult.FAILED)\n        try:\n",
+        "        try:\n",
+        f"{SHAKING}::test_outcome_says_what_was_asked_and_what_came_of_it",
+    ),
+    Fault(
+        34,
+        HANDSHAKE,
+        "return TlsResult.PLAIN if policy is TlsPolicy.NONE else TlsResult.UNKNOWN",
+        "return TlsResult.PLAIN",
+        f"{SHAKING}::test_nothing_is_said_of_encryption_that_was_never_come_to",
+    ),
+    Fault(
+        34,
+        HANDSHAKE,
+        "            if policy is not TlsPolicy.OPPORTUNISTIC:\n                raise\n",
+        "            if policy is not None:\n                raise\n",
+        f"{SHAKING}::test_opportunistic_tls_goes_on_in_clear",
+    ),
+    Fault(
+        34,
+        "relay/smtp/tls.py",
+        "    verified.hostname_checks_common_name = False\n",
+        "",
+        "tests/relay/smtp/test_tls.py::test_contexts_refuse_old_tls_and_differ_in_verification",
+    ),
+    Fault(
+        35,
+        "relay/transports/dialling.py",
+        "return outcomes if target.is_demanded else _undemanded(outcomes, seat, target)",
+        "return outcomes",
+        f"{SENDING}::test_mail_on_anothers_checked_connection_is_told_of_its_own_demand",
+    ),
+    Fault(
+        37,
+        COMMANDS,
+        "if _XTEXT.fullmatch(envelope.envid):",
+        "if _XTEXT.match(envelope.envid):",
+        "tests/relay/smtp/test_commands.py"
+        "::test_text_that_begins_well_and_goes_on_in_another_line_is_left_out",
+    ),
 )

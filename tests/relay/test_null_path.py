@@ -215,3 +215,16 @@ def test_null_path_of_nobodys_network_is_asked_to_sign_in(houses: Houses, journa
         Credential.objects.update(networks=["203.0.113.0/24"])
     with greeted(journal) as raw:
         assert raw.say(b"MAIL FROM:<>").startswith(b"530 5.7.0 Sign in first")
+
+
+@pytest.mark.behaviour(14)
+def test_mail_of_a_network_waits_for_a_look_that_this_service_owes(
+    houses: Houses, journal: Journal
+) -> None:
+    """No server is asked for a sign-in that it never had, nor refused for good."""
+    mail.execute("UPDATE relay_sendingdomain SET verified_at = now() - interval '73 hours'")
+    with greeted(journal) as raw:
+        assert raw.say(b"MAIL FROM:<anna@firma.example>").startswith(b"451 4.7.1 ")
+        assert notify(raw, b"From: anna@firma.example").startswith(b"451 4.7.1 ")
+        assert raw.say(b"MAIL FROM:<x@other.example>").startswith(b"530 5.7.0 ")
+    assert not journal.messages
