@@ -26,7 +26,7 @@ from relay.models import Delivery, Message, messages
 
 PURPOSE = "log-search"
 # So many rows are gone through before a page is shown.
-LOOKED_THROUGH = 2_500
+LOOKED_THROUGH = 1_000
 # So many are sorted at once; of more, the newest days are looked at one by one.
 FEW = 1_000
 DAYS_A_PAGE = 8

@@ -216,6 +216,7 @@ def test_missing_record_stops_after_72_hours(server, anna_sends, age, code):
         assert raw.code(b"MAIL FROM:<anna@firma.example>") == code
 
 
+@pytest.mark.behaviour(14)
 @pytest.mark.parametrize(
     ("age", "reason", "code"),
     [

@@ -211,6 +211,7 @@ def test_a_wrong_charset_loses_no_letter(charset):
     assert composed(content).message.body == "rødgrød"
 
 
+@pytest.mark.behaviour(37)
 @pytest.mark.parametrize("name", ["quoted-printable", "base64"])
 def test_no_end_of_line_but_one_and_no_nul_comes_out_of_an_encoding(name):
     hidden = {"quoted-printable": "a=0Db=00c=0D=0Ad", "base64": "YQ1iAGMNCmQ="}[name]

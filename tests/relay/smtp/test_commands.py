@@ -96,6 +96,7 @@ def test_a_mailbox_has_one_reading(address):
             assert not set("<> ") & set(address)
 
 
+@pytest.mark.behaviour(37)
 def test_text_that_begins_well_and_goes_on_in_another_line_is_left_out():
     features = Features(frozenset({"DSN"}))
     text = "QQ1234\r\nRSET"

@@ -293,6 +293,7 @@ async def test_outcome_says_what_was_asked_and_what_came_of_it(
     assert (outcome.tls_demand, outcome.tls_result) == (demand, result)
 
 
+@pytest.mark.behaviour(34)
 @pytest.mark.parametrize("greeting", ["421 4.3.2 not now", "554 5.3.2 no mail here"])
 @on_both_loops
 async def test_nothing_is_said_of_encryption_that_was_never_come_to(authority, greeting):

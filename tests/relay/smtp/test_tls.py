@@ -8,6 +8,7 @@ import pytest
 from relay.smtp.tls import make_contexts
 
 
+@pytest.mark.behaviour(34)
 def test_contexts_refuse_old_tls_and_differ_in_verification():
     contexts = make_contexts()
     for context in (contexts.verified, contexts.unverified):

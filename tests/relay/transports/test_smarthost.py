@@ -331,6 +331,7 @@ async def test_server_that_speaks_nonsense_waits():
         assert outcome.verdict is Verdict.RETRY
 
 
+@pytest.mark.behaviour(35)
 @on_both_loops
 async def test_mail_on_anothers_checked_connection_is_told_of_its_own_demand(tmp_path):
     authority = Authority(tmp_path)
