@@ -217,7 +217,7 @@ FAULTS = (
         HANDSHAKE,
         "        self._note(TlsResult.FAILED)\n        try:\n",
         "        try:\n",
-        f"{SHAKING}::test_outcome_says_what_was_asked_and_what_came_of_it",
+        f"{SHAKING}::test_opportunistic_tls_goes_on_in_clear",
     ),
     Fault(
         34,
