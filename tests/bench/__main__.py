@@ -25,6 +25,7 @@ from relay.supervision import carry_lightly
 from tests.bench import dkim, honesty
 from tests.bench.depth import depth_rows
 from tests.bench.dropping import drop_rows
+from tests.bench.exports import export_rows
 from tests.bench.fairness import fair_rows
 from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
 from tests.bench.load import Sink
@@ -48,6 +49,7 @@ LOGS: dict[str, Act] = {
     "log-search-1m": million_rows,
     "log-search-10m": ten_million_rows,
     "log-drop-day": drop_rows,
+    "rights-export-1m": export_rows,
 }
 
 
@@ -76,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default=os.environ.get("ONLY", ""), choices=names)
     parser.add_argument("--messages", type=int, default=3000, help="in each round")
     parser.add_argument("--ours-only", action="store_true", help="leave the reference out")
-    smaller = "messages in the log, fewer than a lane is named for: nothing is judged then"
+    smaller = "messages in the log, or rows, fewer than a lane is named for: nothing is judged then"
     parser.add_argument("--logged", type=int, default=0, help=smaller)
     return parser.parse_args()
 

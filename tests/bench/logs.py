@@ -158,10 +158,12 @@ def _begins(name: str, text: str) -> dict[str, Any]:
     return {name: text, f"{name}_begins": True}
 
 
-def run(service: Service, role: str, act: str, **order: Any) -> Any:
-    """Let searching.py do something, connected as a role."""
+def run(
+    service: Service, role: str, act: str, *, program: str = "tests.bench.searching", **order: Any
+) -> Any:
+    """Let a program of a lane do something, connected as a role."""
     environment = {**service.environment, **service.extra, "DATABASE_ROLE": role}
-    command = [sys.executable, "-m", "tests.bench.searching", json.dumps({"act": act, **order})]
+    command = [sys.executable, "-m", program, json.dumps({"act": act, **order})]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{act} failed:\n{done.stderr[-2000:]}")
