@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from zlib import crc32
 
 from django.db import connection
@@ -25,6 +25,14 @@ def turn(act: str) -> Iterator[bool]:
     finally:
         if mine:
             _ask("SELECT pg_advisory_unlock(%s, %s)", lock)
+
+
+@contextmanager
+def place(act: str, places: int) -> Iterator[bool]:
+    """Give whether one of so many places at an act is this session's until the block ends."""
+    with ExitStack() as stack:
+        turns = (turn(f"{act}-{number}") for number in range(places))
+        yield any(stack.enter_context(one) for one in turns)
 
 
 def _ask(sql: str, lock: list[int]) -> bool:

@@ -41,7 +41,12 @@ ENTRIES = (
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),
     Entry(_("Proof"), "proof"),
-    Entry(_("My data"), "gdpr:requests", breaks=True, also=("gdpr:erasure", "gdpr:correction")),
+    Entry(
+        _("My data"),
+        "gdpr:requests",
+        breaks=True,
+        also=("gdpr:erasure", "gdpr:correction", "gdpr:import"),
+    ),
 )
 
 

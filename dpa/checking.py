@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -21,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.limits import HOUR, MINUTE, Limit, TooMany
 from accounts.refusals import Refused
-from accounts.turns import turn
+from accounts.turns import place
 from dpa.models import Agreement, Document
 from gdpr import seals
 from gdpr.documents import BoundedError
@@ -114,7 +113,9 @@ def judge(pdf: bytes, now: datetime) -> Judgement:
     # ISO 32000-1, 7.5.2; readers tolerate a preamble, our own documents have none.
     if not pdf.startswith(b"%PDF-"):
         raise NoPdf
-    with _a_place():
+    with place("agreement-check", AT_ONCE) as mine:
+        if not mine:
+            raise Busy
         try:
             verification = seals.verify(pdf, now=now, patience=PATIENCE_SECONDS)
         except BoundedError:
@@ -127,16 +128,6 @@ def judged(pdf: bytes, verification: Verification) -> Judgement:
     on_file = _look_up(sha256(pdf).digest())
     begins_with = None if on_file else _longest_start(pdf)
     return Judgement(verification, on_file, begins_with, _certificate(pdf))
-
-
-@contextmanager
-def _a_place() -> Iterator[None]:
-    """Hold one of the few places for a check, across all processes. Raises Busy."""
-    with ExitStack() as stack:
-        places = (turn(f"agreement-check-{number}") for number in range(AT_ONCE))
-        if not any(stack.enter_context(place) for place in places):
-            raise Busy
-        yield
 
 
 def _certificate(pdf: bytes) -> Certificate:

@@ -18,7 +18,8 @@ from hashlib import sha256
 from typing import IO, Any, cast
 
 from accounts import spreadsheets
-from gdpr.extracts import Row, Value
+from gdpr.extracts import Row
+from gdpr.redaction import Value
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1

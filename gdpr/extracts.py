@@ -7,60 +7,40 @@ person becomes a pseudonym that is good in one package only (GDPR article 15(4))
 
 from __future__ import annotations
 
-import hmac
-import re
-import secrets
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from itertools import islice
 from typing import Any, TypeAlias
 
 from django.db.models import ForeignKey, Model, Q, QuerySet, UUIDField
 
-from gdpr import inventory, subjects
+from gdpr import acquaintances, inventory, redaction, subjects
+from gdpr.redaction import Pseudonyms, Redactor, Value
 from gdpr.registry import Access, Entry, Eraser, Personal, SubjectPath, Whose
 from gdpr.subjects import Subject
 
 PAGE_ROWS = 1000
 
-Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
 Row: TypeAlias = dict[str, Value]
 
 # A number says nothing to the person; the name of an organisation they belong to is no secret.
 NAMED_BY_WORDS = frozenset({"accounts.Organisation"})
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:@]+@[^\s<>\"'(),;:@]+\.[A-Za-z][\w-]*")
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-@dataclass(slots=True)
-class Pseudonyms:
-    """Names for others in one package; the salt is thrown away with this object."""
-
-    replaced: Counter[str] = field(default_factory=Counter)
-    _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
-
-    def told(self) -> list[dict[str, object]]:
-        """Return what was replaced, as a manifest names it."""
-        return [
-            {"path": path, "reason": "another person", "count": count}
-            for path, count in sorted(self.replaced.items())
-        ]
-
-    def of(self, value: object, path: str) -> str:
-        """Return the name that stands for `value`, counting it as one replacement at `path`."""
-        self.replaced[path] += 1
-        return f"person-{hmac.digest(self._salt, str(value).encode(), 'sha256').hex()[:10]}"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Extract:
     """A reader of one person's rows. `portable` leaves out what article 20 does not cover."""
 
     subject: Subject
     portable: bool = False
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """What hides whoever is named beside the person; who that may be is read once."""
+        return Redactor(acquaintances.around(self.subject), self.pseudonyms)
 
     def entries(self) -> list[Entry]:
         """Return the tables that can hold something of the person."""
@@ -93,17 +73,17 @@ class Extract:
         """Yield the person's own rows with all fields, then those that only mention them."""
         paths = entry.for_subject(Whose.PERSON)
         own = [path for path in paths if not _mentions(path)]
-        model = subjects.model_of(entry)
+        all_rows = subjects.model_of(entry)._default_manager.all()
         seen = Q(pk__in=[])
         for path in own:
             seen |= subjects.condition(entry, path, self.subject)
         if own:
-            yield model._default_manager.filter(seen), names
+            yield all_rows.filter(seen), names
         for path in paths:
             given = [name for name in names if name in path.fields]
             if _mentions(path) and given:
                 found = subjects.condition(entry, path, self.subject)
-                yield model._default_manager.filter(found).exclude(seen), given
+                yield all_rows.filter(found).exclude(seen), given
                 seen |= found
 
     def _values(self, entry: Entry, page: list[Model], names: list[str]) -> list[Row]:
@@ -148,7 +128,7 @@ class _Table:
         for inside, reference in personal.of if personal else ():
             if not reference or getattr(row, f"{reference}_id") != self._extract.subject.person_id:
                 value = self._without(value, inside.split(".") if inside else [], path)
-        return self._clean(value, path)
+        return self._extract.redactor.clean(value, path, self._others)
 
     def _without(self, value: Value, inside: list[str], path: str) -> Value:
         """Return a value with pseudonyms for what stands at a place of it about another person."""
@@ -162,35 +142,15 @@ class _Table:
         # Whoever has their address there is the person.
         if isinstance(value, dict) and self._extract.subject.address not in value.values():
             return {name: self._pseudonymous(item, path) for name, item in value.items()}
-        return (
-            self._extract.pseudonyms.of(value, path) if value and isinstance(value, str) else value
-        )
-
-    def _clean(self, value: Value, path: str) -> Value:
-        if isinstance(value, list):
-            return [self._clean(item, path) for item in value]
-        if isinstance(value, dict):
-            return {name: self._clean(item, path) for name, item in value.items()}
-        return self._clean_text(value, path) if isinstance(value, str) else value
-
-    def _clean_text(self, text: str, path: str) -> str:
-        pseudonyms, own = self._extract.pseudonyms, self._extract.subject.address
-        text = _ADDRESS.sub(
-            lambda found: (
-                found[0] if found[0].lower() == own else pseudonyms.of(found[0].lower(), path)
-            ),
-            text,
-        )
-        return _UUID.sub(
-            lambda found: pseudonyms.of(found[0], path) if found[0] in self._others else found[0],
-            text,
-        )
+        if not value or not isinstance(value, str):
+            return value
+        return self._extract.redactor.whole(value, path)
 
     def _numbers(self, page: list[Model]) -> set[str]:
         """Return every UUID in the page that could be somebody's."""
         kept = [item for item in self._fields if item.name not in self._words]
         texts = (str(item.value_from_object(row)) for row in page for item in kept)
-        return {number for text in texts for number in _UUID.findall(text)}
+        return {number for text in texts for number in redaction.numbers_in(text)}
 
 
 def plain(value: object) -> Value:

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.template.defaultfilters import filesizeformat
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import EMAIL_LENGTH
+from gdpr.importing import reading
 from gdpr.models import Right
 from gdpr.rights.rectification import Wish, fields
 
@@ -98,6 +100,27 @@ class FindingsForm(forms.Form):
         max_length=300,
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
     )
+
+
+class ImportForm(forms.Form):
+    """A portability package of the person's own."""
+
+    file = forms.FileField(
+        label=_("ZIP file"),
+        widget=forms.FileInput(attrs={"accept": "application/zip,.zip"}),
+        max_length=200,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        words = _("At most %(size)s. First you see what it would do; nothing is written yet.")
+        self.fields["file"].help_text = words % {"size": filesizeformat(reading.LARGEST)}
+
+    def clean_file(self) -> bytes:
+        file = self.cleaned_data["file"]
+        if file.size > reading.LARGEST:
+            raise ValidationError(str(reading.TooLarge()))
+        return cast(bytes, file.read())
 
 
 class RequestForm(forms.Form):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from gdpr.views import erasure, public, requests, schema
+from gdpr.views import erasure, imports, public, requests, schema
 
 app_name = "gdpr"
 
@@ -40,6 +40,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("privacy/correction/", requests.correction, name="correction"),
     path("privacy/correction/<str:token>/", requests.correction_confirm, name="address-confirm"),
     path("privacy/portability.schema.json", schema.portability_schema, name="portability-schema"),
+    path("privacy/manifest.schema.json", schema.manifest_schema, name="manifest-schema"),
+    path("privacy/import/", imports.import_new, name="import"),
+    path("privacy/import/plan/", imports.import_plan, name="import-plan"),
+    path("privacy/import/discard/", imports.import_discard, name="import-discard"),
     # Erasure of the own account; the links of its mails carry their own proof.
     path("privacy/erasure/", erasure.erasure, name="erasure"),
     path("privacy/erasure/ask/", erasure.erasure_ask, name="erasure-ask"),

@@ -29,9 +29,11 @@ from gdpr.models import (
     Erasure,
     ErasureStep,
     ErasureSubject,
+    Import,
     LedgerEntry,
     Package,
     Recipient,
+    Release,
     Request,
     RequestedRight,
     Right,
@@ -389,3 +391,5 @@ def _gdpr_rows(user: User) -> None:
     )
     package_of(asked, state=Package.State.READY, made_at=NOW, expires_at=NOW)
     Correction.objects.create(right=right, value="x")
+    Release.objects.create(person=user, address="erik@modtager.example", reason="x", decided_at=NOW)
+    Import.objects.create(person=user, records=[], made_at=NOW, taken_at=NOW)

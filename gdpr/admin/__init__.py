@@ -5,6 +5,13 @@ from __future__ import annotations
 
 from gdpr.admin.erasures import ErasureAdmin
 from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
+from gdpr.admin.releases import ReleaseAdmin
 from gdpr.admin.requests import RequestedRightAdmin
 
-__all__ = ["ErasureAdmin", "RecipientAdmin", "RequestedRightAdmin", "RetentionRunAdmin"]
+__all__ = [
+    "ErasureAdmin",
+    "RecipientAdmin",
+    "ReleaseAdmin",
+    "RequestedRightAdmin",
+    "RetentionRunAdmin",
+]

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from django.db.models import Model
 
-from gdpr.inventory import accounts, dpa, framework, gdpr, relay, sending, service, stores
+from gdpr.inventory import (
+    accounts,
+    dpa,
+    framework,
+    gdpr,
+    packages,
+    relay,
+    sending,
+    service,
+    stores,
+)
 from gdpr.registry import Entry, Personal, Store, Whose
 
 ENTRIES: tuple[Entry, ...] = (
@@ -17,6 +27,7 @@ ENTRIES: tuple[Entry, ...] = (
     *relay.ENTRIES,
     *sending.ENTRIES,
     *gdpr.ENTRIES,
+    *packages.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

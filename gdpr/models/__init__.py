@@ -3,8 +3,10 @@ from __future__ import annotations
 
 from gdpr.models.corrections import Correction
 from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, LedgerEntry
+from gdpr.models.imports import Import
 from gdpr.models.packages import Package
 from gdpr.models.recipients import Recipient
+from gdpr.models.releases import Release
 from gdpr.models.requests import Request, RequestedRight, Right, Step
 from gdpr.models.retention import RetentionGauge, RetentionRun
 
@@ -13,9 +15,11 @@ __all__ = [
     "Erasure",
     "ErasureStep",
     "ErasureSubject",
+    "Import",
     "LedgerEntry",
     "Package",
     "Recipient",
+    "Release",
     "Request",
     "RequestedRight",
     "RetentionGauge",

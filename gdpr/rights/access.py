@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import translation
@@ -13,7 +15,7 @@ from gdpr.archives import Archive, Told
 from gdpr.extracts import Extract, Row
 from gdpr.models import Package
 from gdpr.registry import Access, Entry, Personal
-from gdpr.rights import reading, sheet
+from gdpr.rights import manifest, reading, sheet
 from gdpr.rights.reading import Table
 from gdpr.sealedfiles import SealingWriter
 
@@ -24,7 +26,8 @@ REASONS = {Access.NAMED: "a secret", Access.ELSEWHERE: "handed out in the portal
 def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
     """Write the ZIP of an access request, in the language of the request. Role `duty`."""
     request = package.right.request
-    extract = Extract(subjects.person(package.person))
+    subject, hidden = subjects.person(package.person), manifest.pseudonyms(package)
+    extract = Extract(subject, pseudonyms=hidden)
     with translation.override(request.language), archives.archive(out, now) as book:
         tables = _write_tables(book, extract, told)
         for name, content in reading.frame(tables, request.reference, now).items():
@@ -38,18 +41,21 @@ def _write_tables(book: Archive, extract: Extract, told: Told) -> list[Table]:
     entries = extract.entries()
     tables = []
     for number, entry in enumerate(entries):
-        tables.append(_write_table(book, extract, entry))
+        # With every page: a table may take longer than others wait for one who is at a package.
+        still = partial(told, number, len(entries) + 1)
+        tables.append(_write_table(book, extract, entry, still))
         told(number + 1, len(entries) + 1)
     return tables
 
 
-def _write_table(book: Archive, extract: Extract, entry: Entry) -> Table:
+def _write_table(book: Archive, extract: Extract, entry: Entry, still: Callable[[], None]) -> Table:
     """Write every page of a table three times over: to read, for programs, for spreadsheets."""
     table = Table(entry, extract.fields(entry), extract.withheld(entry))
     for page in extract.pages(entry):
         table.pages += 1
         table.rows += len(page)
         _write_page(book, table, page)
+        still()
     if not table.given:
         # Nothing of it can be given; that it is there is told all the same.
         table.rows = extract.count(entry)
@@ -69,12 +75,8 @@ def _manifest(
     package: Package, extract: Extract, tables: list[Table], now: datetime
 ) -> dict[str, Any]:
     return {
-        "kind": "access",
-        "request": str(package.right.request_id),
-        "made_at": now.isoformat(),
+        **manifest.told(package, extract, [table.told() for table in tables], now),
         "language": package.right.request.language,
-        "tables": [table.told() for table in tables],
-        "redactions": extract.pseudonyms.told(),
         "withheld": [_withheld(table, item) for table in tables for item in table.withheld],
     }
 

@@ -7,28 +7,33 @@ JSON in parts with a published schema; not a copy of everything, which is articl
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.urls import reverse
-from django.utils.translation import override
 
 from gdpr import archives, inventory, subjects
 from gdpr.archives import Archive, Told
 from gdpr.extracts import Extract
 from gdpr.models import Package
 from gdpr.registry import Entry, Personal, Whose
+from gdpr.rights import manifest
+from gdpr.rights.manifest import DIALECT, TEXT
 from gdpr.sealedfiles import SealingWriter
 
 VERSION = 1
 FORMAT = "brevdue-portability"
 SCHEMA_FILE = "portability.schema.json"
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-TEXT = {"type": "string"}
+RECORD = {
+    "type": "object",
+    "properties": {"table": TEXT, "row": {"type": "object"}},
+    "required": ["table", "row"],
+    "additionalProperties": False,
+}
 # Where no kind of column is named here, its values are text.
 TYPES: tuple[tuple[type[models.Field[Any, Any]], dict[str, Any]], ...] = (
     (models.BooleanField, {"type": "boolean"}),
@@ -38,27 +43,34 @@ TYPES: tuple[tuple[type[models.Field[Any, Any]], dict[str, Any]], ...] = (
     (models.UUIDField, TEXT | {"format": "uuid"}),
     (models.EmailField, TEXT | {"format": "email"}),
     (ArrayField, {"type": "array", "items": TEXT}),
+    # Rows that were brought along from elsewhere: the only JSON that is portable.
+    (models.JSONField, {"type": "array", "items": RECORD}),
 )
 
 
 def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
     """Write the ZIP of a portability request. Role `duty`."""
-    extract = Extract(subjects.person(package.person), portable=True)
+    subject, hidden = subjects.person(package.person), manifest.pseudonyms(package)
+    extract = Extract(subject, portable=True, pseudonyms=hidden)
     entries, tables = extract.entries(), []
     with archives.archive(out, now) as book:
         for number, entry in enumerate(entries):
-            tables.append(_write_table(book, extract, entry))
+            still = partial(told, number, len(entries))
+            tables.append(_write_table(book, extract, entry, still))
             told(number + 1, len(entries))
         book.add_json(SCHEMA_FILE, schema())
         book.add_manifest(_manifest(package, extract, tables, now))
 
 
-def _write_table(book: Archive, extract: Extract, entry: Entry) -> dict[str, Any]:
+def _write_table(
+    book: Archive, extract: Extract, entry: Entry, still: Callable[[], None]
+) -> dict[str, Any]:
     name, parts, total = entry.model.replace(".", "-").lower(), 0, 0
     for rows in extract.pages(entry):
         parts, total = parts + 1, total + len(rows)
         part = {"format": FORMAT, "version": VERSION, "table": entry.model, "rows": rows}
         book.add_json(f"data/{name}-{parts}.json", part, rows=len(rows))
+        still()
     return {"table": entry.model, "rows": total, "parts": parts}
 
 
@@ -66,25 +78,20 @@ def _manifest(
     package: Package, extract: Extract, tables: list[dict[str, Any]], now: datetime
 ) -> dict[str, Any]:
     return {
-        "kind": "portability",
+        **manifest.told(package, extract, tables, now),
         "format": FORMAT,
         "version": VERSION,
-        "schema": schema_url(),
-        "request": str(package.right.request_id),
-        "made_at": now.isoformat(),
-        "tables": tables,
-        "redactions": extract.pseudonyms.told(),
+        "part_schema": schema_url(),
     }
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a part, from the inventory: one shape for each table."""
-    entries = [entry for entry in inventory.entries_about(Whose.PERSON) if _portable(entry)]
     return {
         "$schema": DIALECT,
         "$id": schema_url(),
         "title": "Data of a person, to be taken to another service (GDPR article 20)",
-        "oneOf": [_part(entry) for entry in entries],
+        "oneOf": [_part(table, row) for table, row in row_shapes().items()],
     }
 
 
@@ -93,25 +100,33 @@ def schema_text() -> str:
 
 
 def schema_url() -> str:
-    with override(settings.LANGUAGE_CODE):
-        return f"{settings.SITE_URL.rstrip('/')}{reverse('gdpr:portability-schema')}"
+    return manifest.published("gdpr:portability-schema")
 
 
-def _part(entry: Entry) -> dict[str, Any]:
-    model = subjects.model_of(entry)
-    columns = {item.name: _type(model._meta.get_field(item.name)) for item in _portable(entry)}
-    row = {"type": "object", "properties": columns, "additionalProperties": False}
+def row_shapes() -> dict[str, dict[str, Any]]:
+    """Return the schema of a row of each table."""
+    entries = inventory.entries_about(Whose.PERSON)
+    return {entry.model: _row(entry) for entry in entries if _portable(entry)}
+
+
+def _part(table: str, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
             "format": {"const": FORMAT},
             "version": {"const": VERSION},
-            "table": {"const": entry.model},
+            "table": {"const": table},
             "rows": {"type": "array", "items": row},
         },
         "required": ["format", "version", "table", "rows"],
         "additionalProperties": False,
     }
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    model = subjects.model_of(entry)
+    columns = {item.name: _type(model._meta.get_field(item.name)) for item in _portable(entry)}
+    return {"type": "object", "properties": columns, "additionalProperties": False}
 
 
 def _portable(entry: Entry) -> list[Personal]:

@@ -17,7 +17,8 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from gdpr import deadlines, subjects
-from gdpr.extracts import Row, Value
+from gdpr.extracts import Row
+from gdpr.redaction import Value
 from gdpr.registry import Access, Entry, Personal
 
 INDEX = "index.html"

@@ -89,6 +89,7 @@ STAFF_PAGES = (
     _staff_page("relay_suppression"),
     _staff_page("relay_review"),
     _staff_page("gdpr_erasure"),
+    _staff_page("gdpr_release", "add"),
 )
 
 
@@ -190,6 +191,7 @@ PAGES = (
     Page("signatory-withdraw", "dpa:signatory-withdraw", "anna", row=_of_anna(places.a_signatory)),
     Page("verify", "dpa:verify"),
     Page("requests", "gdpr:requests", "anna"),
+    Page("import", "gdpr:import", "anna"),
     Page("request", "gdpr:request", "anna", row=_of_person(places.a_request)),
     Page("forbidden", "accounts:organisation", "bo", status=403),
     Page("not-found-signed-in", "/nothing-here/", "anna", status=404),

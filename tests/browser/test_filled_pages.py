@@ -12,7 +12,7 @@ from accounts.models import Organisation, PromiseResult, User
 from config.demo.register import SUPPLIERS
 from config.promises import PROMISES
 from gdpr.inventory import timed_entries
-from gdpr.models import Recipient, RetentionGauge
+from gdpr.models import Import, Recipient, RetentionGauge
 from relay.models import Count, Route, Suppression
 from tests import build
 from tests.browser.test_requests import LOOKS, path
@@ -45,6 +45,24 @@ def test_filled_pages(window: Window, organisation: Organisation, anna: User) ->
     window.sign_in(anna, organisation)
     window.open("/proof/")
     window.check("proof-filled")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_package_that_waits_for_a_yes(
+    window: Window, organisation: Organisation, anna: User
+) -> None:
+    """One value of each fate, and a long one."""
+    row = {"email": anna.email, "title": "Direktør " * 11, "last_login": "2026-01-01T00:00:00Z"}
+    records = [
+        {"table": "accounts.User", "row": row},
+        {"table": "relay.SendingDomain", "row": {"name": "due.example"}},
+    ]
+    now = datetime.now(UTC)
+    with build.as_owner():
+        Import.objects.create(person=anna, records=records, made_at=now, proposed_at=now)
+    window.sign_in(anna, organisation)
+    window.open(path("gdpr:import-plan"))
+    window.check("import-plan")
 
 
 def _fill_sending(organisation: Organisation, now: datetime) -> Route:

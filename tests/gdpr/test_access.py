@@ -13,14 +13,27 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import connection
+from jsonschema import Draft202012Validator
 
 from accounts import vault
 from accounts.models import AuditActor, AuditEvent, Membership, Organisation, OutgoingMail, User
+from dpa.models import AgreementEvent
 from gdpr import extracts, inventory, packages, packing, subjects
 from gdpr.extracts import Extract
-from gdpr.models import Package, RequestedRight, Right
+from gdpr.models import (
+    Correction,
+    Import,
+    Package,
+    Release,
+    Request,
+    RequestedRight,
+    Right,
+    Step,
+)
 from gdpr.registry import Entry, Whose
+from gdpr.rights import manifest
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.gdpr.erasing import seeds
@@ -46,7 +59,7 @@ def made(user: User, right: Right = Right.ACCESS) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(content))
 
 
-def manifest(book: zipfile.ZipFile) -> dict[str, Any]:
+def told_by(book: zipfile.ZipFile) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(book.read("manifest.json"))
     return told
 
@@ -62,9 +75,10 @@ def test_package_is_whole_and_the_persons_own(
 ) -> None:
     """One package, judged from every side: the sheet alone takes seconds to typeset."""
     book = made(anna)
-    told = manifest(book)
+    told = told_by(book)
     assert book.testzip() is None
     assert told["schema_version"] == 1
+    Draft202012Validator(manifest.schema()).validate(told)
     _judge_digests(book, told)
     _judge_tables(book, told)
     _judge_forms(book)
@@ -165,6 +179,61 @@ def _marks(user: User) -> list[str]:
 
 # Tables whose number stands for one person; an organisation's is that of all who belong to it.
 OWN_NUMBERS = ("accounts.User", "accounts.AuditActor", "gdpr.Request", "gdpr.RequestedRight")
+
+
+# How Bo Krog, bo@krog.example, +45 70 10 20 30, can stand in a text.
+TEXTS = (
+    "Skriv til bo@krog.example",
+    "Bo Krog sagde nej",
+    "Ring 7010 2030",
+    "/people/{id}/",
+    "KROG, BO",
+)
+OF_BO = ("Bo", "Krog", "KROG", "krog", "7010 2030")
+# Where words of anybody, or of the service about anybody, are kept of a person.
+PLACES = (
+    "gdpr.RequestedRight.details",
+    "gdpr.RequestedRight.resolution",
+    "gdpr.Step.reason",
+    "gdpr.Correction.value",
+    "gdpr.Correction.evidence",
+    "gdpr.Release.reason",
+    "gdpr.Import.records",
+    "admin.LogEntry.object_repr",
+    "admin.LogEntry.change_message",
+    "dpa.AgreementEvent.evidence",
+    "dpa.Agreement.facts",
+)
+
+
+def _put(place: str, text: str, asked: Request) -> None:
+    """Have a text stand in a field of a row of the person who asked."""
+    table, _, field = place.rpartition(".")
+    person, right, at = asked.person, asked.rights.get(), build.NOW
+    assert person is not None
+    given: dict[str, Any] = {field: [text] if place == "dpa.AgreementEvent.evidence" else text}
+    if table == "gdpr.RequestedRight":
+        RequestedRight.objects.filter(pk=right.pk).update(**given)
+    elif table == "gdpr.Step":
+        Step.objects.create(right=right, kind="assess", by="staff", at=at, **given)
+    elif table == "gdpr.Correction":
+        Correction.objects.create(right=right, **given)
+    elif table == "gdpr.Release":
+        Release.objects.create(person=person, address="x@y.example", decided_at=at, **given)
+    elif table == "gdpr.Import":
+        records = [{"table": "x", "row": {"y": text}}]
+        Import.objects.create(person=person, records=records, made_at=at, taken_at=at)
+    elif table == "admin.LogEntry":
+        LogEntry.objects.create(user=person, action_flag=CHANGE, **given)
+    else:
+        house = Organisation.objects.get(name="Duehuset ApS")
+        facts = {"note": text} if field == "facts" else {}
+        made = build.agreement(house, signatory=person, signatory_name="Anna Due", facts=facts)
+        evidence = given.get("evidence", [])
+        AgreementEvent.objects.create(
+            organisation=house, agreement=made, sequence=1, at=at, act="offered",
+            evidence=evidence, previous_digest=b"", digest=b"x",
+        )  # fmt: skip
 
 
 class TestOthers:
@@ -287,6 +356,49 @@ class TestOthers:
         assert str(given["signatory_name"]).startswith("person-")
         facts = cast(dict[str, Any], given["facts"])
         assert facts["signatory"]["name"].startswith("person-")
+
+    def test_who_is_released_is_shown_and_nobody_else(
+        self, organisation: Organisation, bo: User, anna: User
+    ) -> None:
+        """By number, and by name in a text; the manifest names whom, why and how often."""
+        stine = build.person("Stine", "Stab", is_staff=True)
+        with build.as_owner():
+            Membership.objects.filter(user=anna).update(approved_by=bo)
+            asked = build.request_of(anna)
+            asked.rights.update(details="Bo Krog og Stine Stab, 70102030")
+            Release.objects.create(
+                person=anna, address=bo.email, reason="Aftalt med Bo", decided_at=build.NOW
+            )
+        package = ordered(anna)
+        extract = Extract(subjects.person(anna), pseudonyms=manifest.pseudonyms(package))
+        (own,) = self.rows(extract, "accounts.Membership")
+        assert own["approved_by"] == str(bo.id)
+        words = [row["details"] for row in self.rows(extract, "gdpr.RequestedRight")]
+        assert any(re.fullmatch(r"Bo Krog og person-\w+, 70102030", str(word)) for word in words)
+        (told,) = manifest.told(package, extract, [], build.NOW)["released"]
+        assert told == {
+            "person": bo.email, "reason": "Aftalt med Bo", "decided_at": "2026-11-20T12:00:00Z",
+            "count": 2,
+        }  # fmt: skip
+        other = Extract(subjects.person(bo), pseudonyms=manifest.pseudonyms(ordered(bo)))
+        assert stine.last_name not in json.dumps(self.rows(other, "gdpr.RequestedRight"))
+
+    @pytest.mark.parametrize("text", TEXTS)
+    @pytest.mark.parametrize("place", PLACES)
+    def test_no_place_names_anybody_else(
+        self, extract: Extract, bo: User, anna: User, place: str, text: str
+    ) -> None:
+        """Wherever words of anybody can stand, in whichever way another person stands in them."""
+        asked = build.request_of(anna, Right.RECTIFICATION)
+        text = text.format(id=bo.id)
+        with build.as_owner():
+            User.objects.filter(pk=bo.pk).update(phone="+45 70 10 20 30")
+            _put(place, text, asked)
+        table, _, field = place.rpartition(".")
+        (value,) = [row[field] for row in self.rows(extract, table) if row.get(field)]
+        written = json.dumps(value, ensure_ascii=False)
+        assert "person-" in written
+        assert [mark for mark in (*OF_BO, str(bo.id)) if mark in written] == []
 
     def test_pages_have_a_thousand_rows_at_most(
         self, extract: Extract, anna: User, monkeypatch: pytest.MonkeyPatch

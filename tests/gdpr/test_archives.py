@@ -9,7 +9,8 @@ import io
 import pytest
 
 from gdpr import archives
-from gdpr.extracts import Row, Value
+from gdpr.extracts import Row
+from gdpr.redaction import Value
 
 
 @pytest.mark.parametrize(

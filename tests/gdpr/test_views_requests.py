@@ -291,7 +291,18 @@ class TestCorrection:
             assert not Correction.objects.exists()
 
 
-def test_schema_is_public(client: Client) -> None:
-    answer = client.get(at("gdpr:portability-schema"))
+@pytest.mark.parametrize("name", ["gdpr:portability-schema", "gdpr:manifest-schema"])
+def test_schema_is_public(client: Client, name: str) -> None:
+    answer = client.get(at(name))
     assert answer.headers["Content-Type"] == "application/schema+json"
     assert json.loads(answer.content)["oneOf"]
+
+
+@pytest.mark.parametrize("standing", ["suspended", "unpaid", "closing"])
+def test_person_of_a_customer_in_any_standing_fetches_their_package(
+    here: Client, organisation: Organisation, clock: Clock, standing: str
+) -> None:
+    with build.as_owner():
+        Organisation.objects.update(standing=standing, sending_allowed=False)
+    answer = here.get(at("gdpr:package", *ready(here)))
+    assert zipfile.is_zipfile(io.BytesIO(answer.getvalue()))

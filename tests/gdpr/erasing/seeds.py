@@ -19,7 +19,17 @@ from accounts.models import Organisation, Role, User
 from dpa.models import AgreementEvent, Signatory
 from gdpr import inventory, packages, subjects
 from gdpr.ledger import person_digest
-from gdpr.models import Correction, Erasure, ErasureSubject, LedgerEntry, Package, Right, Step
+from gdpr.models import (
+    Correction,
+    Erasure,
+    ErasureSubject,
+    Import,
+    LedgerEntry,
+    Package,
+    Release,
+    Right,
+    Step,
+)
 from gdpr.registry import Whose
 from gdpr.rights import erasure
 from relay.models import SendingDomain
@@ -72,6 +82,8 @@ def _mentions(person: User, organisation: Organisation) -> None:
             expires_at=build.NOW + timedelta(days=7),
             accepted_at=taken_up,
         )
+    for owner, address in ((person, other.email), (other, person.email)):
+        Release.objects.create(person=owner, address=address, reason="-", decided_at=build.NOW)
     mail = models.OutgoingMail(kind="test", created_at=build.NOW, due_at=build.NOW)
     letter = json.dumps({"to": person.email}).encode()
     mail.sealed = vault.seal(f"outgoing-mail|{mail.id}", letter)
@@ -115,6 +127,8 @@ def _agreement(
 def _doings(person: User, organisation: Organisation) -> None:
     audit.record(person, "organisation.rectified", organisation)
     audit.record_installation(person, "person.rectified", person)
+    brought = [{"table": "accounts.User", "row": {"last_login": "2026-01-01T00:00:00Z"}}]
+    Import.objects.create(person=person, records=brought, made_at=build.NOW, taken_at=build.NOW)
     kind = ContentType.objects.get_for_model(User)
     staff = build.person("Stine", f"Stab{uuid4().hex}", is_staff=True)
     for user, target in [(person, staff), (staff, person)]:
