@@ -232,6 +232,10 @@ def _accounts_rows(organisation: Organisation, user: User) -> None:
     models.AuditEvent.objects.create(
         **junk, at=NOW, action="a", target_type="b", target_id="c", fields=[], previous_digest=b""
     )
+    models.Consent.objects.create(
+        user=user, purpose="newsletter", version=1, language="da", digest="x", given_in="profile",
+        given_at=NOW, confirmed_at=NOW,
+    )  # fmt: skip
     models.OutgoingMail.objects.create(**of, kind="test", sealed=b"x", created_at=NOW, due_at=NOW)
 
 

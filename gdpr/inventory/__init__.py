@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from gdpr.inventory import (
     accounts,
+    consents,
     dpa,
     framework,
     gdpr,
@@ -23,6 +24,7 @@ from gdpr.registry import Entry, Personal, Store, Whose
 
 ENTRIES: tuple[Entry, ...] = (
     *accounts.ENTRIES,
+    *consents.ENTRIES,
     *service.ENTRIES,
     *relay.ENTRIES,
     *sending.ENTRIES,

@@ -151,6 +151,7 @@ PAGES = (
     Page("dead-link", "/sign-up/confirm/no-such-link/", status=404),
     Page("dashboard", "home", "anna"),
     Page("profile", "accounts:profile", "anna"),
+    Page("consents", "accounts:consents", "anna"),
     Page("security", "accounts:security", "anna"),
     Page("second-factor-set-up", "accounts:second-factor-enrol", "anna"),
     Page("password-change", "accounts:password-change", "anna"),

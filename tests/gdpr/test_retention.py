@@ -15,6 +15,7 @@ from accounts import alerts, audit, expiry, turns
 from accounts.audit import events
 from accounts.models import (
     Alert,
+    Consent,
     Invitation,
     Organisation,
     OutgoingMail,
@@ -32,6 +33,7 @@ from gdpr.registry import Cadence, Forgetting
 from relay import espinbox, upkeep
 from relay.models import EspEvent, messages
 from tests import build
+from tests.gdpr.erasing import seeds
 from tests.guards import places
 from tests.relay import mail
 
@@ -54,6 +56,12 @@ def an_invitation(at: datetime) -> None:
         created_at=at,
         expires_at=at,
     )
+
+
+def a_consent(at: datetime) -> None:
+    ended = {"withdrawn_at": at, "withdrawn_in": "profile"}
+    person = build.person("Ida", f"Ja{uuid4().hex}")
+    Consent.objects.create(**seeds.consent_of(person, at, **ended))
 
 
 def an_alert(at: datetime, kind: str = "") -> None:
@@ -91,6 +99,7 @@ def an_event(at: datetime) -> None:
 TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "accounts.Session": (a_session, expiry, "SESSION_KEPT_HOURS"),
     "accounts.Invitation": (an_invitation, expiry, "INVITATION_KEPT_DAYS"),
+    "accounts.Consent": (a_consent, expiry, "CONSENT_KEPT_DAYS"),
     "accounts.Alert": (an_alert, alerts, "KEPT_DAYS"),
     "accounts.AuditEvent": (an_event, events, "AUDIT_DAYS"),
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),

@@ -32,6 +32,8 @@ HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
 KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN, 3),
     "address_known": lambda _, __, code: emails.address_known("a@b.example", code),
+    "consent_confirm": lambda user, *_: emails.consent_confirm(user, TOKEN, [HOSTILE], 7),
+    "consent_confirmed": lambda user, *_: emails.consent_confirmed(user, TOKEN, [HOSTILE]),
     "password_reset": lambda user, *_: emails.password_reset(user, TOKEN),
     "password_changed": lambda user, *_: emails.password_changed(user),
     "new_browser": lambda user, *_: emails.new_browser(user, build.NOW),
