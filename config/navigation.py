@@ -37,6 +37,7 @@ ENTRIES = (
     Entry(_("Routes"), "relay:routes", READERS),
     Entry(_("Suppressions"), "relay:suppressions", READERS),
     Entry(_("Agreements"), "dpa:agreements", KEEPERS | {Role.PRIVACY}, breaks=True),
+    Entry(_("Requests"), "gdpr:inbox", KEEPERS | {Role.PRIVACY}),
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db.models import Min, Q
 
 from relay import cancelling, scopes
+from relay.correspondence import spelt
 from relay.models import Delivery, QueuedDelivery, Suppression
-from relay.smtp.addresses import spellings
 
 Reason = QueuedDelivery.Reason
 # So long after an import its addresses are looked for.
@@ -54,17 +54,12 @@ def _waiting(
     queued = QueuedDelivery.objects.for_organisation(organisation_id)
     oldest = queued.aggregate(at=Min("accepted_at"))["at"]
     rows = Delivery.objects.for_organisation(organisation_id).filter(
-        recipient__in=[one for address in addresses for one in _spelt(address)],
+        recipient__in=[one for address in addresses for one in spelt(address)],
         accepted_at__gte=oldest or now,
         accepted_at__lte=now,
         state=Delivery.State.WAITING,
     )
     return rows.values_list("message_id", "position").iterator()
-
-
-def _spelt(address: str) -> list[str]:
-    local, _, domain = address.rpartition("@")
-    return [f"{local}@{name}" for name in spellings(domain)]
 
 
 def _cancel(domain: str, waits: list[tuple[UUID, int]], now: datetime) -> int:

@@ -26,9 +26,11 @@ from accounts.sessions import SessionStore
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
 from gdpr.models import (
     Correction,
+    Enquiry,
     Erasure,
     ErasureStep,
     ErasureSubject,
+    ForwardedRequest,
     Import,
     LedgerEntry,
     Package,
@@ -210,6 +212,8 @@ def everything_of(organisation: Organisation, user: User) -> None:
         mail_of(organisation)
         _dpa_rows(organisation, user)
         _gdpr_rows(user)
+        Enquiry.objects.create(sealed=None, received_at=NOW, due_at=NOW)
+        forwarded_to(organisation)
 
 
 def _accounts_rows(organisation: Organisation, user: User) -> None:
@@ -347,6 +351,30 @@ def request_of(user: User, *rights: Right, **fields: Any) -> Request:
             )
             Step.objects.create(right=row, kind=Step.Kind.RECEIVED, by=Step.By.PERSON, at=NOW)
     return made
+
+
+def forwarded_to(organisation: Organisation, **fields: Any) -> ForwardedRequest:
+    """A request of Erik's, received at NOW and passed on to an organisation at once."""
+    row_id = uuid4()
+    content = json.dumps({"address": "erik@modtager.example", "words": "Alt om mig."}).encode()
+    values: dict[str, Any] = {
+        "rights": [Right.ACCESS],
+        "language": "da",
+        "address_hash": organisation.id.bytes,
+        "received_at": NOW,
+        "forwarded_at": NOW,
+        "promised_on": NOW.date() + timedelta(days=30),
+        "due_on": NOW.date() + timedelta(days=31),
+    }
+    with as_owner():
+        sealed = vault.seal(f"forwarded-request|{row_id}", content, organisation_id=organisation.id)
+        return ForwardedRequest.objects.create(
+            id=row_id,
+            organisation=organisation,
+            enquiry_id=uuid4(),
+            sealed=sealed,
+            **values | fields,
+        )
 
 
 def _dpa_rows(organisation: Organisation, user: User) -> None:

@@ -12,6 +12,7 @@ from gdpr.inventory import (
     accounts,
     consents,
     dpa,
+    enquiries,
     framework,
     gdpr,
     packages,
@@ -30,6 +31,7 @@ ENTRIES: tuple[Entry, ...] = (
     *sending.ENTRIES,
     *gdpr.ENTRIES,
     *packages.ENTRIES,
+    *enquiries.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

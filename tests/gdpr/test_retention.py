@@ -26,7 +26,7 @@ from accounts.models import organisations as customers
 from accounts.vault import VaultError
 from gdpr import retention, tasks
 from gdpr.inventory import entry, timed_entries
-from gdpr.models import Erasure, Request, RetentionGauge, RetentionRun
+from gdpr.models import Enquiry, Erasure, Request, RetentionGauge, RetentionRun, enquiries
 from gdpr.models import requests as asked
 from gdpr.models import retention as own
 from gdpr.registry import Cadence, Forgetting
@@ -77,6 +77,16 @@ def an_erasure(at: datetime) -> None:
     Erasure.objects.create(language="da", state="done", **times)
 
 
+def an_enquiry(at: datetime) -> None:
+    Enquiry.objects.create(sealed=b"x", received_at=at, due_at=at)
+
+
+def a_forwarded_request(at: datetime) -> None:
+    with build.as_owner():
+        house = Organisation.objects.first() or build.organisation("Duehuset ApS")
+        build.forwarded_to(house, received_at=at)
+
+
 def a_run(at: datetime) -> None:
     RetentionRun.objects.create(what="x", started_at=at, finished_at=at)
 
@@ -104,6 +114,8 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "accounts.AuditEvent": (an_event, events, "AUDIT_DAYS"),
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.Erasure": (an_erasure, asked, "REQUEST_KEPT_DAYS"),
+    "gdpr.Enquiry": (an_enquiry, enquiries, "ENQUIRY_KEPT_DAYS"),
+    "gdpr.ForwardedRequest": (a_forwarded_request, enquiries, "FORWARDED_KEPT_DAYS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
     "relay.EspEvent": (a_report, espinbox, "KEPT_HOURS"),
 }
