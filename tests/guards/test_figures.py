@@ -62,6 +62,7 @@ NO_COPY = {
     ("gdpr/deadlines.py", "days", 30): "until when an answer is promised",
     ("gdpr/ledger.py", "days", 30): "how long an erasure is remembered after the last backup",
     ("gdpr/promises.py", "days", 30): "how far back answers are looked at",
+    ("accounts/consents.py", "days", 7): "how long a link confirms a consent",
     ("gdpr/enquiries/proving.py", "days", 3): "how long a link confirms a request",
     ("gdpr/erasing/certificate.py", "days", 90): "how long a link opens the certificate",
     ("gdpr/rights/erasure.py", "hours", 72): "how long an erasure can be cancelled",
