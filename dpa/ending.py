@@ -15,7 +15,7 @@ from accounts.tenancy import TenantModel
 from dpa.terms import DELETION_DAYS
 from gdpr import inventory, subjects
 from gdpr.registry import Role
-from relay import routes, suppressions
+from relay import restricting, routes, suppressions
 from relay.models import Route
 
 CLOSED_BY = frozenset(f"organisation.{standing}" for standing in Organisation.ENDING)
@@ -47,7 +47,7 @@ def is_over(organisation: Organisation) -> bool:
 def forget_own(now: datetime) -> None:
     """Remove what customers keep whose last day is near: nobody of theirs may be left to.
 
-    These are their routes, and the list of addresses that get no mail from them.
+    These are their routes, and the lists of addresses that get no mail or are not used.
     Not at once: they may choose that what is theirs is handed over first, or stay after all.
     Everything else that is processed for them has a period. Role `duty`.
     """
@@ -65,6 +65,7 @@ def _forget_own_of(organisation_id: UUID) -> None:
             for route in Route.objects.for_organisation(organisation_id):
                 routes.remove(route, by=None)
             suppressions.forget_all(organisation_id)
+            restricting.forget_all(organisation_id)
 
 
 def _ended() -> QuerySet[Organisation]:

@@ -32,6 +32,7 @@ from relay.queue import (
     Tried,
     Work,
 )
+from relay.restraints import Restraints
 from relay.room import Room
 from relay.routing import Routes, Waits
 from relay.smtp.replies import Outcome, Scope, Verdict, is_host_refusal
@@ -75,6 +76,7 @@ class Courier:
     transport: Transport
     pace: Pace
     metering: Metering
+    restraints: Restraints
     sealer: Sealer
     now: Callable[[], datetime]
     random: Callable[[], float]
@@ -112,6 +114,7 @@ class Courier:
         await self.signer.close()
         await self.pace.close()
         await self.metering.close()
+        await self.restraints.close()
         await self.limit.close()
         await self.paths.close()
 
@@ -148,6 +151,7 @@ class Courier:
 
     async def _carry_held(self, job: Job) -> bool:
         told = await self._end(job)
+        told |= await self._keep_back(job)
         if not job.work.deliveries:
             return told
         if not any(lease.is_suspect for lease in job.work.deliveries):
@@ -215,6 +219,18 @@ class Courier:
         if not aside:
             return False
         return await self._set_aside(work, [quarantine.set_aside(one, now) for one in aside])
+
+    async def _keep_back(self, job: Job) -> bool:
+        """Hold what must not be used (GDPR article 18) to its end, and leave the job the rest."""
+        work = job.work
+        if not (held := await self.restraints.keep_back(work)):
+            return False
+        end = max(lease.expires_at for lease in held)
+        reason = QueuedDelivery.Reason.RESTRICTED.value
+        told = await self._hand_back(Job(replace(work, deliveries=held)), reason, end)
+        rest = tuple(lease for lease in work.deliveries if lease not in held)
+        job.work = replace(work, deliveries=rest)
+        return told
 
     async def _set_aside(self, work: Work, settlements: Sequence[Settlement]) -> bool:
         """Settle without a look at the content: whatever ends here has failed there before."""

@@ -25,7 +25,7 @@ from accounts import limits, masking, spreadsheets
 from accounts.refusals import Refused
 from accounts.tenancy import organisation_context
 from accounts.turns import turn
-from relay import log, search
+from relay import log, restricting, search
 from relay.log import Place
 from relay.models import Credential, Delivery, Message
 from relay.search import Search
@@ -43,6 +43,9 @@ COLUMNS = (
 _open: WeakSet[File] = WeakSet()
 _entrance = Lock()
 CUT = "Not all: the file ends here, because it is as long as it may be. Search for fewer days."
+
+# In figures, as columns are: programs read this.
+LEFT_OUT = "Not all: what is about restricted addresses is left out. There are {} of them."
 
 
 class StillRunning(Refused):
@@ -114,6 +117,7 @@ def pieces(asked: Asked) -> Iterator[bytes]:
     yield spreadsheets.MARK + spreadsheets.lines([COLUMNS])
     with organisation_context(asked.organisation_id):
         names = _credentials(asked.organisation_id)
+        left_out = restricting.count_left_out(asked.organisation_id)
     before, written = None, 0
     while True:
         with organisation_context(asked.organisation_id), timezone.override(asked.zone):
@@ -126,6 +130,8 @@ def pieces(asked: Asked) -> Iterator[bytes]:
             break
         if before is None:
             break
+    if left_out:
+        yield spreadsheets.lines([[LEFT_OUT.format(left_out)]])
 
 
 def _credentials(organisation_id: UUID) -> dict[UUID, str]:

@@ -156,6 +156,19 @@ EXPLANATIONS = {
             " remove it there in the portal, and send again."
         ),
     ),
+    "restricted": Explanation(
+        _("Address whose use is restricted"),
+        _(
+            "Somebody has asked that data about them are kept and not used (GDPR article 18), and"
+            " your organisation has done so. No mail goes to the address or comes from it until"
+            " that is lifted."
+        ),
+        _("Nothing for this address. Other recipients of the message are not concerned."),
+        _(
+            "Send it nothing. Whoever answers for data protection in your organisation sees the"
+            " restriction in the portal, and lifts it once the person has been told."
+        ),
+    ),
     "bounces": Explanation(
         _("Too much mail came back"),
         _(

@@ -12,9 +12,19 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import alerts, clock, vault
+from accounts.models.organisations import QUEUE_HOURS_MAX
 from accounts.promise import Promise, Result
 from relay import hourkeys, routing, upkeep
-from relay.models import Content, LogChoice, Message, MessageHeader, Route
+from relay.models import (
+    Attempt,
+    Content,
+    Delivery,
+    LogChoice,
+    Message,
+    MessageHeader,
+    Restriction,
+    Route,
+)
 from relay.smtp.tls import make_contexts
 
 # What the log has of a mail besides times and figures; a column more would be content.
@@ -87,6 +97,27 @@ def _opens(route: Route) -> bool:
     return True
 
 
+def restricted_addresses_are_not_used() -> Result:
+    rows = Restriction.objects.filter(lifted_at=None, address__isnull=False)
+    used = sum(_tried_since(row) for row in rows)
+    return Result(holds=not used, seen=f"{used} mails to {rows.count()} restricted addresses")
+
+
+def _tried_since(row: Restriction) -> int:
+    """Count the deliveries to an address that were tried after it was restricted."""
+    queued = row.restricted_at - timedelta(hours=QUEUE_HOURS_MAX)
+    tried = Attempt.objects.filter(
+        accepted_at=OuterRef("accepted_at"),
+        message_id=OuterRef("message_id"),
+        position=OuterRef("position"),
+        started_at__gt=row.restricted_at + KNOWN_IN,
+    )
+    deliveries = Delivery.objects.for_organisation(row.organisation_id).filter(
+        recipient__in=row.spellings or [], accepted_at__gte=queued
+    )
+    return deliveries.filter(Exists(tried)).count()
+
+
 PROMISES: tuple[Promise, ...] = (
     Promise(
         id="R4",
@@ -124,5 +155,12 @@ PROMISES: tuple[Promise, ...] = (
         control="relay.routing, accounts.vault",
         switched_off_by="write a password in clear",
         check=passwords_of_mail_servers_are_sealed,
+    ),
+    Promise(
+        id="S6",
+        words=_("No mail goes to an address whose use is restricted, as long as that lasts."),
+        control="relay.submission, relay.restraints",
+        switched_off_by="try a mail to a restricted address",
+        check=restricted_addresses_are_not_used,
     ),
 )

@@ -82,6 +82,7 @@ CASE WHEN q.cancelled_at IS NOT NULL THEN '{CANCELLED}'
     WHEN {_ALL_OF.format(reason="over_quota")} THEN 'over_quota'
     WHEN {_ALL_OF.format(reason="paced")}
         OR {_DOMAIN.format(reason="paced", domain="q.domain")} THEN 'paced'
+    WHEN q.reason = 'restricted' THEN q.reason
     ELSE coalesce(shut.reason, q.reason) END
 """  # noqa: S608 - constants
 # Every row that is looked at, with why it waits; KEPT and `looked` come before.
@@ -95,7 +96,8 @@ EXPLAINED = f"""
 """  # noqa: S608 - constants
 # Null: nothing happens by itself but the end of its lifetime. Of `explained` rows, named q.
 NEXT = """
-CASE WHEN q.why = 'cancelled' THEN %(now)s WHEN q.why IN ('held', 'bounces') THEN NULL
+CASE WHEN q.why = 'cancelled' THEN %(now)s WHEN q.why IN ('held', 'bounces', 'restricted')
+        THEN NULL
     WHEN q.why = 'over_quota' THEN greatest(q.due_at, (SELECT max(ends_at) FROM kept
         WHERE organisation_id = q.organisation_id AND reason = q.why))
     WHEN q.why = 'paced' THEN greatest(q.due_at, (SELECT max(ends_at) FROM kept

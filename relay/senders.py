@@ -48,7 +48,9 @@ SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c
     EXISTS (SELECT FROM relay_suppression s WHERE s.organisation_id = c.organisation_id),
     ARRAY(SELECT r.domain FROM relay_review r
         WHERE r.organisation_id = c.organisation_id AND r.decision <> 'resumed'),
-    (SELECT l.profile FROM relay_logchoice l WHERE l.organisation_id = c.organisation_id)
+    (SELECT l.profile FROM relay_logchoice l WHERE l.organisation_id = c.organisation_id),
+    ARRAY(SELECT n.address_hash FROM relay_restriction n
+        WHERE n.organisation_id = c.organisation_id AND n.lifted_at IS NULL)
 FROM relay_credential c JOIN accounts_organisation o ON o.id = c.organisation_id
 WHERE c.username = %(username)s AND c.revoked_at IS NULL
 """
@@ -97,6 +99,7 @@ class Sender:
     # Those whose mail is stopped until a person has looked, because much of it came back.
     stopped: frozenset[str] = frozenset()
     profile: str = PROFILES[0]  # how much of its mail is logged
+    restricted: frozenset[bytes] = frozenset()  # fingerprints of addresses it must not use
 
     def owns(self, domain: str) -> bool:
         """Whether mail may come from this domain.
@@ -112,6 +115,12 @@ class Sender:
     def _may_use(self, domain: str, proven: frozenset[str]) -> bool:
         return within(domain, proven, self.delegated) and (
             not self.own_domains or within(domain, self.own_domains)
+        )
+
+    def must_not_use(self, address: str) -> bool:
+        """Whether an address is restricted at its organisation (GDPR article 18)."""
+        return bool(self.restricted) and (
+            fingerprint(self.organisation_id, address) in self.restricted
         )
 
     def admits(self, address: str) -> bool:
@@ -277,7 +286,7 @@ def _owners(fitting: list[dict[str, Sender]]) -> frozenset[UUID]:
 def _sender(row: tuple[Any, ...]) -> Sender:
     credential, organisation, secret_hash, rate, cap, sandbox, *more = row
     standing, allowed, reason, recipients, blocked, by_network, networks, own, *rest = more
-    domains, unchecked, below, suppresses, stopped, profile = rest
+    domains, unchecked, below, suppresses, stopped, profile, restricted = rest
     return Sender(
         credential_id=credential,
         organisation_id=organisation,
@@ -299,4 +308,5 @@ def _sender(row: tuple[Any, ...]) -> Sender:
         suppresses=suppresses,
         stopped=frozenset(stopped),
         profile=profile or PROFILES[0],
+        restricted=frozenset(map(bytes, restricted)),
     )

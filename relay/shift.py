@@ -44,11 +44,13 @@ from relay.queue import (
     conninfo,
     keyring_directory,
 )
+from relay.restraints import Restraints
 from relay.returning import Returning
 from relay.routing import Routes
 from relay.signing import DomainSigner
 from relay.smtp.tls import make_contexts
 from relay.supervision import allow_files, carry_lightly, kept_going
+from relay.transports import Transport
 from relay.turns import PLACES, Turn, Turns
 from relay.wake import POLL_SECONDS, WakeListener
 
@@ -337,7 +339,7 @@ class Shift:
 
 def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], bool]) -> Shift:
     """Build a shift from the settings of this process. Raises OSError when a file is missing."""
-    dsn, sealer = conninfo(), Sealer(keyring_directory())
+    dsn = conninfo()
     routes, resolver = Routes(dsn, clock.now), resolving.from_settings()
     guard = guard_from_settings(resolver, refusal_seconds=0)
     contexts = make_contexts(settings.RELAY_CA_FILE)
@@ -349,12 +351,19 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         guard=guard,
         world=world_from_settings(dsn, guard, resolver, contexts),
     )
-    courier = Courier(
+    courier = _courier(dsn, routes, transport)
+    return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
+
+
+def _courier(dsn: str, routes: Routes, transport: Transport) -> Courier:
+    sealer = Sealer(keyring_directory())
+    return Courier(
         leases=Leases(dsn, sealer, clock.now),
         routes=routes,
         transport=transport,
         pace=Pace(SharedCounters(settings.REDIS_URL), clock.now),
         metering=Metering(dsn, SharedCounters(settings.REDIS_URL), clock.now),
+        restraints=Restraints(dsn, clock.now),
         sealer=sealer,
         backoff=Backoff(dsn, clock.now),
         now=clock.now,
@@ -364,7 +373,6 @@ def open_shift(slot: Slot, *, stop: Callable[[], bool], hand_over: Callable[[], 
         limit=NoticeLimit(SharedCounters(settings.REDIS_URL), clock.now),
         paths=Returning(dsn, settings.RELAY_BOUNCE_DOMAIN, clock.now),
     )
-    return Shift(courier=courier, permits=permits, slot=slot, stop=stop, hand_over=hand_over)
 
 
 async def work(shift: Shift) -> None:

@@ -163,6 +163,8 @@ class Submission:
         # The null reverse-path is for notifications (RFC 5321 §4.5.5); From is checked anyway.
         if sender is not None and not who.owns(sender.domain):
             return _not_theirs(who, sender, answers.SENDER_DOMAIN)
+        if sender is not None and who.must_not_use(str(sender)):
+            return answers.RESTRICTED
         if sender is not None and _is_stopped(who, sender.domain):
             return answers.TOO_MANY_BOUNCES
         return await self._amount_refusal(who)
@@ -200,6 +202,8 @@ class Submission:
     async def _recipient_refusal(
         self, who: Sender, domain: str, recipient: Recipient
     ) -> Answer | None:
+        if who.must_not_use(recipient.address):
+            return answers.RESTRICTED
         if await self._senders.suppresses(who, _a_label(domain), recipient.address):
             return answers.SUPPRESSED
         if who.recipients_a_day is None:
@@ -239,6 +243,8 @@ class Submission:
         foreign = next((one for one in shown if not who.owns(one.domain)), None)
         if foreign is not None:
             return _not_theirs(who, foreign, answers.AUTHOR_DOMAIN)
+        if any(who.must_not_use(str(one)) for one in shown):
+            return answers.RESTRICTED
         # Under the null reverse-path nothing was said of the domain before.
         if _is_stopped(who, author):
             return answers.TOO_MANY_BOUNCES

@@ -15,7 +15,7 @@ from django.db.models import Min
 
 from accounts import vault
 from accounts.models import Organisation
-from relay.models import Suppression, messages
+from relay.models import Restriction, Suppression, messages
 from relay.smtp.addresses import AddressError, host_name
 
 PURPOSE = "suppression"
@@ -44,6 +44,20 @@ def rows_of(address: str) -> list[UUID]:
     organisations = Organisation.objects.values_list("id", flat=True)
     hashes = [fingerprint(identifier, address) for identifier in organisations]
     return list(Suppression.objects.filter(address_hash__in=hashes).values_list("id", flat=True))
+
+
+def restrictions_of(address: str) -> list[UUID]:
+    """Return the restrictions of an address at any organisation. Role `duty`."""
+    organisations = Organisation.objects.values_list("id", flat=True)
+    hashes = [fingerprint(identifier, address) for identifier in organisations]
+    return list(Restriction.objects.filter(address_hash__in=hashes).values_list("id", flat=True))
+
+
+def oldest_restricted() -> datetime | None:
+    """Return since when the restricted address is kept that is forgotten next; None without any."""
+    found = Restriction.objects.filter(address__isnull=False)
+    first: datetime | None = found.aggregate(first=Min("restricted_at"))["first"]
+    return first
 
 
 def oldest_address() -> datetime | None:

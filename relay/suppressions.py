@@ -24,6 +24,7 @@ from accounts import audit, clock, limits, spreadsheets
 from accounts.limits import HOUR, Limit
 from accounts.models import Membership, Organisation
 from accounts.refusals import Refused
+from relay import restricting
 from relay.log import PAGE, Place
 from relay.models import Suppression, messages
 from relay.smtp.addresses import AddressError, parse_path
@@ -102,6 +103,8 @@ def add(address: str, domain: str, reason: Reason, *, by: Membership) -> Suppres
     known = rows.filter(address_hash=known_by, domain=domain, reason__in=WISHES).first()
     if known and reason not in WISHES:
         reason = Reason(known.reason)
+    if restricting.is_restricted(by.organisation_id, known_by):
+        return _add_unseen(address, domain, reason, by)
     row, _is_new = Suppression.objects.update_or_create(
         organisation_id=by.organisation_id,
         address_hash=known_by,
@@ -109,6 +112,22 @@ def add(address: str, domain: str, reason: Reason, *, by: Membership) -> Suppres
         defaults={**_told(address, now), "reason": reason, "expires_at": None},
         create_defaults={**_told(address, now), "reason": reason, "created_at": now},
     )
+    audit.record(by.user, "suppression.created", row)
+    return row
+
+
+def _add_unseen(address: str, domain: str, reason: Reason, by: Membership) -> Suppression:
+    """Put a restricted address on the list, of which nobody sees whether it is there already."""
+    now = clock.now()
+    row = Suppression(
+        organisation_id=by.organisation_id,
+        address_hash=fingerprint(by.organisation_id, address),
+        domain=domain,
+        reason=reason,
+        created_at=now,
+        **_told(address, now),
+    )
+    Suppression.objects.bulk_create([row], ignore_conflicts=True)
     audit.record(by.user, "suppression.created", row)
     return row
 

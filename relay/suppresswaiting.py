@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Min, Q
+from django.db.models import Q
 
-from relay import cancelling, scopes
-from relay.correspondence import spelt
-from relay.models import Delivery, QueuedDelivery, Suppression
+from relay import cancelling, waitingfor
+from relay.models import QueuedDelivery, Suppression
 
 Reason = QueuedDelivery.Reason
 # So long after an import its addresses are looked for.
@@ -38,37 +37,15 @@ def cancel_imported(organisation_id: UUID, now: datetime) -> int:
 
 def _cancel_all(organisation_id: UUID, addresses: Sequence[str], domain: str, now: datetime) -> int:
     """Cancel what waits for the addresses: mail from one domain and those below it, or ("") all."""
-    waits = list(_waiting(organisation_id, addresses, now))
-    pieces = (waits[start : start + scopes.PIECE] for start in range(0, len(waits), scopes.PIECE))
+    pieces = waitingfor.to(organisation_id, addresses, now)
     return sum(_cancel(domain, piece, now) for piece in pieces)
 
 
-def _waiting(
-    organisation_id: UUID, addresses: Sequence[str], now: datetime
-) -> Iterator[tuple[UUID, int]]:
-    """Return what waits for the addresses, by message and position.
-
-    Found in the log, which has an index of recipients: the queue would be walked from end to end
-    for each address. The log has them in lower case.
-    """
-    queued = QueuedDelivery.objects.for_organisation(organisation_id)
-    oldest = queued.aggregate(at=Min("accepted_at"))["at"]
-    rows = Delivery.objects.for_organisation(organisation_id).filter(
-        recipient__in=[one for address in addresses for one in spelt(address)],
-        accepted_at__gte=oldest or now,
-        accepted_at__lte=now,
-        state=Delivery.State.WAITING,
-    )
-    return rows.values_list("message_id", "position").iterator()
-
-
-def _cancel(domain: str, waits: list[tuple[UUID, int]], now: datetime) -> int:
-    meant = set(waits)
-    rows = QueuedDelivery.objects.filter(message_id__in={message for message, _ in waits})
+def _cancel(domain: str, ids: list[int], now: datetime) -> int:
+    rows = QueuedDelivery.objects.filter(id__in=ids)
     if domain:
         rows = rows.filter(Q(domain=domain) | Q(domain__endswith=f".{domain}"))
-    found = rows.values_list("id", "message_id", "position")
-    chosen = [identifier for identifier, *place in found if tuple(place) in meant]
+    chosen = list(rows.values_list("id", flat=True))
     if not chosen:
         return 0
     count = cancelling.mark(chosen, now)

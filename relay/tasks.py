@@ -25,6 +25,7 @@ from relay import (
     holding,
     hourkeys,
     pausing,
+    restricting,
     retrying,
     reviews,
     scopes,
@@ -142,7 +143,9 @@ def roll_counts() -> None:
 
 @shared_task(name="relay.forget_suppressed")
 def forget_suppressed() -> None:
-    suppressions.forget(clock.now())
+    now = clock.now()
+    suppressions.forget(now)
+    restricting.forget(now)
 
 
 @shared_task(name="relay.cancel_suppressed")

@@ -41,7 +41,10 @@ WITH {KEPT}, {_LOOKED}, {EXPLAINED}, judged AS (
         AND (%(to)s = '' OR q.goes_to = ANY(%(goes_to)s)) AS matches
     FROM explained q
 )
-SELECT q.*, {NEXT} AS next_at FROM judged q WHERE q.matches OR q.number = %(most)s
+SELECT q.*, {NEXT} AS next_at, lower(q.recipient) = ANY (ARRAY(
+    SELECT unnest(spellings) FROM relay_restriction
+    WHERE organisation_id = %(organisation)s AND lifted_at IS NULL)) AS is_restricted
+FROM judged q WHERE q.matches OR q.number = %(most)s
 ORDER BY q.accepted_at, q.id LIMIT %(size)s
 """  # noqa: S608 - constants
 
@@ -105,7 +108,13 @@ def listed(
     ends = rows[-1:] if len(rows) <= size and rows and rows[-1].number == most else []
     last = shown[-1:] if len(rows) > size else ends
     onward = Place(last[0].accepted_at, last[0].id) if last else None
-    return [explained(row) for row in shown], onward
+    return [_shown(row) for row in shown], onward
+
+
+def _shown(row: Any) -> Explained:
+    """Show that mail to a restricted address waits, and not to whom (GDPR article 18)."""
+    row.recipient = "" if row.is_restricted else row.recipient
+    return explained(row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,60 @@ SUPPRESSION = Entry(
     ),
 )
 
+RESTRICTION = Entry(
+    model="relay.Restriction",
+    title=_("Addresses whose data a customer keeps and does not use"),
+    role=Role.PROCESSOR,
+    purposes=(Purpose.SERVICE,),
+    basis=LegalBasis.INSTRUCTION,
+    source=Source.ORGANISATION,
+    keep=Keep(
+        event=_(
+            "a fingerprint until a year after the customer lifts the restriction; the address"
+            " itself goes"
+        ),
+        period=days("relay.models.messages:LOG_DAYS"),
+        clock="restricted_at",
+        starts=_("after it was restricted"),
+        # Emptied, not deleted: the fingerprint is what the restriction is obeyed by.
+        forgetting=Forgetting.ELSEWHERE,
+        oldest="relay.suppressing:oldest_restricted",
+    ),
+    paths=(
+        SubjectPath(
+            whose=Whose.CORRESPONDENT,
+            key=Key.ADDRESS,
+            lookup="address",
+            # The fingerprint stays, as that of who gets no mail does.
+            eraser=Eraser.BLANK,
+            fields=("address", "spellings"),
+            finder="relay.suppressing:restrictions_of",
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(
+            name="address", what=_("the restricted address"), leads=True, customers_words=True
+        ),
+        Personal(
+            name="spellings", what=_("the address as the log may have it"), customers_words=True
+        ),
+        Personal(
+            name="address_hash",
+            what=_("a keyed fingerprint of it, another one for each customer"),
+            access=Access.NAMED,
+        ),
+        Personal(name="ground", what=_("why it is restricted")),
+        Personal(name="origin", what=_("who restricted it")),
+        Personal(name="restricted_at", what=_("since when")),
+        Personal(name="told_on", what=_("when the person was told that it ends")),
+        Personal(name="lifted_at", what=_("when it was lifted")),
+        Personal(name="organisation", what=_("the customer that must not use it")),
+        NotPersonal(("id",), "a random number"),
+        NotPersonal(("address_until",), "when the address itself is forgotten"),
+    ),
+)
+
 COUNT = Entry(
     model="relay.Count",
     title=_("How much mail a customer sends, in figures"),
@@ -342,6 +396,7 @@ ENTRIES = (
     HOLD,
     QUOTA,
     SUPPRESSION,
+    RESTRICTION,
     COUNT,
     REVIEW,
     LOG_CHOICE,

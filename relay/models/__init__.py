@@ -15,6 +15,7 @@ from relay.models.messages import (
     Message,
     QueuedDelivery,
 )
+from relay.models.restrictions import Restriction
 from relay.models.routes import EspEvent, Route
 from relay.models.suppressions import Count, Review, Suppression
 
@@ -39,6 +40,7 @@ __all__ = [
     "QueuedDelivery",
     "Quota",
     "Report",
+    "Restriction",
     "Review",
     "Route",
     "SendingDomain",

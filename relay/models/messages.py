@@ -240,6 +240,7 @@ class QueuedDelivery(TenantModel):
             "recipient_tls",
             _("the recipient's domain demands encryption that its server did not offer"),
         )
+        RESTRICTED = "restricted", _("kept back: the use of an address is restricted")
         # Together with `cancelled_at`: what it is cancelled for.
         SUPPRESSED = "suppressed", _("the address is on your list of addresses that get no mail")
 

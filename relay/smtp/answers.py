@@ -100,6 +100,14 @@ SUPPRESSED = Answer(
     "This address is on your list of addresses that get no mail",
     "suppressed",
 )
+# For good: a restriction lasts for as long as people argue, and whoever tried again for days would
+# use the address all that time.
+RESTRICTED = Answer(
+    550,
+    "5.7.1",
+    "The use of this address is restricted in your organisation",
+    "restricted",
+)
 TOO_MANY_BOUNCES = Answer(
     451,
     "4.7.1",

@@ -26,7 +26,7 @@ from accounts.models import Role
 from accounts.models.organisations import KEEPERS, READERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page
-from relay import credentials, log, logchoices
+from relay import credentials, log, logchoices, restricting
 from relay.downloads import Asked, Download
 from relay.forms.log import SearchForm, written
 from relay.models import Credential, Delivery, Message
@@ -73,6 +73,7 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
         "masked": sees_masked(request),
         "choice": logchoices.choice_of(membership.organisation_id),
         "chooses": membership.role in KEEPERS,
+        "left_out": restricting.count_left_out(membership.organisation_id),
     }
 
 
@@ -156,6 +157,7 @@ def message(request: HttpRequest, message_id: UUID) -> HttpResponse:
         "timeline": timeline,
         "message": timeline.message,
         "credential": _credential(timeline.message),
+        "left_out": timeline.message.recipients - len(timeline.tracks),
         "masked": masked,
         # It may say of anybody what the masks hide.
         "header": "" if masked else log.header_of(timeline.message),

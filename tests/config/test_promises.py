@@ -26,9 +26,18 @@ from gdpr import ledger, recipients, retention
 from gdpr import promises as duties
 from gdpr.deadlines import day_of
 from gdpr.inventory import ENTRIES
-from gdpr.models import Enquiry, RequestedRight, RetentionRun
+from gdpr.models import RequestedRight, RetentionRun
 from relay import hourkeys
-from relay.models import Content, HourKey, Message, QueuedDelivery, Route, messages
+from relay.models import (
+    Attempt,
+    Content,
+    HourKey,
+    Message,
+    QueuedDelivery,
+    Restriction,
+    Route,
+    messages,
+)
 from tests import build
 from tests.dpa.test_promises import OFF as AGREEMENTS_OFF
 
@@ -106,6 +115,14 @@ def clear_passwords(organisation: Organisation, _: Settings, __: pytest.MonkeyPa
         assert Route.objects.filter(organisation=organisation).update(sealed_secret=b"hemmeligt")
 
 
+def mail_to_restricted(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        assert Restriction.objects.filter(organisation=organisation).update(
+            spellings=["erik@modtager.example"], restricted_at=clock.now() - timedelta(minutes=5)
+        )
+        Attempt.objects.update(started_at=clock.now())
+
+
 def inventory(_: Organisation, __: Settings, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(duties, "ENTRIES", ENTRIES[1:])
 
@@ -138,12 +155,6 @@ def late_request(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch
         person = User.objects.get(memberships__organisation=organisation)
         late = clock.now().date() - timedelta(days=2)
         build.request_of(person).rights.update(promised_on=late, due_on=late)
-
-
-def request_left_lying(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
-    then = clock.now() - timedelta(hours=2)
-    with build.as_owner():
-        Enquiry.objects.create(sealed=b"x", received_at=then, proven_at=then, due_at=then)
 
 
 def late_answer(organisation: Organisation, settings: Settings, patch: pytest.MonkeyPatch) -> None:
@@ -191,7 +202,6 @@ def key_that_stays(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> No
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
     "App 3.9": trail,
-    "D3.3": request_left_lying,
     "D4.2": unreviewed_contract,
     "G2a": inventory,
     "G3b": clear_sign_in,
@@ -204,6 +214,7 @@ OFF: dict[str, Switch] = {
     "M2.7d": log,
     "M3.1b": anywhere,
     "R2": clear_passwords,
+    "S6": mail_to_restricted,
     "R4": content,
     "R4b": no_key_closed,
     "S12": hashes,

@@ -21,6 +21,7 @@ from relay.models import (
     DkimKey,
     Message,
     QueuedDelivery,
+    Restriction,
     Review,
     Route,
     SendingDomain,
@@ -47,8 +48,6 @@ PUBLIC = frozenset(
         "accounts:sign-up",
         "accounts:sign-up-sent",
         "accounts:sign-up-confirm",
-        "accounts:consent-confirm",
-        "accounts:consent-end",
         "accounts:invitation",
         "accounts:sign-in",
         "accounts:sign-out",
@@ -62,9 +61,6 @@ PUBLIC = frozenset(
         "gdpr:manifest-schema",
         "gdpr:erasure-cancel-link",
         "gdpr:address-confirm",
-        "gdpr:enquiry",
-        "gdpr:enquiry-sent",
-        "gdpr:enquiry-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
     }
@@ -80,7 +76,6 @@ PERSON = frozenset(
         "accounts:backup-codes-renew",
         "accounts:step-up",
         "accounts:profile",
-        "accounts:consents",
         "accounts:security",
         "accounts:sessions-end",
         "accounts:organisations",
@@ -176,6 +171,16 @@ def a_suppression(organisation: Organisation) -> UUID:
     ).id
 
 
+def a_restriction(organisation: Organisation) -> UUID:
+    return Restriction.objects.create(
+        organisation=organisation,
+        address_hash=uuid4().bytes * 2,
+        address="vent@tak.example",
+        ground=Restriction.Ground.ACCURACY,
+        restricted_at=build.NOW,
+    ).id
+
+
 def a_review(organisation: Organisation) -> UUID:
     name = f"{uuid4().hex}.example"
     return Review.objects.create(
@@ -225,10 +230,6 @@ def a_signatory(organisation: Organisation) -> UUID:
     return row.id
 
 
-def a_forwarded_request(organisation: Organisation) -> UUID:
-    return build.forwarded_to(organisation).id
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which roles open a page, and which row of the organisation it is about, if any."""
@@ -250,8 +251,6 @@ MEMBER = {
     "accounts:member-role": Place(KEEPERS, a_waiting_member),
     "accounts:member-remove": Place(KEEPERS, a_waiting_member),
     "accounts:audit-trail": Place(KEEPERS | {Role.PRIVACY}),
-    "gdpr:inbox": Place(KEEPERS | {Role.PRIVACY}),
-    "gdpr:inbox-request": Place(KEEPERS | {Role.PRIVACY}, a_forwarded_request),
     "dpa:agreements": Place(KEEPERS | {Role.PRIVACY}),
     "dpa:draft": Place(KEEPERS | {Role.PRIVACY}),
     "dpa:issue": Place(frozenset({Role.OWNER})),
@@ -266,6 +265,9 @@ MEMBER = {
     "relay:suppressions-import": Place(BUILDERS),
     "relay:suppressions-export": Place(BUILDERS),
     "relay:suppression-remove": Place(BUILDERS, a_suppression),
+    "relay:restrictions": Place(KEEPERS | {Role.PRIVACY}),
+    "relay:restriction-new": Place(KEEPERS | {Role.PRIVACY}),
+    "relay:restriction-lift": Place(KEEPERS | {Role.PRIVACY}, a_restriction),
     "relay:statistics": Place(READERS),
     "relay:statistics-download": Place(READERS),
     "relay:review": Place(READERS, a_review),

@@ -11,6 +11,7 @@ from tests.planted import (
     providers,
     queue,
     receiving,
+    restricting,
     sending,
     signing,
 )
@@ -25,4 +26,5 @@ FAULTS = (
     *bounces.FAULTS,
     *logs.FAULTS,
     *directly.FAULTS,
+    *restricting.FAULTS,
 )

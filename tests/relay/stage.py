@@ -25,6 +25,7 @@ from relay.outbound import make_world, sharing_transport
 from relay.pacing import Pace
 from relay.queue import Accepted, Leases
 from relay.resolving import Resolver
+from relay.restraints import Restraints
 from relay.returning import Returning
 from relay.routing import Routes
 from relay.shift import Shift, Slot
@@ -130,6 +131,7 @@ class Stage:
             transport=transport,
             pace=Pace(SharedCounters(settings.REDIS_URL), self.now),
             metering=Metering(mail.dsn(), SharedCounters(settings.REDIS_URL), self.now),
+            restraints=Restraints(mail.dsn(), self.now),
             sealer=sealer,
             backoff=Backoff(mail.dsn(), self.now),
             now=self.now,

@@ -357,10 +357,10 @@ def test_log_takes_the_same_queries_however_long(
     for count in (1, 30):
         for number in range(count):
             message(organisation, *(f"r{n}@modtager.example" for n in range(4)), ago=number)
-        with django_assert_num_queries(21):
+        with django_assert_num_queries(22):
             page.get(LOG)
     sealed = parse_qs(urlsplit(looked_for(page, recipient="r1@*").redirect_chain[0][0]).query)
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(23):
         page.get(LOG, sealed)
 
 

@@ -58,7 +58,7 @@ def test_reason_and_times_are_told_in_words(
     text = page.get(WAITING).text
     words = str(reason.label)
     assert escape(words[0].upper() + words[1:]) in text
-    by_itself = reason not in ("held", "quarantined", "bounces")
+    by_itself = reason not in ("held", "quarantined", "bounces", "restricted")
     for moment in (row.due_at, row.expires_at) if by_itself else (row.expires_at,):
         assert moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") in text
     assert "may have arrived already" in text
