@@ -11,10 +11,18 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import alerts, audit, standing
+from accounts import alerts, audit, consents, standing
 from accounts.access import current_person
 from accounts.masking import masked
-from accounts.models import Alert, AuditEvent, Membership, Organisation, OutgoingMail, User
+from accounts.models import (
+    Alert,
+    AuditEvent,
+    Consent,
+    Membership,
+    Organisation,
+    OutgoingMail,
+    User,
+)
 from accounts.staffsite import ReadOnlyAdmin, site
 
 Standing = Organisation.Standing
@@ -123,6 +131,38 @@ class PersonAdmin(ReadOnlyAdmin):
         if row is not None:
             audit.record_installation(current_person(request), "person.viewed", row)
         return response
+
+
+@admin.register(Consent, site=site)
+class ConsentAdmin(ReadOnlyAdmin):
+    """Staff end a consent for whoever asks by phone or mail; they never give one."""
+
+    list_display = ("__str__", "user", "purpose", "given_at", "withdrawn_at")
+    list_filter = ("purpose", ("withdrawn_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user",)
+    ordering = ("-given_at",)
+    fields = (
+        "id",
+        "user",
+        "purpose",
+        "version",
+        "language",
+        "digest",
+        "given_in",
+        "given_at",
+        "confirmed_at",
+        "withdrawn_at",
+        "withdrawn_in",
+    )
+    actions = ("withdraw",)
+
+    @admin.action(description=_("Withdraw, as the person asked"), permissions=["act"])
+    def withdraw(self, request: HttpRequest, rows: QuerySet[Consent]) -> None:
+        if row := self.one(request, rows):
+            ended = [Consent.Purpose(row.purpose)]
+            by = current_person(request)
+            consents.withdraw(row.user, ended, Consent.Channel.STAFF, by=by)
+            messages.success(request, gettext("Withdrawn."))
 
 
 @admin.register(Membership, site=site)

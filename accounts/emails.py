@@ -58,6 +58,19 @@ def address_known(email: str, language: str) -> None:
     to_address("address_known", email, language, links)
 
 
+def consent_confirm(user: User, token: str, words: Sequence[str], days: int) -> None:
+    """Ask whether the person ticked these words; `days` is how long the link is good."""
+    context = {"link": Link("accounts:consent-confirm", token), "words": words, "days": days}
+    to_person("consent_confirm", user, context)
+
+
+def consent_confirmed(user: User, token: str, words: Sequence[str]) -> None:
+    """Tell the person what they have said yes to, with the link that ends it."""
+    to_person(
+        "consent_confirmed", user, {"link": Link("accounts:consent-end", token), "words": words}
+    )
+
+
 def password_reset(user: User, token: str) -> None:
     to_person("password_reset", user, {"link": Link("accounts:password-reset-confirm", token)})
 

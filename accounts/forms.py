@@ -12,10 +12,12 @@ from django.contrib.auth.password_validation import (
     validate_password,
 )
 from django.core.exceptions import ValidationError
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from accounts import wordings
 from accounts.countries import country_choices, time_zone_choices
-from accounts.models import Role, User
+from accounts.models import Consent, Role, User
 from accounts.models.organisations import QUEUE_HOURS_MAX, QUEUE_HOURS_MIN
 from accounts.signup import check_vat_number
 
@@ -127,8 +129,25 @@ class CompanyForm(forms.Form):
             self.add_error("vat_number", error)
 
 
-class SignUpForm(CompanyForm, PersonForm):
-    """A person and their organisation on one page, in two parts."""
+class ConsentForm(forms.Form):
+    """A box, never ticked beforehand, for each purpose that is not in force (recital 32)."""
+
+    def __init__(self, *args: Any, taken: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for purpose in Consent.Purpose:
+            if purpose not in taken:
+                words = wordings.current(purpose).text(get_language() or "da")
+                self.fields[purpose] = forms.BooleanField(label=words, required=False)
+
+    def ticked(self) -> list[Consent.Purpose]:
+        return [one for one in Consent.Purpose if self.cleaned_data.get(one)]
+
+    def consent_fields(self) -> list[forms.BoundField]:
+        return [self[one] for one in Consent.Purpose if one in self.fields]
+
+
+class SignUpForm(ConsentForm, CompanyForm, PersonForm):
+    """A person and their organisation on one page, in parts; consents apart from the rest."""
 
     template_name = "accounts/_sign_up_fields.html"
     email = _email(

@@ -44,16 +44,18 @@ def reseal(number: int) -> int:
 
 
 def _reseal_column(column: SealedColumn, number: int) -> int:
-    rows = column.manager().values_list("pk", column.column).iterator()
+    # Some rows are emptied of what was sealed in them.
+    full = column.manager().exclude(**{column.column: None})
+    rows = full.values_list("pk", column.column).iterator()
     old = [key for key, sealed in rows if vault.sealed_with(sealed) != number]
     return sum(_reseal_row(column, key) for key in old)
 
 
 def _reseal_row(column: SealedColumn, key: object) -> int:
     with transaction.atomic():
-        # The row may have gone since, for example a mail that was sent.
+        # The row may have gone or been emptied since, for example a mail that was sent.
         row = column.manager().select_for_update().filter(pk=key).first()
-        if row is None:
+        if row is None or getattr(row, column.column) is None:
             return 0
         purpose = column.purpose(row)
         opened = vault.unseal(purpose, getattr(row, column.column))

@@ -8,6 +8,7 @@ that is known cannot be told from one that is not, and what nobody confirms leav
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -20,9 +21,9 @@ from django.utils.translation import gettext_lazy as _
 from stdnum import get_cc_module
 from stdnum.exceptions import ValidationError as NumberFault
 
-from accounts import audit, clock, emails, limits, links, vault
+from accounts import audit, clock, consents, emails, limits, links, vault
 from accounts.addresses import normalised
-from accounts.models import Membership, Organisation, OrganisationKey, Role, User
+from accounts.models import Consent, Membership, Organisation, OrganisationKey, Role, User
 from accounts.passwords import FIRST_SIGN_IN_GROUPS, new_code
 from accounts.refusals import Refused
 from accounts.signin import person_for_email
@@ -57,9 +58,13 @@ class Company:
 
 @dataclass(frozen=True, kw_only=True)
 class SignUp(Person, Company):
-    """What the sign-up form asks for; the VAT number as `check_vat_number` returned it."""
+    """What the sign-up form asks for; the VAT number as `check_vat_number` returned it.
+
+    `consents` are the purposes that were ticked, with commas between them.
+    """
 
     email: str
+    consents: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +127,17 @@ def confirm(token: str) -> FirstSignIn:
 
     def found(user: User) -> None:
         _found(organisation_id, user, details)
+        _ask_consents(user, details)
 
     return new_person(details.email, details, organisation_id, found)
+
+
+def _ask_consents(user: User, details: SignUp) -> None:
+    """The newsletter has a confirmation of its own: an account is no consent (article 7(4))."""
+    ticked = [one for one in Consent.Purpose if one in details.consents.split(",")]
+    # The account opens without it: the box stands on a page of its own, too.
+    with suppress(Refused):
+        consents.ask(user, ticked, Consent.Channel.SIGN_UP)
 
 
 def new_person(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from django.urls import path
 
 from accounts.views import (
+    consents,
     entry,
     joining,
     organisations,
@@ -43,6 +44,9 @@ urlpatterns = [
     path("second-factor/remove/", secondfactor.second_factor_remove, name="second-factor-remove"),
     # The person
     path("profile/", person.profile, name="profile"),
+    path("consents/", consents.choices, name="consents"),
+    path("consents/confirm/<str:token>/", consents.confirm, name="consent-confirm"),
+    path("consents/end/<str:token>/", consents.end, name="consent-end"),
     path("security/", person.security, name="security"),
     path("security/sessions/end/", person.sessions_end, name="sessions-end"),
     # Organisations

@@ -86,6 +86,11 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60},
         },
+        "enquiries": {
+            "task": "gdpr.pass_on_enquiries",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
         "erased-people": {"task": "gdpr.probe_erasures", "schedule": crontab(hour=2, minute=17)},
         "content-left-over": {
             "task": "relay.reap_content",

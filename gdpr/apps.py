@@ -17,6 +17,7 @@ class GdprConfig(AppConfig):
 
     sealed_columns: ClassVar[tuple[SealedColumn, ...]] = (
         SealedColumn("gdpr.ErasureSubject", "sealed", prefix="erasure", by="erasure_id"),
+        SealedColumn("gdpr.Enquiry", "sealed", prefix="enquiry", by="id"),
         SealedColumn("gdpr.Package", "sealed_key", prefix="package", by="id"),
     )
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from gdpr import deadlines, requests
 from gdpr.deadlines import Clock
-from gdpr.models import RequestedRight
+from gdpr.models import ForwardedRequest, RequestedRight
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,16 @@ def read(row: RequestedRight, now: datetime) -> Reading:
         days_left=_days_until(clock.promised_on, now),
         stands_still=is_paused and requests.stands_still(row, now),
         may_extend=row.extended_at is None and deadlines.may_extend(clock.due_on, now),
+    )
+
+
+def read_forwarded(row: ForwardedRequest, now: datetime) -> Reading:
+    """Read the clock of a request that an organisation answers; nothing makes it stand still."""
+    return Reading(
+        clock=Clock(row.promised_on, row.due_on),
+        days_left=_days_until(row.promised_on, now),
+        stands_still=False,
+        may_extend=row.extended_at is None and deadlines.may_extend(row.due_on, now),
     )
 
 

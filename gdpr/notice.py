@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gdpr.inventory import STORES, entries_about, stores
+from gdpr.inventory import STORES, entries_about, personal_entries, stores
 from gdpr.models import RetentionGauge
 from gdpr.registry import Cookie, Entry, Role, Store, Text, Whose
 
@@ -28,13 +28,15 @@ class Processing:
 
 
 def about_people() -> list[Processing]:
-    """Return what is processed of people with an account, by the operator's own decision."""
-    return _processings(Whose.PERSON, Role.CONTROLLER)
+    """Return what is processed by the operator's own decision, of people with an account and of
+    whoever asks by the public form.
+    """
+    return _processings(personal_entries(), Role.CONTROLLER)
 
 
 def about_correspondents() -> list[Processing]:
     """Return what is processed of senders and recipients, for the customers."""
-    return _processings(Whose.CORRESPONDENT, Role.PROCESSOR)
+    return _processings(entries_about(Whose.CORRESPONDENT), Role.PROCESSOR)
 
 
 def personal_stores() -> list[Store]:
@@ -51,10 +53,10 @@ def interests(processings: Iterable[Processing]) -> list[Text]:
     return list(dict.fromkeys(item.interest for item in processings if item.interest))
 
 
-def _processings(whose: Whose, role: Role) -> list[Processing]:
+def _processings(entries: Iterable[Entry], role: Role) -> list[Processing]:
     gauges = {gauge.what: gauge for gauge in RetentionGauge.objects.all()}
-    entries = [entry for entry in entries_about(whose) if entry.role is role]
-    return [_processing(entry, gauges.get(entry.model)) for entry in entries]
+    chosen = [entry for entry in entries if entry.role is role]
+    return [_processing(entry, gauges.get(entry.model)) for entry in chosen]
 
 
 def _processing(entry: Entry, gauge: RetentionGauge | None) -> Processing:

@@ -14,9 +14,10 @@ from accounts import clock
 from accounts.promise import Promise, Result
 from accounts.signedlines import LinesAltered
 from gdpr import checks, clocks, deadlines, recipients, retention
+from gdpr.enquiries import watch
 from gdpr.erasing import repeat, run
 from gdpr.inventory import ENTRIES, STORES, entry, timed_entries
-from gdpr.models import RequestedRight
+from gdpr.models import Enquiry, RequestedRight
 
 # For how long a late answer counts against the promise.
 LOOKED_BACK_DAYS = 30
@@ -91,6 +92,12 @@ def requests_are_answered_in_time() -> Result:
     return Result(holds=late == closed_late == 0, seen=seen)
 
 
+def requests_are_passed_on() -> Result:
+    late = watch.late(clock.now()).count()
+    waiting = Enquiry.objects.filter(proven_at__isnull=False, forwarded_at=None).count()
+    return Result(holds=not late, seen=f"{waiting} to be passed on, {late} too late")
+
+
 def _closed_late(now: datetime) -> QuerySet[RequestedRight]:
     """Return what was answered after its promise, of late: an answer does not undo the delay."""
     rows = RequestedRight.objects.filter(closed_at__gte=now - timedelta(days=LOOKED_BACK_DAYS))
@@ -115,6 +122,16 @@ PROMISES: tuple[Promise, ...] = (
         control="gdpr.deadlines, gdpr.packing, gdpr.escalation",
         switched_off_by="leave a request open past its promise",
         check=requests_are_answered_in_time,
+    ),
+    Promise(
+        id="D3.3",
+        words=_(
+            "What somebody asks about a customer's mail is passed on to the customer without delay,"
+            " once the address is proven."
+        ),
+        control="gdpr.enquiries by the minute",
+        switched_off_by="leave a proven enquiry where it is",
+        check=requests_are_passed_on,
     ),
     Promise(
         id="M2.7c",

@@ -34,6 +34,7 @@ class Purpose(TextChoices):
     SECURITY = "security", _("to keep the service and the accounts safe")
     RIGHTS = "rights", _("to answer requests about personal data")
     AGREEMENT = "agreement", _("to make, keep and prove agreements")
+    NEWS = "news", _("to send news to who has asked for them")
 
 
 class LegalBasis(TextChoices):

@@ -15,6 +15,7 @@ from django.db import OperationalError
 
 from accounts import clock, database
 from gdpr import escalation, ledger, packages, packing, retention, sealwatch
+from gdpr.enquiries import passing, watch
 from gdpr.erasing import certificate, repeat, run
 from gdpr.registry import Cadence
 
@@ -47,6 +48,15 @@ def escalate() -> None:
     now = clock.now()
     escalation.escalate(now)
     escalation.remind(now)
+    watch.escalate(now)
+
+
+@shared_task(name="gdpr.pass_on_enquiries")
+def pass_on_enquiries() -> None:
+    """Every minute: links, answers, passing on; then whether any of that is late."""
+    now = clock.now()
+    passing.run(now)
+    watch.watch(now)
 
 
 @shared_task(name="gdpr.try_seal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from gdpr.views import erasure, imports, public, requests, schema
+from gdpr.views import enquiries, erasure, imports, inbox, public, requests, schema
 
 app_name = "gdpr"
 
@@ -13,6 +13,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("privacy/", public.privacy, name="privacy"),
     path("privacy/retention/", public.retention, name="retention"),
     path("privacy/recipients/", public.recipient_list, name="recipients"),
+    path("privacy/request/", enquiries.enquiry, name="enquiry"),
+    path("privacy/request/sent/", enquiries.enquiry_sent, name="enquiry-sent"),
+    path("privacy/request/<str:token>/", enquiries.enquiry_confirm, name="enquiry-confirm"),
+    path("privacy/inbox/", inbox.inbox, name="inbox"),
+    path("privacy/inbox/<uuid:row_id>/", inbox.inbox_request, name="inbox-request"),
     path("privacy/requests/", requests.requests, name="requests"),
     path("privacy/requests/new/", requests.request_new, name="request-new"),
     path("privacy/requests/<uuid:request_id>/", requests.request, name="request"),

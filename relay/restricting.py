@@ -23,6 +23,7 @@ from accounts.limits import HOUR, Limit
 from accounts.models import Membership
 from accounts.refusals import Refused
 from relay import scopes, waitingfor
+from relay.correspondence import spelt
 from relay.models import QueuedDelivery, Restriction, messages
 from relay.models.restrictions import RESTRICTION_DAYS
 from relay.suppressing import fingerprint
@@ -90,7 +91,7 @@ def restrict(
         organisation_id=by.organisation_id,
         address_hash=fingerprint(by.organisation_id, address),
         address=address,
-        spellings=waitingfor.spelt(address),
+        spellings=spelt(address),
         address_until=now + timedelta(days=messages.LOG_DAYS),
         ground=ground,
         origin=origin,

@@ -17,16 +17,10 @@ from uuid import UUID
 from django.db.models import Min
 
 from relay import scopes
+from relay.correspondence import spelt
 from relay.models import Delivery, Message, QueuedDelivery
-from relay.smtp.addresses import spellings
 
 Place = TypeVar("Place")
-
-
-def spelt(address: str) -> list[str]:
-    """Return an address, as the lists compare it, in each way that the log may have it."""
-    local, _, domain = address.rpartition("@")
-    return [f"{local}@{name}" for name in spellings(domain)]
 
 
 def to(organisation_id: UUID, addresses: Sequence[str], now: datetime) -> Iterator[list[int]]:

@@ -26,9 +26,11 @@ from accounts.sessions import SessionStore
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
 from gdpr.models import (
     Correction,
+    Enquiry,
     Erasure,
     ErasureStep,
     ErasureSubject,
+    ForwardedRequest,
     Import,
     LedgerEntry,
     Package,
@@ -211,6 +213,8 @@ def everything_of(organisation: Organisation, user: User) -> None:
         mail_of(organisation)
         _dpa_rows(organisation, user)
         _gdpr_rows(user)
+        Enquiry.objects.create(sealed=None, received_at=NOW, due_at=NOW)
+        forwarded_to(organisation)
 
 
 def _accounts_rows(organisation: Organisation, user: User) -> None:
@@ -233,6 +237,10 @@ def _accounts_rows(organisation: Organisation, user: User) -> None:
     models.AuditEvent.objects.create(
         **junk, at=NOW, action="a", target_type="b", target_id="c", fields=[], previous_digest=b""
     )
+    models.Consent.objects.create(
+        user=user, purpose="newsletter", version=1, language="da", digest="x", given_in="profile",
+        given_at=NOW, confirmed_at=NOW,
+    )  # fmt: skip
     models.OutgoingMail.objects.create(**of, kind="test", sealed=b"x", created_at=NOW, due_at=NOW)
 
 
@@ -353,6 +361,30 @@ def request_of(user: User, *rights: Right, **fields: Any) -> Request:
             )
             Step.objects.create(right=row, kind=Step.Kind.RECEIVED, by=Step.By.PERSON, at=NOW)
     return made
+
+
+def forwarded_to(organisation: Organisation, **fields: Any) -> ForwardedRequest:
+    """A request of Erik's, received at NOW and passed on to an organisation at once."""
+    row_id = uuid4()
+    content = json.dumps({"address": "erik@modtager.example", "words": "Alt om mig."}).encode()
+    values: dict[str, Any] = {
+        "rights": [Right.ACCESS],
+        "language": "da",
+        "address_hash": organisation.id.bytes,
+        "received_at": NOW,
+        "forwarded_at": NOW,
+        "promised_on": NOW.date() + timedelta(days=30),
+        "due_on": NOW.date() + timedelta(days=31),
+    }
+    with as_owner():
+        sealed = vault.seal(f"forwarded-request|{row_id}", content, organisation_id=organisation.id)
+        return ForwardedRequest.objects.create(
+            id=row_id,
+            organisation=organisation,
+            enquiry_id=uuid4(),
+            sealed=sealed,
+            **values | fields,
+        )
 
 
 def _dpa_rows(organisation: Organisation, user: User) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from accounts.models.audit import AuditActor, AuditChain, AuditCheckpoint, AuditEvent
+from accounts.models.consents import Consent
 from accounts.models.devices import BackupCode, BackupCodeDevice, TOTPDevice
 from accounts.models.mail import Alert, OutgoingMail
 from accounts.models.organisations import (
@@ -22,6 +23,7 @@ __all__ = [
     "AuditEvent",
     "BackupCode",
     "BackupCodeDevice",
+    "Consent",
     "Invitation",
     "Membership",
     "Organisation",

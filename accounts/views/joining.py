@@ -15,6 +15,7 @@ from accounts import signup, team
 from accounts.access import current_person
 from accounts.forms import PersonForm, SignUpForm
 from accounts.limits import client_address
+from accounts.models import Consent
 from accounts.refusals import Refused
 from accounts.signup import FirstSignIn, Person, SignUp
 from accounts.team import FoundInvitation
@@ -39,7 +40,9 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 
 
 def _details(form: SignUpForm) -> SignUp:
-    return SignUp(language=get_language() or "da", **form.cleaned_data)
+    consents = {str(purpose) for purpose in Consent.Purpose}
+    typed = {name: said for name, said in form.cleaned_data.items() if name not in consents}
+    return SignUp(language=get_language() or "da", consents=",".join(form.ticked()), **typed)
 
 
 @require_safe

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from gdpr.admin.erasures import ErasureAdmin
+from gdpr.admin.forwarded import ForwardedRequestAdmin
 from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
 from gdpr.admin.releases import ReleaseAdmin
 from gdpr.admin.requests import RequestedRightAdmin
 
 __all__ = [
     "ErasureAdmin",
+    "ForwardedRequestAdmin",
     "RecipientAdmin",
     "ReleaseAdmin",
     "RequestedRightAdmin",

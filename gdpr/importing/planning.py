@@ -29,6 +29,7 @@ ORGANISATION = "accounts.Organisation"
 # Why a table's rows are kept beside and not written.
 BECAUSE: dict[str, str | Promise] = {
     "accounts.Membership": _("an organisation lets people in itself, here as elsewhere"),
+    "accounts.Consent": _("a consent is to who asked for it; here you say yes anew"),
     ORGANISATION: _("you own no organisation here with that name or number"),
     "relay.SendingDomain": _("whose a domain is, is proven here anew"),
     "gdpr.RequestedRight": _("a request is answered where it was made"),

@@ -10,7 +10,9 @@ from django.db.models import Model
 
 from gdpr.inventory import (
     accounts,
+    consents,
     dpa,
+    enquiries,
     framework,
     gdpr,
     packages,
@@ -23,11 +25,13 @@ from gdpr.registry import Entry, Personal, Store, Whose
 
 ENTRIES: tuple[Entry, ...] = (
     *accounts.ENTRIES,
+    *consents.ENTRIES,
     *service.ENTRIES,
     *relay.ENTRIES,
     *sending.ENTRIES,
     *gdpr.ENTRIES,
     *packages.ENTRIES,
+    *enquiries.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

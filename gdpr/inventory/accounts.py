@@ -428,6 +428,7 @@ AUDIT_EVENT = Entry(
         # And to what leads to nobody else. Its row goes with the person, or is emptied of them.
         _event("target_id", "accounts.Membership", "user", to="accounts.Membership"),
         _event("target_id", "accounts.Invitation", "email", to="accounts.Invitation"),
+        _event("target_id", "accounts.Consent", "user", to="accounts.Consent"),
         _event("target_id", "dpa.Signatory", "membership__user", to="dpa.Signatory"),
         _event("target_id", "gdpr.RequestedRight", "request__person", to="gdpr.RequestedRight"),
         _event("target_id", "gdpr.Package", "person", to="gdpr.Package"),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from gdpr.models.corrections import Correction
+from gdpr.models.enquiries import Enquiry, ForwardedRequest
 from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, LedgerEntry
 from gdpr.models.imports import Import
 from gdpr.models.packages import Package
@@ -12,9 +13,11 @@ from gdpr.models.retention import RetentionGauge, RetentionRun
 
 __all__ = [
     "Correction",
+    "Enquiry",
     "Erasure",
     "ErasureStep",
     "ErasureSubject",
+    "ForwardedRequest",
     "Import",
     "LedgerEntry",
     "Package",

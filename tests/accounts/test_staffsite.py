@@ -15,6 +15,7 @@ from django_otp import DEVICE_ID_SESSION_KEY
 from accounts.models import (
     Alert,
     AuditEvent,
+    Consent,
     Membership,
     Organisation,
     OutgoingMail,
@@ -46,7 +47,7 @@ STAFF = "/en/staff/"
 MODELS = [
     Organisation, User, Membership, AuditEvent, Alert, OutgoingMail,
     Credential, SendingDomain, DkimKey, Route, QueuedDelivery, RequestedRight,
-    Suppression, Review, LogChoice,
+    Suppression, Review, LogChoice, Consent,
 ]  # fmt: skip
 TRIED_ELSEWHERE = {Agreement, Erasure, Hold, Quota, Recipient, RetentionRun}
 
@@ -240,6 +241,18 @@ def test_alert_stands_on_every_page_until_it_is_resolved(page: Client, alert: Al
     assert alert.resolved_at is not None
     assert "seen 3 times" not in page.get(STAFF).text
     assert acts() == [("alert.resolved", None)]
+
+
+def test_a_consent_is_ended_for_whoever_asks_by_phone(
+    page: Client, everything: None, anna: User
+) -> None:
+    with build.as_owner():
+        row = Consent.objects.get(user=anna)
+    act(page, Consent, "withdraw", row)
+    with build.as_owner():
+        row.refresh_from_db()
+    assert row.withdrawn_in == "staff"
+    assert acts() == [("consent.withdrawn", None)]
 
 
 def test_a_look_at_a_person_is_recorded(page: Client, anna: User) -> None:

@@ -31,6 +31,7 @@ from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
 from tests.bench.load import Sink
 from tests.bench.logs import million_rows, ten_million_rows
 from tests.bench.memory import memory_rows
+from tests.bench.oracle import oracle_rows
 from tests.bench.postfix import NotRun, Postfix
 from tests.bench.processes import processes_rows
 from tests.bench.rows import Row, table
@@ -50,6 +51,7 @@ LOGS: dict[str, Act] = {
     "log-search-10m": ten_million_rows,
     "log-drop-day": drop_rows,
     "rights-export-1m": export_rows,
+    "rights-oracle": oracle_rows,
 }
 
 

@@ -175,7 +175,7 @@ def _portal(service: Service, name: str, unfit: list[str]) -> Row:
     key = run(service, "owner", "sign-in", organisation=str(house(service)))
     service.start_process("web")
     address = f"http://127.0.0.1:{service.environment['WEB_PORT']}"
-    if not wait_until(lambda: _answers(f"{address}/healthz"), START_SECONDS):
+    if not wait_until(lambda: answers(f"{address}/healthz"), START_SECONDS):
         return _not_run(name, PORTAL_MS, "the portal does not answer")
     asked = Request(f"{address}/en/log/", headers={"Cookie": f"sessionid={key}"})
     times = [_get(asked) for _ in range(GETS + 1)][1:]
@@ -191,7 +191,7 @@ def _portal(service: Service, name: str, unfit: list[str]) -> Row:
     )
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=5) as answer:
             return int(answer.status) == 200

@@ -15,6 +15,10 @@ from django.utils.translation import override
 
 from accounts import clock, links
 from accounts.models import Organisation, User
+from gdpr.enquiries import asking, proving
+from gdpr.enquiries.asking import Asked, Whom
+from gdpr.enquiries.headers import Named
+from gdpr.models import Enquiry, Right
 from gdpr.rights import rectification
 from relay.models import DkimKey, DomainRecord
 from tests import build
@@ -66,6 +70,23 @@ def _address_link() -> str:
     return links.make(rectification.LINK_PURPOSE, values, clock.now() + timedelta(days=1))
 
 
+def _enquiry_link() -> str:
+    """The link of an enquiry that waits to be confirmed, words included."""
+    asked = Asked(
+        address="erik@modtager.example",
+        rights=(Right.ACCESS, Right.ERASURE),
+        whom=Whom.SENDER,
+        named=Named(("butik.example",)),
+        words="Jeg har aldrig handlet hos jer.",
+        language="da",
+    )
+    with build.as_owner():
+        asking.store(asked, clock.now(), network="192.0.2.7")
+        row = Enquiry.objects.order_by("-received_at")[0]
+        Enquiry.objects.filter(pk=row.pk).update(mailed_at=clock.now())
+    return proving.token(row.id, clock.now())
+
+
 def _staff_page(model: str, page: str = "changelist") -> Page:
     """A list of the staff's pages, or one row of it."""
     row = _first(model.replace("_", ".", 1)) if page == "change" else None
@@ -90,6 +111,7 @@ STAFF_PAGES = (
     _staff_page("relay_review"),
     _staff_page("gdpr_erasure"),
     _staff_page("gdpr_release", "add"),
+    _staff_page("gdpr_forwardedrequest"),
 )
 
 
@@ -142,6 +164,9 @@ PAGES = (
     Page("privacy", "gdpr:privacy"),
     Page("retention", "gdpr:retention"),
     Page("recipients", "gdpr:recipients"),
+    Page("enquiry", "gdpr:enquiry"),
+    Page("enquiry-sent", "gdpr:enquiry-sent"),
+    Page("enquiry-confirm", "gdpr:enquiry-confirm", row=_enquiry_link),
     Page("sign-in", "accounts:sign-in"),
     Page("sign-up", "accounts:sign-up"),
     Page("sign-up-sent", "accounts:sign-up-sent"),
@@ -151,6 +176,7 @@ PAGES = (
     Page("dead-link", "/sign-up/confirm/no-such-link/", status=404),
     Page("dashboard", "home", "anna"),
     Page("profile", "accounts:profile", "anna"),
+    Page("consents", "accounts:consents", "anna"),
     Page("security", "accounts:security", "anna"),
     Page("second-factor-set-up", "accounts:second-factor-enrol", "anna"),
     Page("password-change", "accounts:password-change", "anna"),
@@ -186,6 +212,8 @@ PAGES = (
     Page("message", "relay:message", "anna", row=_of_anna(places.a_message)),
     Page("waiting", "relay:waiting", "anna"),
     Page("waiting-cancel", "relay:cancel-all", "anna"),
+    Page("inbox", "gdpr:inbox", "anna"),
+    Page("inbox-request", "gdpr:inbox-request", "anna", row=_of_anna(places.a_forwarded_request)),
     Page("agreements", "dpa:agreements", "anna"),
     Page("agreement-draft", "dpa:draft", "anna"),
     Page("agreement", "dpa:agreement", "anna", row=_of_anna(places.a_agreement)),

@@ -26,7 +26,7 @@ from gdpr import ledger, recipients, retention
 from gdpr import promises as duties
 from gdpr.deadlines import day_of
 from gdpr.inventory import ENTRIES
-from gdpr.models import RequestedRight, RetentionRun
+from gdpr.models import Enquiry, RequestedRight, RetentionRun
 from relay import hourkeys
 from relay.models import (
     Attempt,
@@ -157,6 +157,12 @@ def late_request(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch
         build.request_of(person).rights.update(promised_on=late, due_on=late)
 
 
+def request_left_lying(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> None:
+    then = clock.now() - timedelta(hours=2)
+    with build.as_owner():
+        Enquiry.objects.create(sealed=b"x", received_at=then, proven_at=then, due_at=then)
+
+
 def late_answer(organisation: Organisation, settings: Settings, patch: pytest.MonkeyPatch) -> None:
     late_request(organisation, settings, patch)
     with build.as_owner():
@@ -202,6 +208,7 @@ def key_that_stays(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -> No
 OFF: dict[str, Switch] = {
     "App 3.7": password_rule,
     "App 3.9": trail,
+    "D3.3": request_left_lying,
     "D4.2": unreviewed_contract,
     "G2a": inventory,
     "G3b": clear_sign_in,

@@ -15,6 +15,7 @@ from accounts import alerts, audit, expiry, turns
 from accounts.audit import events
 from accounts.models import (
     Alert,
+    Consent,
     Invitation,
     Organisation,
     OutgoingMail,
@@ -25,13 +26,14 @@ from accounts.models import organisations as customers
 from accounts.vault import VaultError
 from gdpr import retention, tasks
 from gdpr.inventory import entry, timed_entries
-from gdpr.models import Erasure, Request, RetentionGauge, RetentionRun
+from gdpr.models import Enquiry, Erasure, Request, RetentionGauge, RetentionRun, enquiries
 from gdpr.models import requests as asked
 from gdpr.models import retention as own
 from gdpr.registry import Cadence, Forgetting
 from relay import espinbox, upkeep
 from relay.models import EspEvent, messages
 from tests import build
+from tests.gdpr.erasing import seeds
 from tests.guards import places
 from tests.relay import mail
 
@@ -56,6 +58,12 @@ def an_invitation(at: datetime) -> None:
     )
 
 
+def a_consent(at: datetime) -> None:
+    ended = {"withdrawn_at": at, "withdrawn_in": "profile"}
+    person = build.person("Ida", f"Ja{uuid4().hex}")
+    Consent.objects.create(**seeds.consent_of(person, at, **ended))
+
+
 def an_alert(at: datetime, kind: str = "") -> None:
     Alert.objects.create(kind=kind or uuid4().hex, first_at=at, last_at=at, resolved_at=at)
 
@@ -67,6 +75,16 @@ def a_request(at: datetime) -> None:
 def an_erasure(at: datetime) -> None:
     times = {"asked_at": at, "due_at": at, "ended_at": at}
     Erasure.objects.create(language="da", state="done", **times)
+
+
+def an_enquiry(at: datetime) -> None:
+    Enquiry.objects.create(sealed=b"x", received_at=at, due_at=at)
+
+
+def a_forwarded_request(at: datetime) -> None:
+    with build.as_owner():
+        house = Organisation.objects.first() or build.organisation("Duehuset ApS")
+        build.forwarded_to(house, received_at=at)
 
 
 def a_run(at: datetime) -> None:
@@ -91,10 +109,13 @@ def an_event(at: datetime) -> None:
 TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "accounts.Session": (a_session, expiry, "SESSION_KEPT_HOURS"),
     "accounts.Invitation": (an_invitation, expiry, "INVITATION_KEPT_DAYS"),
+    "accounts.Consent": (a_consent, expiry, "CONSENT_KEPT_DAYS"),
     "accounts.Alert": (an_alert, alerts, "KEPT_DAYS"),
     "accounts.AuditEvent": (an_event, events, "AUDIT_DAYS"),
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.Erasure": (an_erasure, asked, "REQUEST_KEPT_DAYS"),
+    "gdpr.Enquiry": (an_enquiry, enquiries, "ENQUIRY_KEPT_DAYS"),
+    "gdpr.ForwardedRequest": (a_forwarded_request, enquiries, "FORWARDED_KEPT_DAYS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
     "relay.EspEvent": (a_report, espinbox, "KEPT_HOURS"),
 }

@@ -48,6 +48,8 @@ PUBLIC = frozenset(
         "accounts:sign-up",
         "accounts:sign-up-sent",
         "accounts:sign-up-confirm",
+        "accounts:consent-confirm",
+        "accounts:consent-end",
         "accounts:invitation",
         "accounts:sign-in",
         "accounts:sign-out",
@@ -61,6 +63,9 @@ PUBLIC = frozenset(
         "gdpr:manifest-schema",
         "gdpr:erasure-cancel-link",
         "gdpr:address-confirm",
+        "gdpr:enquiry",
+        "gdpr:enquiry-sent",
+        "gdpr:enquiry-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
     }
@@ -76,6 +81,7 @@ PERSON = frozenset(
         "accounts:backup-codes-renew",
         "accounts:step-up",
         "accounts:profile",
+        "accounts:consents",
         "accounts:security",
         "accounts:sessions-end",
         "accounts:organisations",
@@ -230,6 +236,10 @@ def a_signatory(organisation: Organisation) -> UUID:
     return row.id
 
 
+def a_forwarded_request(organisation: Organisation) -> UUID:
+    return build.forwarded_to(organisation).id
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which roles open a page, and which row of the organisation it is about, if any."""
@@ -251,6 +261,8 @@ MEMBER = {
     "accounts:member-role": Place(KEEPERS, a_waiting_member),
     "accounts:member-remove": Place(KEEPERS, a_waiting_member),
     "accounts:audit-trail": Place(KEEPERS | {Role.PRIVACY}),
+    "gdpr:inbox": Place(KEEPERS | {Role.PRIVACY}),
+    "gdpr:inbox-request": Place(KEEPERS | {Role.PRIVACY}, a_forwarded_request),
     "dpa:agreements": Place(KEEPERS | {Role.PRIVACY}),
     "dpa:draft": Place(KEEPERS | {Role.PRIVACY}),
     "dpa:issue": Place(frozenset({Role.OWNER})),

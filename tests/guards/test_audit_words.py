@@ -10,18 +10,20 @@ from pathlib import Path
 from accounts.audit import trail
 from accounts.models import Organisation
 from config.settings import BASE_DIR
+from gdpr.models import ForwardedRequest
 from relay.models import SendingDomain
 
 # The acts that are named after a new state: staff give three of a standing, an owner the fourth.
 OF_STATES = {
     "organisation.": {"good", "unpaid", "suspended", "closing"},
     "domain.": set(SendingDomain.State.values),
+    "forwarded.": set(ForwardedRequest.State.values) - {ForwardedRequest.State.NEW},
 }
 
 
 def _recorded() -> Iterator[str]:
     """The deed of each act that is written to an organisation's chain."""
-    for place in ("accounts", "relay", "dpa", "config"):
+    for place in ("accounts", "relay", "gdpr", "dpa", "config"):
         for path in (BASE_DIR / place).rglob("*.py"):
             yield from _in(path)
 

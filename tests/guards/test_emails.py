@@ -18,9 +18,11 @@ from django.conf import settings
 from accounts import emails, vault
 from accounts.models import Invitation, Membership, Organisation, OutgoingMail, Role, User
 from gdpr import emails as letters
+from gdpr.enquiries import mails
+from gdpr.enquiries.asking import Asked, Whom
 from gdpr.erasing import letters as farewells
 from gdpr.erasing.subject import Carried
-from gdpr.models import Erasure, Package, Request, RequestedRight, Right
+from gdpr.models import Enquiry, Erasure, ForwardedRequest, Package, Request, RequestedRight, Right
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +34,8 @@ HOSTILE = "<script>alert(1)</script>\r\nBcc: x {{ link }} & Ærø"
 KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "confirm_address": lambda _, __, code: emails.confirm_address("a@b.example", code, TOKEN, 3),
     "address_known": lambda _, __, code: emails.address_known("a@b.example", code),
+    "consent_confirm": lambda user, *_: emails.consent_confirm(user, TOKEN, [HOSTILE], 7),
+    "consent_confirmed": lambda user, *_: emails.consent_confirmed(user, TOKEN, [HOSTILE]),
     "password_reset": lambda user, *_: emails.password_reset(user, TOKEN),
     "password_changed": lambda user, *_: emails.password_changed(user),
     "new_browser": lambda user, *_: emails.new_browser(user, build.NOW),
@@ -68,6 +72,12 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     "gdpr/address_change": lambda user, *_: letters.address_change(_right(user)),
     "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
     "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
+    "gdpr/enquiry_proof": lambda _, __, code: mails.enquiry_proof(Enquiry(), _asked(code), TOKEN),
+    "gdpr/enquiry_answered": lambda _, __, code: mails.enquiry_answered(Enquiry(), _asked(code)),
+    "gdpr/request_forwarded": lambda _, membership, __: mails.request_forwarded(
+        _forwarded(), membership
+    ),
+    "gdpr/forwarded_due": lambda _, membership, __: mails.forwarded_due(_forwarded(), membership),
     "gdpr/member_erased": lambda _, membership, __: farewells.member_erased(membership),
     "gdpr/erased": lambda user, _, code: farewells.erased(
         _carried(user), _erasure(code), TOKEN, build.NOW, HOSTILE
@@ -85,6 +95,27 @@ def _right(user: User) -> RequestedRight:
     right = RequestedRight(request=request, right=Right.OBJECTION, promised_on=day, due_on=day)
     right.state, right.resolution = RequestedRight.State.REFUSED, HOSTILE
     return right
+
+
+def _asked(language: str) -> Asked:
+    return Asked(
+        address="a@b.example",
+        rights=(Right.ACCESS,),
+        whom=Whom.EVERYONE,
+        words=HOSTILE,
+        language=language,
+    )
+
+
+def _forwarded() -> ForwardedRequest:
+    day = build.NOW.date()
+    return ForwardedRequest(
+        rights=[Right.ERASURE],
+        enquiry_id=ROUTE,
+        promised_on=day,
+        due_on=day,
+        escalated="half",
+    )
 
 
 def _erasure(language: str = "da") -> Erasure:
@@ -122,7 +153,7 @@ def _letter(kind: str, language: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("app", "modules"), [("accounts", [emails]), ("gdpr", [letters, farewells])]
+    ("app", "modules"), [("accounts", [emails]), ("gdpr", [letters, farewells, mails])]
 )
 def test_every_kind_is_here_and_has_its_three_templates(
     app: str, modules: list[ModuleType]

@@ -46,6 +46,7 @@ NO_PERIOD = {
     "The last 24 hours": "what the panel shows",
     "%(count)s in 7 days": "what the panel shows",
     "Take three months from receipt, and tell the person why": "GDPR article 12(3)",
+    "We need three months from receipt, and have told the person why": "GDPR article 12(3)",
 }
 NO_PERIOD_IN_TEMPLATES = {
     ("templates/relay/panels/figures.html", "24 hours"): "what the panel shows",
@@ -61,6 +62,8 @@ NO_COPY = {
     ("gdpr/deadlines.py", "days", 30): "until when an answer is promised",
     ("gdpr/ledger.py", "days", 30): "how long an erasure is remembered after the last backup",
     ("gdpr/promises.py", "days", 30): "how far back answers are looked at",
+    ("accounts/consents.py", "days", 7): "how long a link confirms a consent",
+    ("gdpr/enquiries/proving.py", "days", 3): "how long a link confirms a request",
     ("gdpr/erasing/certificate.py", "days", 90): "how long a link opens the certificate",
     ("gdpr/rights/erasure.py", "hours", 72): "how long an erasure can be cancelled",
     ("gdpr/rights/erasure.py", "days", 3): "the same",

@@ -10,6 +10,7 @@ from accounts.rotation import sealed_columns
 
 # Sealed under the organisation's key, which a rotation does not change.
 OF_THE_ORGANISATION = {
+    ("gdpr.ForwardedRequest", "sealed"),
     ("relay.DkimSecret", "sealed"),
     ("relay.EspEvent", "sealed"),
     ("relay.Route", "sealed_secret"),

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import Organisation
+from relay.correspondence import spelt
 from relay.explanations import EXPLANATIONS
 from relay.models import Restriction
 from relay.smtp import answers
 from relay.suppressing import fingerprint
-from relay.waitingfor import spelt
 from tests import build
 from tests.relay import mail
 from tests.relay.smtp.listening import Raw, Running

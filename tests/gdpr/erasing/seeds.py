@@ -61,9 +61,16 @@ def _own(person: User, organisation: Organisation) -> None:
     build.session(person, organisation)
     codes = models.BackupCodeDevice.objects.create(user=person, name="codes", created_at=build.NOW)
     models.BackupCode.objects.create(device=codes, user=person, code_hash=b"x")
+    models.Consent.objects.create(**consent_of(person, build.NOW))
     group, _ = Group.objects.get_or_create(name="support")
     person.groups.add(group)
     person.user_permissions.add(Permission.objects.first())  # type: ignore[arg-type]
+
+
+def consent_of(person: User, at: datetime, **fields: Any) -> dict[str, Any]:
+    values = {"user": person, "purpose": "newsletter", "version": 1, "language": "da"}
+    made = {"digest": "x", "given_in": "profile", "given_at": at, "confirmed_at": at}
+    return {**values, **made, **fields}
 
 
 def _mentions(person: User, organisation: Organisation) -> None:
@@ -186,6 +193,8 @@ def _acts_of_others(person: User, organisation: Organisation) -> None:
     audit.record(by, "signatory.named", Signatory.objects.get(membership=membership))
     audit.record(by, "invitation.sent", models.Invitation.objects.get(email=person.email))
     audit.record_installation(by, "person.viewed", person)
+    consent = models.Consent.objects.get(user=person)
+    audit.record_installation(by, "consent.withdrawn", consent)
     package = Package.objects.get(person=person)
     audit.record_installation(by, "request.viewed", package.right)
     audit.record_installation(None, "package.made", package)
