@@ -18,9 +18,11 @@ class GdprConfig(AppConfig):
     sealed_columns: ClassVar[tuple[SealedColumn, ...]] = (
         SealedColumn("gdpr.ErasureSubject", "sealed", prefix="erasure", by="erasure_id"),
         SealedColumn("gdpr.Enquiry", "sealed", prefix="enquiry", by="id"),
+        SealedColumn("gdpr.Letter", "sealed", prefix="letter", by="id"),
         SealedColumn("gdpr.Package", "sealed_key", prefix="package", by="id"),
     )
 
     def ready(self) -> None:
         import_module("gdpr.checks")
+        import_module("gdpr.letters.checks")
         import_module("gdpr.sealwatch")

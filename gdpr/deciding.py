@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts import audit
 from accounts.models import User
 from accounts.refusals import Refused
-from gdpr import clocks, closing, emails, packages, requests
+from gdpr import clocks, closing, packages, requests
 from gdpr.courses import AUTOMATIC
-from gdpr.models import Correction, Package, RequestedRight
+from gdpr.letters import drafts, writing
+from gdpr.letters.drafts import Draft
+from gdpr.letters.writing import NO_PROOF, Proof
+from gdpr.models import Correction, Package, RequestedRight, Step
 from gdpr.rights import erasure, rectification
 
 State = RequestedRight.State
@@ -22,6 +27,10 @@ State = RequestedRight.State
 EXTEND = "extend"
 ACCEPT = "accept"
 REBUILD = "rebuild"
+ABUSE = "abuse"
+FEE = "fee"
+# What staff must show themselves (article 12(5)).
+ABUSES = frozenset({ABUSE, FEE})
 
 WORDS: dict[str, str | Promise] = {
     EXTEND: _("Take three months from receipt, and tell the person why"),
@@ -33,12 +42,12 @@ WORDS: dict[str, str | Promise] = {
     State.DONE: _("Done; tell the person"),
     State.PARTLY_DONE: _("Partly done; tell the person why not wholly"),
     State.REFUSED: _("Refuse; tell the person why"),
+    ABUSE: _("Refuse as manifestly unfounded or excessive; tell the person why"),
+    FEE: _("Ask for a fee, as it is manifestly unfounded or excessive; tell the person why"),
     State.WITHDRAWN: _("The person has withdrawn it"),
     State.NOT_IDENTIFIABLE: _("Not identifiable; tell the person"),
 }
 ASK_LATE = _("Ask the person; it is too late for the clock to stand still")
-# Nobody has to be told of these.
-SILENT = frozenset({State.IDENTITY, State.ASSESS, State.ACT})
 
 
 class OwnRequest(Refused):
@@ -56,6 +65,8 @@ def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
         (ACCEPT, row.state == State.ASSESS and Correction.objects.filter(right=row).exists()),
         (REBUILD, Package.objects.filter(right=row, state=Package.State.FAILED).exists()),
         (EXTEND, row.is_open and clocks.read(row, now).may_extend),
+        (ABUSE, State.REFUSED in allowed),
+        (FEE, row.state == State.ASSESS),
     ]
     possible = {what for what, holds in more if holds} | allowed
     late = not requests.question_would_stop(row, now)
@@ -63,33 +74,80 @@ def moves(row: RequestedRight, now: datetime) -> dict[str, str | Promise]:
     return {what: said for what, said in words.items() if what in possible}
 
 
-def decide(row: RequestedRight, what: str, by: User, now: datetime, *, reason: str = "") -> None:
-    """Do one of `moves`. Raises OwnRequest, IllegalMove, ReasonMissing, TooLate, ValueTaken."""
+def letter(
+    row: RequestedRight, what: str, now: datetime, *, reason: str = "", proof: Proof = NO_PROOF
+) -> Draft | None:
+    """Return the letter that deciding so sends, as it would leave now; None where it sends none.
+
+    Raises Incomplete, TooLate.
+    """
+    write = LETTERS.get(what)
+    return write(row, reason, proof, now) if write else None
+
+
+def decide(
+    row: RequestedRight,
+    what: str,
+    by: User,
+    now: datetime,
+    *,
+    reason: str = "",
+    proof: Proof = NO_PROOF,
+) -> None:
+    """Do one of `moves`, with its letter or not at all.
+
+    Raises OwnRequest, IllegalMove, Incomplete, NotSealed, ReasonMissing, TooLate, ValueTaken.
+    """
     if row.request.person_id == by.pk:
         raise OwnRequest
     if what not in moves(row, now):
         raise requests.IllegalMove
     with transaction.atomic():
-        if what == EXTEND:
-            _extend(row, by, now, reason)
-        elif what == ACCEPT:
-            rectification.accept(Correction.objects.get(right=row), by, now)
-        elif what == REBUILD:
-            packages.try_again(Package.objects.get(right=row))
-        else:
-            _move(row, State(what), by, now, reason)
+        requests.hold(row)
+        # Before the move, which locks the audit trail for everybody: a seal takes seconds.
+        draft = drafts.finish(letter(row, what, now, reason=reason, proof=proof), now)
+        if what in ABUSES:
+            reason = writing.stated(row, reason, proof)
+        _act(row, what, by, now, reason)
+        drafts.send(draft)
 
 
-def _extend(row: RequestedRight, by: User, now: datetime, reason: str) -> None:
-    requests.extend(row, requests.staff(by), now, reason=reason)
-    emails.extended(row, reason)
+def _act(row: RequestedRight, what: str, by: User, now: datetime, reason: str) -> None:
+    if what == EXTEND:
+        requests.extend(row, requests.staff(by), now, reason=reason)
+    elif what == FEE:
+        requests.note(row, Step.Kind.FEE, requests.staff(by), now, reason=reason)
+        audit.record_installation(by, "request.fee", row)
+    elif what == ACCEPT:
+        rectification.accept(Correction.objects.get(right=row), by, now)
+    elif what == REBUILD:
+        packages.try_again(Package.objects.get(right=row))
+    else:
+        _move(row, State.REFUSED if what == ABUSE else State(what), by, now, reason)
 
 
 def _move(row: RequestedRight, to: State, by: User, now: datetime, reason: str) -> None:
     erasure.leave_to_staff(row, to, by, now)
     requests.move(row, to, requests.staff(by), now, reason=reason)
-    if to == State.PAUSED:
-        emails.question(row, reason, stands_still=requests.stands_still(row, now))
-    elif to not in SILENT:
+    if to in RequestedRight.FINAL:
         closing.clear(row)
-        emails.answered(row)
+
+
+def _question(row: RequestedRight, words: str, _: Proof, now: datetime) -> Draft | None:
+    stands_still = requests.question_would_stop(row, now)
+    return writing.question(row, words, stands_still=stands_still)
+
+
+# What needs to be told goes by one of these; of what is not here the person need not hear, or the
+# act itself writes to them.
+LETTERS: dict[str, Callable[[RequestedRight, str, Proof, datetime], Draft | None]] = {
+    EXTEND: lambda row, reason, _, now: writing.extended(row, reason, now),
+    ABUSE: lambda row, reason, proof, _: writing.unfounded(row, reason, proof),
+    FEE: lambda row, reason, proof, _: writing.fee(row, reason, proof),
+    State.PAUSED: _question,
+    State.DONE: lambda row, reason, *_: writing.done(row, reason),
+    State.PARTLY_DONE: lambda row, reason, *_: writing.partly_done(row, reason),
+    State.REFUSED: lambda row, reason, *_: writing.refused(row, reason),
+    State.WITHDRAWN: lambda row, *_: writing.withdrawn(row),
+    State.NOT_IDENTIFIABLE: lambda row, reason, *_: writing.not_identifiable(row, reason),
+}

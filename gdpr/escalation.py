@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from accounts import alerts
-from gdpr import deadlines, emails, requests
+from gdpr import deadlines, requests
 from gdpr.deadlines import Stage
+from gdpr.letters import drafts, writing
 from gdpr.models import RequestedRight, Step
 
 ORDER = ["", *Stage]
@@ -55,7 +56,8 @@ def _remind(question: Step, now: datetime) -> bool:
     with transaction.atomic():
         requests.note(row, Step.Kind.REMINDED, requests.SERVICE, now)
         decided_at = max(question.at + DECIDED, now + REMINDED)
-        emails.question_reminder(row, question.reason, deadlines.day_of(decided_at))
+        decided_on = deadlines.day_of(decided_at)
+        drafts.send(writing.reminder(row, question.reason, decided_on))
     return True
 
 

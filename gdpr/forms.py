@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import EMAIL_LENGTH
 from gdpr.importing import reading
+from gdpr.letters.writing import Abuse, Proof
 from gdpr.models import Right
 from gdpr.rights.rectification import Wish, fields
 
@@ -85,6 +86,27 @@ class DecisionForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 5, "autocomplete": "off"}),
     )
+
+    ground = forms.ChoiceField(
+        label=_("The request is"),
+        help_text=_("For a refusal or a fee on that ground alone, with what shows it."),
+        choices=[("", "–"), *Abuse.choices],
+        required=False,
+    )
+    evidence = forms.CharField(
+        label=_("What shows it"),
+        help_text=_("Dates and numbers; the person reads this. The proof is ours."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+    fee = forms.DecimalField(
+        label=_("Fee in DKK"), min_value=1, max_digits=8, decimal_places=2, required=False
+    )
+
+    def proof(self) -> Proof:
+        data = self.cleaned_data
+        return Proof(data["ground"], data["evidence"], data["fee"])
 
     def __init__(self, *args: Any, moves: Mapping[str, str | Promise], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -13,8 +13,9 @@ from django.db import transaction
 from accounts import alerts, audit, clock
 from accounts.refusals import Refused
 from accounts.turns import turn
-from gdpr import emails, packages, requests
+from gdpr import packages, requests
 from gdpr.archives import Told
+from gdpr.letters import drafts, writing
 from gdpr.models import Package, RequestedRight, Right
 from gdpr.rights import access, portability
 from gdpr.sealedfiles import SealingWriter
@@ -82,7 +83,7 @@ def _answer(package: Package, out: SealingWriter) -> None:
         requests.hold(package.right)
         packages.make_ready(package, out.octets, out.digest.hexdigest(), now)
         requests.move(package.right, RequestedRight.State.DONE, requests.SERVICE, now)
-        emails.package_ready(package)
+        drafts.send(writing.package_ready(package))
         audit.record_installation(None, "package.made", package)
         # Last, when it is certain that the package is this worker's: the file gets its name.
         out.finish()

@@ -9,8 +9,9 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import User
-from gdpr import closing, emails, packages, requests
+from gdpr import closing, packages, requests
 from gdpr.courses import PACKED, WITHDRAWABLE
+from gdpr.letters import drafts, writing
 from gdpr.models import Request, RequestedRight, Right
 
 State = RequestedRight.State
@@ -27,7 +28,7 @@ def ask(person: User, rights: Mapping[Right, str], now: datetime) -> Request:
             if row.right in PACKED:
                 packages.order(row, person, now)
             else:
-                emails.request_received(row)
+                drafts.send(writing.received(row))
     return request
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from gdpr.views import enquiries, erasure, imports, inbox, public, requests, schema
+from gdpr.views import enquiries, erasure, imports, inbox, letters, public, requests, schema
 
 app_name = "gdpr"
 
@@ -30,6 +30,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "privacy/requests/<uuid:request_id>/<slug:right>/withdraw/",
         requests.request_withdraw,
         name="request-withdraw",
+    ),
+    path(
+        "privacy/requests/<uuid:request_id>/letters/<uuid:letter_id>/",
+        letters.letter,
+        name="letter",
     ),
     # Two random numbers of 122 bits each, and a session of the one person: no link is guessed.
     path(

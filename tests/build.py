@@ -33,6 +33,7 @@ from gdpr.models import (
     ForwardedRequest,
     Import,
     LedgerEntry,
+    Letter,
     Package,
     Recipient,
     Release,
@@ -419,6 +420,16 @@ def package_of(request: Request, **fields: Any) -> Package:
         )
 
 
+def letter_of(right: RequestedRight, content: bytes = b"%PDF-1.7", **fields: Any) -> Letter:
+    """A sealed letter that went out at NOW."""
+    letter_id = uuid4()
+    values: dict[str, Any] = {"kind": "refused", "language": "da", "issued_at": NOW}
+    sealed = vault.seal(f"letter|{letter_id}", content)
+    values |= {"sealed": sealed, "sha256": sha256(content).hexdigest()}
+    with as_owner():
+        return Letter.objects.create(id=letter_id, right=right, **values | fields)
+
+
 def _gdpr_rows(user: User) -> None:
     asked = request_of(user)
     right = asked.rights.get()
@@ -435,3 +446,4 @@ def _gdpr_rows(user: User) -> None:
     Correction.objects.create(right=right, value="x")
     Release.objects.create(person=user, address="erik@modtager.example", reason="x", decided_at=NOW)
     Import.objects.create(person=user, records=[], made_at=NOW, taken_at=NOW)
+    letter_of(right)

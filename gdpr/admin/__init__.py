@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from gdpr.admin.erasures import ErasureAdmin
 from gdpr.admin.forwarded import ForwardedRequestAdmin
+from gdpr.admin.letters import LetterAdmin
 from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
 from gdpr.admin.releases import ReleaseAdmin
 from gdpr.admin.requests import RequestedRightAdmin
@@ -14,6 +15,7 @@ __all__ = [
     "ForwardedRequestAdmin",
     "RecipientAdmin",
     "ReleaseAdmin",
+    "LetterAdmin",
     "RequestedRightAdmin",
     "RetentionRunAdmin",
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,9 @@ from accounts.access import current_person
 from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
 from gdpr import clocks, deciding
+from gdpr.admin import previews
 from gdpr.forms import DecisionForm
+from gdpr.letters.drafts import Draft
 from gdpr.models import Correction, RequestedRight
 
 DECIDE = "admin:gdpr_requestedright_decide"
@@ -133,28 +136,38 @@ class RequestedRightAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         row = get_object_or_404(RequestedRight.objects.select_related("request"), pk=right_id)
         form = DecisionForm(request.POST or None, moves=deciding.moves(row, clock.now()))
-        if form.is_valid() and self._decided(request, row, form):
+        look = previews.look(request, form, partial(_letter, row, form))
+        if not previews.is_asked(request) and form.is_valid() and self._decided(request, row, form):
             messages.success(request, gettext("Decided."))
             return redirect(CHANGE, right_id)
         # The page shows what the person has written, so it is a look like the other.
         audit.record_installation(current_person(request), "request.viewed", row)
+        if look is not None and look.pdf:
+            return previews.as_page(look.pdf)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Decide"),
             "opts": self.opts,
             "form": form,
             "row": row,
+            "look": look,
         }
         return render(request, "admin/gdpr/decide.html", context)
 
     def _decided(self, request: HttpRequest, row: RequestedRight, form: DecisionForm) -> bool:
         by, what = current_person(request), form.cleaned_data["what"]
         try:
-            deciding.decide(row, what, by, clock.now(), reason=form.cleaned_data["reason"])
+            reason, proof = form.cleaned_data["reason"], form.proof()
+            deciding.decide(row, what, by, clock.now(), reason=reason, proof=proof)
         except Refused as refused:
             form.add_error(None, str(refused))
             return False
         return True
+
+
+def _letter(row: RequestedRight, form: DecisionForm) -> Draft | None:
+    what, reason = form.cleaned_data["what"], form.cleaned_data["reason"]
+    return deciding.letter(row, what, clock.now(), reason=reason, proof=form.proof())
 
 
 def _time(at: datetime) -> str:

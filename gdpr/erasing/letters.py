@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.conf import settings
+from django.utils import translation
 
 from accounts.emails import Link, to_person
 from accounts.models import Membership, User
+from gdpr import deadlines
 from gdpr.erasing.subject import Carried
+from gdpr.letters import drafts, writing
 from gdpr.models import Erasure
 
 
@@ -33,16 +35,12 @@ def erased(carried: Carried, erasure: Erasure, token: str, until: datetime, reas
     """Bring the link to the certificate; `until` is when it ends.
 
     `reasons` is why something stays, in the letter itself (article 12(4)): the link ends, and the
-    page of the request went with the account. Empty when nothing does.
+    page of the request went with the account. Empty when nothing does. Raises Incomplete.
     """
-    gone = User(email=carried.address, first_name=carried.name, language=erasure.language)
-    context = {
-        "link": Link("gdpr:certificate", token),
-        "until": until,
-        "erasure": erasure,
-        "reasons": reasons,
-        "authority": settings.AUTHORITY_NAME,
-        "authority_url": settings.AUTHORITY_URL,
-        "contact": settings.PRIVACY_EMAIL,
-    }
-    to_person("gdpr/erased", gone, context)
+    with translation.override(erasure.language):
+        link = str(Link("gdpr:certificate", token))
+    cover = writing.Cover(
+        reference=erasure.reference, link=link, until=deadlines.day_of(until), reasons=reasons
+    )
+    draft = writing.erased(carried.address, carried.name, erasure.language, cover)
+    drafts.send(draft)

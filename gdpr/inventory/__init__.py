@@ -15,6 +15,7 @@ from gdpr.inventory import (
     enquiries,
     framework,
     gdpr,
+    letters,
     packages,
     relay,
     sending,
@@ -32,6 +33,7 @@ ENTRIES: tuple[Entry, ...] = (
     *gdpr.ENTRIES,
     *packages.ENTRIES,
     *enquiries.ENTRIES,
+    *letters.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

@@ -432,6 +432,7 @@ AUDIT_EVENT = Entry(
         _event("target_id", "dpa.Signatory", "membership__user", to="dpa.Signatory"),
         _event("target_id", "gdpr.RequestedRight", "request__person", to="gdpr.RequestedRight"),
         _event("target_id", "gdpr.Package", "person", to="gdpr.Package"),
+        _event("target_id", "gdpr.Letter", "right__request__person", to="gdpr.Letter"),
     ),
     audiences=(*AUDIENCES, Audience.ORGANISATION),
     fields=(

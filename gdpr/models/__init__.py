@@ -5,6 +5,7 @@ from gdpr.models.corrections import Correction
 from gdpr.models.enquiries import Enquiry, ForwardedRequest
 from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, LedgerEntry
 from gdpr.models.imports import Import
+from gdpr.models.letters import Letter
 from gdpr.models.packages import Package
 from gdpr.models.recipients import Recipient
 from gdpr.models.releases import Release
@@ -20,6 +21,7 @@ __all__ = [
     "ForwardedRequest",
     "Import",
     "LedgerEntry",
+    "Letter",
     "Package",
     "Recipient",
     "Release",

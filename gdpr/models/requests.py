@@ -177,6 +177,7 @@ class Step(models.Model):
         WITHDRAWN = "withdrawn", _("withdrawn")
         NOT_IDENTIFIABLE = "not_identifiable", _("not identifiable")
         EXTENDED = "extended", _("time extended")
+        FEE = "fee", _("a fee was asked for")
         ESCALATED = "escalated", _("clock watched")
         REMINDED = "reminded", _("the person was reminded")
         PREPARED = "prepared", _("package ready")

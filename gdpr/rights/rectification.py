@@ -24,6 +24,7 @@ from accounts.rectification import rectify_person
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
 from gdpr import emails, inventory, requests
+from gdpr.letters import drafts, writing
 from gdpr.models import Correction, Request, RequestedRight, Right
 from gdpr.registry import Corrector
 
@@ -65,7 +66,7 @@ def ask(person: User, wish: Wish, now: datetime) -> Request:
         Correction.objects.create(
             right=right, field=wish.field, value=wish.value, evidence=wish.evidence
         )
-        emails.request_received(right)
+        drafts.send(writing.received(right))
     return request
 
 
@@ -86,7 +87,7 @@ def accept(correction: Correction, by: User, now: datetime) -> None:
         if correction.field and person is not None:
             name = correction.field.removeprefix(f"{PERSON}.")
             rectify_person(person, {name: correction.value}, by=by)
-        emails.answered(right)
+        drafts.send(writing.done(right))
         correction.forget()
 
 
@@ -107,7 +108,7 @@ def confirm(token: str, now: datetime) -> None:
         assert person is not None, "its own context shows a request of this person"
         # Before the address changes: whoever did not ask for it hears of it at the old one.
         requests.move(correction.right, State.DONE, requests.person(person), now)
-        emails.answered(correction.right)
+        drafts.send(writing.done(correction.right))
         _write_address(person, address, now)
         correction.forget()
         signin.end_sessions(person.pk)

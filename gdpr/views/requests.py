@@ -27,7 +27,8 @@ from gdpr import requests as acts
 from gdpr.clocks import Reading
 from gdpr.courses import WITHDRAWABLE
 from gdpr.forms import AnswerForm, CorrectionForm, RequestForm
-from gdpr.models import Package, Request, RequestedRight, Step
+from gdpr.letters import drafts
+from gdpr.models import Letter, Package, Request, RequestedRight, Step
 from gdpr.rights import rectification
 
 PAGE_LENGTH = 20
@@ -48,6 +49,7 @@ class Standing:
     # What the person was asked and has not answered yet.
     question: str
     answer: AnswerForm
+    letters: list[tuple[str, Letter]]
 
     @property
     def is_packing(self) -> bool:
@@ -238,6 +240,7 @@ def _standing(row: RequestedRight) -> Standing:
         question=_question(row, steps),
         # Several rights can each have a question on one page.
         answer=AnswerForm(auto_id=f"{row.right}-%s"),
+        letters=[(drafts.title(letter), letter) for letter in row.letters.all()],
     )
 
 

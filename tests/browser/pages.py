@@ -112,6 +112,8 @@ STAFF_PAGES = (
     _staff_page("gdpr_erasure"),
     _staff_page("gdpr_release", "add"),
     _staff_page("gdpr_forwardedrequest"),
+    _staff_page("gdpr_letter"),
+    Page("staff-gdpr_letter-gallery", "admin:gdpr_letter_gallery", "dorte"),
 )
 
 

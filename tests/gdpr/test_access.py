@@ -129,7 +129,7 @@ def _judge_secrets(book: zipfile.ZipFile, told: dict[str, Any], anna: User) -> N
 def _judge_answer() -> None:
     row = RequestedRight.objects.get(state=State.DONE)
     assert [step.kind for step in row.steps.all()] == ["received", "prepared", "done"]
-    mail = OutgoingMail.objects.get(kind="gdpr/package_ready")
+    mail = OutgoingMail.objects.get(kind="gdpr/letter")
     letter = json.loads(vault.unseal(f"outgoing-mail|{mail.id}", mail.sealed))
     assert letter["to"] == "anna@due.example"
     assert f"/privacy/requests/{row.request_id}/" in letter["text"]

@@ -85,7 +85,7 @@ class TestUnanswered:
         assert told[7] == told[20] == (1, [])
         assert told[21] == told[39] == (1, ["request-unanswered"])
         assert Alert.objects.get().subject == str(asked.id)
-        (mail,) = OutgoingMail.objects.filter(kind="gdpr/question_reminder")
+        (mail,) = OutgoingMail.objects.filter(kind="gdpr/letter")
         letter = json.loads(vault.unseal(f"outgoing-mail|{mail.id}", mail.sealed))
         assert letter["to"] == "anna@due.example"
         assert "Which data?" in letter["text"]

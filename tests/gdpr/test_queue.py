@@ -86,7 +86,7 @@ def test_page_on_which_it_is_decided_is_a_look_too(staff: Client, right: Request
 
 
 def test_refusal_has_reasons_authority_and_courts(staff: Client, right: RequestedRight) -> None:
-    assert "Give the reasons" in decide(staff, right, State.REFUSED).text
+    assert "What is missing: the reasons." in decide(staff, right, State.REFUSED).text
     assert fresh(right).state == State.ASSESS
     assert letters() == []
     decide(staff, right, State.REFUSED, REASON)

@@ -86,7 +86,7 @@ def test_link_writes_the_address_and_signs_every_browser_out(
     assert event.fields == ["email", "confirmed_at"]
     # Whoever did not ask for it hears of it at the old address, before and after.
     assert [letter["to"] for letter in mailed("address_change")] == [anna.email]
-    assert [letter["to"] for letter in mailed("answered")] == [anna.email]
+    assert [letter["to"] for letter in mailed("letter")] == [anna.email]
     assert stranger.post(link).status_code == 404
 
 
@@ -133,7 +133,7 @@ def test_address_that_somebody_signed_up_with_meanwhile_is_refused(
     assert answer.status_code == 404
     assert row(anna).email == anna.email
     assert state(wish) == State.ACT
-    assert mailed("answered") == []
+    assert mailed("letter") == []
 
 
 def test_longer_address_than_an_account_can_have_is_not_asked_for() -> None:

@@ -136,7 +136,7 @@ def test_same_right_twice_is_refused_with_a_sentence(here: Client) -> None:
 def test_received_is_confirmed_by_mail_where_people_answer(here: Client) -> None:
     wish(here)
     with build.as_owner():
-        assert OutgoingMail.objects.get().kind == "gdpr/request_received"
+        assert OutgoingMail.objects.get().kind == "gdpr/letter"
 
 
 def test_package_is_downloaded_and_each_time_is_logged(

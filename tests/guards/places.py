@@ -113,11 +113,18 @@ def a_package(person: User) -> tuple[object, ...]:
     return asked.id, build.package_of(asked).id
 
 
+def a_letter(person: User) -> tuple[object, ...]:
+    asked = build.request_of(person, Right.PORTABILITY)
+    with build.as_owner():
+        return asked.id, build.letter_of(asked.rights.get()).id
+
+
 # About one person's own rows: who opens them, and what stands in the address.
 OWN: dict[str, Callable[[User], tuple[object, ...]]] = {
     "gdpr:request": a_request,
     "gdpr:request-answer": a_requested_right,
     "gdpr:request-withdraw": a_requested_right,
+    "gdpr:letter": a_letter,
     "gdpr:package": a_package,
     "gdpr:package-end": a_package,
 }

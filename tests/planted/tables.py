@@ -6,6 +6,7 @@ from __future__ import annotations
 from tests.planted import (
     bounces,
     directly,
+    letters,
     logs,
     policy,
     providers,
@@ -27,4 +28,5 @@ FAULTS = (
     *logs.FAULTS,
     *directly.FAULTS,
     *restricting.FAULTS,
+    *letters.FAULTS,
 )

@@ -164,6 +164,7 @@ def _requests(person: User) -> None:
     Correction.objects.create(
         right=right, field="accounts.User.email", value="gerda@nyt.example", evidence="Pas"
     )
+    build.letter_of(right)
     package = build.package_of(build.request_of(person, Right.PORTABILITY))
     path = packages.path_of(package.pk)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -212,7 +212,7 @@ def test_repetition_carries_on_an_erasure_that_is_stuck_here_and_its_person_hear
     assert repeat.repeat(later(minutes=1)) == _repeated(erased=1)
     asked.refresh_from_db()
     assert (asked.state, asked.is_repeat) == (Erasure.State.DONE, False)
-    assert OutgoingMail.objects.filter(kind="gdpr/erased").exists()
+    assert OutgoingMail.objects.filter(kind="gdpr/letter").exists()
 
 
 def test_probe_leaves_alone_an_erasure_that_is_running(

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Faults in letters: one that leaves incomplete, late, unsealed, or is read by somebody else."""
+
+from __future__ import annotations
+
+from tests.planted.fault import Fault
+
+FILLING = "gdpr/letters/filling.py"
+COMPLETE = "tests/gdpr/letters/test_completeness.py"
+FORMS = "tests/gdpr/letters/test_forms.py"
+
+FAULTS = (
+    Fault(
+        0,
+        FILLING,
+        "        if missing:\n            raise Incomplete(missing)\n",
+        "",
+        f"{COMPLETE}::test_letter_without_a_part_is_refused",
+    ),
+    Fault(
+        0,
+        FILLING,
+        'if not facts.get(name, "").strip())',
+        "if name not in facts)",
+        f"{COMPLETE}::test_empty_fact_is_refused",
+    ),
+    Fault(
+        0,
+        FILLING,
+        "        yield from FACTS_OF[part].difference(*(block.facts for block in words))\n",
+        "",
+        f"{COMPLETE}::test_words_that_name_nobody_are_refused",
+    ),
+    Fault(
+        0,
+        "gdpr/letters/writing.py",
+        "        raise requests.TooLate\n",
+        "        pass\n",
+        f"{COMPLETE}::test_extension_leaves_until_the_limit_and_not_after_it",
+    ),
+    Fault(
+        0,
+        "gdpr/deciding.py",
+        "        drafts.send(draft)\n",
+        "",
+        f"{FORMS}::test_preview_is_what_leaves",
+    ),
+    Fault(
+        0,
+        "gdpr/letters/drafts.py",
+        "        _keep(draft)\n",
+        "",
+        f"{FORMS}::test_pdf_goes_with_the_mail_and_is_kept",
+    ),
+    Fault(
+        0,
+        "gdpr/views/letters.py",
+        "Letter.objects.filter(right__request__person=current_person(request))",
+        "Letter.objects.all()",
+        f"{FORMS}::test_letter_is_its_persons_alone",
+    ),
+)
