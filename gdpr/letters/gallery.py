@@ -29,6 +29,20 @@ REASONS = {
     "en": "The data are needed for a claim that is before the district court (article 17(3)(e))."
     "\nThey are erased when the case is finally decided.",
 }
+LONGER = {
+    "da": "Anmodningen drejer sig om fire konti hos fire kunder, og hver række skal læses igennem,"
+    " fordi den nævner andre personer.",
+    "en": "The request is about four accounts with four customers, and each row has to be read,"
+    " because it names other people.",
+}
+UNKNOWN = {
+    "da": "Vi har ingen konto med det navn og den adresse, som står i anmodningen.",
+    "en": "We have no account with the name and the address that the request gives.",
+}
+REPEATED = {
+    "da": "Vi har slettet det, der kan slettes, og der er intet nyt siden det sidste svar.",
+    "en": "We have erased what can be erased, and there is nothing new since the last answer.",
+}
 EVIDENCE = {
     "da": "Den samme anmodning er modtaget fire gange mellem 3. og 21. oktober 2026, og den er"
     " besvaret hver gang.",
@@ -88,14 +102,14 @@ SAMPLES: dict[str, Callable[[str], Draft | None]] = {
     "received": lambda code: writing.received(_row(code, Right.OBJECTION)),
     "question": lambda code: writing.question(_row(code), QUESTION[code], stands_still=True),
     "reminder": lambda code: writing.reminder(_row(code), QUESTION[code], DAY),
-    "extended": lambda code: writing.extended(_row(code), REASONS[code], RECEIVED_AT),
+    "extended": lambda code: writing.extended(_row(code), LONGER[code], RECEIVED_AT),
     "package-ready": lambda code: writing.package_ready(_package(code)),
     "done": lambda code: writing.done(_row(code, Right.RECTIFICATION)),
     "partly-done": lambda code: writing.partly_done(_row(code), REASONS[code]),
     "refused": lambda code: writing.refused(_row(code), REASONS[code]),
-    "unfounded": lambda code: writing.unfounded(_row(code), REASONS[code], _proof(code)),
-    "fee": lambda code: writing.fee(_row(code), REASONS[code], _proof(code)),
-    "not-identifiable": lambda code: writing.not_identifiable(_row(code), REASONS[code]),
+    "unfounded": lambda code: writing.unfounded(_row(code), REPEATED[code], _proof(code)),
+    "fee": lambda code: writing.fee(_row(code), REPEATED[code], _proof(code)),
+    "not-identifiable": lambda code: writing.not_identifiable(_row(code), UNKNOWN[code]),
     "withdrawn": lambda code: writing.withdrawn(_row(code, Right.OBJECTION)),
     "lifting": lambda code: writing.lifting(_person(code), GROUND[code], DAY),
     "erased": lambda code: writing.erased("anna@due.example", "Anna Due", code, _cover(code)),

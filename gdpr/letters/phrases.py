@@ -9,7 +9,10 @@ from gdpr.letters.kinds import Block, Part, Style
 
 GREETING = Block(_("Dear %(name)s,"))
 ABOUT = Block(
-    _("We received your request %(reference)s on %(received)s. It is about: %(right)s."),
+    _(
+        "We received your request %(reference)s under the General Data Protection Regulation (GDPR)"
+        " on %(received)s. It is about: %(right)s."
+    ),
     Part.SUBJECT_MATTER,
 )
 SEE_REQUEST = Block(_("See the request"), style=Style.LINK, leads_to="link")

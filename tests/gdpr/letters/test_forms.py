@@ -191,7 +191,7 @@ class TestAbuse:
         with build.as_owner():
             assert right.steps.latest("id").kind == "fee"
         text = mailed()["text"]
-        for words in ("1.250,50 kr.", "åbenbart grundløs", "løber videre", "Twelve letters."):
+        for words in ("1.250,50 kroner", "åbenbart grundløs", "løber videre", "Twelve letters."):
             assert words in text
 
 
