@@ -62,7 +62,7 @@ class Table:
 def page(table: Table, rows: Sequence[Row]) -> bytes:
     """Return one page of rows as HTML, in the active language."""
     fields = {item.name: _field(table.entry, item.name) for item in table.given}
-    words = {item.name: item.what for item in table.given}
+    words = {item.name: str(item.what) for item in table.given}
     shown = [
         [(words[name], _shown(fields[name], value)) for name, value in row.items()] for row in rows
     ]
