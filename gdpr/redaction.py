@@ -246,4 +246,6 @@ def _digits(phone: str) -> str:
 
 def _words(name: str) -> set[str]:
     found = _WORD.findall(unicodedata.normalize("NFC", name))
-    return {word.casefold() for word in found if len(word) >= SHORTEST_NAME}
+    # Of a double name a half may be used alone.
+    halves = [half for word in found for half in word.split("-")]
+    return {word.casefold() for word in (*found, *halves) if len(word) >= SHORTEST_NAME}

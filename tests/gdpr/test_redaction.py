@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Texts in which third persons stand, held against what a package may say of them.
 
-The table is made by hand. Anna Krog Due asks; Bo Krog and Børge O'Brien-Lund are colleagues, Stine
+The table is made by hand. Anna Krog Due asks; Bo Krog and Åse O'Brien-Lund are colleagues, Stine
 Stab is staff. `{…}` in what must come out is any word for that person, the same all over the table.
 """
 
@@ -20,7 +20,7 @@ STRANGER_ID = "deadbeef-0000-4000-8000-000000000009"
 
 ANNA = Known("anna@due.example", "Anna Krog Due", "+45 11 22 33 44", (ANNA_ID,))
 BO = Known("bo@krog.example", "Bo Krog", "+45 70 10 20 30", (BO_ID, BO_ACTOR))
-BORGE = Known("borge@lund.example", "Børge O'Brien-Lund")
+BORGE = Known("borge@lund.example", "Åse O'Brien-Lund")
 STINE = Known("stine@stab.example", "Stine Stab", "+45 11 22 33 44")
 
 # What stands there, and what must come out.
@@ -43,7 +43,8 @@ CASES = (
     ("erik+butik@modtager.example", "{tagged}"),
     ("søren@smørrebrød.example", "{soren}"),
     ("søren@xn--smrrebrd-64af.example", "{soren}"),
-    (unicodedata.normalize("NFD", "søren@smørrebrød.example"), "{soren}"),
+    ("rené@café.example", "{rene}"),
+    (unicodedata.normalize("NFD", "rené@café.example"), "{rene}"),
     ("erik@[192.0.2.7]", "{literal}"),
     ("erik@server", "{host}"),
     ("a@b.example;c@d.example,e@f.example", "{ab};{cd},{ef}"),
@@ -79,19 +80,20 @@ CASES = (
     ("Jeg talte med Bo i går", "Jeg talte med {bo} i går"),
     ("Bos bil og Krogs hus", "{bo} bil og Krogs hus"),
     ("Bo\u00a0Krog", "{bo}"),
-    ("Børge O'Brien-Lund", "{borge}"),
-    (unicodedata.normalize("NFD", "Børge") + " sagde", "{borge} sagde"),
-    ("Bo Krog og Børge", "{bo} og {borge}"),
+    ("Åse O'Brien-Lund", "{borge}"),
+    (unicodedata.normalize("NFD", "Åse") + " sagde", "{borge} sagde"),
+    ("Bo Krog og Åse", "{bo} og {borge}"),
+    ("hr. O'Brien kom", "hr. {borge} kom"),
     ("Anna Krog Due og Bo Krog", "Anna Krog Due og {bo}"),
     ("Bo Krog, Anna Due", "{bo}, Anna Due"),
     ("Stine fra drift, Stine Stab", "{stine} fra drift, {stine}"),
-    ("Krog Transport ApS", "Krog Transport ApS"),
+    ("Lund Transport ApS", "Lund Transport ApS"),
     ("Bo Krog <bo@krog.example> (70 10 20 30)", "{bo} <{bo}> ({bo})"),
 )  # fmt: skip
 
 
 def redactor(*released: str) -> Redactor:
-    circle = Circle(ANNA, (BO, BORGE, STINE), ("Krog Transport ApS",))
+    circle = Circle(ANNA, (BO, BORGE, STINE), ("Lund Transport ApS",))
     return Redactor(circle, Pseudonyms(frozenset(released)))
 
 
@@ -128,9 +130,9 @@ def test_values_of_every_shape_are_cleaned() -> None:
 
 def test_who_is_released_stands_by_every_word_and_nobody_else() -> None:
     cleaner = redactor("bo@krog.example")
-    text = f"Bo Krog <bo@krog.example>, 70102030, {BO_ID}; Børge"
+    text = f"Bo Krog <bo@krog.example>, 70102030, {BO_ID}; Åse"
     made = cleaner.clean_text(text, "x", set())
-    assert made.startswith(text.removesuffix("Børge") + "person-")
+    assert made.startswith(text.removesuffix("Åse") + "person-")
     assert cleaner.pseudonyms.shown == {"bo@krog.example": 4}
     assert cleaner.pseudonyms.replaced == {"x": 1}
 

@@ -58,7 +58,7 @@ def test_package_is_read_whole() -> None:
         "/etc/passwd",
         "C:\\x.json",
         "data\\accounts-user-1.json",
-        "data/accounts-user-1.json\0.png",
+        "data/accounts-more-1.json\0.png",
         "data/accounts-user-1.json/",
         "data/Accounts-user-1.json",
         "data/accounts-user-1.json\n",
