@@ -91,6 +91,11 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60},
         },
+        "address-erasures": {
+            "task": "gdpr.start_address_erasures",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
         "erased-people": {"task": "gdpr.probe_erasures", "schedule": crontab(hour=2, minute=17)},
         "content-left-over": {
             "task": "relay.reap_content",

@@ -39,6 +39,7 @@ ENTRIES = (
     Entry(_("Restrictions"), "relay:restrictions", KEEPERS | {Role.PRIVACY}),
     Entry(_("Agreements"), "dpa:agreements", KEEPERS | {Role.PRIVACY}, breaks=True),
     Entry(_("Requests"), "gdpr:inbox", KEEPERS | {Role.PRIVACY}),
+    Entry(_("Look up an address"), "gdpr:correspondents", KEEPERS | {Role.PRIVACY}),
     Entry(_("Team"), "accounts:team", breaks=True),
     Entry(_("Organisation"), "accounts:organisation", KEEPERS),
     Entry(_("Audit trail"), "accounts:audit-trail", KEEPERS | {Role.PRIVACY}),

@@ -5,15 +5,19 @@ A backup that is restored brings erased people back, and takes the table back wi
 stays, and tells whom to erase again. Neither names anybody: a hash is compared with those of the
 people who are there, and the key lies in the vault. Each holds all that the other holds, so that
 an older database and a journal that has lost lines are both seen.
+
+An address that a customer has erased from its log has entries too: of that customer alone, and
+about mail that was accepted until the entry. What comes later is new (gdpr/correspondents).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from django.conf import settings
@@ -29,12 +33,21 @@ MARGIN_DAYS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """One erased person; the digest is HMAC-SHA-256, and empty in an entry that is of nobody."""
+    """One erased person, or one address erased by an organisation; an entry of nobody has neither.
+
+    The digests are HMAC-SHA-256, or empty.
+    """
 
     erasure_id: UUID
-    person_digest: bytes
+    person_digest: bytes = b""
+    organisation_id: UUID | None = None
+    address_digest: bytes = b""
     entered_at: datetime
     until_on: date
+
+    @property
+    def is_of_nobody(self) -> bool:
+        return not self.person_digest and not self.address_digest
 
 
 def enter(erasure_id: UUID, person_id: UUID, now: datetime) -> Erased:
@@ -42,7 +55,19 @@ def enter(erasure_id: UUID, person_id: UUID, now: datetime) -> Erased:
 
     Doing it again after a crash adds a line to the journal and changes nothing else.
     """
-    return _enter(erasure_id, person_digest(person_id), now)
+    return _enter(_entry(erasure_id, now, person_digest=person_digest(person_id)), now)
+
+
+def enter_address(
+    erasure_id: UUID, organisation_id: UUID, address: str, until: datetime, now: datetime
+) -> Erased:
+    """Write down that an organisation erases its mail of an address accepted `until` then.
+
+    `address` is hashed as it stands: in the one form that all of its spellings share.
+    """
+    digest = address_digest(organisation_id, address)
+    made = _entry(erasure_id, now, organisation_id=organisation_id, address_digest=digest)
+    return _enter(replace(made, entered_at=until), now)
 
 
 def attest(now: datetime) -> Erased:
@@ -50,16 +75,15 @@ def attest(now: datetime) -> Erased:
 
     Without it a directory that was not mounted reads as if nobody had ever been erased.
     """
-    return _enter(uuid5(NAMESPACE_OID, f"journal {now:%Y-%m-%d}"), b"", now)
+    return _enter(_entry(uuid5(NAMESPACE_OID, f"journal {now:%Y-%m-%d}"), now), now)
 
 
-def _enter(erasure_id: UUID, digest: bytes, now: datetime) -> Erased:
-    erased = Erased(
-        erasure_id=erasure_id,
-        person_digest=digest,
-        entered_at=now,
-        until_on=now.date() + timedelta(days=kept_days()),
-    )
+def _entry(erasure_id: UUID, now: datetime, **whose: Any) -> Erased:
+    until_on = now.date() + timedelta(days=kept_days())
+    return Erased(erasure_id=erasure_id, entered_at=now, until_on=until_on, **whose)
+
+
+def _enter(erased: Erased, now: datetime) -> Erased:
     _journal().append([_line(erased)], now)
     _insert(erased)
     return erased
@@ -72,6 +96,11 @@ def kept_days() -> int:
 
 def person_digest(person_id: UUID) -> bytes:
     return vault.keyed_hash("erased-person", person_id.bytes)
+
+
+def address_digest(organisation_id: UUID, address: str) -> bytes:
+    """Return what an address is known by: another value for each organisation."""
+    return vault.keyed_hash("erased-address", organisation_id.bytes + address.encode())
 
 
 def entries_about(person_id: UUID) -> list[UUID]:
@@ -114,12 +143,27 @@ def write_again(erased: list[Erased], now: datetime) -> None:
 
 def resurrected(today: date) -> Iterator[tuple[User, Erased]]:
     """Yield the people who are there although the journal or the table says they were erased."""
-    entries = [*journal(today).values(), *_table(today)]
-    erased = {entry.person_digest: entry for entry in entries if entry.person_digest}
+    erased = {entry.person_digest: entry for entry in _all(today) if entry.person_digest}
     # Ids are random and never used twice, so that one who comes again by themselves is another.
     for user in User.objects.only("id").iterator() if erased else ():
         if entry := erased.get(person_digest(user.id)):
             yield user, entry
+
+
+def erased_addresses(today: date) -> dict[UUID, dict[bytes, Erased]]:
+    """Return the last entry about each address that was erased, by organisation and digest.
+
+    Raises signedlines.LinesAltered.
+    """
+    found: dict[UUID, dict[bytes, Erased]] = {}
+    for entry in sorted(_all(today), key=lambda one: one.entered_at):
+        if entry.organisation_id is not None and entry.address_digest:
+            found.setdefault(entry.organisation_id, {})[entry.address_digest] = entry
+    return found
+
+
+def _all(today: date) -> list[Erased]:
+    return [*journal(today).values(), *_table(today)]
 
 
 def forget(now: datetime) -> int:
@@ -135,6 +179,8 @@ def _table(today: date) -> list[Erased]:
         Erased(
             erasure_id=row.erasure_id,
             person_digest=bytes(row.person_digest),
+            organisation_id=row.of_organisation,
+            address_digest=bytes(row.address_digest),
             entered_at=row.entered_at,
             until_on=row.until_on,
         )
@@ -147,6 +193,8 @@ def _insert(erased: Erased) -> None:
         erasure_id=erased.erasure_id,
         defaults={
             "person_digest": erased.person_digest,
+            "of_organisation": erased.organisation_id,
+            "address_digest": erased.address_digest,
             "entered_at": erased.entered_at,
             "until_on": erased.until_on,
         },
@@ -158,14 +206,16 @@ def _journal() -> SignedLines:
 
 
 def _line(erased: Erased) -> str:
-    return json.dumps(
-        {
-            "erasure": str(erased.erasure_id),
-            "person": erased.person_digest.hex(),
-            "at": erased.entered_at.isoformat(),
-            "until": erased.until_on.isoformat(),
-        }
-    )
+    values = {
+        "erasure": str(erased.erasure_id),
+        "person": erased.person_digest.hex(),
+        "at": erased.entered_at.isoformat(),
+        "until": erased.until_on.isoformat(),
+    }
+    if erased.organisation_id is not None:
+        values["organisation"] = str(erased.organisation_id)
+        values["address"] = erased.address_digest.hex()
+    return json.dumps(values)
 
 
 def _erased(line: str) -> Erased:
@@ -173,6 +223,8 @@ def _erased(line: str) -> Erased:
     return Erased(
         erasure_id=UUID(values["erasure"]),
         person_digest=bytes.fromhex(values["person"]),
+        organisation_id=UUID(values["organisation"]) if "organisation" in values else None,
+        address_digest=bytes.fromhex(values.get("address", "")),
         entered_at=datetime.fromisoformat(values["at"]),
         until_on=date.fromisoformat(values["until"]),
     )

@@ -23,7 +23,7 @@ from accounts import vault
 from accounts.models import User
 from accounts.refusals import Refused
 from gdpr import requests, sealedfiles
-from gdpr.models import Package, RequestedRight, Step
+from gdpr.models import AddressPackage, Package, RequestedRight, Step
 from gdpr.models.packages import PACKAGE_DAYS
 from gdpr.sealedfiles import SealingWriter
 
@@ -196,8 +196,8 @@ def _remove_strays() -> int:
     directory = Path(settings.PACKAGES)
     files = directory.iterdir() if directory.is_dir() else ()
     names = {sealedfiles.name_of(file) for file in files}
-    known = {key.hex for key in Package.objects.values_list("id", flat=True)}
-    strays = names - known
+    rows = (Package.objects, AddressPackage.objects)
+    strays = names - {key.hex for all_ in rows for key in all_.values_list("id", flat=True)}
     for name in strays:
         sealedfiles.remove(directory / name)
     return len(strays)

@@ -60,6 +60,7 @@ def erasures_happen_and_last() -> Result:
     counts = {
         "late": run.stuck(now).count(),
         "people back": len(found.back),
+        "addresses back": len(found.addresses),
         "erasures the database knows nothing of": len(found.missing),
         "lines lost from the journal": len(found.unwritten),
     }

@@ -15,9 +15,12 @@ from django.db import OperationalError
 
 from accounts import clock, database
 from gdpr import escalation, ledger, packages, packing, retention, sealwatch
+from gdpr.correspondents import packages as address_packages
+from gdpr.correspondents import run as address_run
 from gdpr.enquiries import passing, watch
 from gdpr.erasing import certificate, repeat, run
 from gdpr.registry import Cadence
+from gdpr.rights import correspondents as address_packing
 
 # Seconds until an order to carry an erasure on is void: beat gives the next one by then.
 EXPIRES = 60
@@ -35,12 +38,17 @@ def forget_nightly() -> None:
 
 @shared_task(name="gdpr.pack")
 def pack() -> None:
+    """People's packages, then customers' packages about an address."""
     packing.pack_due()
+    address_packing.pack_due()
 
 
 @shared_task(name="gdpr.destroy_packages")
 def destroy_packages() -> None:
-    packages.destroy_due(clock.now())
+    now = clock.now()
+    address_packages.destroy_due(now)
+    # Last: it removes what no row knows any more.
+    packages.destroy_due(now)
 
 
 @shared_task(name="gdpr.escalate")
@@ -99,6 +107,18 @@ def start_erasures() -> None:
 @shared_task(name="gdpr.erase")
 def erase(*, erasure_id: str) -> None:
     run.carry_out(UUID(erasure_id), clock.now())
+
+
+@shared_task(name="gdpr.start_address_erasures")
+def start_address_erasures() -> None:
+    """Every minute: a task for each erasure of an address that is not at its end."""
+    for erasure_id in address_run.due(clock.now()):
+        erase_address.apply_async(kwargs={"erasure_id": str(erasure_id)}, expires=EXPIRES)
+
+
+@shared_task(name="gdpr.erase_address")
+def erase_address(*, erasure_id: str) -> None:
+    address_run.carry_out(UUID(erasure_id), clock.now())
 
 
 @shared_task(name="gdpr.probe_erasures")

@@ -5,7 +5,17 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from gdpr.views import enquiries, erasure, imports, inbox, letters, public, requests, schema
+from gdpr.views import (
+    correspondents,
+    enquiries,
+    erasure,
+    imports,
+    inbox,
+    letters,
+    public,
+    requests,
+    schema,
+)
 
 app_name = "gdpr"
 
@@ -62,6 +72,44 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "privacy/erasure/cancel/<str:token>/",
         erasure.erasure_cancel_link,
         name="erasure-cancel-link",
+    ),
+    # What an organisation has of one address, which stands sealed in the page's own address.
+    path("correspondents/", correspondents.correspondents, name="correspondents"),
+    path("correspondents/<str:sealed>/", correspondents.correspondent, name="correspondent"),
+    path(
+        "correspondents/<str:sealed>/export/",
+        correspondents.correspondent_export,
+        name="correspondent-export",
+    ),
+    path(
+        "correspondents/<str:sealed>/erase/",
+        correspondents.correspondent_erase,
+        name="correspondent-erase",
+    ),
+    path(
+        "correspondents/<str:sealed>/no-mail/",
+        correspondents.correspondent_suppress,
+        name="correspondent-suppress",
+    ),
+    path(
+        "correspondents/packages/<uuid:package_id>/zip/",
+        correspondents.package,
+        name="correspondent-package",
+    ),
+    path(
+        "correspondents/packages/<uuid:package_id>/end/",
+        correspondents.package_end,
+        name="correspondent-package-end",
+    ),
+    path(
+        "correspondents/erasures/<uuid:erasure_id>/",
+        correspondents.erasure,
+        name="correspondent-erasure",
+    ),
+    path(
+        "correspondents/erasures/<uuid:erasure_id>/pdf/",
+        correspondents.certificate_pdf,
+        name="correspondent-certificate",
     ),
     path("privacy/certificate/<str:token>/", erasure.certificate_page, name="certificate"),
     path("privacy/certificate/<str:token>/pdf/", erasure.certificate_pdf, name="certificate-pdf"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 from django.db.utils import OperationalError
 
 from accounts import audit, clock, limits
@@ -62,3 +63,12 @@ def _mark(chosen: list[int], now: datetime) -> int:
     return QueuedDelivery.objects.filter(id__in=locked).update(
         cancelled_at=now, due_at=now, lane=QueuedDelivery.Lane.ENDING
     )
+
+
+def give_up(chosen: list[int], now: datetime) -> int:
+    """Let these deliveries have waited as long as they may: a shift ends them, and tells senders.
+
+    What a shift has in hand is left alone, and so is what is cancelled; returns how many are not.
+    """
+    where = Q(cancelled_at=None, expires_at__gt=now)
+    return scopes.update(chosen, where, expires_at=now, due_at=now, lane=QueuedDelivery.Lane.ENDING)

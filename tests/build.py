@@ -24,7 +24,10 @@ from accounts.models import Membership, Organisation, Role, User
 from accounts.models.devices import totp_purpose
 from accounts.sessions import SessionStore
 from dpa.models import Agreement, AgreementEvent, Document, Signatory
+from gdpr.correspondents import subject
 from gdpr.models import (
+    AddressErasure,
+    AddressPackage,
     Correction,
     Enquiry,
     Erasure,
@@ -216,6 +219,8 @@ def everything_of(organisation: Organisation, user: User) -> None:
         _gdpr_rows(user)
         Enquiry.objects.create(sealed=None, received_at=NOW, due_at=NOW)
         forwarded_to(organisation)
+        address_erasure(organisation)
+        address_package(organisation)
 
 
 def _accounts_rows(organisation: Organisation, user: User) -> None:
@@ -447,3 +452,24 @@ def _gdpr_rows(user: User) -> None:
     Release.objects.create(person=user, address="erik@modtager.example", reason="x", decided_at=NOW)
     Import.objects.create(person=user, records=[], made_at=NOW, taken_at=NOW)
     letter_of(right)
+
+
+def address_erasure(organisation: Organisation, **fields: Any) -> AddressErasure:
+    """An erasure of an address that has been asked for, with its certificate already: junk."""
+    values: dict[str, Any] = {"language": "da", "asked_at": NOW, "due_at": NOW, "step": "ledger"}
+    values |= {"waiting": AddressErasure.Waiting.CANCEL, "certificate": b"%PDF-"}
+    with as_owner():
+        row = AddressErasure(organisation=organisation, **values | fields)
+        subject.seal(row, "erik@modtager.example")
+        row.save()
+    return row
+
+
+def address_package(organisation: Organisation, **fields: Any) -> AddressPackage:
+    """The order of a package about an address; its key is junk."""
+    values: dict[str, Any] = {"language": "da", "created_at": NOW, "due_at": NOW}
+    with as_owner():
+        row = AddressPackage(organisation=organisation, sealed_key=b"x", **values | fields)
+        subject.seal(row, "erik@modtager.example")
+        row.save()
+    return row

@@ -25,6 +25,7 @@ DEEDS: dict[str, str | Promise] = {
     "changed": gettext_lazy("changed"),
     "closing": gettext_lazy("closing down"),
     "created": gettext_lazy("created"),
+    "downloaded": gettext_lazy("downloaded"),
     "ended": gettext_lazy("ended"),
     "extended": gettext_lazy("time extended"),
     "failing": gettext_lazy("proof gone missing"),

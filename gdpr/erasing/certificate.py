@@ -19,7 +19,6 @@ from django.db import connection
 from django.utils import translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from accounts import vault
 from gdpr import documents, inventory, seals
@@ -29,6 +28,7 @@ from gdpr.erasing.plan import Line, Plan
 from gdpr.holds import Hold
 from gdpr.models import Erasure
 from gdpr.models.erasures import ROWS
+from gdpr.places import FILES
 from gdpr.registry import Entry, Eraser, Whose
 
 # How long the link of the last mail leads to the certificate; staff find it later by its number.
@@ -36,13 +36,6 @@ LINK_DAYS = 90
 TEMPLATE = "gdpr/documents/erasure_certificate.html"
 FIELD = "operator"
 SCHEMA = 1
-# Where the scan looks for files, by its own names.
-FILE_PLACES = {
-    "logs": gettext_lazy("log files"),
-    "packages": gettext_lazy("packages that are encrypted, by their names"),
-    "erasure journal": gettext_lazy("journal of erasures"),
-    "audit anchors": gettext_lazy("heads of the audit trail"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +157,7 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
         "backups_until": plan.backups_until,
         "scan": found,
         "files": sum(found["files"].values()),
-        "places": [(FILE_PLACES[name], count) for name, count in found["files"].items()],
+        "places": [(FILES[name], count) for name, count in found["files"].items()],
         "has_logs": "logs" in found["files"],
         "mentions": found["mentions"],
         "elsewhere": found["mentions"]["keys"] + found["mentions"]["files"],

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """After a restore: erase again whom the journal names, and look every day whether somebody is back.
 
+People, and addresses that customers erased from their logs.
+
 Journal and table are compared both ways. Role `duty`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
@@ -17,11 +19,14 @@ from accounts import alerts
 from accounts.models import User
 from accounts.signedlines import LinesAltered
 from gdpr import ledger
+from gdpr.correspondents import repeat as correspondents
+from gdpr.correspondents.repeat import Back
 from gdpr.erasing import run, subject
 from gdpr.ledger import Erased
 from gdpr.models import Erasure
 
 BACK = "erased-person-back"
+ADDRESS_BACK = "erased-address-back"
 OLDER = "database-older-than-erasures"
 LOST = "erasure-journal-incomplete"
 ALTERED = "erasure-journal-altered"
@@ -33,10 +38,12 @@ UNWRITABLE = "erasure-journal-unwritable"
 class Compared:
     """Who is there again, what the table lacks, and what the journal lacks.
 
-    `cut_off` is what the table lacks because a step, or the entry of a day, ended in between.
+    `addresses` are those that a customer erased from its log. `cut_off` is what the table lacks
+    because a step, or the entry of a day, ended in between.
     """
 
     back: list[User]
+    addresses: list[Back]
     missing: list[Erased]
     cut_off: list[Erased]
     unwritten: list[Erased]
@@ -44,17 +51,21 @@ class Compared:
     @property
     def is_older(self) -> bool:
         """Whether erasures must be repeated before the database is used."""
-        return bool(self.back or self.missing)
+        return bool(self.back or self.addresses or self.missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
     """How many entries came into the table and into the journal, how many people were erased, not
-    wholly erased, and are still there."""
+    wholly erased, and are still there; and how many addresses were erased from a log.
+
+    Addresses that are not wholly erased, or are still there, count as people do.
+    """
 
     entries: int
     lost: int
     erased: int
+    addresses: int
     unfinished: int
     remaining: int
 
@@ -63,12 +74,14 @@ def compare(now: datetime) -> Compared:
     """Hold people, table and journal against each other. Raises LinesAltered, OSError."""
     today, running = now.date(), _running()
     people = set(running.values())
+    under_way = running.keys() | correspondents.running()
     absent = ledger.missing(today)
     # The line is on the disk before the row is committed. An erasure that runs here takes the step
     # again; an entry of nobody says nothing of an erasure.
-    cut_off = [one for one in absent if not one.person_digest or one.erasure_id in running]
+    cut_off = [one for one in absent if one.is_of_nobody or one.erasure_id in under_way]
     return Compared(
         back=[person for person, _ in ledger.resurrected(today) if person.pk not in people],
+        addresses=correspondents.back(today),
         missing=[entry for entry in absent if entry not in cut_off],
         cut_off=cut_off,
         unwritten=ledger.unwritten(today),
@@ -85,6 +98,8 @@ def repeat(now: datetime) -> Repeated:
     missing, unwritten = ledger.missing(today), ledger.unwritten(today)
     back = list(ledger.resurrected(today))
     erased = sum(_erase(person, entry, now) for person, entry in back)
+    addresses = list(correspondents.resurrected(today))
+    emptied = sum(correspondents.erase_again(one, now) for one in addresses)
     # Last: an interrupted run finds the same people by the journal.
     ledger.bring_in(missing)
     ledger.write_again(unwritten, now)
@@ -92,9 +107,15 @@ def repeat(now: datetime) -> Repeated:
         entries=len(missing),
         lost=len(unwritten),
         erased=erased,
-        unfinished=len(back) - erased,
-        remaining=sum(1 for _ in ledger.resurrected(today)),
+        addresses=emptied,
+        unfinished=len(back) - erased + len(addresses) - emptied,
+        remaining=_remaining(today),
     )
+
+
+def _remaining(today: date) -> int:
+    people = sum(1 for _ in ledger.resurrected(today))
+    return people + sum(1 for _ in correspondents.resurrected(today))
 
 
 def probe(now: datetime) -> Compared | None:
@@ -113,6 +134,7 @@ def probe(now: datetime) -> Compared | None:
     alerts.resolve_alert(ALTERED)
     alerts.resolve_alert(UNREADABLE)
     _tell(BACK, bool(found.back))
+    _tell(ADDRESS_BACK, bool(found.addresses))
     _tell(OLDER, bool(found.missing))
     _tell(LOST, bool(found.unwritten))
     return found

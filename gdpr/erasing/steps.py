@@ -8,7 +8,7 @@ with the first step that has no mark. What happens outside the database may happ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,12 +18,12 @@ from django.apps import apps
 
 from accounts import audit, team
 from accounts.models import Membership
-from gdpr import inventory, ledger, packages, requests, scan, sealedfiles, subjects
+from gdpr import inventory, ledger, packages, places, requests, scan, sealedfiles, subjects
 from gdpr.erasing import certificate, erasers, findings, letters, plan, subject
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
 from gdpr.models.erasures import ROWS
-from gdpr.registry import Entry, Field, Personal
+from gdpr.registry import Entry, Personal
 from gdpr.registry import Role as Decides
 from gdpr.scan import Finding, Scan
 
@@ -128,7 +128,7 @@ def search(erasure: Erasure, now: datetime) -> Scan:
 
 def _as_kept(finding: Finding) -> Finding:
     """Return a finding whose kept rows say nothing where nobody should be, as in a state."""
-    is_expected = isinstance(_field_of(finding), Personal)
+    is_expected = isinstance(places.field_of(finding), Personal)
     return finding if is_expected else replace(finding, kept=0)
 
 
@@ -156,7 +156,7 @@ def _judge_scan(work: Work) -> None:
 
 def take_again(erasure_id: UUID, left: Iterable[Finding]) -> None:
     """Have the tables in which something was found erased once more: it may have come late."""
-    found = [_entry_of(finding) for finding in left]
+    found = [places.entry_of(finding) for finding in left]
     names = [f"{ROWS}{entry.model}" for entry in found if entry is not None]
     ErasureStep.objects.filter(erasure=erasure_id, name__in=names).update(done_at=None)
 
@@ -174,7 +174,7 @@ def _is_customers(finding: Finding) -> bool:
     Not in a customer's own name and address, nor in what the service writes beside their words:
     there the service decides, and another customer's row has no business with the person.
     """
-    entry, field = _entry_of(finding), _field_of(finding)
+    entry, field = places.entry_of(finding), places.field_of(finding)
     if entry is None or field is None:
         return False
     return entry.role is Decides.PROCESSOR and field.customers_words
@@ -182,29 +182,6 @@ def _is_customers(finding: Finding) -> bool:
 
 def _plan_of(erasure: Erasure) -> plan.Plan:
     return plan.Plan.from_json(erasure.report["plan"])
-
-
-def _entry_of(finding: Finding) -> Entry | None:
-    return _ENTRY_OF_TABLE.get(finding.place.partition(".")[0])
-
-
-_ENTRY_OF_TABLE = {apps.get_model(entry.model)._meta.db_table: entry for entry in inventory.ENTRIES}
-
-
-def _field_of(finding: Finding) -> Field | None:
-    # A name that is a word of SQL comes in quotation marks.
-    return _FIELD_OF_PLACE.get(finding.place.replace('"', ""))
-
-
-def _places(entry: Entry) -> Iterator[tuple[str, Field]]:
-    meta = apps.get_model(entry.model)._meta
-    for field in entry.fields:
-        for name in field.names:
-            if column := meta.get_field(name).column:
-                yield f"{meta.db_table}.{column}", field
-
-
-_FIELD_OF_PLACE = dict(place for entry in inventory.ENTRIES for place in _places(entry))
 
 
 def _as_json(made: Scan) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from django.db.models import Model
 from gdpr.inventory import (
     accounts,
     consents,
+    correspondents,
     dpa,
     enquiries,
     framework,
@@ -34,6 +35,7 @@ ENTRIES: tuple[Entry, ...] = (
     *packages.ENTRIES,
     *enquiries.ENTRIES,
     *letters.ENTRIES,
+    *correspondents.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

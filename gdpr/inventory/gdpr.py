@@ -321,6 +321,9 @@ LEDGER_ENTRY = Entry(
             what=_("a keyed hash of the account's number"),
             access=Access.NAMED,
         ),
+        # Of mail that customers decide on; whom a customer erased is nobody's to look up.
+        NotPersonal(("of_organisation",), "the number of a customer that erased an address"),
+        NotPersonal(("address_digest",), "a keyed hash of the address, another for each customer"),
         Personal(name="entered_at", what=_("when the erasure began")),
         Personal(name="until_on", what=_("until when it is kept")),
         NotPersonal(("erasure_id",), "a random number of the erasure"),

@@ -98,7 +98,7 @@ ERASURE_JOURNAL = Store(
     key="erasure-journal",
     title=_("Journal of erasures, outside the database"),
     where="files, ERASURE_JOURNAL",
-    personal=_("keyed hashes of the numbers of accounts that were erased"),
+    personal=_("keyed hashes of the numbers of accounts, and of addresses, that were erased"),
     role=Role.CONTROLLER,
     purposes=(Purpose.RIGHTS,),
     keep=Keep(event=_("until no backup has the person any more, and a month")),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from gdpr.models.corrections import Correction
+from gdpr.models.correspondents import AddressErasure, AddressPackage
 from gdpr.models.enquiries import Enquiry, ForwardedRequest
 from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, LedgerEntry
 from gdpr.models.imports import Import
@@ -13,6 +14,8 @@ from gdpr.models.requests import Request, RequestedRight, Right, Step
 from gdpr.models.retention import RetentionGauge, RetentionRun
 
 __all__ = [
+    "AddressErasure",
+    "AddressPackage",
     "Correction",
     "Enquiry",
     "Erasure",

@@ -111,6 +111,9 @@ class LedgerEntry(models.Model):
 
     erasure_id = models.UUIDField(primary_key=True)
     person_digest = models.BinaryField()
+    # Of an address that this organisation erased from its log; no foreign key: it may be gone.
+    of_organisation = models.UUIDField(null=True)
+    address_digest = models.BinaryField(default=b"", db_default=b"")
     entered_at = models.DateTimeField()
     until_on = models.DateField()
 

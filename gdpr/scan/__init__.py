@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from gdpr.scan.everywhere import Scan, scan
 from gdpr.scan.needles import Finding, Kind, ScanIncomplete, Sought
-from gdpr.scan.tables import Rows
+from gdpr.scan.tables import Rows, Within
 
-__all__ = ["Finding", "Kind", "Rows", "Scan", "ScanIncomplete", "Sought", "scan"]
+__all__ = ["Finding", "Kind", "Rows", "Scan", "ScanIncomplete", "Sought", "Within", "scan"]

@@ -34,13 +34,19 @@ class Scan:
     mentions: dict[str, int]
 
 
-def scan(sought: Sought, now: datetime, kept: Mapping[str, tables.Rows] = NOTHING_KEPT) -> Scan:
+def scan(
+    sought: Sought,
+    now: datetime,
+    kept: Mapping[str, tables.Rows] = NOTHING_KEPT,
+    within: tables.Within | None = None,
+) -> Scan:
     """Search the database, Redis, and every place with files. Raises ScanIncomplete.
 
-    `kept` names rows by their table; findings say how many of them they are.
+    `kept` names rows by their table; findings say how many of them they are. `within` leaves out
+    what other organisations have, and what came later.
     """
     forms = needles(sought)
-    in_tables = tables.search(forms, kept)
+    in_tables = tables.search(forms, kept, within)
     in_keys = keys.search(forms)
     in_files = files.search(_file_places(), forms)
     return Scan(

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from urllib.parse import quote
 from uuid import UUID
@@ -21,7 +21,7 @@ SHORTEST_PHONE = 6
 # says nothing. A letter beyond ASCII is not told from a quotation mark beyond it: both are octets
 # alone in a file. Valid for `re` and PostgreSQL.
 _ESCAPED_BEFORE = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=[%=][0-9a-f]{2})"
-BEFORE_ADDRESS = rf"(?:(?<![0-9a-z._-])|{_ESCAPED_BEFORE})"
+BEFORE_ADDRESS = rf"(?:(?<![0-9a-z._+-])|{_ESCAPED_BEFORE})"
 AFTER_ADDRESS = r"(?![0-9a-z]|[.-][0-9a-z])"
 BEFORE_NUMBER = rf"(?:(?<![0-9a-z])|{_ESCAPED_BEFORE})"
 AFTER_NUMBER = r"(?![0-9a-z])"
@@ -48,12 +48,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """The identifiers of one person; kept in memory only."""
+    """The identifiers of one person; kept in memory only.
 
-    person_id: UUID
-    address: str
-    phone: str = ""
-    name: str = ""
+    `also` has other spellings of the address. Who has no account has no number.
+    """
+
+    person_id: UUID | None
+    address: str = field(repr=False)
+    phone: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+    also: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,8 @@ def listed(found: Counter[tuple[str, Kind]]) -> list[Finding]:
 
 def needles(sought: Sought) -> list[Needle]:
     """Return what to look for; an identifier that is empty or too short is left out."""
-    found = [_of_id(sought.person_id), _of_address(sought.address)]
+    found = [_of_id(sought.person_id)] if sought.person_id else []
+    found.append(_of_address(sought.address, *sought.also))
     if len(re.sub(r"\D", "", sought.phone)) >= SHORTEST_PHONE:
         found.append(_of_phone(sought.phone))
     if " " in sought.name:
@@ -133,9 +138,15 @@ def _of_id(person_id: UUID) -> Needle:
     )
 
 
-def _of_address(address: str) -> Needle:
-    found = _of_text(Kind.ADDRESS, address)
-    return replace(found, before=BEFORE_ADDRESS, after=AFTER_ADDRESS)
+def _of_address(*spellings: str) -> Needle:
+    found = [_of_text(Kind.ADDRESS, spelling) for spelling in spellings]
+    return Needle(
+        Kind.ADDRESS,
+        folded=tuple(dict.fromkeys(form for needle in found for form in needle.folded)),
+        exact=tuple(dict.fromkeys(form for needle in found for form in needle.exact)),
+        before=BEFORE_ADDRESS,
+        after=AFTER_ADDRESS,
+    )
 
 
 def _of_text(kind: Kind, text: str) -> Needle:

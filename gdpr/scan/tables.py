@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
 
 from django.db import connection
 
-from gdpr.scan.needles import Finding, Needle, ScanIncomplete
+from gdpr.scan.needles import Finding, Kind, Needle, ScanIncomplete
 
 # Partitions are read through their parent. A table whose rows row-level security may hide from
 # this role is one that was not searched, and so is one without the right to read.
@@ -30,7 +32,8 @@ ORDER BY 1
 # Categories of the types that cannot hold an identifier: boolean, date and time, interval,
 # numeric, and PostgreSQL's own. A type that is new here is searched.
 COLUMNS = """
-SELECT quote_ident(a.attname), coalesce(e.typname, t.typname) = 'bytea', t.typcategory = 'A'
+SELECT quote_ident(a.attname), coalesce(e.typname, t.typname) = 'bytea', t.typcategory = 'A',
+    coalesce(e.typname, t.typname) = 'uuid'
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
@@ -54,6 +57,11 @@ class Column:
     name: str
     is_octets: bool
     is_array: bool
+    is_number: bool = False
+
+    def may_hold(self, needle: Needle) -> bool:
+        """Say whether it can hold what is sought: a UUID is somebody's number or nothing."""
+        return not self.is_number or needle.kind is Kind.PERSON
 
     @property
     def as_text(self) -> str:
@@ -75,11 +83,37 @@ class Rows:
     keys: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """One organisation's rows: by this column in every table that has it, and as old as that.
+
+    `dated` names the column that says how old a row is, in the tables that have it. Tables that
+    are nobody's are searched whole.
+    """
+
+    organisation_id: UUID
+    until: datetime
+    owned_by: str = "organisation_id"
+    dated: str = "accepted_at"
+
+    def condition(self, columns: Collection[str]) -> tuple[str, list[Any]]:
+        """Return which rows of a table with these columns are meant, and the values of that."""
+        found: list[tuple[str, Any]] = []
+        if self.owned_by in columns:
+            found.append((f"{self.owned_by} = %s", self.organisation_id))
+            if self.dated in columns:
+                found.append((f"{self.dated} <= %s", self.until))
+        return " AND ".join(["true", *(sql for sql, _ in found)]), [value for _, value in found]
+
+
 NO_ROWS = Rows("", ())
+ALL_ROWS: tuple[str, list[Any]] = ("true", [])
 Pair: TypeAlias = tuple[Column, Needle]
 
 
-def search(needles: Sequence[Needle], kept: Mapping[str, Rows]) -> Searched:
+def search(
+    needles: Sequence[Needle], kept: Mapping[str, Rows], within: Within | None = None
+) -> Searched:
     """Look through every table; of `kept`, by table, findings tell apart what is in these rows.
 
     Raises ScanIncomplete.
@@ -89,8 +123,9 @@ def search(needles: Sequence[Needle], kept: Mapping[str, Rows]) -> Searched:
     for table in names:
         searched = _columns(table)
         columns += len(searched)
+        rows = within.condition(_all_columns(table)) if within else ALL_ROWS
         if searched:
-            found, alone = _found_in(table, searched, needles, kept.get(table, NO_ROWS))
+            found, alone = _found_in(table, searched, needles, kept.get(table, NO_ROWS), rows)
             findings += found
             mentions += alone
     return Searched(findings, len(names), columns, mentions)
@@ -112,12 +147,28 @@ def _columns(table: str) -> list[Column]:
         return [Column(*row) for row in cursor.fetchall()]
 
 
+def _all_columns(table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attname FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+            [table],
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
 def _found_in(
-    table: str, columns: Sequence[Column], needles: Sequence[Needle], kept: Rows
+    table: str,
+    columns: Sequence[Column],
+    needles: Sequence[Needle],
+    kept: Rows,
+    rows: tuple[str, list[Any]],
 ) -> tuple[list[Finding], int]:
     """Return the findings, and how many rows but the kept ones hold a name or a number alone."""
-    pairs = [(column, needle) for column in columns for needle in needles]
-    counted = _counted(table, pairs, kept)
+    pairs = [(one, needle) for one in columns for needle in needles if one.may_hold(needle)]
+    if not pairs:
+        return [], 0
+    counted = _counted(table, pairs, kept, rows)
     none = [0] * (len(pairs) + 1)
     (_, *inside), (mentions, *outside) = counted.get(True, none), counted.get(False, none)
     findings = [
@@ -128,7 +179,9 @@ def _found_in(
     return findings, mentions
 
 
-def _counted(table: str, pairs: Sequence[Pair], kept: Rows) -> dict[bool, list[int]]:
+def _counted(
+    table: str, pairs: Sequence[Pair], kept: Rows, rows: tuple[str, list[Any]]
+) -> dict[bool, list[int]]:
     """Return, for kept rows and others, how many are mentions, then how many hold each pair."""
     found = ", ".join(f"{_condition(column)} AS f{at}" for at, (column, _) in enumerate(pairs))
     counts = ", ".join(f"count(*) FILTER (WHERE f{at})" for at in range(len(pairs)))
@@ -141,8 +194,9 @@ def _counted(table: str, pairs: Sequence[Pair], kept: Rows) -> dict[bool, list[i
         # each condition computed once, however often it is counted.
         cursor.execute(
             f"SELECT is_kept, count(*) FILTER (WHERE {_mention(pairs)}), {counts}"  # noqa: S608
-            f" FROM (SELECT {is_kept} AS is_kept, {found} FROM {table} OFFSET 0) t GROUP BY 1",
-            [list(kept.keys), *values],
+            f" FROM (SELECT {is_kept} AS is_kept, {found} FROM {table}"
+            f" WHERE {rows[0]} OFFSET 0) t GROUP BY 1",
+            [list(kept.keys), *values, *rows[1]],
         )
         return {in_kept: row for in_kept, *row in cursor.fetchall()}
 

@@ -25,6 +25,7 @@ from relay.supervision import carry_lightly
 from tests.bench import dkim, honesty
 from tests.bench.depth import depth_rows
 from tests.bench.dropping import drop_rows
+from tests.bench.erasing import erasing_rows
 from tests.bench.exports import export_rows
 from tests.bench.fairness import fair_rows
 from tests.bench.lanes import LANES, ROUNDS, WARM_UP, Lane, Side, measure, row
@@ -52,6 +53,7 @@ LOGS: dict[str, Act] = {
     "log-drop-day": drop_rows,
     "rights-export-1m": export_rows,
     "rights-oracle": oracle_rows,
+    "rights-erase-10m": erasing_rows,
 }
 
 

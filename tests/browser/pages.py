@@ -54,10 +54,10 @@ def _first(label: str) -> Callable[[], object]:
     return row
 
 
-def _of_anna(make: Callable[[Organisation], UUID]) -> Callable[[], UUID]:
+def _of_anna(make: Callable[[Organisation], UUID | str]) -> Callable[[], UUID | str]:
     """A row of Anna's organisation, made when its page is opened."""
 
-    def row() -> UUID:
+    def row() -> UUID | str:
         with build.as_owner():
             return make(Organisation.objects.get())
 
@@ -207,6 +207,15 @@ PAGES = (
     Page("restrictions", "relay:restrictions", "anna"),
     Page("restriction-new", "relay:restriction-new", "anna"),
     Page("restriction-lift", "relay:restriction-lift", "anna", row=_of_anna(places.a_restriction)),
+    Page("correspondents", "gdpr:correspondents", "anna"),
+    Page("correspondent", "gdpr:correspondent", "anna", row=_of_anna(places.a_address)),
+    Page("no-mail", "gdpr:correspondent-suppress", "anna", row=_of_anna(places.a_address)),
+    Page(
+        "address-erasure",
+        "gdpr:correspondent-erasure",
+        "anna",
+        row=_of_anna(places.a_address_erasure),
+    ),
     Page("statistics", "relay:statistics", "anna"),
     Page("review", "relay:review", "anna", row=_of_anna(places.a_review)),
     Page("log", "relay:log", "anna"),

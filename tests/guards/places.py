@@ -15,6 +15,7 @@ from accounts.ids import uuid7, uuid7_time
 from accounts.models import Invitation, Organisation, Role, User
 from dpa.models import Signatory
 from gdpr.models import Right
+from gdpr.views import correspondents
 from relay.models import (
     Credential,
     Delivery,
@@ -247,12 +248,26 @@ def a_forwarded_request(organisation: Organisation) -> UUID:
     return build.forwarded_to(organisation).id
 
 
+def a_address(organisation: Organisation) -> str:
+    """An address as it stands in the address of a page: sealed for the organisation."""
+    return correspondents.sealed(organisation.id, "erik@modtager.example")
+
+
+def a_address_package(organisation: Organisation) -> UUID:
+    """A package that is not made yet: what fetches it is tried where there is a file."""
+    return build.address_package(organisation).id
+
+
+def a_address_erasure(organisation: Organisation) -> UUID:
+    return build.address_erasure(organisation).id
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which roles open a page, and which row of the organisation it is about, if any."""
 
     roles: frozenset[Role]
-    row: Callable[[Organisation], UUID] | None = None
+    row: Callable[[Organisation], UUID | str] | None = None
 
 
 MEMBER = {
@@ -279,6 +294,15 @@ MEMBER = {
     "dpa:withdraw": Place(frozenset({Role.OWNER}), a_agreement),
     "dpa:signatories": Place(frozenset({Role.OWNER})),
     "dpa:signatory-withdraw": Place(frozenset({Role.OWNER}), a_signatory),
+    "gdpr:correspondents": Place(KEEPERS | {Role.PRIVACY}),
+    "gdpr:correspondent": Place(KEEPERS | {Role.PRIVACY}, a_address),
+    "gdpr:correspondent-export": Place(KEEPERS | {Role.PRIVACY}, a_address),
+    "gdpr:correspondent-erase": Place(KEEPERS | {Role.PRIVACY}, a_address),
+    "gdpr:correspondent-suppress": Place(KEEPERS | {Role.PRIVACY}, a_address),
+    "gdpr:correspondent-package": Place(KEEPERS | {Role.PRIVACY}, a_address_package),
+    "gdpr:correspondent-package-end": Place(KEEPERS | {Role.PRIVACY}, a_address_package),
+    "gdpr:correspondent-erasure": Place(KEEPERS | {Role.PRIVACY}, a_address_erasure),
+    "gdpr:correspondent-certificate": Place(KEEPERS | {Role.PRIVACY}, a_address_erasure),
     "relay:suppressions": Place(READERS),
     "relay:suppression-new": Place(BUILDERS),
     "relay:suppressions-import": Place(BUILDERS),

@@ -11,6 +11,9 @@ from accounts.rotation import sealed_columns
 # Sealed under the organisation's key, which a rotation does not change.
 OF_THE_ORGANISATION = {
     ("gdpr.ForwardedRequest", "sealed"),
+    ("gdpr.AddressErasure", "sealed_address"),
+    ("gdpr.AddressPackage", "sealed_address"),
+    ("gdpr.AddressPackage", "sealed_key"),
     ("relay.DkimSecret", "sealed"),
     ("relay.EspEvent", "sealed"),
     ("relay.Route", "sealed_secret"),

@@ -66,7 +66,7 @@ def _something(converter: Any) -> str:
     return "1" if type(converter).__name__ == "IntConverter" else str(uuid4())
 
 
-def _row(place: Place, organisation: Organisation) -> UUID:
+def _row(place: Place, organisation: Organisation) -> UUID | str:
     assert place.row
     with build.as_owner():
         return place.row(organisation)
@@ -140,7 +140,7 @@ def test_right_role_opens(name: str, organisation: Organisation):
         assert answer.status_code in (200, 405), role
 
 
-def _looks(answer: Any, identifier: UUID) -> tuple[int, str, dict[str, str]]:
+def _looks(answer: Any, identifier: UUID | str) -> tuple[int, str, dict[str, str]]:
     """What a stranger sees, without what differs between any two answers."""
     text = re.sub(r'name="csrfmiddlewaretoken" value="[^"]+"', "", answer.text)
     headers = {key: value for key, value in answer.headers.items() if key != "Content-Length"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tests.planted import (
     bounces,
+    correspondents,
     directly,
     letters,
     logs,
@@ -29,4 +30,5 @@ FAULTS = (
     *directly.FAULTS,
     *restricting.FAULTS,
     *letters.FAULTS,
+    *correspondents.FAULTS,
 )

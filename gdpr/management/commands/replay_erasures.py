@@ -26,7 +26,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.entries:>6}  ledger entries brought in from the journal")
         self.stdout.write(f"{done.lost:>6}  lost lines written to the journal again")
         self.stdout.write(f"{done.erased:>6}  people erased again")
-        self.stdout.write(f"{done.remaining:>6}  erased people left")
+        self.stdout.write(f"{done.addresses:>6}  addresses erased again from customers' logs")
+        self.stdout.write(f"{done.remaining:>6}  erased people and addresses left")
         if done.remaining or done.unfinished:
             raise CommandError("Not all are erased; the alerts and the erasures say why.")
         if done.lost:

@@ -70,9 +70,13 @@ def test_search_holds_no_transaction_and_there_is_one_at_a_time(
 ) -> None:
     seen, search = [], tables.search
 
-    def look(needles: Sequence[Needle], kept: Mapping[str, tables.Rows]) -> tables.Searched:
+    def look(
+        needles: Sequence[Needle],
+        kept: Mapping[str, tables.Rows],
+        within: tables.Within | None = None,
+    ) -> tables.Searched:
         seen.append(connection.in_atomic_block)
-        return search(needles, kept)
+        return search(needles, kept, within)
 
     monkeypatch.setattr(tables, "search", look)
     with psycopg.connect(at("duty", here()), autocommit=True) as other:

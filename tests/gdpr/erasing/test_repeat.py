@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -31,7 +32,7 @@ def _erased_elsewhere(person: User) -> None:
 
 
 def _repeated(**counts: int) -> Repeated:
-    none = {"entries": 0, "lost": 0, "erased": 0, "unfinished": 0, "remaining": 0}
+    none = {field.name: 0 for field in fields(Repeated)}
     return Repeated(**none | counts)
 
 

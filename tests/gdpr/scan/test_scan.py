@@ -28,8 +28,9 @@ from tests import build
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
+NUMBER = UUID("5b0f3a36-7ab5-4a42-8f1a-6b0b7f6a2f11")
 GONE = Sought(
-    person_id=UUID("5b0f3a36-7ab5-4a42-8f1a-6b0b7f6a2f11"),
+    person_id=NUMBER,
     address="Sørine.gået+x@borte.example",
     phone="+45 12 34 56 78",
     name="Sørine Gået",
@@ -102,11 +103,11 @@ def test_address_is_found_inside_json(table: str, column: str) -> None:
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("person", GONE.person_id),
-        ("people", [GONE.person_id]),
-        ("word", f"user {GONE.person_id.hex.upper()}"),
-        ("raw", b"\x00\xff" + GONE.person_id.bytes + b"\\"),
-        ("packed", json.dumps({"user": str(GONE.person_id)})),
+        ("person", NUMBER),
+        ("people", [NUMBER]),
+        ("word", f"user {NUMBER.hex.upper()}"),
+        ("raw", b"\x00\xff" + NUMBER.bytes + b"\\"),
+        ("packed", json.dumps({"user": str(NUMBER)})),
     ],
 )
 def test_id_is_found_in_every_form(table: str, column: str, value: object) -> None:
@@ -193,7 +194,7 @@ def test_nobody_else_is_found(table: str) -> None:
     run(
         "INSERT INTO leftover (word, person, raw) VALUES (%s, gen_random_uuid(), %s)",
         "sørine.gåe@borte.example +45 12 34 56 7",
-        GONE.person_id.bytes[:15],
+        NUMBER.bytes[:15],
     )
     assert found() == []
 
@@ -268,14 +269,14 @@ def test_redis_that_is_away_is_an_incomplete_scan(settings: Settings) -> None:
 def test_leftover_in_a_file_is_found(place: str, directory: str, tmp_path: Path) -> None:
     below = tmp_path / directory / "deeper"
     below.mkdir()
-    (below / "a").write_bytes(b"\xff" * 10 + GONE.person_id.bytes)
+    (below / "a").write_bytes(b"\xff" * 10 + NUMBER.bytes)
     assert found() == [(place, Kind.PERSON, 1)]
 
 
 def test_of_a_sealed_package_only_the_name_is_looked_at(tmp_path: Path) -> None:
-    (tmp_path / "packages" / "a").write_bytes(b"\x1f\x8b, by chance" + GONE.person_id.bytes)
+    (tmp_path / "packages" / "a").write_bytes(b"\x1f\x8b, by chance" + NUMBER.bytes)
     assert found() == []
-    (tmp_path / "packages" / GONE.person_id.hex).touch()
+    (tmp_path / "packages" / NUMBER.hex).touch()
     assert found() == [("packages", Kind.PERSON, 1)]
 
 
@@ -283,7 +284,7 @@ def test_of_a_sealed_package_only_the_name_is_looked_at(tmp_path: Path) -> None:
 def test_leftover_in_a_packed_log_or_in_its_name_is_found(packer: Any, tmp_path: Path) -> None:
     with packer.open(tmp_path / "logs" / "old", "wb") as file:
         file.write(b" " * 3_000_000 + GONE.address.encode())
-    (tmp_path / "logs" / f"{GONE.person_id}.log").touch()
+    (tmp_path / "logs" / f"{NUMBER}.log").touch()
     assert found() == [("logs", Kind.ADDRESS, 1), ("logs", Kind.PERSON, 1)]
 
 
@@ -380,7 +381,7 @@ def test_every_store_is_searched_or_it_is_said_why_not() -> None:
 
 
 def test_too_short_a_phone_and_a_single_name_are_not_sought() -> None:
-    some = Sought(person_id=GONE.person_id, address="a@b.example", phone="12 34", name="Bo")
+    some = Sought(person_id=NUMBER, address="a@b.example", phone="12 34", name="Bo")
     assert [needle.kind for needle in needles.needles(some)] == [Kind.PERSON, Kind.ADDRESS]
 
 
