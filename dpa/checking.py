@@ -7,7 +7,7 @@ The answer names no customer but those whom the file itself names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -25,6 +25,7 @@ from dpa.models import Agreement, Document
 from gdpr import seals
 from gdpr.documents import BoundedError
 from gdpr.erasing import certificate
+from gdpr.letters import drafts
 from gdpr.seals import Verification
 
 LARGEST = 5 * 1024 * 1024
@@ -71,8 +72,8 @@ class OnFile:
     created_at: datetime
 
 
-class Certificate(Enum):
-    """How much of the file is a certificate of erasure that is kept here. It names nobody."""
+class Extent(Enum):
+    """How much of the file is a paper of one kind that is kept here."""
 
     NONE = "none"
     START = "start"
@@ -86,7 +87,9 @@ class Judgement:
     verification: Verification
     on_file: OnFile | None
     begins_with: OnFile | None
-    certificate: Certificate = Certificate.NONE
+    # A certificate of erasure, which names nobody, and a letter about somebody's request.
+    certificate: Extent = Extent.NONE
+    letter: Extent = Extent.NONE
 
     @property
     def genuine(self) -> bool:
@@ -96,8 +99,8 @@ class Judgement:
 
     @property
     def certified(self) -> bool:
-        """Whether the file is, octet for octet, a certificate of erasure under our seal."""
-        return self.certificate is Certificate.WHOLE and self.verification.sound
+        """Whether the file is, octet for octet, a certificate or a letter under our seal."""
+        return Extent.WHOLE in (self.certificate, self.letter) and self.verification.sound
 
 
 def demand_small(octets: int) -> None:
@@ -127,14 +130,20 @@ def judged(pdf: bytes, verification: Verification) -> Judgement:
     """Return what the signatures say together with what is on file."""
     on_file = _look_up(sha256(pdf).digest())
     begins_with = None if on_file else _longest_start(pdf)
-    return Judgement(verification, on_file, begins_with, _certificate(pdf))
+    return Judgement(
+        verification,
+        on_file,
+        begins_with,
+        certificate=_extent(pdf, certificate.is_on_file),
+        letter=_extent(pdf, drafts.is_on_file),
+    )
 
 
-def _certificate(pdf: bytes) -> Certificate:
-    if certificate.is_on_file(sha256(pdf).digest()):
-        return Certificate.WHOLE
-    starts = any(certificate.is_on_file(digest) for digest in _revisions(pdf))
-    return Certificate.START if starts else Certificate.NONE
+def _extent(pdf: bytes, is_on_file: Callable[[bytes], bool]) -> Extent:
+    if is_on_file(sha256(pdf).digest()):
+        return Extent.WHOLE
+    starts = any(is_on_file(digest) for digest in _revisions(pdf))
+    return Extent.START if starts else Extent.NONE
 
 
 def _longest_start(pdf: bytes) -> OnFile | None:

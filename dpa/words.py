@@ -9,11 +9,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dpa.checking import Certificate, Judgement, OnFile
+from dpa.checking import Extent, Judgement, OnFile
 from dpa.models import Document
 from dpa.press import CONTROLLER, PROCESSOR, TIME_STAMP
 from gdpr import inventory
 from gdpr.erasing import certificate
+from gdpr.letters import drafts
 from gdpr.seals import Changes, Coverage, Signature, Trust, Verification
 
 # The parts of an agreement that two versions can differ in.
@@ -35,6 +36,7 @@ FIELDS: dict[str, Promise] = {
     PROCESSOR: gettext_lazy("Seal of the data processor"),
     TIME_STAMP: gettext_lazy("Time stamp"),
     certificate.FIELD: gettext_lazy("Seal of the operator"),
+    drafts.FIELD: gettext_lazy("Seal of the operator"),
 }
 
 
@@ -57,6 +59,42 @@ class Finding:
     sentences: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """What is said of a kind of paper that we seal alone; `model` has its period."""
+
+    field: str
+    model: str
+    whole: Promise
+    start: Promise
+    untrusted: Promise
+    period: Promise
+
+    @property
+    def kept(self) -> str:
+        keep = inventory.entry(self.model).keep
+        assert keep is not None
+        return str(self.period) % {"period": keep.words}
+
+
+CERTIFICATE = Paper(
+    field=certificate.FIELD,
+    model="gdpr.Erasure",
+    whole=gettext_lazy("This is the very certificate on file, and its seal holds."),
+    start=gettext_lazy("It begins with a certificate of erasure on file, and goes on otherwise."),
+    untrusted=gettext_lazy("This is the certificate on file, but its seal is not trusted here."),
+    period=gettext_lazy("Certificates of erasure are kept here: %(period)s."),
+)
+LETTER = Paper(
+    field=drafts.FIELD,
+    model="gdpr.Letter",
+    whole=gettext_lazy("This is the very letter on file, and its seal holds."),
+    start=gettext_lazy("It begins with a letter on file, and goes on otherwise."),
+    untrusted=gettext_lazy("This is the letter on file, but its seal is not trusted here."),
+    period=gettext_lazy("Letters are kept here: %(period)s."),
+)
+
+
 def verdict(judgement: Judgement) -> Verdict:
     """Return the answer about a file: the first of these that fits."""
     if judgement.genuine:
@@ -67,30 +105,23 @@ def verdict(judgement: Judgement) -> Verdict:
         )
     if judgement.on_file:
         return _verdict_on_file(judgement.on_file, judgement)
-    if judgement.certificate is not Certificate.NONE:
-        return _verdict_on_certificate(judgement)
+    for paper, extent in ((CERTIFICATE, judgement.certificate), (LETTER, judgement.letter)):
+        if extent is not Extent.NONE:
+            return _verdict_on_paper(paper, extent, judgement)
     return _verdict_elsewhere(judgement)
 
 
-def _verdict_on_certificate(judgement: Judgement) -> Verdict:
-    """Return the answer about a file that is a certificate on file, or begins with one."""
-    if judgement.certificate is Certificate.START:
+def _verdict_on_paper(paper: Paper, extent: Extent, judgement: Judgement) -> Verdict:
+    """Return the answer about a file that is a sealed paper on file, or begins with one."""
+    if extent is Extent.START:
         return Verdict(
             "error",
             _("Something was changed or added after this document left us."),
-            _("It begins with a certificate of erasure on file, and goes on otherwise."),
+            str(paper.start),
         )
     if judgement.certified:
-        return Verdict(
-            "success",
-            _("This is the very certificate on file, and its seal holds."),
-            _certificates_kept(),
-        )
-    return Verdict(
-        "warning",
-        _("This is the certificate on file, but its seal is not trusted here."),
-        _certificates_kept(),
-    )
+        return Verdict("success", str(paper.whole), paper.kept)
+    return Verdict("warning", str(paper.untrusted), paper.kept)
 
 
 def _verdict_elsewhere(judgement: Judgement) -> Verdict:
@@ -107,14 +138,15 @@ def _verdict_elsewhere(judgement: Judgement) -> Verdict:
             _("This file cannot be read as a PDF."),
             _("It may be damaged. It is not a document on file."),
         )
-    if _is_certificate(judgement.verification):
-        return Verdict(
-            "warning",
-            _("Its seal holds, but this is not a document on file."),
-            _("It was changed where no seal looks, or it is no longer kept.")
-            + " "
-            + _certificates_kept(),
-        )
+    for paper in (CERTIFICATE, LETTER):
+        if _is_sealed_as(paper, judgement.verification):
+            return Verdict(
+                "warning",
+                _("Its seal holds, but this is not a document on file."),
+                _("It was changed where no seal looks, or it is no longer kept.")
+                + " "
+                + paper.kept,
+            )
     return Verdict(
         "error",
         _("This is not a document on file."),
@@ -122,16 +154,10 @@ def _verdict_elsewhere(judgement: Judgement) -> Verdict:
     )
 
 
-def _certificates_kept() -> str:
-    keep = inventory.entry("gdpr.Erasure").keep
-    assert keep is not None
-    return _("Certificates of erasure are kept here: %(period)s.") % {"period": keep.words}
-
-
-def _is_certificate(verification: Verification) -> bool:
-    """Whether it is sealed as certificates are: one seal that holds, in their field alone."""
+def _is_sealed_as(paper: Paper, verification: Verification) -> bool:
+    """Whether it is sealed as these are: one seal that holds, in their field alone."""
     fields = [signature.field for signature in verification.signatures]
-    return verification.sound and fields == [certificate.FIELD]
+    return verification.sound and fields == [paper.field]
 
 
 def _verdict_on_file(on_file: OnFile, judgement: Judgement) -> Verdict:

@@ -13,6 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID, uuid4
 
+from django.db import connection
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -33,7 +34,7 @@ from gdpr.sealkeys import SealKeysError
 logger = logging.getLogger(__name__)
 
 DOCUMENT = "gdpr/documents/letter.html"
-FIELD = "operator"
+FIELD = "letter"
 PDF_TYPE = "application/pdf"
 
 
@@ -103,6 +104,14 @@ def send(draft: Draft | None) -> None:
 def content(letter: Letter) -> bytes:
     """Return the PDF of a letter that is kept. Raises vault.VaultError."""
     return vault.unseal(_purpose(letter.pk), letter.sealed)
+
+
+def is_on_file(digest: bytes) -> bool:
+    """Return whether a file of this sha256 is a letter that is kept here."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT gdpr_is_letter(%s)", [digest.hex()])
+        (found,) = cursor.fetchone()
+    return bool(found)
 
 
 def title(letter: Letter) -> str:

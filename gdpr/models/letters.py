@@ -21,7 +21,7 @@ class Letter(models.Model):
     language = models.CharField(_("language"), max_length=2)
     issued_at = models.DateTimeField(_("issued"))
     sealed = models.BinaryField()
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField(max_length=64, db_index=True)
 
     class Meta:
         verbose_name = _("letter")

@@ -21,7 +21,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
 from accounts import limits, turns
 from accounts.limits import Limit
-from accounts.models import Organisation
+from accounts.models import Organisation, User
 from dpa import checking
 from dpa.checking import Judgement, judge
 from dpa.models import Agreement, Document
@@ -29,7 +29,8 @@ from dpa.words import finding, verdict
 from gdpr import seals
 from gdpr.bounded import BoundedError
 from gdpr.erasing import certificate
-from gdpr.models import Erasure
+from gdpr.letters import drafts, gallery
+from gdpr.models import Erasure, Letter
 from tests import build
 from tests.accounts.visiting import at
 from tests.dpa import papers
@@ -252,7 +253,7 @@ class TestCertificate:
     ) -> None:
         altered = add(attest) if callable(add) else attest + add
         found = checking.judged(altered, examined(altered))
-        assert found.certificate is checking.Certificate.START
+        assert found.certificate is checking.Extent.START
         assert verdict(found).tone == "error"
         assert "It begins with a certificate of erasure on file" in verdict(found).why
 
@@ -267,7 +268,7 @@ class TestCertificate:
         """By the seal where it looks, by the digest everywhere."""
         for altered, covered in flips(attest, 30, random.Random(20261122)):
             found = checking.judged(altered, examined(altered))
-            assert found.certificate is not checking.Certificate.WHOLE
+            assert found.certificate is not checking.Extent.WHOLE
             assert verdict(found).tone in ("error", "warning")
             assert not (covered and found.verification.sound)
 
@@ -290,7 +291,7 @@ class TestCertificate:
     def test_of_an_erasure_that_is_not_done_is_on_file_for_nobody(self, attest: bytes) -> None:
         with build.as_owner():
             Erasure.objects.update(state="running", ended_at=None)
-        assert judge(attest, NOW).certificate is checking.Certificate.NONE
+        assert judge(attest, NOW).certificate is checking.Extent.NONE
 
     def test_page_says_it(self, attest: bytes) -> None:
         assert "This is the very certificate on file" in upload(attest)
@@ -304,6 +305,37 @@ class TestCertificate:
             path.write_bytes(altered)
             with pytest.raises(CommandError):
                 call_command("verify_agreement", str(path), stdout=StringIO())
+
+
+class TestLetter:
+    @pytest.fixture
+    def letter(self, anna: User) -> bytes:
+        """A sealed letter about a request of Anna's, on file."""
+        finished = drafts.finish(gallery.sample("refused", "da"), NOW)
+        assert finished is not None
+        with build.as_owner():
+            build.letter_of(build.request_of(anna).rights.get(), finished.pdf)
+        return finished.pdf
+
+    def test_on_file_is_said_to_be_and_how_long(self, letter: bytes) -> None:
+        found = judge(letter, NOW)
+        assert (found.certified, found.genuine) == (True, False)
+        assert verdict(found).words == "This is the very letter on file, and its seal holds."
+        assert "as long as the request" in verdict(found).why
+        assert "very letter on file" in upload(letter)
+
+    def test_what_was_added_is_found(self, letter: bytes) -> None:
+        altered = letter + b"\n"
+        found = checking.judged(altered, examined(altered))
+        assert (found.letter, verdict(found).tone) == (checking.Extent.START, "error")
+        assert "It begins with a letter on file" in verdict(found).why
+
+    def test_of_somebody_erased_is_no_longer_on_file(self, letter: bytes) -> None:
+        with build.as_owner():
+            Letter.objects.all().delete()
+        found = judge(letter, NOW)
+        assert (found.certified, verdict(found).tone) == (False, "warning")
+        assert "no longer kept. Letters" in verdict(found).why
 
 
 def upload(content: bytes) -> str:
