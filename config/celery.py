@@ -149,6 +149,11 @@ app.conf.update(
             "schedule": 300.0,
             "options": {"expires": 300},
         },
+        "requests": {
+            "task": "gdpr.take_further",
+            "schedule": 60.0,
+            "options": {"expires": 60},
+        },
         "request-clocks": {
             "task": "gdpr.escalate",
             "schedule": crontab(minute=13),

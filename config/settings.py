@@ -42,6 +42,8 @@ OPERATOR_COMPANY_NUMBER = env.str("OPERATOR_COMPANY_NUMBER", default="10000009")
 PRIVACY_CONTACT = env.str("PRIVACY_CONTACT", default="Databeskyttelse")
 PRIVACY_EMAIL = env.str("PRIVACY_EMAIL", default="privacy@brevdue.example")
 PRIVACY_PHONE = env.str("PRIVACY_PHONE", default="")
+# The address of a member of staff who stands in where a second privacy officer is needed.
+PRIVACY_DEPUTY = env.str("PRIVACY_DEPUTY", default="")
 # Whom people can complain to: every answer to a request names it (GDPR article 12(4)).
 AUTHORITY_NAME = env.str("AUTHORITY_NAME", default="Datatilsynet")
 AUTHORITY_ADDRESS = env.str("AUTHORITY_ADDRESS", default="Carl Jacobsens Vej 35, 2500 Valby")

@@ -16,6 +16,7 @@ class GdprConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     sealed_columns: ClassVar[tuple[SealedColumn, ...]] = (
+        SealedColumn("gdpr.Claim", "sealed", prefix="claim", by="request_id"),
         SealedColumn("gdpr.ErasureSubject", "sealed", prefix="erasure", by="erasure_id"),
         SealedColumn("gdpr.Enquiry", "sealed", prefix="enquiry", by="id"),
         SealedColumn("gdpr.Letter", "sealed", prefix="letter", by="id"),

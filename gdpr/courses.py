@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from gdpr.models import Right
+from gdpr.models import Request, Right
 
 
 class Course(Enum):
@@ -39,3 +39,11 @@ AUTOMATIC = of(Course.PACKED, Course.POSTPONED)
 PACKED = of(Course.PACKED)
 # What is under way after its time to think is cancelled, with all that hangs on it.
 WITHDRAWABLE = of(Course.ASSESSED, Course.PACKED)
+# What is not to be undone. In the portal a person has a password, a second factor and a fresh
+# proof; whoever came another way has the word of one member of staff, or of a mailbox.
+APPROVED = of(Course.POSTPONED)
+
+
+def automatic(channel: str) -> frozenset[Right]:
+    """Return the rights that run by themselves when they were asked for by this channel."""
+    return AUTOMATIC if channel == Request.Channel.PORTAL else AUTOMATIC - APPROVED

@@ -39,6 +39,8 @@ def remind(now: datetime) -> int:
     reminded.
     """
     paused = RequestedRight.objects.filter(state=RequestedRight.State.PAUSED)
+    # Who was asked whether a request is theirs need not answer, and is not asked twice.
+    paused = paused.exclude(request__proven_at=None)
     questions = [row.steps.filter(kind=Step.Kind.PAUSED).latest("id") for row in paused]
     reminded = sum(_remind(question, now) for question in questions)
     unanswered = [str(one.right_id) for one in questions if now - one.at >= DECIDED]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, cast
 
 from django import forms
@@ -13,7 +14,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import EMAIL_LENGTH
+from accounts.models import User
 from gdpr.importing import reading
+from gdpr.intake import Letter
 from gdpr.letters.writing import Abuse, Proof
 from gdpr.models import AddressErasure, Right
 from gdpr.rights.rectification import Wish, fields
@@ -22,11 +25,24 @@ from relay.models import Suppression
 DETAILS_LENGTH = 4000
 OTHER = "other"
 
-# What the portal offers here, and what comes of it. Restriction and objection are asked for by
-# letter or mail, as the page says: nothing in the program carries them out.
+# What the portal offers, and what comes of it.
 OFFERED: dict[Right, Any] = {
     Right.ACCESS: _("Access – a copy of everything that is kept about you, with what it is for"),
     Right.PORTABILITY: _("Portability – what you have provided, for another service to read"),
+    Right.RECTIFICATION: _("Correction – of something that you cannot correct on your profile"),
+    Right.RESTRICTION: _("Restriction – data are kept and not used"),
+    Right.OBJECTION: _("Objection – to what rests on our legitimate interests, or to marketing"),
+    Right.CONSENT: _("Withdrawal – of a consent that you have given"),
+    Right.REVIEW: _("A person – looks at what was decided automatically, as that mail is stopped"),
+    Right.ERASURE: _(
+        "Erasure – of your account; nobody can use it from now on, and you have time to think again"
+    ),
+}
+# What people have to know before they can say yes or no.
+EXPLAINED: dict[Right, Any] = {
+    Right.RESTRICTION: _("Which data should be restricted, and why?"),
+    Right.OBJECTION: _("What do you object to, and why?"),
+    Right.REVIEW: _("Which decision should a person look at, and what is wrong with it?"),
 }
 
 
@@ -147,7 +163,7 @@ class ImportForm(forms.Form):
 
 
 class RequestForm(forms.Form):
-    """What the person asks for; several rights make one request."""
+    """What the person asks for; several rights make one request, each with what it needs."""
 
     rights = forms.MultipleChoiceField(
         label=_("What do you ask for?"),
@@ -155,9 +171,40 @@ class RequestForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for right, question in EXPLAINED.items():
+            self.fields[right] = _words(question, 4)
+        for name, field in CorrectionForm.base_fields.items():
+            self.fields[name] = deepcopy(field)
+            self.fields[name].required = False
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        chosen = data.get("rights", [])
+        for right in EXPLAINED:
+            if right in chosen and not data.get(right, "").strip():
+                self.add_error(right, _("Needed for what you have ticked."))
+        if Right.RECTIFICATION in chosen:
+            self._clean_correction()
+        return data
+
+    def _clean_correction(self) -> None:
+        correction = CorrectionForm(self.data)
+        for name, errors in correction.errors.items():
+            self.add_error(name, errors)
+        self.correction = correction
+
     def asked(self) -> dict[Right, str]:
-        """Return the chosen rights; nothing need be written about them."""
-        return dict.fromkeys(map(Right, self.cleaned_data["rights"]), "")
+        """Return the chosen rights with what was written about each."""
+        chosen = map(Right, self.cleaned_data["rights"])
+        return {right: self.cleaned_data.get(right, "") for right in chosen}
+
+    def wish(self) -> Wish | None:
+        """Return what is to be corrected, None when that is not asked for."""
+        if Right.RECTIFICATION not in self.cleaned_data["rights"]:
+            return None
+        return self.correction.wish()
 
 
 class AddressErasureForm(forms.Form):
@@ -205,3 +252,53 @@ class NoMailForm(forms.Form):
 
     def chosen(self) -> Suppression.Reason:
         return Suppression.Reason(self.cleaned_data["reason"])
+
+
+class EntryForm(forms.Form):
+    """A request that came by mail, phone or post, as staff take it down."""
+
+    received_at = forms.DateTimeField(
+        label=_("Received"),
+        help_text=_("When it reached us, whoever opened it and when: the clock counts from there."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    language = forms.ChoiceField(label=_("Language of the answer"), choices=User.Language)
+    rights = forms.MultipleChoiceField(
+        label=_("What is asked for"), choices=Right, widget=forms.CheckboxSelectMultiple
+    )
+    address = forms.EmailField(
+        label=_("Address of the account"),
+        help_text=_("Exactly as it was given; empty when none was."),
+        max_length=EMAIL_LENGTH,
+        required=False,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+    contact = forms.CharField(
+        label=_("How to reach whoever wrote"),
+        help_text=_("Name, address or phone. It is kept encrypted, and goes with the answer."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+    words = forms.CharField(
+        label=_("What was said or written"),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5, "autocomplete": "off"}),
+    )
+
+    def letter(self) -> Letter:
+        data = self.cleaned_data
+        return Letter(
+            received_at=data["received_at"],
+            language=data["language"],
+            rights=tuple(map(Right, data["rights"])),
+            words=data["words"],
+            address=data["address"],
+            contact=data["contact"],
+        )
+
+
+def _words(label: Any, rows: int) -> forms.CharField:
+    widget = forms.Textarea(attrs={"rows": rows, "autocomplete": "off"})
+    return forms.CharField(label=label, max_length=DETAILS_LENGTH, required=False, widget=widget)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -21,7 +22,7 @@ from accounts import audit
 from accounts.models import User
 from accounts.refusals import Refused
 from gdpr import deadlines
-from gdpr.courses import AUTOMATIC
+from gdpr.courses import AUTOMATIC, automatic
 from gdpr.deadlines import Clock, Pause
 from gdpr.models import Request, RequestedRight, Right, Step
 
@@ -35,6 +36,10 @@ MOVES: dict[State, set[State]] = {
     # A hold or a fault sends back to people what would have run by itself.
     State.ACT: {State.ASSESS, State.DONE, State.PARTLY_DONE, State.REFUSED, State.WITHDRAWN},
 }
+# Where a request can go while nobody has proven whose it is: nowhere that discloses or changes.
+UNPROVEN = frozenset(
+    {State.IDENTITY, State.PAUSED, State.NOT_IDENTIFIABLE, State.WITHDRAWN},
+)
 # Steps whose reason the person reads: without one they must not be taken (article 12(3) and (4)).
 NEED_REASONS = RequestedRight.EXPLAINED | {State.PAUSED}
 
@@ -59,12 +64,25 @@ class NothingAsked(Refused):
     text: Promise = _("Choose at least one right.")
 
 
+class Unproven(Refused):
+    text: Promise = _("It is not proven yet who asks.")
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who takes a step, and in which capacity."""
 
     by: Step.By
     user: User | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How a request came: the clock counts from `received_at`, answers are in `language`."""
+
+    channel: Request.Channel
+    received_at: datetime
+    language: str
 
 
 SERVICE = Actor(Step.By.SERVICE)
@@ -79,33 +97,116 @@ def staff(user: User) -> Actor:
 
 
 def open_by_person(user: User, rights: Mapping[Right, str], now: datetime) -> Request:
-    """Open a request of a person who has just proved who they are; rights and what they wrote.
+    """Open a request of a person who has just proved in the portal who they are.
+
+    `rights` come with what the person wrote. Raises NothingAsked, AlreadyOpen.
+    """
+    channel = Request.Channel.PORTAL
+    arrival = Arrival(channel=channel, received_at=now, language=user.language)
+    return open_proven(user, rights, arrival, person(user), now)
+
+
+def open_proven(
+    user: User, rights: Mapping[Right, str], arrival: Arrival, by: Actor, now: datetime
+) -> Request:
+    """Open a request of a person whose identity is proven; rights and what they wrote.
 
     Automatic rights are in state ACT afterwards, the others in ASSESS.
     Raises NothingAsked, AlreadyOpen.
     """
     with transaction.atomic():
-        request = _new_request(user, rights, now)
-        for right, details in rights.items():
-            row = _new_right(request, right, details, now)
-            for state in (State.IDENTITY, State.ASSESS):
-                _enter(row, state, person(user), now)
-            if right in AUTOMATIC:
-                _enter(row, State.ACT, SERVICE, now)
-        audit.record_installation(user, "request.opened", request, sorted(rights))
+        # The person's own row is the lock: two browsers do not open the same request at once.
+        User.objects.select_for_update().get(pk=user.pk)
+        if running(user.id) & rights.keys():
+            raise AlreadyOpen
+        request = _new_request(rights, arrival, by, now, person=user, proven_at=now)
+        for row in request.rights.all():
+            _enter(row, State.IDENTITY, by, now)
+            _let_run(row, by, now, automatic(arrival.channel))
+        audit.record_installation(by.user, "request.opened", request, sorted(rights))
     return request
+
+
+def open_unproven(
+    rights: Mapping[Right, str], arrival: Arrival, by: Actor, now: datetime
+) -> Request:
+    """Open a request of which nobody knows yet whose it is: it has no person and blocks nobody's.
+
+    Raises NothingAsked.
+    """
+    with transaction.atomic():
+        request = _new_request(rights, arrival, by, now)
+        for row in request.rights.all():
+            _enter(row, State.IDENTITY, by, now)
+        audit.record_installation(by.user, "request.opened", request, sorted(rights))
+    return request
+
+
+def prove(request: Request, user: User | None, by: Actor, now: datetime, *, how: str) -> None:
+    """Say whose a request is, None for somebody without an account, and how that was seen.
+
+    What runs by itself does, but for what is under way for the person already: staff see to that.
+    Raises IllegalMove when it is proven or closed, ReasonMissing.
+    """
+    if not how.strip():
+        raise ReasonMissing
+    with transaction.atomic():
+        held = Request.objects.select_for_update().get(pk=request.pk)
+        if held.proven_at is not None or held.closed_at is not None:
+            raise IllegalMove
+        own = automatic(held.channel) - running(user.id) if user else frozenset()
+        held.person, held.proven_at = user, now
+        held.save(update_fields=["person", "proven_at"])
+        for row in held.rights.filter(closed_at=None):
+            note(row, Step.Kind.PROVEN, by, now, reason=how)
+            _let_run(row, by, now, own)
+        audit.record_installation(by.user, "request.proven", held)
+
+
+def look_again(row: RequestedRight, by: Actor, now: datetime, *, details: str) -> RequestedRight:
+    """Open a request in which somebody else looks at the answer again, with a clock of its own.
+
+    Raises IllegalMove where there is no answer yet, where the person took the request back, and
+    where that was done once: the authority and the courts come next.
+    """
+    with transaction.atomic():
+        hold(row)
+        if not may_look_again(row):
+            raise IllegalMove
+        request, asked = row.request, {Right(row.right): details}
+        arrival = Arrival(
+            channel=Request.Channel(request.channel), received_at=now, language=request.language
+        )
+        made = _new_request(
+            asked, arrival, by, now, person=request.person, proven_at=request.proven_at
+        )
+        second = made.rights.get()
+        second.second_look_of = row
+        _enter(second, State.IDENTITY, by, now)
+        _enter(second, State.ASSESS, by, now)
+        audit.record_installation(by.user, "request.opened", made, [row.right])
+    return second
+
+
+def may_look_again(row: RequestedRight) -> bool:
+    """Say whether the person can ask for a second look at what became of a right."""
+    answered = not row.is_open and row.state != State.WITHDRAWN
+    is_first = row.second_look_of_id is None and row.request.proven_at is not None
+    return answered and is_first and not RequestedRight.objects.filter(second_look_of=row).exists()
 
 
 def move(row: RequestedRight, to: str, by: Actor, now: datetime, *, reason: str = "") -> None:
     """Take a right to another state; `row` shows it afterwards. `reason` is what the person reads.
 
-    Raises IllegalMove, ReasonMissing.
+    Raises IllegalMove, Unproven, ReasonMissing.
     """
     state = State(to)
     with transaction.atomic():
         hold(row)
         if state not in MOVES.get(State(row.state), frozenset()):
             raise IllegalMove
+        if row.request.proven_at is None and state not in UNPROVEN:
+            raise Unproven
         if state in NEED_REASONS and not reason.strip():
             raise ReasonMissing
         _enter(row, state, by, now, reason)
@@ -141,9 +242,21 @@ def note(
     )
 
 
+def mark_begun(row: RequestedRight, now: datetime) -> None:
+    """Note that the service has done what it does by itself about a right, so that it is once."""
+    row.begun_at = now
+    row.save(update_fields=["begun_at"])
+
+
 def open_rights(person_id: UUID) -> QuerySet[RequestedRight]:
     """Return the person's rights that are not answered yet."""
     return RequestedRight.objects.filter(request__person_id=person_id, closed_at=None)
+
+
+def running(person_id: UUID) -> frozenset[Right]:
+    """Return the rights that the service carries out for the person already, once at a time."""
+    rows = open_rights(person_id).filter(right__in=AUTOMATIC, second_look_of=None)
+    return frozenset(map(Right, rows.values_list("right", flat=True)))
 
 
 def pauses(row: RequestedRight) -> list[Pause]:
@@ -174,19 +287,23 @@ def question_would_stop(row: RequestedRight, now: datetime) -> bool:
     return deadlines.stands_still(row.request.received_at, asked, now)
 
 
-def _new_request(user: User, rights: Mapping[Right, str], now: datetime) -> Request:
+def _new_request(
+    rights: Mapping[Right, str], arrival: Arrival, by: Actor, now: datetime, **whose: Any
+) -> Request:
     if not rights:
         raise NothingAsked
-    # The person's own row is the lock: two browsers do not open the same request at once.
-    User.objects.select_for_update().get(pk=user.pk)
-    if open_rights(user.id).filter(right__in=AUTOMATIC & rights.keys()).exists():
-        raise AlreadyOpen
-    return Request.objects.create(
-        person=user, channel=Request.Channel.PORTAL, language=user.language, received_at=now
+    request = Request.objects.create(
+        channel=arrival.channel,
+        language=arrival.language,
+        received_at=arrival.received_at,
+        **whose,
     )
+    for right, details in rights.items():
+        _new_right(request, right, details, by, now)
+    return request
 
 
-def _new_right(request: Request, right: Right, details: str, now: datetime) -> RequestedRight:
+def _new_right(request: Request, right: Right, details: str, by: Actor, now: datetime) -> None:
     clock = deadlines.clock(request.received_at, now)
     row = RequestedRight.objects.create(
         request=request,
@@ -195,15 +312,22 @@ def _new_right(request: Request, right: Right, details: str, now: datetime) -> R
         promised_on=clock.promised_on,
         due_on=clock.due_on,
     )
-    note(row, Step.Kind.RECEIVED, Actor(Step.By.PERSON, request.person), now)
-    return row
+    note(row, Step.Kind.RECEIVED, by, now)
+
+
+def _let_run(row: RequestedRight, by: Actor, now: datetime, own: frozenset[Right]) -> None:
+    """Take a right to whoever sees to it, the service for `own` rights, now that it is proven."""
+    _enter(row, State.ASSESS, by, now)
+    if row.right in own:
+        _enter(row, State.ACT, SERVICE, now)
 
 
 def hold(row: RequestedRight) -> None:
     """Read a right again; nobody else moves it, or another of its request, in this transaction."""
     # The request first: of two rights that end at once, the second one sees that the first has.
-    Request.objects.select_for_update().get(pk=row.request_id)
+    request = Request.objects.select_for_update().get(pk=row.request_id)
     row.refresh_from_db(from_queryset=RequestedRight.objects.select_for_update())
+    row.request = request
 
 
 def _enter(row: RequestedRight, state: State, by: Actor, now: datetime, reason: str = "") -> None:

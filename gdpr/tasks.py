@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
 from accounts import clock, database
-from gdpr import escalation, ledger, packages, packing, retention, sealwatch
+from gdpr import escalation, intake, ledger, packages, packing, retention, sealwatch
 from gdpr.correspondents import packages as address_packages
 from gdpr.correspondents import run as address_run
 from gdpr.enquiries import passing, watch
@@ -49,6 +49,12 @@ def destroy_packages() -> None:
     address_packages.destroy_due(now)
     # Last: it removes what no row knows any more.
     packages.destroy_due(now)
+
+
+@shared_task(name="gdpr.take_further")
+def take_further() -> None:
+    """Every minute: requests that came otherwise than through the portal."""
+    intake.work(clock.now())
 
 
 @shared_task(name="gdpr.escalate")

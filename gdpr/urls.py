@@ -6,6 +6,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from gdpr.views import (
+    claims,
     correspondents,
     enquiries,
     erasure,
@@ -14,6 +15,7 @@ from gdpr.views import (
     letters,
     public,
     requests,
+    reviews,
     schema,
 )
 
@@ -59,6 +61,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("privacy/correction/", requests.correction, name="correction"),
     path("privacy/correction/<str:token>/", requests.correction_confirm, name="address-confirm"),
+    path("privacy/identity/<str:token>/", claims.identity_confirm, name="identity-confirm"),
+    path("privacy/reviews/<uuid:review_id>/ask/", reviews.review_ask, name="review-ask"),
     path("privacy/portability.schema.json", schema.portability_schema, name="portability-schema"),
     path("privacy/manifest.schema.json", schema.manifest_schema, name="manifest-schema"),
     path("privacy/import/", imports.import_new, name="import"),

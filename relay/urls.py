@@ -89,7 +89,6 @@ urlpatterns = [
     path("statistics/", statistics.statistics, name="statistics"),
     path("statistics/download/", statistics.statistics_download, name="statistics-download"),
     path("reviews/<uuid:review_id>/", reviews.review, name="review"),
-    path("reviews/<uuid:review_id>/ask/", reviews.review_ask, name="review-ask"),
     path("log/", log.messages, name="log"),
     path("log/settings/", log_settings.log_settings, name="log-settings"),
     path("log/download/", log.log_download, name="log-download"),

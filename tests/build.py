@@ -28,6 +28,8 @@ from gdpr.correspondents import subject
 from gdpr.models import (
     AddressErasure,
     AddressPackage,
+    Approval,
+    Claim,
     Correction,
     Enquiry,
     Erasure,
@@ -356,7 +358,8 @@ def request_of(user: User, *rights: Right, **fields: Any) -> Request:
     """A request of a person, received at NOW, in which every right is being assessed."""
     values: dict[str, Any] = {"channel": Request.Channel.PORTAL, "language": user.language}
     with as_owner():
-        made = Request.objects.create(person=user, **values | {"received_at": NOW} | fields)
+        values |= {"received_at": NOW, "proven_at": NOW}
+        made = Request.objects.create(person=user, **values | fields)
         for right in rights or (Right.ACCESS,):
             row = RequestedRight.objects.create(
                 request=made,
@@ -391,6 +394,23 @@ def forwarded_to(organisation: Organisation, **fields: Any) -> ForwardedRequest:
             sealed=sealed,
             **values | fields,
         )
+
+
+def claim_of(claimant: User | None, *rights: Right, **fields: Any) -> Claim:
+    """An unproven request in somebody's name, as staff entered it; what it says of them is real."""
+    values = {"channel": Request.Channel.STAFF, "language": "da", "received_at": NOW}
+    with as_owner():
+        made = Request.objects.create(**values)
+        for right in rights or (Right.ACCESS,):
+            RequestedRight.objects.create(
+                request=made,
+                right=right,
+                state=RequestedRight.State.IDENTITY,
+                promised_on=NOW.date() + timedelta(days=30),
+                due_on=NOW.date() + timedelta(days=30),
+            )
+        sealed = vault.seal(f"claim|{made.pk}", b"Anna, by phone")
+        return Claim.objects.create(request=made, claimant=claimant, sealed=sealed, **fields)
 
 
 def _dpa_rows(organisation: Organisation, user: User) -> None:
@@ -452,6 +472,10 @@ def _gdpr_rows(user: User) -> None:
     Release.objects.create(person=user, address="erik@modtager.example", reason="x", decided_at=NOW)
     Import.objects.create(person=user, records=[], made_at=NOW, taken_at=NOW)
     letter_of(right)
+    claim_of(user)
+    Approval.objects.create(
+        what=Approval.What.ERASURE, subject_id=right.id, asked_at=NOW, asked_by=user
+    )
 
 
 def address_erasure(organisation: Organisation, **fields: Any) -> AddressErasure:

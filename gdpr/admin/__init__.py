@@ -6,16 +6,18 @@ from __future__ import annotations
 from gdpr.admin.erasures import ErasureAdmin
 from gdpr.admin.forwarded import ForwardedRequestAdmin
 from gdpr.admin.letters import LetterAdmin
+from gdpr.admin.officers import ApprovalAdmin
 from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
 from gdpr.admin.releases import ReleaseAdmin
 from gdpr.admin.requests import RequestedRightAdmin
 
 __all__ = [
+    "ApprovalAdmin",
     "ErasureAdmin",
     "ForwardedRequestAdmin",
+    "LetterAdmin",
     "RecipientAdmin",
     "ReleaseAdmin",
-    "LetterAdmin",
     "RequestedRightAdmin",
     "RetentionRunAdmin",
 ]

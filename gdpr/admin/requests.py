@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
@@ -22,30 +23,48 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit, clock
 from accounts.access import current_person
 from accounts.refusals import Refused
-from accounts.staffsite import ReadOnlyAdmin, site
-from gdpr import clocks, deciding
-from gdpr.admin import previews
+from accounts.staffsite import site
+from gdpr import claims, clocks, deciding
+from gdpr.admin import entry, previews
+from gdpr.admin.officers import OfficersAdmin
 from gdpr.forms import DecisionForm
 from gdpr.letters.drafts import Draft
 from gdpr.models import Correction, RequestedRight
 
 DECIDE = "admin:gdpr_requestedright_decide"
-CHANGE = "admin:gdpr_requestedright_change"
+CHANGE = entry.CHANGE
+ENTER = "admin:gdpr_requestedright_enter"
+CLOCKS = "admin:gdpr_requestedright_clocks"
 
 
 @admin.register(RequestedRight, site=site)
-class RequestedRightAdmin(ReadOnlyAdmin):
+class RequestedRightAdmin(OfficersAdmin):
     """Open rights on top, the one that is due next first. Each look at one is recorded."""
 
-    list_display = ("reference", "right", "state", "promised", "limit", "left", "escalated")
-    list_filter = (("closed_at", admin.EmptyFieldListFilter), "state", "right", "escalated")
+    list_display = (
+        "reference", "right", "channel", "state", "proven", "promised", "limit", "left",
+        "escalated",
+    )  # fmt: skip
+    list_filter = (
+        ("closed_at", admin.EmptyFieldListFilter),
+        ("request__proven_at", admin.EmptyFieldListFilter),
+        "request__channel",
+        "state",
+        "right",
+        "escalated",
+    )
+    actions = ("decide_many",)
     list_select_related = ("request",)
     # PostgreSQL sorts what is empty first when descending: what is open.
     ordering = ("-closed_at", "promised_on")
     fields = (
         "reference",
         "right",
+        "channel",
         "state",
+        "proven",
+        "claim",
+        "first_answer",
         "details",
         "wish",
         "received",
@@ -59,12 +78,38 @@ class RequestedRightAdmin(ReadOnlyAdmin):
         "history",
     )
     readonly_fields = (
-        "reference", "wish", "received", "promised", "limit", "left", "decide", "history",
+        "reference", "channel", "proven", "claim", "first_answer", "wish", "received", "promised",
+        "limit", "left", "decide", "history",
     )  # fmt: skip
 
     @admin.display(description=_("request"))
     def reference(self, row: RequestedRight) -> str:
         return row.request.reference
+
+    @admin.display(description=_("channel"))
+    def channel(self, row: RequestedRight) -> str:
+        return row.request.get_channel_display()
+
+    @admin.display(description=_("identity proven"), boolean=True)
+    def proven(self, row: RequestedRight) -> bool:
+        return row.request.proven_at is not None
+
+    @admin.display(description=_("says to be"))
+    def claim(self, row: RequestedRight) -> str:
+        """Return how whoever wrote can be reached, as long as that is needed."""
+        claim = claims.of(row.request)
+        if claim is None:
+            return "–"
+        known = gettext("An account has this address.") if claim.claimant else ""
+        known = known or gettext("No account has this address.")
+        return f"{claims.contact(claim)} – {known}"
+
+    @admin.display(description=_("second look at"))
+    def first_answer(self, row: RequestedRight) -> str:
+        if row.second_look_of_id is None:
+            return "–"
+        url = reverse(CHANGE, args=[row.second_look_of_id])
+        return format_html('<a href="{}">{}</a>', url, str(row.second_look_of_id)[:8])
 
     @admin.display(description=_("should be"))
     def wish(self, row: RequestedRight) -> str:
@@ -126,9 +171,19 @@ class RequestedRightAdmin(ReadOnlyAdmin):
         return response
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.decide_view)
-        name = DECIDE.partition(":")[2]
-        return [path("<uuid:right_id>/decide/", view, name=name), *super().get_urls()]
+        guarded = self.admin_site.admin_view
+        pages = [
+            path("<uuid:right_id>/decide/", guarded(self.decide_view), name=_name(DECIDE)),
+            path("enter/", guarded(partial(entry.enter, self)), name=_name(ENTER)),
+            path("clocks/", guarded(partial(entry.all_clocks, self)), name=_name(CLOCKS)),
+        ]
+        return [*pages, *super().get_urls()]
+
+    @admin.action(description=_("Decide about all of them"), permissions=["act"])
+    def decide_many(
+        self, request: HttpRequest, rows: QuerySet[RequestedRight]
+    ) -> HttpResponse | None:
+        return entry.decide_many(self, request, rows)
 
     def decide_view(self, request: HttpRequest, right_id: UUID) -> HttpResponse:
         """Take a right further: ask, extend, accept, refuse, and so on, as its state allows."""
@@ -168,6 +223,10 @@ class RequestedRightAdmin(ReadOnlyAdmin):
 def _letter(row: RequestedRight, form: DecisionForm) -> Draft | None:
     what, reason = form.cleaned_data["what"], form.cleaned_data["reason"]
     return deciding.letter(row, what, clock.now(), reason=reason, proof=form.proof())
+
+
+def _name(page: str) -> str:
+    return page.partition(":")[2]
 
 
 def _time(at: datetime) -> str:

@@ -12,6 +12,7 @@ from gdpr.inventory import (
     accounts,
     consents,
     correspondents,
+    deciding,
     dpa,
     enquiries,
     framework,
@@ -36,6 +37,7 @@ ENTRIES: tuple[Entry, ...] = (
     *enquiries.ENTRIES,
     *letters.ENTRIES,
     *correspondents.ENTRIES,
+    *deciding.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

@@ -50,6 +50,7 @@ REQUEST = Entry(
         Personal(name="channel", what=_("how the request came in")),
         Personal(name="language", what=_("language of the answer")),
         Personal(name="received_at", what=_("when it was received")),
+        Personal(name="proven_at", what=_("when it was proven who asks")),
         Personal(name="closed_at", what=_("when it was answered")),
     ),
 )
@@ -71,6 +72,8 @@ REQUESTED_RIGHT = Entry(
             fields=("details", "resolution"),
         ),
     ),
+    # The answer that is looked at again is one of the same person.
+    not_leading=("second_look_of",),
     audiences=AUDIENCES,
     fields=(
         Personal(name="id", what=_("a random number of the row")),
@@ -83,7 +86,8 @@ REQUESTED_RIGHT = Entry(
         Personal(name="extended_at", what=_("when the time was extended")),
         Personal(name="resolution", what=_("what the answer was")),
         Personal(name="closed_at", what=_("when it was answered")),
-        NotPersonal(("escalated",), "how loudly staff were reminded"),
+        Personal(name="second_look_of", what=_("the answer that is looked at again")),
+        NotPersonal(("begun_at", "escalated"), "whether the service has begun, staff were told"),
     ),
 )
 

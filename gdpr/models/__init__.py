@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+from gdpr.models.approvals import Approval
+from gdpr.models.claims import Claim
 from gdpr.models.corrections import Correction
 from gdpr.models.correspondents import AddressErasure, AddressPackage
 from gdpr.models.enquiries import Enquiry, ForwardedRequest
@@ -16,6 +18,8 @@ from gdpr.models.retention import RetentionGauge, RetentionRun
 __all__ = [
     "AddressErasure",
     "AddressPackage",
+    "Approval",
+    "Claim",
     "Correction",
     "Enquiry",
     "Erasure",

@@ -50,12 +50,21 @@ class Request(models.Model):
     channel = models.CharField(_("channel"), max_length=10, choices=Channel)
     language = models.CharField(_("language"), max_length=2)
     received_at = models.DateTimeField(_("received"))
+    # When it was proven who asks. Until then the request has no person, so that nothing of what
+    # somebody wrote in another's name leads to that other (article 12(6)).
+    proven_at = models.DateTimeField(_("identity proven"), null=True, blank=True)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("request")
         verbose_name_plural = _("requests")
         indexes = [models.Index(fields=["person", "-received_at"], name="request_of_person")]
+        constraints = [
+            models.CheckConstraint(
+                name="request_of_nobody_until_proven",
+                condition=models.Q(person=None) | models.Q(proven_at__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{_('Request')} {self.reference}"
@@ -102,6 +111,12 @@ class RequestedRight(models.Model):
     promised_on = models.DateField(_("promised"))
     due_on = models.DateField(_("limit of the law"))
     extended_at = models.DateTimeField(_("extended"), null=True, blank=True)
+    # When the service did what it does by itself once it is proven who asks (gdpr/carrying.py).
+    begun_at = models.DateTimeField(null=True)
+    # The answer that somebody else looks at again, at the person's wish.
+    second_look_of = models.OneToOneField(
+        "self", null=True, on_delete=models.SET_NULL, related_name="second_look"
+    )
     # The last stage of the clock that staff have been told of.
     escalated = models.CharField(_("escalated"), max_length=10, choices=STAGES, blank=True)
     # NULL where the person was erased, words that may name them included.
@@ -168,6 +183,7 @@ class Step(models.Model):
     class Kind(models.TextChoices):
         RECEIVED = "received", _("received")
         IDENTITY = "identity", _("identity to be proven")
+        PROVEN = "proven", _("identity proven")
         ASSESS = "assess", _("being assessed")
         PAUSED = "paused", _("the person was asked")
         ACT = "act", _("being carried out")
@@ -176,6 +192,9 @@ class Step(models.Model):
         REFUSED = "refused", _("refused")
         WITHDRAWN = "withdrawn", _("withdrawn")
         NOT_IDENTIFIABLE = "not_identifiable", _("not identifiable")
+        APPROVAL = "approval", _("a second person was asked to approve")
+        APPROVED = "approved", _("a second person has approved")
+        DECLINED = "declined", _("a second person has not approved")
         EXTENDED = "extended", _("time extended")
         FEE = "fee", _("a fee was asked for")
         ESCALATED = "escalated", _("clock watched")

@@ -76,13 +76,32 @@ def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
     """
     with transaction.atomic():
         request = requests.open_by_person(person, {Right.ERASURE: ""}, now)
+        right = request.rights.get()
+        requests.mark_begun(right, now)
+        return begin(right, person, now, by=person, session_key=session_key)
+
+
+def begin(
+    right: RequestedRight,
+    person: User,
+    now: datetime,
+    *,
+    by: User | None = None,
+    session_key: str | None = None,
+) -> Erasure:
+    """Begin the time to think of a request that is proven, and approved where it has to be.
+
+    `by` is None for the service; the session with `session_key` is kept.
+    Raises OwnedAlone. Roles `web` and `duty`.
+    """
+    with transaction.atomic():
         # Another owner who leaves or asks at this moment waits, and sees the restriction.
         for organisation_id in plan.owned_by(person.pk):
             team.hold(organisation_id)
         if obstacles(person):
             raise OwnedAlone
         erasure = Erasure.objects.create(
-            right=request.rights.get(),
+            right=right,
             language=person.language,
             asked_at=now,
             due_at=now + COOL_DOWN,
@@ -90,7 +109,7 @@ def ask(person: User, now: datetime, *, session_key: str | None) -> Erasure:
         _restrict(person, now)
         signin.end_sessions(person.pk, keep=session_key)
         letters.erasure_asked(person, erasure, _token(erasure, person))
-        audit.record_installation(person, "erasure.requested", erasure)
+        audit.record_installation(by, "erasure.requested", erasure)
     return erasure
 
 

@@ -63,11 +63,16 @@ def ask(person: User, wish: Wish, now: datetime) -> Request:
     with transaction.atomic():
         request = requests.open_by_person(person, {Right.RECTIFICATION: ""}, now)
         right = request.rights.get()
-        Correction.objects.create(
-            right=right, field=wish.field, value=wish.value, evidence=wish.evidence
-        )
+        note_wish(right, wish)
         drafts.send(writing.received(right))
     return request
+
+
+def note_wish(right: RequestedRight, wish: Wish) -> None:
+    """Keep what a person wants corrected until it is decided."""
+    Correction.objects.create(
+        right=right, field=wish.field, value=wish.value, evidence=wish.evidence
+    )
 
 
 def accept(correction: Correction, by: User, now: datetime) -> None:

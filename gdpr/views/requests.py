@@ -25,7 +25,6 @@ from accounts.views.answers import dead_link, form_page, refusal, step_up_requir
 from gdpr import clocks, packages, selfservice, tasks
 from gdpr import requests as acts
 from gdpr.clocks import Reading
-from gdpr.courses import WITHDRAWABLE
 from gdpr.forms import AnswerForm, CorrectionForm, RequestForm
 from gdpr.letters import drafts
 from gdpr.models import Letter, Package, Request, RequestedRight, Step
@@ -77,7 +76,13 @@ def request_new(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render(request, NEW, {"form": form})
     try:
-        made = selfservice.ask(current_person(request), form.asked(), clock.now())
+        made = selfservice.ask(
+            current_person(request),
+            form.asked(),
+            clock.now(),
+            wish=form.wish(),
+            session_key=request.session.session_key,
+        )
     except Refused as refused:
         return refusal(request, NEW, form, refused)
     _wake_worker()
@@ -236,7 +241,7 @@ def _standing(row: RequestedRight) -> Standing:
         steps=steps,
         package=made,
         fetchable=made is not None and packages.may_be_fetched(made, now),
-        withdrawable=row.is_open and row.right in WITHDRAWABLE,
+        withdrawable=selfservice.may_withdraw(row),
         question=_question(row, steps),
         # Several rights can each have a question on one page.
         answer=AnswerForm(auto_id=f"{row.right}-%s"),

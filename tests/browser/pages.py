@@ -15,6 +15,7 @@ from django.utils.translation import override
 
 from accounts import clock, links
 from accounts.models import Organisation, User
+from gdpr import claims
 from gdpr.enquiries import asking, proving
 from gdpr.enquiries.asking import Asked, Whom
 from gdpr.enquiries.headers import Named
@@ -87,6 +88,15 @@ def _enquiry_link() -> str:
     return proving.token(row.id, clock.now())
 
 
+def _identity_link() -> str:
+    """What the link carries that asks Anna whether a request in her name is hers."""
+    with build.as_owner():
+        anna = User.objects.get(first_name="Anna")
+        claim = build.claim_of(anna, asked_at=clock.now())
+    values = {"person": str(anna.pk), "request": str(claim.pk)}
+    return links.make(claims.LINK_PURPOSE, values, clock.now() + timedelta(days=1))
+
+
 def _staff_page(model: str, page: str = "changelist") -> Page:
     """A list of the staff's pages, or one row of it."""
     row = _first(model.replace("_", ".", 1)) if page == "change" else None
@@ -114,6 +124,11 @@ STAFF_PAGES = (
     _staff_page("gdpr_forwardedrequest"),
     _staff_page("gdpr_letter"),
     Page("staff-gdpr_letter-gallery", "admin:gdpr_letter_gallery", "dorte"),
+    _staff_page("gdpr_requestedright"),
+    _staff_page("gdpr_requestedright", "change"),
+    _staff_page("gdpr_requestedright", "enter"),
+    _staff_page("gdpr_requestedright", "clocks"),
+    _staff_page("gdpr_approval"),
 )
 
 
@@ -175,6 +190,7 @@ PAGES = (
     Page("password-reset", "accounts:password-reset"),
     Page("password-reset-sent", "accounts:password-reset-sent"),
     Page("address-confirm", "gdpr:address-confirm", row=_address_link),
+    Page("identity-confirm", "gdpr:identity-confirm", row=_identity_link),
     Page("dead-link", "/sign-up/confirm/no-such-link/", status=404),
     Page("dashboard", "home", "anna"),
     Page("profile", "accounts:profile", "anna"),

@@ -101,6 +101,19 @@ def test_promise_is_never_later_than_the_limit() -> None:
             assert both.promised_on <= both.due_on
 
 
+def test_bare_thirty_days_would_break_both_limits() -> None:
+    """What the promise is for, counted with the almanac above and not by the code under test."""
+    closed, late, long = _closed_days(), 0, 0
+    for day in _days():
+        end, bare = _month_later(day), day + 30 * DAY
+        limit = end
+        while limit.isoweekday() > 5 or limit in closed:
+            limit += DAY
+        late += bare > limit
+        long += bare > end
+    assert (late, long) == (402, 510)
+
+
 NOON = datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
 
 

@@ -18,10 +18,10 @@ from django.test import Client
 
 import accounts.clock
 from accounts import stepup
-from accounts.models import AuditEvent, Organisation, OutgoingMail, User
+from accounts.models import AuditEvent, Organisation, OutgoingMail, Role, User
 from accounts.sessions import SessionStore
 from gdpr import packing, requests
-from gdpr.models import Correction, Package, Request, RequestedRight, Right, Step
+from gdpr.models import Correction, Erasure, Package, Request, RequestedRight, Right, Step
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, leads_to, visit
@@ -106,20 +106,71 @@ def test_request_shows_clocks_steps_and_progress(here: Client, clock: Clock) -> 
     assert "being carried out" in text
 
 
-@pytest.mark.parametrize("right", [Right.RESTRICTION, Right.OBJECTION])
-def test_what_nothing_carries_out_is_asked_for_by_letter(here: Client, right: Right) -> None:
-    """The right is there all the same: the page says where to write to."""
-    page = here.get(at(NEW)).text
-    assert f'value="{right}"' not in page
-    assert 'value="access"' in page
-    assert "Select a valid choice" in ask(here, right).text
-    with build.as_owner():
-        assert not Request.objects.exists()
-    text = here.get(at("gdpr:requests")).text
-    assert f"mailto:{settings.PRIVACY_EMAIL}" in text
-    assert settings.OPERATOR_ADDRESS in text
-    assert "article 18" in text
-    assert "article 21" in text
+class TestBundle:
+    """Several rights in one request: each has an answer of its own."""
+
+    def test_every_right_is_asked_for_in_one_form(self, here: Client) -> None:
+        page = here.get(at(NEW)).text
+        assert all(f'value="{right}"' in page for right in Right)
+        text = here.get(at("gdpr:requests")).text
+        assert f"mailto:{settings.PRIVACY_EMAIL}" in text
+        assert settings.OPERATOR_ADDRESS in text
+
+    def test_each_has_its_state_and_its_words(self, here: Client, anna: User) -> None:
+        words = {
+            "restriction": "Not my phone number.",
+            "objection": "No statistics about me.",
+            "review": "The stop of due.example.",
+            "field": "other",
+            "value": "Anne",
+            "evidence": "A letter",
+        }
+        rights = sorted(set(Right) - {Right.ERASURE})
+        here.post(at(NEW), {"rights": rights, **words})
+        with build.as_owner():
+            rows = {row.right: row for row in asked().rights.all()}
+            wish = Correction.objects.get()
+        assert sorted(rows) == rights
+        assert rows[Right.RESTRICTION].details == "Not my phone number."
+        assert rows[Right.OBJECTION].details == "No statistics about me."
+        assert (wish.right_id, wish.value) == (rows[Right.RECTIFICATION].pk, "Anne")
+        states = {right: row.state for right, row in rows.items()}
+        assert {states[Right.ACCESS], states[Right.PORTABILITY]} == {"act"}
+        assert states[Right.OBJECTION] == states[Right.RECTIFICATION] == "assess"
+
+    def test_erasure_in_a_bundle_restricts_and_leaves_the_rest_to_be_fetched(
+        self, organisation: Organisation, here: Client, anna: User
+    ) -> None:
+        second = build.person("Ejer", "Due")
+        build.member(organisation, second, Role.OWNER)
+        answer = ask(here, Right.ACCESS, Right.ERASURE)
+        assert leads_to(answer, "gdpr:request", asked().id)
+        with build.as_owner():
+            anna.refresh_from_db()
+            assert Erasure.objects.get().state == "waiting"
+            assert Package.objects.get().state == "waiting"
+        assert anna.restricted_at is not None
+        assert here.get(at("gdpr:request", asked().id)).status_code == 200
+
+    def test_only_owner_is_told_and_nothing_is_asked_for(self, here: Client) -> None:
+        assert "only owner" in ask(here, Right.ACCESS, Right.ERASURE).text
+        with build.as_owner():
+            assert not Request.objects.exists()
+
+    @pytest.mark.parametrize("right", [Right.RESTRICTION, Right.OBJECTION, Right.REVIEW])
+    def test_what_has_to_be_explained_is_asked_near_its_field(
+        self, here: Client, right: Right
+    ) -> None:
+        text = ask(here, right).text
+        assert "Needed for what you have ticked" in text
+        assert f'href="#id_{right}"' in text
+        with build.as_owner():
+            assert not Request.objects.exists()
+
+    def test_correction_needs_what_it_should_be(self, here: Client) -> None:
+        assert 'href="#id_value"' in ask(here, Right.RECTIFICATION).text
+        with build.as_owner():
+            assert not Request.objects.exists()
 
 
 def test_nothing_asked_is_explained(here: Client) -> None:

@@ -67,6 +67,7 @@ PUBLIC = frozenset(
         "gdpr:enquiry",
         "gdpr:enquiry-sent",
         "gdpr:enquiry-confirm",
+        "gdpr:identity-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
     }
@@ -314,7 +315,7 @@ MEMBER = {
     "relay:statistics": Place(READERS),
     "relay:statistics-download": Place(READERS),
     "relay:review": Place(READERS, a_review),
-    "relay:review-ask": Place(BUILDERS, a_review),
+    "gdpr:review-ask": Place(BUILDERS, a_review),
     "relay:log": Place(READERS),
     "relay:log-settings": Place(KEEPERS),
     "relay:log-download": Place(READERS),

@@ -63,6 +63,7 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
         _right(user), "anne@due.example", TOKEN, 3
     ),
     "gdpr/address_change": lambda user, *_: proofs.address_change(_right(user)),
+    "gdpr/identity_asked": lambda user, *_: proofs.identity_asked(user, [HOSTILE], TOKEN, 7),
     "gdpr/erasure_asked": lambda user, *_: farewells.erasure_asked(user, _erasure(), TOKEN),
     "gdpr/erasure_cancelled": lambda user, *_: farewells.erasure_cancelled(user),
     "gdpr/enquiry_proof": lambda _, __, code: mails.enquiry_proof(Enquiry(), _asked(code), TOKEN),

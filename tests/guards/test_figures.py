@@ -68,6 +68,7 @@ NO_COPY = {
     ("gdpr/rights/erasure.py", "hours", 72): "how long an erasure can be cancelled",
     ("gdpr/rights/erasure.py", "days", 3): "the same",
     ("gdpr/rights/rectification.py", "days", 3): "how long a link confirms an address",
+    ("gdpr/models/claims.py", "days", 7): "how long a link proves who asks",
     ("relay/smtp/schedule.py", "hours", 120): "the same bound, in code without models; a test"
     " holds it against QUEUE_HOURS_MAX",
     ("relay/counting.py", "days", 90): "how long figures are kept by hours; they hold no address",

@@ -115,10 +115,10 @@ def test_who_is_concerned_asks_for_a_person(anna: User, organisation: Organisati
     text = page.get(f"/en/reviews/{row.id}/").text
     assert "10.0 %" in text
     assert "Ask for a person" in text
-    answer = page.post(f"/en/reviews/{row.id}/ask/", follow=True).text
+    answer = page.post(f"/en/privacy/reviews/{row.id}/ask/", follow=True).text
     assert "A person looks at it and decides" in answer
     assert "Ask for a person" not in answer
-    page.post(f"/en/reviews/{row.id}/ask/")
+    page.post(f"/en/privacy/reviews/{row.id}/ask/")
     assert recorded() == [("review.review-asked", [])]
     look(clock.now())
     assert opened() == ["review-asked"]

@@ -20,6 +20,7 @@ from dpa.models import AgreementEvent, Signatory
 from gdpr import inventory, packages, subjects
 from gdpr.ledger import person_digest
 from gdpr.models import (
+    Approval,
     Correction,
     Erasure,
     ErasureSubject,
@@ -165,6 +166,13 @@ def _requests(person: User) -> None:
         right=right, field="accounts.User.email", value="gerda@nyt.example", evidence="Pas"
     )
     build.letter_of(right)
+    build.claim_of(person)
+    colleague = build.person("Sofus", f"Stab{uuid4().hex}", is_staff=True)
+    for asked_by, decided_by in [(person, colleague), (colleague, person)]:
+        Approval.objects.create(
+            what=Approval.What.ERASURE, subject_id=uuid4(), asked_at=build.NOW, asked_by=asked_by,
+            decided_at=build.NOW, decided_by=decided_by, decision=Approval.Decision.APPROVED,
+        )  # fmt: skip
     package = build.package_of(build.request_of(person, Right.PORTABILITY))
     path = packages.path_of(package.pk)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Requests that are proven when they come: by the public form, begun within the minute."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from accounts import stepup
+from accounts.models import Alert, Organisation, User
+from accounts.sessions import SessionStore
+from accounts.tenancy import person_context
+from gdpr import carrying, intake, packing, requests
+from gdpr.models import Package, Request, RequestedRight, Right
+from tests import build
+from tests.accounts.conftest import Clock
+from tests.accounts.visiting import at, leads_to, visit
+from tests.gdpr.desk import fresh, only_right, round_of_the_worker
+
+pytestmark = pytest.mark.django_db
+
+State = RequestedRight.State
+HOUR = timedelta(hours=1)
+
+
+def by_form(person: User, *rights: Right, language: str | None = None) -> Request:
+    with build.as_role("duty"):
+        return intake.open_proven(
+            person,
+            dict.fromkeys(rights, "Please."),
+            build.NOW,
+            channel=Request.Channel.FORM,
+            received_at=build.NOW - HOUR,
+            by=requests.SERVICE,
+            language=language,
+        )
+
+
+def test_it_is_the_persons_own_and_counts_from_the_receipt(anna: User, clock: Clock) -> None:
+    made = by_form(anna, Right.OBJECTION, language="en")
+    assert (made.channel, made.language, made.received_at) == ("form", "en", build.NOW - HOUR)
+    with person_context(anna.pk):
+        assert Request.objects.get().rights.get().state == State.ASSESS
+
+
+def test_future_is_refused(anna: User) -> None:
+    with build.as_role("duty"), pytest.raises(intake.NotYetReceived):
+        intake.open_proven(
+            anna,
+            {Right.ACCESS: ""},
+            build.NOW,
+            channel=Request.Channel.FORM,
+            received_at=build.NOW + HOUR,
+            by=requests.SERVICE,
+        )
+
+
+def test_what_is_under_way_is_left_out_and_the_rest_opened(anna: User, clock: Clock) -> None:
+    by_form(anna, Right.ACCESS)
+    second = by_form(anna, Right.ACCESS, Right.PORTABILITY)
+    with build.as_owner():
+        assert [row.right for row in second.rights.all()] == [Right.PORTABILITY]
+    with pytest.raises(requests.AlreadyOpen):
+        by_form(anna, Right.ACCESS)
+
+
+def test_package_is_fetched_signed_in_with_a_fresh_proof(
+    anna: User, organisation: Organisation, clock: Clock
+) -> None:
+    made = by_form(anna, Right.PORTABILITY)
+    round_of_the_worker(build.NOW)
+    with build.as_role("duty"):
+        assert packing.pack_due() == 1
+    with build.as_owner():
+        package = Package.objects.get()
+    path, page = at("gdpr:package", made.pk, package.pk), visit(anna)
+    assert leads_to(visit().get(path), "accounts:sign-in")
+    assert leads_to(page.get(path), "accounts:step-up")
+    session = SessionStore(page.cookies["sessionid"].value)
+    session[stepup.SESSION_KEY] = clock.now.isoformat()
+    session.save()
+    assert page.get(path).headers["Content-Type"] == "application/zip"
+
+
+def test_each_is_begun_once(anna: User, clock: Clock) -> None:
+    by_form(anna, Right.ACCESS, Right.PORTABILITY)
+    round_of_the_worker(build.NOW)
+    round_of_the_worker(build.NOW)
+    with build.as_owner():
+        assert Package.objects.count() == 2
+
+
+def test_what_staff_have_taken_over_is_not_begun(anna: User, clock: Clock) -> None:
+    row = only_right(by_form(anna, Right.ACCESS))
+    with build.as_role("duty"):
+        requests.move(row, State.ASSESS, requests.SERVICE, build.NOW)
+    round_of_the_worker(build.NOW)
+    with build.as_owner():
+        assert not Package.objects.exists()
+
+
+def test_fault_of_one_holds_up_no_other_and_is_told(
+    anna: User, carl: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = by_form(anna, Right.ACCESS), by_form(carl, Right.PORTABILITY)
+
+    def fail(*_: object) -> None:
+        raise ValueError("what the person wrote")
+
+    monkeypatch.setitem(carrying.BEGUN, Right.ACCESS, fail)
+    round_of_the_worker(build.NOW)
+    with build.as_owner():
+        (row,), (other,) = broken.rights.all(), sound.rights.all()
+        assert (row.begun_at, other.begun_at) == (None, build.NOW)
+        assert Alert.objects.get(kind=carrying.ALERT).subject == str(row.pk)
+    monkeypatch.undo()
+    round_of_the_worker(build.NOW)
+    assert fresh(row).begun_at == build.NOW
+    with build.as_owner():
+        assert Alert.objects.get(kind=carrying.ALERT).resolved_at is not None
