@@ -96,6 +96,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="correspondent-suppress",
     ),
     path(
+        "correspondents/<str:sealed>/restrict/",
+        correspondents.correspondent_restrict,
+        name="correspondent-restrict",
+    ),
+    path(
         "correspondents/packages/<uuid:package_id>/zip/",
         correspondents.package,
         name="correspondent-package",

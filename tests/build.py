@@ -490,10 +490,12 @@ def address_erasure(organisation: Organisation, **fields: Any) -> AddressErasure
 
 
 def address_package(organisation: Organisation, **fields: Any) -> AddressPackage:
-    """The order of a package about an address; its key is junk."""
+    """The order of a package about an address; its key is real."""
     values: dict[str, Any] = {"language": "da", "created_at": NOW, "due_at": NOW}
     with as_owner():
-        row = AddressPackage(organisation=organisation, sealed_key=b"x", **values | fields)
+        row = AddressPackage(organisation=organisation, **values | fields)
         subject.seal(row, "erik@modtager.example")
+        key, purpose = secrets.token_bytes(32), f"addresspackage-key|{row.pk}"
+        row.sealed_key = vault.seal(purpose, key, organisation_id=organisation.pk)
         row.save()
     return row

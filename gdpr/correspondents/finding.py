@@ -12,10 +12,11 @@ from gdpr.correspondents import erasers, log
 from gdpr.correspondents.addresses import canonical
 from gdpr.correspondents.whom import LOG, Correspondent, entries, other_entries
 from gdpr.registry import Whose
-from relay import search
+from relay import restricting, search
 from relay.log import Line, Page
 from relay.models import Delivery, Suppression
 from relay.search import Search
+from relay.suppressing import fingerprint
 
 # The portal may read none of these: what is in them is encrypted, and goes within days.
 SEALED = frozenset({"relay.Content", "relay.EspEvent"})
@@ -28,6 +29,8 @@ SHOWN = 10
 class Found:
     """Counts, and the newest of the mails; `settings` are rows outside log and queue, by title."""
 
+    # Kept and not used: the database hides its mail from the portal.
+    is_restricted: bool
     received: int
     sent: int
     waiting: int
@@ -40,14 +43,15 @@ class Found:
 
     @property
     def is_nothing(self) -> bool:
-        found = (self.received, self.sent, self.waiting, *self.suppressions, *self.settings)
-        return not any(found)
+        counts = (self.received, self.sent, self.waiting)
+        return not any((self.is_restricted, *counts, *self.suppressions, *self.settings))
 
 
 def find(organisation_id: UUID, address: str, now: datetime) -> Found:
     """Look for an address in every table of the inventory that customers' mail has."""
     whom = Correspondent(organisation_id=organisation_id, address=canonical(address), until=now)
     return Found(
+        is_restricted=any(_restricted(organisation_id, one) for one in whom.written),
         received=log.count(log.COUNT_RECEIVED, whom),
         sent=log.count(log.COUNT_SENT, whom),
         waiting=waiting(whom),
@@ -57,6 +61,10 @@ def find(organisation_id: UUID, address: str, now: datetime) -> Found:
         along=_titles(LOG - {"relay.Message", "relay.Delivery"}),
         sealed=_titles(SEALED),
     )
+
+
+def _restricted(organisation_id: UUID, address: str) -> bool:
+    return restricting.is_restricted(organisation_id, fingerprint(organisation_id, address))
 
 
 def waiting(whom: Correspondent) -> int:

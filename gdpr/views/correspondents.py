@@ -32,10 +32,10 @@ from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal, refusals_to, step_up_required
 from gdpr import tasks
 from gdpr.correspondents import certificate, finding, packages, run, steps
-from gdpr.forms import AddressErasureForm, NoMailForm
+from gdpr.correspondents.forms import AddressErasureForm, NoMailForm, NotUsedForm
 from gdpr.models import AddressErasure, AddressPackage
 from gdpr.models.packages import PACKAGE_DAYS
-from relay import suppressions
+from relay import restricting, suppressions
 from relay.forms.suppressions import AddressForm
 from relay.views import onward
 
@@ -44,7 +44,7 @@ PURPOSE = "correspondent"
 PAGE = "gdpr:correspondents"
 LIST, FOUND = "gdpr/correspondents.html", "gdpr/correspondent.html"
 EXPORT, ERASE = "gdpr/correspondent_export.html", "gdpr/correspondent_erase.html"
-NO_MAIL = "gdpr/correspondent_suppress.html"
+NO_MAIL, NOT_USED = "gdpr/correspondent_suppress.html", "gdpr/correspondent_restrict.html"
 SHOWN = 20
 
 
@@ -161,6 +161,24 @@ def correspondent_suppress(request: HttpRequest, sealed: str) -> HttpResponse:
         return refusal(request, NO_MAIL, form, refused, **context)
     onward.cancel_suppressed(row.id)
     messages.success(request, _("On the list within seconds. What waits for it is cancelled."))
+    return redirect("gdpr:correspondent", sealed)
+
+
+@form_page
+@member_required(*ROLES)
+@never_cache
+def correspondent_restrict(request: HttpRequest, sealed: str) -> HttpResponse:
+    address = _opened(request, sealed)
+    context = {"address": address, "sealed": sealed}
+    form = NotUsedForm(request.POST or None)
+    if not form.is_valid():
+        return render(request, NOT_USED, {"form": form, **context})
+    try:
+        ground = restricting.Ground(form.cleaned_data["ground"])
+        restricting.restrict(address, ground, by=current_membership(request))
+    except Refused as refused:
+        return refusal(request, NOT_USED, form, refused, **context)
+    messages.success(request, _("Restricted within seconds. What waits for it is held."))
     return redirect("gdpr:correspondent", sealed)
 
 

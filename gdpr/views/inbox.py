@@ -30,6 +30,7 @@ from gdpr.enquiries import forwarding
 from gdpr.enquiries import inbox as acts
 from gdpr.enquiries.forms import RecordForm
 from gdpr.models import ForwardedRequest
+from gdpr.views.correspondents import sealed
 
 PAGE_LENGTH = 20
 ONE = "gdpr/inbox_request.html"
@@ -66,6 +67,7 @@ def inbox_request(request: HttpRequest, row_id: UUID) -> HttpResponse:
         "content": forwarding.opened(row),
         "reading": _reading(row),
         "open": row.is_open,
+        "sealed": sealed(row.organisation_id, forwarding.opened(row).address),
     }
     if not form.is_valid():
         return render(request, ONE, {"form": form, **context})

@@ -226,6 +226,7 @@ PAGES = (
     Page("correspondents", "gdpr:correspondents", "anna"),
     Page("correspondent", "gdpr:correspondent", "anna", row=_of_anna(places.a_address)),
     Page("no-mail", "gdpr:correspondent-suppress", "anna", row=_of_anna(places.a_address)),
+    Page("not-used", "gdpr:correspondent-restrict", "anna", row=_of_anna(places.a_address)),
     Page(
         "address-erasure",
         "gdpr:correspondent-erasure",

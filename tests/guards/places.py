@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Invitation, Organisation, Role, User
 from dpa.models import Signatory
+from gdpr.correspondents import packages
 from gdpr.models import Right
 from gdpr.views import correspondents
 from relay.models import (
@@ -255,8 +256,12 @@ def a_address(organisation: Organisation) -> str:
 
 
 def a_address_package(organisation: Organisation) -> UUID:
-    """A package that is not made yet: what fetches it is tried where there is a file."""
-    return build.address_package(organisation).id
+    """A package that can be fetched: it holds nothing."""
+    until = datetime.now(UTC) + timedelta(days=1)
+    row = build.address_package(organisation, state="ready", made_at=build.NOW, expires_at=until)
+    with packages.writer(row) as out:
+        out.finish()
+    return row.id
 
 
 def a_address_erasure(organisation: Organisation) -> UUID:
@@ -300,6 +305,7 @@ MEMBER = {
     "gdpr:correspondent-export": Place(KEEPERS | {Role.PRIVACY}, a_address),
     "gdpr:correspondent-erase": Place(KEEPERS | {Role.PRIVACY}, a_address),
     "gdpr:correspondent-suppress": Place(KEEPERS | {Role.PRIVACY}, a_address),
+    "gdpr:correspondent-restrict": Place(KEEPERS | {Role.PRIVACY}, a_address),
     "gdpr:correspondent-package": Place(KEEPERS | {Role.PRIVACY}, a_address_package),
     "gdpr:correspondent-package-end": Place(KEEPERS | {Role.PRIVACY}, a_address_package),
     "gdpr:correspondent-erasure": Place(KEEPERS | {Role.PRIVACY}, a_address_erasure),

@@ -205,6 +205,35 @@ def test_address_gets_no_mail(here: Client, house: Organisation, earlier: dateti
         assert QueuedDelivery.objects.exists(), "what waits is cancelled by a task"
 
 
+def test_restricted_address_is_told_and_erased_all_the_same(
+    here: Client, house: Organisation, earlier: datetime
+) -> None:
+    seeds.mail(house, earlier, ERIK)
+    answer = here.post(_page("correspondent-restrict", house), {"ground": "accuracy"})
+    assert leads_to(answer, "gdpr:correspondent", _sealed_in(answer))
+    page = here.get(_page("correspondent", house)).text
+    assert "Its use is restricted" in page
+    assert "/restrict/" not in page
+    assert here.post(_page("correspondent-erase", house)).status_code == 302
+    with build.as_role("duty"):
+        erasure = AddressErasure.objects.get()
+        assert run.carry_out(erasure.pk, erasure.asked_at)
+        erasure.refresh_from_db()
+    assert erasure.report["tally"]["changed"] == {"relay.Delivery": 1, "relay.Restriction": 1}
+    assert "Its use is restricted" in here.get(_page("correspondent", house)).text
+
+
+def _sealed_in(answer: Any) -> str:
+    return str(answer.headers["Location"]).rstrip("/").rpartition("/")[2]
+
+
+def test_request_that_was_passed_on_leads_to_the_tools(here: Client, house: Organisation) -> None:
+    with build.as_owner():
+        asked = build.forwarded_to(house)
+    page = here.get(at("gdpr:inbox-request", asked.pk)).text
+    assert at("gdpr:correspondents") in page
+
+
 def test_privacy_people_open_it_and_are_led_to_no_page_that_they_may_not(
     house: Organisation, anna: User, earlier: datetime
 ) -> None:
