@@ -95,7 +95,7 @@ def letter(
 
     Raises Incomplete, TooLate.
     """
-    write = LETTERS.get(what)
+    write = (LETTERS if row.second_look_of_id is None else LETTERS_AGAIN).get(what)
     return write(row, reason, proof, now) if write else None
 
 
@@ -179,8 +179,9 @@ def _after_proof(row: RequestedRight, now: datetime) -> set[str]:
         (ACCEPT, row.state == State.ASSESS and Correction.objects.filter(right=row).exists()),
         (REBUILD, Package.objects.filter(right=row, state=Package.State.FAILED).exists()),
         (EXTEND, row.is_open and clocks.read(row, now).may_extend),
-        (ABUSE, State.REFUSED in allowed),
-        (FEE, row.state == State.ASSESS),
+        # Who asks for a second look, once, abuses nothing.
+        (ABUSE, State.REFUSED in allowed and row.second_look_of_id is None),
+        (FEE, row.state == State.ASSESS and row.second_look_of_id is None),
         (APPROVAL, unapproved and row.state == State.ASSESS and not asked),
     ]
     return {what for what, holds in more if holds} | set(allowed)
@@ -258,4 +259,10 @@ LETTERS: dict[str, Callable[[RequestedRight, str, Proof, datetime], Draft | None
     State.REFUSED: lambda row, reason, *_: writing.refused(row, reason),
     State.WITHDRAWN: lambda row, *_: writing.withdrawn(row),
     State.NOT_IDENTIFIABLE: lambda row, reason, *_: writing.not_identifiable(row, reason),
+}
+LETTERS_AGAIN = LETTERS | {
+    State.DONE: lambda row, reason, *_: writing.again_changed(row, reason),
+    State.PARTLY_DONE: lambda row, reason, *_: writing.again_changed(row, reason),
+    State.REFUSED: lambda row, reason, *_: writing.again_upheld(row, reason),
+    State.NOT_IDENTIFIABLE: lambda row, reason, *_: writing.again_upheld(row, reason),
 }

@@ -129,6 +129,18 @@ class DecisionForm(forms.Form):
         cast(forms.ChoiceField, self.fields["what"]).choices = list(moves.items())
 
 
+class SecondLookForm(forms.Form):
+    """Why the person is not content with an answer."""
+
+    words = forms.CharField(
+        label=_("Why are you not content?"),
+        help_text=_("You need not say. It helps who looks at it again."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5, "autocomplete": "off"}),
+    )
+
+
 class FindingsForm(forms.Form):
     """Why what a scan stopped at is not the person; the words stand on the certificate."""
 

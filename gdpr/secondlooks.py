@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,7 @@ from accounts import alerts
 from accounts.models import AuditActor, User
 from accounts.refusals import Refused
 from gdpr import approvals, requests
+from gdpr.letters import drafts, writing
 from gdpr.models import RequestedRight, Step
 
 ALERT = "second-look-nobody"  # its subject is the right's id
@@ -27,11 +29,14 @@ class SameDecider(Refused):
 
 
 def ask(row: RequestedRight, person: User, words: str, now: datetime) -> RequestedRight:
-    """Ask for a second look at an answer; the person says why. Role `web`.
+    """Ask for a second look at an answer; the person says why, or nothing. Role `web`.
 
     Raises IllegalMove where requests.may_look_again says no.
     """
-    return requests.look_again(row, requests.person(person), now, details=words)
+    with transaction.atomic():
+        second = requests.look_again(row, requests.person(person), now, details=words)
+        drafts.send(writing.again_asked(second))
+    return second
 
 
 def demand_another(row: RequestedRight, by: User) -> None:

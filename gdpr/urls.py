@@ -44,6 +44,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="request-withdraw",
     ),
     path(
+        "privacy/requests/<uuid:request_id>/<slug:right>/second-look/",
+        letters.second_look,
+        name="second-look",
+    ),
+    path(
         "privacy/requests/<uuid:request_id>/letters/<uuid:letter_id>/",
         letters.letter,
         name="letter",

@@ -431,28 +431,23 @@ def _dpa_rows(organisation: Organisation, user: User) -> None:
 
 def package_of(request: Request, **fields: Any) -> Package:
     """The order of a package for a request with one right; its key is real."""
-    package_id = uuid4()
     assert request.person_id
-    key = vault.seal(f"package|{package_id}", secrets.token_bytes(32))
     with as_owner():
-        return Package.objects.create(
-            id=package_id,
-            right=request.rights.get(),
-            person_id=request.person_id,
-            sealed_key=key,
-            created_at=NOW,
-            **fields,
-        )
+        made = Package(right=request.rights.get(), person_id=request.person_id, created_at=NOW)
+        made.sealed_key = vault.seal(f"package|{made.id}", secrets.token_bytes(32))
+        for name, value in fields.items():
+            setattr(made, name, value)
+        made.save(force_insert=True)
+    return made
 
 
-def letter_of(right: RequestedRight, content: bytes = b"%PDF-1.7", **fields: Any) -> Letter:
+def letter_of(right: RequestedRight, content: bytes = b"%PDF-1.7") -> Letter:
     """A sealed letter that went out at NOW."""
-    letter_id = uuid4()
-    values: dict[str, Any] = {"kind": "refused", "language": "da", "issued_at": NOW}
-    sealed = vault.seal(f"letter|{letter_id}", content)
-    values |= {"sealed": sealed, "sha256": sha256(content).hexdigest()}
+    made = Letter(right=right, kind="refused", language="da", issued_at=NOW)
+    made.sealed, made.sha256 = vault.seal(f"letter|{made.id}", content), sha256(content).hexdigest()
     with as_owner():
-        return Letter.objects.create(id=letter_id, right=right, **values | fields)
+        made.save(force_insert=True)
+    return made
 
 
 def _gdpr_rows(user: User) -> None:
@@ -461,12 +456,8 @@ def _gdpr_rows(user: User) -> None:
     made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
     ErasureSubject.objects.create(erasure=made, sealed=b"x")
     ErasureStep.objects.create(erasure=made, position=0, name="ledger")
-    LedgerEntry.objects.create(
-        erasure_id=made.id,
-        person_digest=b"x",
-        entered_at=NOW,
-        until_on=NOW.date(),
-    )
+    entry = {"person_digest": b"x", "entered_at": NOW, "until_on": NOW.date()}
+    LedgerEntry.objects.create(erasure_id=made.id, **entry)
     package_of(asked, state=Package.State.READY, made_at=NOW, expires_at=NOW)
     Correction.objects.create(right=right, value="x")
     Release.objects.create(person=user, address="erik@modtager.example", reason="x", decided_at=NOW)

@@ -37,7 +37,7 @@ def of_operator() -> dict[str, str]:
 
 def of_right(row: RequestedRight, person: User) -> dict[str, str]:
     """Return what a letter says of a request, in its language."""
-    request, language = row.request, row.request.language
+    request, language, first = row.request, row.request.language, row.second_look_of
     with translation.override(language):
         return {
             "name": person.get_full_name(),
@@ -45,6 +45,8 @@ def of_right(row: RequestedRight, person: User) -> dict[str, str]:
             "right": str(Right(row.right).label),
             "received": on(deadlines.day_of(request.received_at), language),
             "link": str(Link("gdpr:request", str(row.request_id))),
+            "second_look_link": str(Link("gdpr:second-look", str(row.request_id), row.right)),
+            "first": first.request.reference if first else "",
             "tells_others": YES if row.right in TOLD_TO_OTHERS else "",
         }
 

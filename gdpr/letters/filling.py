@@ -33,8 +33,9 @@ CALLED: dict[str, str | Promise] = {
     "fee": _("the fee"),
     "question": _("the question"),
     "day": _("the day"),
+    "first": _("the first answer"),
     Part.COURT.value: _("the way to the courts"),
-    Part.SECOND_REVIEW.value: _("the second review"),
+    Part.SECOND_LOOK.value: _("the second look"),
 }
 
 

@@ -49,6 +49,10 @@ EVIDENCE = {
     "en": "The same request was received four times between 3 and 21 October 2026, and each of"
     " them was answered.",
 }
+CHANGED = {
+    "da": "Kravet, som vi henviste til, er afgjort. Vi har derfor slettet oplysningerne i dag.",
+    "en": "The claim that we referred to is decided. We have therefore erased the data today.",
+}
 GROUND = {
     "da": "du har bestridt, at oplysningerne er rigtige (artikel 18, stk. 1, litra a)",
     "en": "you have contested that the data are accurate (article 18(1)(a))",
@@ -83,6 +87,13 @@ def _row(language: str, right: Right = Right.ERASURE) -> RequestedRight:
     )
 
 
+def _again(language: str) -> RequestedRight:
+    row, first = _row(language), _row(language)
+    row.request.id = UUID("91b04de7-0000-4000-8000-000000000000")
+    row.second_look_of = first
+    return row
+
+
 def _proof(language: str) -> Proof:
     return Proof(Abuse.EXCESSIVE, EVIDENCE[language], Decimal(650))
 
@@ -111,6 +122,9 @@ SAMPLES: dict[str, Callable[[str], Draft | None]] = {
     "fee": lambda code: writing.fee(_row(code), REPEATED[code], _proof(code)),
     "not-identifiable": lambda code: writing.not_identifiable(_row(code), UNKNOWN[code]),
     "withdrawn": lambda code: writing.withdrawn(_row(code, Right.OBJECTION)),
+    "second-look-asked": lambda code: writing.again_asked(_again(code)),
+    "second-look-upheld": lambda code: writing.again_upheld(_again(code), REASONS[code]),
+    "second-look-changed": lambda code: writing.again_changed(_again(code), CHANGED[code]),
     "lifting": lambda code: writing.lifting(_person(code), GROUND[code], DAY),
     "erased": lambda code: writing.erased("anna@due.example", "Anna Due", code, _cover(code)),
 }

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 
@@ -28,7 +28,8 @@ class Part(Enum):
     DAY = "day"
     AUTHORITY = "authority"  # articles 12(4) and 77
     COURT = "court"  # articles 12(4) and 79
-    SECOND_REVIEW = "second-review"
+    SECOND_LOOK = "second-look"
+    FIRST_ANSWER = "first-answer"
 
 
 # What the words of a part must name, in every language.
@@ -53,7 +54,8 @@ FACTS_OF: dict[Part, frozenset[str]] = {
     Part.DAY: frozenset({"day"}),
     Part.AUTHORITY: frozenset({"authority", "authority_address", "authority_site"}),
     Part.COURT: frozenset(),
-    Part.SECOND_REVIEW: frozenset({"privacy_email"}),
+    Part.SECOND_LOOK: frozenset({"privacy_email"}),
+    Part.FIRST_ANSWER: frozenset({"first"}),
 }
 
 
@@ -98,6 +100,11 @@ class Kind:
     blocks: tuple[Block, ...]
     demands: frozenset[Part]
     is_sealed: bool = False
+
+    def without(self, part: Part) -> Kind:
+        """Return the kind for who cannot be told of one part."""
+        blocks = tuple(block for block in self.blocks if block.part is not part)
+        return replace(self, blocks=blocks, demands=self.demands - {part})
 
     @property
     def facts(self) -> frozenset[str]:

@@ -69,10 +69,14 @@ COMPLAINT = (
 REMEDIES = (
     Block(
         _(
-            "You can ask for a second review: somebody who took no part in this answer looks at"
-            " your request anew. It costs nothing. Write to %(privacy_email)s."
+            "You can ask for a second look: somebody who took no part in this answer looks at"
+            " your request anew. It costs nothing. Ask on the page of the request, or write to"
+            " %(privacy_email)s."
         ),
-        Part.SECOND_REVIEW,
+        Part.SECOND_LOOK,
+    ),
+    Block(
+        _("Ask for a second look"), Part.SECOND_LOOK, style=Style.LINK, leads_to="second_look_link"
     ),
     *COMPLAINT,
 )

@@ -29,10 +29,12 @@ from gdpr.letters.phrases import (
 ALWAYS = frozenset({Part.SUBJECT_MATTER, Part.CONTROLLER})
 # Article 12(4), and 12(3) for further time: where no answer is the last word.
 OF_COMPLAINT = frozenset({Part.AUTHORITY, Part.COURT})
-OF_ANSWER = OF_COMPLAINT | {Part.SECOND_REVIEW}
+OF_ANSWER = OF_COMPLAINT | {Part.SECOND_LOOK}
 OF_ABUSE = frozenset({Part.REASONS, Part.GROUND, Part.EVIDENCE})
 
 ANSWER = _("The answer to your request")
+OUTCOME = _("The outcome of the second look")
+OUTCOME_NUMBERED = _("The outcome of the second look at request %(first)s")
 ANSWER_NUMBERED = _("The answer to your request %(reference)s")
 
 
@@ -236,6 +238,57 @@ WITHDRAWN = _told(
     needs=set(),
 )
 
+AGAIN_ASKED = _told(
+    "second-look-asked",
+    _("We look at our answer again"),
+    _("We look at our answer to your request %(first)s again"),
+    Block(
+        _(
+            "You have asked for a second look at our answer to request %(first)s. Somebody who took"
+            " no part in it looks at the request anew."
+        ),
+        Part.FIRST_ANSWER,
+    ),
+    Block(
+        _("You have the outcome by %(day)s. You need not wait for it before you complain."),
+        Part.DAY,
+    ),
+    needs={Part.FIRST_ANSWER, Part.DAY},
+)
+
+AGAIN_UPHELD = _told(
+    "second-look-upheld",
+    OUTCOME,
+    OUTCOME_NUMBERED,
+    Block(
+        _(
+            "Somebody who took no part in our answer to request %(first)s has looked at it anew, as"
+            " you asked. The answer stands. The reasons:"
+        ),
+        Part.FIRST_ANSWER,
+    ),
+    REASONS,
+    needs={Part.FIRST_ANSWER, Part.REASONS},
+    is_sealed=True,
+)
+
+AGAIN_CHANGED = _told(
+    "second-look-changed",
+    OUTCOME,
+    OUTCOME_NUMBERED,
+    Block(
+        _(
+            "Somebody who took no part in our answer to request %(first)s has looked at it anew, as"
+            " you asked. The answer is changed. The reasons, and what we have done now:"
+        ),
+        Part.FIRST_ANSWER,
+    ),
+    REASONS,
+    TOLD_OTHERS,
+    needs={Part.FIRST_ANSWER, Part.REASONS},
+    is_sealed=True,
+)
+
 LIFTING = Kind(
     name="lifting",
     title=_("A restriction ends"),
@@ -289,10 +342,10 @@ ERASED = Kind(
         NOT_CONTENT,
         Block(
             _(
-                "You can ask for a second review: write to %(privacy_email)s with that number."
+                "You can ask for a second look: write to %(privacy_email)s with that number."
                 " Somebody who took no part in it looks at it anew, and it costs nothing."
             ),
-            Part.SECOND_REVIEW,
+            Part.SECOND_LOOK,
         ),
         *COMPLAINT,
         Block(
@@ -322,6 +375,9 @@ KINDS: dict[str, Kind] = {
         FEE,
         NOT_IDENTIFIABLE,
         WITHDRAWN,
+        AGAIN_ASKED,
+        AGAIN_UPHELD,
+        AGAIN_CHANGED,
         LIFTING,
         ERASED,
     )

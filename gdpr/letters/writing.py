@@ -24,7 +24,7 @@ from gdpr.letters import facts as known
 from gdpr.letters import wording
 from gdpr.letters.drafts import Draft
 from gdpr.letters.filling import fill
-from gdpr.letters.kinds import Kind
+from gdpr.letters.kinds import Kind, Part
 from gdpr.models import Package, RequestedRight
 
 
@@ -123,6 +123,19 @@ def withdrawn(row: RequestedRight) -> Draft | None:
     return _draft(wording.WITHDRAWN, row)
 
 
+def again_asked(row: RequestedRight) -> Draft | None:
+    """Say when the outcome of a second look is there; `row` is the second look's own."""
+    return _draft(wording.AGAIN_ASKED, row, day=_on(row, row.promised_on))
+
+
+def again_upheld(row: RequestedRight, reasons: str) -> Draft | None:
+    return _draft(wording.AGAIN_UPHELD, row, reasons=reasons)
+
+
+def again_changed(row: RequestedRight, reasons: str) -> Draft | None:
+    return _draft(wording.AGAIN_CHANGED, row, reasons=reasons)
+
+
 def lifting(person: User, ground: str, day: date) -> Draft:
     """Tell that a restriction ends on that day, before it does (article 18(3)).
 
@@ -180,6 +193,9 @@ def _draft(kind: Kind, row: RequestedRight, **given: str) -> Draft | None:
     person, language = row.request.person, row.request.language
     if person is None:
         return None
+    if row.second_look_of is not None:
+        # It is looked at again once: the authority and the courts come next.
+        kind = kind.without(Part.SECOND_LOOK)
     facts = known.of_operator() | known.of_right(row, person) | given
     filled = fill(kind, facts, language)
     return Draft(kind, filled, language, person.get_full_name(), person.email, row)

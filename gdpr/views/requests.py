@@ -49,6 +49,7 @@ class Standing:
     question: str
     answer: AnswerForm
     letters: list[tuple[str, Letter]]
+    may_look_again: bool
 
     @property
     def is_packing(self) -> bool:
@@ -246,6 +247,7 @@ def _standing(row: RequestedRight) -> Standing:
         # Several rights can each have a question on one page.
         answer=AnswerForm(auto_id=f"{row.right}-%s"),
         letters=[(drafts.title(letter), letter) for letter in row.letters.all()],
+        may_look_again=acts.may_look_again(row),
     )
 
 

@@ -89,6 +89,8 @@ def test_own_requests(window: Window, organisation: Organisation, anna: User) ->
     for summary in window.page.locator("summary").all():
         summary.click()
     window.check("request-states")
+    window.open(path("gdpr:second-look", asked.id, Right.RESTRICTION))
+    window.check("second-look")
     prove(window)
     for name in ("request-new", "correction"):
         window.open(path(f"gdpr:{name}"))
@@ -122,3 +124,7 @@ def test_queue_of_staff(
     for page, arguments in (("changelist", ()), ("change", (right,)), ("decide", (right,))):
         window.open(path(f"admin:gdpr_requestedright_{page}", *arguments))
         window.check(f"staff-queue-{page}")
+    window.page.check('input[value="refused"]')
+    window.page.fill('textarea[name="reason"]', WHY)
+    window.page.click('button[value="words"]')
+    window.check("staff-queue-letter")

@@ -71,7 +71,7 @@ def test_deputy_decides_where_there_is_one_officer(
         assert Alert.objects.get(kind=secondlooks.ALERT).resolved_at is not None
     with at_the_desk(deputy):
         deciding.decide(second, State.ACT, deputy, clock.now)
-        deciding.decide(second, State.DONE, deputy, clock.now)
+        deciding.decide(second, State.DONE, deputy, clock.now, reason="It is done now.")
     assert fresh(second).state == State.DONE
 
 

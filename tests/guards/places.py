@@ -128,6 +128,7 @@ OWN: dict[str, Callable[[User], tuple[object, ...]]] = {
     "gdpr:request-answer": a_requested_right,
     "gdpr:request-withdraw": a_requested_right,
     "gdpr:letter": a_letter,
+    "gdpr:second-look": a_requested_right,
     "gdpr:package": a_package,
     "gdpr:package-end": a_package,
 }

@@ -40,22 +40,25 @@ SETTINGS = {
     "authority_site": "AUTHORITY_URL",
 }
 # What the law demands, kind by kind, written down apart from the letters themselves.
-EXPLAINED = {Part.REASONS, Part.AUTHORITY, Part.COURT, Part.SECOND_REVIEW}
+EXPLAINED = {Part.REASONS, Part.AUTHORITY, Part.COURT, Part.SECOND_LOOK}
 DEMANDED: dict[str, set[Part]] = {
     "received": {Part.DAY},
     "question": {Part.QUESTION, Part.AUTHORITY, Part.COURT},
     "reminder": {Part.QUESTION, Part.DAY, Part.AUTHORITY, Part.COURT},
     "extended": {Part.REASONS, Part.DAY, Part.AUTHORITY, Part.COURT},
-    "package-ready": {Part.DAY, Part.AUTHORITY, Part.COURT, Part.SECOND_REVIEW},
-    "done": {Part.AUTHORITY, Part.COURT, Part.SECOND_REVIEW},
+    "package-ready": {Part.DAY, Part.AUTHORITY, Part.COURT, Part.SECOND_LOOK},
+    "done": {Part.AUTHORITY, Part.COURT, Part.SECOND_LOOK},
     "partly-done": EXPLAINED,
     "refused": EXPLAINED,
     "unfounded": EXPLAINED | {Part.GROUND, Part.EVIDENCE},
     "fee": EXPLAINED | {Part.GROUND, Part.EVIDENCE, Part.FEE},
     "not-identifiable": EXPLAINED,
     "withdrawn": {Part.AUTHORITY, Part.COURT},
+    "second-look-asked": {Part.FIRST_ANSWER, Part.DAY, Part.AUTHORITY, Part.COURT},
+    "second-look-upheld": {Part.FIRST_ANSWER, Part.REASONS, Part.AUTHORITY, Part.COURT},
+    "second-look-changed": {Part.FIRST_ANSWER, Part.REASONS, Part.AUTHORITY, Part.COURT},
     "lifting": {Part.GROUND, Part.DAY, Part.AUTHORITY, Part.COURT},
-    "erased": {Part.DAY, Part.AUTHORITY, Part.COURT, Part.SECOND_REVIEW},
+    "erased": {Part.DAY, Part.AUTHORITY, Part.COURT, Part.SECOND_LOOK},
 }
 NEEDED = [(name, part) for name, parts in DEMANDED.items() for part in sorted(parts, key=str)]
 

@@ -41,6 +41,8 @@ SEALED = {
     "unfounded",
     "fee",
     "not-identifiable",
+    "second-look-upheld",
+    "second-look-changed",
 }
 
 
