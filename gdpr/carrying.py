@@ -23,7 +23,7 @@ from accounts.refusals import Refused
 from gdpr import packages, requests
 from gdpr.courses import AUTOMATIC
 from gdpr.models import RequestedRight, Right
-from gdpr.rights import erasure, review
+from gdpr.rights import consent, erasure, review
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ Follow = Callable[[RequestedRight, State, User, datetime], None]
 BEGUN: dict[str, Begin] = {
     Right.ACCESS: packages.order,
     Right.PORTABILITY: packages.order,
+    Right.CONSENT: consent.begin,
     Right.ERASURE: erasure.begin,
     Right.REVIEW: review.begin,
 }

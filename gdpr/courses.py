@@ -14,6 +14,7 @@ class Course(Enum):
     """
 
     ASSESSED = "people assess it and carry it out"
+    AT_ONCE = "the service carries it out and answers in the act of asking"
     PACKED = "the worker puts a package together at once"
     POSTPONED = "the worker carries it out after a time to think, and until then it is cancelled"
 
@@ -25,7 +26,7 @@ COURSES: dict[Right, Course] = {
     Right.RESTRICTION: Course.ASSESSED,
     Right.PORTABILITY: Course.PACKED,
     Right.OBJECTION: Course.ASSESSED,
-    Right.CONSENT: Course.ASSESSED,
+    Right.CONSENT: Course.AT_ONCE,
     Right.REVIEW: Course.ASSESSED,
 }
 
@@ -35,10 +36,10 @@ def of(*courses: Course) -> frozenset[Right]:
     return frozenset(right for right, course in COURSES.items() if course in courses)
 
 
-AUTOMATIC = of(Course.PACKED, Course.POSTPONED)
+AUTOMATIC = of(Course.AT_ONCE, Course.PACKED, Course.POSTPONED)
 PACKED = of(Course.PACKED)
 # What is under way after its time to think is cancelled, with all that hangs on it.
-WITHDRAWABLE = of(Course.ASSESSED, Course.PACKED)
+WITHDRAWABLE = of(Course.ASSESSED, Course.AT_ONCE, Course.PACKED)
 # What is not to be undone. In the portal a person has a password, a second factor and a fresh
 # proof; whoever came another way has the word of one member of staff, or of a mailbox.
 APPROVED = of(Course.POSTPONED)

@@ -311,7 +311,7 @@ def test_flood_of_forged_letters_leaves_the_genuine_one_alone(anna: User, dorte:
     """A hundred letters in her name, all kinds of endings: hers goes its way, once."""
     with person_context(anna.pk):
         genuine = requests.open_by_person(
-            anna, {Right.PORTABILITY: "", Right.CONSENT: ""}, build.NOW
+            anna, {Right.PORTABILITY: "", Right.OBJECTION: ""}, build.NOW
         )
     with build.as_owner():
         before = (list(genuine.rights.order_by("right").values()), Step.objects.count())

@@ -147,4 +147,5 @@ def test_board_counts_where_the_clocks_stand(anna: User, dorte: User) -> None:
     line = lines[str(Right.OBJECTION.label), str(Channel.STAFF.label)]
     assert (line.open, line.unproven, line.last_days, line.late) == (2, 1, 2, 0)
     assert line.next_on == date(2026, 12, 20)
-    assert sum(line.open for line in lines.values()) == 7
+    # The withdrawal beside them is asked for once at a time: the form left it out.
+    assert sum(line.open for line in lines.values()) == 6
