@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -108,14 +109,22 @@ def _event(
 def _judged(event: events.Event) -> Class:
     """Judge by the other server's words where there are any, else as the provider does.
 
-    What a provider calls permanent or hard may be a filter, or that it tried long enough.
+    What a provider calls permanent or hard may be a filter, or that it tried long enough. What it
+    calls soft is not hard, whatever the words are.
     """
-    as_told = Class(Scope(event.scope), event.is_hard)
-    if event.kind != Report.Kind.FAILED or not (event.code or event.enhanced or event.text):
+    as_told = Class(Scope(event.scope), bool(event.is_hard))
+    is_said = event.is_quoted and (event.code or event.enhanced or event.text)
+    if event.kind != Report.Kind.FAILED or not is_said:
         return as_told
     if as_told.scope is not Scope.RECIPIENT:
         return as_told  # on the provider's list, or its own fault: nobody else was asked
-    words = Reported(
-        action=Action.FAILED, code=event.code, enhanced=event.enhanced, text=event.text
+    by_words = classify(
+        Reported(
+            action=Action.FAILED,
+            addresses=(event.recipient,) if event.recipient else (),
+            code=event.code,
+            enhanced=event.enhanced,
+            text=event.text,
+        )
     )
-    return classify(words)
+    return by_words if event.is_hard is not False else replace(by_words, is_hard=False)

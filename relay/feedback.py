@@ -39,7 +39,7 @@ from relay.queue.entries import storable
 from relay.queue.returned import LoggedDelivery, ReportRow
 from relay.queue.store import learn_organisations
 from relay.smtp import dsn
-from relay.smtp.addresses import AddressError, host_name, within
+from relay.smtp.addresses import AddressError, host_name, is_inner_name, is_namesake
 from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome, Scope, Verdict, mask_addresses
 
@@ -95,7 +95,7 @@ def whom(event: Event, deliveries: Sequence[LoggedDelivery]) -> LoggedDelivery |
         return next((one for one in deliveries if one.position == event.position), None)
     if len(deliveries) == 1:
         return deliveries[0]
-    for is_alike in (_is_same, _is_namesake):
+    for is_alike in (_is_same, is_namesake):
         alike = [
             one
             for one in deliveries
@@ -110,12 +110,15 @@ def suppresses(event: Event, about: LoggedDelivery) -> bool:
     """Whether the recipient gets no more mail: the address is gone, or somebody complained.
 
     Who has mail sent on to an address that is gone has one that works: then the report is about
-    another one than the mail was sent to.
+    another one than the mail was sent to. A return path that several share proves nothing of any
+    one of them: each can read it, and name another.
     """
     if event.kind == Kind.COMPLAINED:
         return True
+    if event.position is None and event.source == Report.Source.BOUNCE:
+        return False
     is_about = not event.addresses or any(
-        _is_same(address, about.recipient) or _is_inner_name(address, about.recipient)
+        _is_same(address, about.recipient) or is_inner_name(address, about.recipient)
         for address in event.addresses
     )
     is_gone = event.is_hard and event.scope == Scope.RECIPIENT
@@ -124,23 +127,6 @@ def suppresses(event: Event, about: LoggedDelivery) -> bool:
 
 def _is_same(one: str, other: str) -> bool:
     return suppressing.normalised(one) == suppressing.normalised(other)
-
-
-def _is_namesake(one: str, other: str) -> bool:
-    """Many servers know a mailbox by a name of their own domain, or of none."""
-    return _local(one) == _local(other)
-
-
-def _is_inner_name(one: str, other: str) -> bool:
-    """A namesake below or above the domain, or without any: elsewhere mail may be sent on to."""
-    here, there = (address.rpartition("@")[2].lower() for address in (one, other))
-    return _is_namesake(one, other) and (
-        "@" not in one or within(here, {there}) or within(there, {here})
-    )
-
-
-def _local(address: str) -> str:
-    return (address.rpartition("@")[0] or address).strip().lower()
 
 
 class Feedback:

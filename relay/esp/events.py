@@ -55,18 +55,20 @@ class Event:
     """What became of one mail to one recipient after the provider had taken it.
 
     `token` is the local part of a return path (returnpaths.py), or what claims to be one. `kind`:
-    of Report.Kind. `scope` and `is_hard` count where `code` and `enhanced` say nothing; `text` is
-    the other server's and may hold addresses. `at` is when it happened, aware, as ISO 8601.
+    of Report.Kind. `scope` and `is_hard` are the provider's judgement, `is_hard` None where it has
+    none. `text` is the other server's and may hold addresses, or else (`is_quoted` False) the
+    provider's own label. `at` is when it happened, aware, as ISO 8601.
     """
 
     token: str
     recipient: str
     kind: str
     scope: str
-    is_hard: bool
+    is_hard: bool | None
     code: int = 0
     enhanced: str = ""
     text: str = ""
+    is_quoted: bool = True
     at: str = ""
 
 
@@ -92,23 +94,38 @@ def _raw(provider: Provider, request: HttpRequest, keys: Keys) -> list[Any]:
 
 
 def _events(provider: Provider, raw: Any) -> Iterator[Event]:
-    kind = _KINDS.get(raw.event_type)
+    kind = _kind(provider, raw)
     token = (raw.metadata or {}).get(METADATA, "")
     if kind is None or not isinstance(token, str) or not TOKEN.fullmatch(token):
         return
-    text = bounded_text(str(raw.mta_response or raw.description or ""))[:LONGEST_TEXT]
+    quoted = raw.mta_response or provider.words(raw.esp_event)
+    text = bounded_text(str(quoted or raw.description or ""))[:LONGEST_TEXT]
     code, enhanced = _codes(text)
     yield Event(
         token=token,
         recipient=str(raw.recipient or "")[:LONGEST_ADDRESS],
         kind=kind,
         scope=str(_scope(raw, kind)),
-        is_hard=kind == "failed" and provider.is_hard(raw.esp_event),
+        is_hard=_is_hard(provider, raw) if kind == "failed" else False,
         code=code,
         enhanced=enhanced,
         text=text,
+        is_quoted=bool(quoted),
         at=_moment(raw.timestamp),
     )
+
+
+def _kind(provider: Provider, raw: Any) -> str | None:
+    """A filter that refuses mail is no person who complains of it."""
+    kind = _KINDS.get(raw.event_type)
+    return "failed" if kind == "complained" and provider.is_filter(raw.esp_event) else kind
+
+
+def _is_hard(provider: Provider, raw: Any) -> bool | None:
+    """Whether the provider says so, and gives a reason that is about the address."""
+    found = provider.is_hard(raw.esp_event)
+    is_of_address = raw.reject_reason in (RejectReason.BOUNCED, RejectReason.INVALID)
+    return is_of_address if found else found
 
 
 def _scope(raw: Any, kind: str) -> Scope:

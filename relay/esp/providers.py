@@ -80,9 +80,12 @@ class Provider:
     text_marks: tuple[str, ...] = ()
     field_marks: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # of every call
-    # How a hard failure looks in an event: a path and the values there.
+    # How a hard failure looks in an event: a path and the values there; no path: it is not told.
     hard_path: tuple[str, ...] = ()
     hard_values: tuple[object, ...] = ()
+    # Of an event's Type: what a filter refused, where the library takes it for a complaint.
+    filter_types: frozenset[str] = frozenset()
+    words_field: str = ""  # where another server's words stand that the library leaves out
 
     @property
     def needs_domain(self) -> bool:
@@ -119,8 +122,21 @@ class Provider:
             return False
         return not plain.startswith(_NOT_PASSED_BEGINNINGS)
 
-    def is_hard(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event of this provider says that the address takes no mail later either."""
+    def is_filter(self, event: Mapping[str, Any]) -> bool:
+        """Whether a filter refused the mail, of which the person knows nothing."""
+        return event.get("Type") in self.filter_types
+
+    def words(self, event: Mapping[str, Any]) -> str:
+        """Return what the other server said, where the library does not read it."""
+        return str(event.get(self.words_field) or "") if self.words_field else ""
+
+    def is_hard(self, event: Mapping[str, Any]) -> bool | None:
+        """Whether an event of this provider says that the address takes no mail later either.
+
+        None: it says nothing of the kind, and the words have to.
+        """
+        if not self.hard_path:
+            return None
         found: Any = event
         for step in self.hard_path:
             if not isinstance(found, Mapping):
@@ -158,6 +174,7 @@ _KNOWN: Iterable[Provider] = (
         in_eea=False,
         hard_path=("Type",),
         hard_values=("HardBounce", "BadEmailAddress"),
+        filter_types=frozenset({"SpamNotification"}),
     ),
     Provider(
         name="brevo",
@@ -168,6 +185,7 @@ _KNOWN: Iterable[Provider] = (
         country="FR",
         is_told_not_to_follow=False,
         plain_fields=True,
+        refuses=frozenset({"sender.ip", "idempotencykey"}),
         text_marks=("{{", "{%"),
         field_marks=("{{", "{%"),
         hard_path=("event",),
@@ -187,6 +205,7 @@ _KNOWN: Iterable[Provider] = (
         ),  # fmt: skip
         hard_path=("hard_bounce",),
         hard_values=(True, 1, "1"),
+        words_field="comment",
     ),
     Provider(
         name="sparkpost_eu",
@@ -199,7 +218,7 @@ _KNOWN: Iterable[Provider] = (
         options={"options": {"perform_substitutions": False}},
         field_marks=("{{",),
         hard_path=("msys", "message_event", "bounce_class"),
-        hard_values=("10", "30"),
+        hard_values=("10",),
     ),
 )
 PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _KNOWN}

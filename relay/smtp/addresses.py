@@ -208,3 +208,23 @@ def within(domain: str, verified: Collection[str], delegated: Collection[str] = 
             return False
         name = name.partition(".")[2]
     return False
+
+
+def is_namesake(one: str, other: str) -> bool:
+    """Whether two mailboxes have one name. Many servers know theirs by that alone."""
+    return _name(one) == _name(other)
+
+
+def is_inner_name(one: str, other: str) -> bool:
+    """A namesake at, below or above the domain, or without any: the same mailbox.
+
+    One elsewhere is another, that mail may be sent on to.
+    """
+    here, there = (address.rpartition("@")[2].lower() for address in (one, other))
+    return is_namesake(one, other) and (
+        "@" not in one or within(here, {there}) or within(there, {here})
+    )
+
+
+def _name(address: str) -> str:
+    return (address.rpartition("@")[0] or address).strip().lower()

@@ -31,7 +31,7 @@ def classify(reported: Reported) -> Class:
     if not code and not reported.text:
         return Class(Scope.INFRASTRUCTURE, is_hard=False)
     reply = Reply(code or 550, (f"{reported.enhanced} {reported.text}".strip(),))
-    judged = judge(reply, _stage(reported.text), is_mx=True)
+    judged = judge(reply, _stage(reported.text), reported.addresses, is_mx=True)
     is_final = reported.action is Action.FAILED and judged.verdict is Verdict.BOUNCED
     return Class(judged.scope, is_hard=is_final and judged.is_hard)
 

@@ -83,7 +83,8 @@ class Connection:
         if not commands:
             return outcomes
         mail = mail_command(envelope, content, self._session.features)
-        message = Prepared(mail, commands, *encode_body(content))
+        addresses = tuple(recipient.address for recipient in envelope.recipients)
+        message = Prepared(mail, commands, addresses, *encode_body(content))
         transaction = Transaction(self._session, self._timeouts, message, on_dot)
         again = await transaction.run(reset=self._dirty, reused=self.sent > 0)
         self._dirty = transaction.dirty

@@ -7,6 +7,7 @@ import asyncio
 import re
 import ssl
 from base64 import b64encode
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -67,9 +68,9 @@ class Peer:
     demand: TlsDemand = TlsDemand.NONE
     is_mx: bool = False
 
-    def judged(self, reply: Reply, stage: Stage) -> Outcome:
-        """Outcome of a reply."""
-        found = judge(reply, stage, is_mx=self.is_mx)
+    def judged(self, reply: Reply, stage: Stage, recipients: Collection[str] = ()) -> Outcome:
+        """Outcome of a reply; `recipients`: the addresses that it is about."""
+        found = judge(reply, stage, recipients, is_mx=self.is_mx)
         said = self.outcome(
             found.verdict, found.scope, reply.enhanced, reply.text, stage=stage, code=reply.code
         )

@@ -7,10 +7,13 @@ Parsing and judging of replies (RFC 5321 §4.2, RFC 2034, RFC 3463). No sockets 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from relay.smtp import wording
+from relay.smtp.wording import Words
 
 # RFC 5321 §4.5.3.1.5 allows 512 octets a line; real servers go beyond it, hostile ones without end.
 MAX_LINE = 4096
@@ -189,50 +192,18 @@ _FULL = re.compile(
     r"\bover\s?quota\b|insufficient (?:disk|storage|system storage)",
     re.IGNORECASE,
 )
-# About whom the server serves, never about whether the address exists.
-_RELAY_DENIED = re.compile(
-    r"\brelay(?:ing)?\b.{0,30}\b(?:denied|prohibited|disallowed|refused|forbidden|rejected|"
-    r"not (?:permitted|allowed|authori[sz]ed|supported))\b|"
-    r"(?:\bnot (?:permitted|allowed|authori[sz]ed)|\bunable|\bcannot|\bnot|\bdenied|\brefuses?)"
-    r" (?:to )?relay\b|"
-    r"\bauthentication (?:is )?required\b|\bmust (?:first )?authenticate\b",
-    re.IGNORECASE,
-)
-_POLICY = re.compile(
-    r"\b(?:spf|dkim|dmarc|polic(?:y|ies)|spam|virus|malware|phishing|content|attachments?|"
-    r"unsolicited|bulk|reputation|rate limit|blocked|black\s?list(?:ed)?|block\s?list(?:ed)?|"
-    r"white\s?list|junk\s?mail|rbl|helo|reverse dns|authenticat\w+|sender|return.path)\b",
-    re.IGNORECASE,
-)
-_UNKNOWN = re.compile(
-    r"\b(?:unknown|invalid|no such|non-?existent) (?:local |e-?mail )?"
-    r"(?:user|mailbox|recipient|address|account|person)\b|"
-    r"\b(?:user|mailbox|recipient|address|account)\b.{0,40}\b(?:unknown|not found|not exist|"
-    r"doesn't exist|not known|disabled|inactive|no longer)\b|"
-    r"\bno mailbox (?:here|by that name)\b|\bdoes not have an account\b",
-    re.IGNORECASE,
-)
-_MENTIONED = re.compile(r"<[^<>\s]*>|\S+@\S+")
-# Whatever else is said, it is not about the recipient, or not for good.
-_SENDER = re.compile(
-    r"\b(?:sender(?:'s)? (?:e-?mail )?(?:address|domain|mailbox|account|user|verif\w+|callout|"
-    r"callback)|(?:mail|envelope) from|"
-    r"from address|return.path|verification failed for|call(?:back|out) verif\w+)\b",
-    re.IGNORECASE,
-)
-_NOT_NOW = re.compile(
-    r"\bat a rate\b|\btoo (?:many|much)\b|\blater\b|\btemporar|\bgr[ae]y.?list|"
-    r"\blimit exceeded\b",
-    re.IGNORECASE,
-)
 _WANTS_TLS = re.compile(r"\b(?:starttls|tls|ssl)\b|encrypt", re.IGNORECASE)
 
 _SESSION = (Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.AUTH)
 _HOST_CODES = {"7.25"}  # RFC 7372 §3.3: reverse DNS validation failed
 # RFC 3463 §3.2 and §3.3, RFC 7505 §4.2: the address, its domain or its mailbox is no more.
 _GONE = {"1.1", "1.2", "1.3", "1.6", "1.10", "2.1"}
+# Those of them that are about the address alone, and need no words.
+_WORDLESS = {"1.1", "1.6"}
 _MAILBOX_FULL, _SYSTEM_FULL = "2.2", "3.1"  # RFC 3463 §3.3 and §3.4
 _VAGUE = {"", "0.0", "1.0", "2.0"}  # what these say is no more than whom it is about
+# "Delivery not authorized": some servers send it with every refusal at RCPT.
+_REFUSED = "7.1"
 
 
 class Judgement(NamedTuple):
@@ -249,11 +220,14 @@ class Judgement(NamedTuple):
 _DEFERRED = Judgement(Verdict.RETRY, Scope.INFRASTRUCTURE)
 
 
-def judge(reply: Reply, stage: Stage, *, is_mx: bool = False) -> Judgement:
+def judge(
+    reply: Reply, stage: Stage, recipients: Collection[str] = (), *, is_mx: bool = False
+) -> Judgement:
     """Say what a reply at this stage means for the recipients it concerns.
 
-    ``is_mx``: the server was found in the DNS; otherwise a customer has named it, who answers for
-    how it is reached and signed in to.
+    ``recipients``: their addresses, as far as they are known: one that the reply names and that is
+    none of them is somebody else's. ``is_mx``: the server was found in the DNS; otherwise a
+    customer has named it, who answers for how it is reached and signed in to.
     """
     kind = reply.code // 100
     # RFC 5321 §3.8: 421 closes the channel whatever was asked; it refuses nothing for good.
@@ -266,7 +240,7 @@ def judge(reply: Reply, stage: Stage, *, is_mx: bool = False) -> Judgement:
     if kind == 4:
         return Judgement(Verdict.RETRY, _scope(reply, stage))
     if kind == 5:
-        return _judge_permanent(reply, stage, is_mx=is_mx)
+        return _judge_permanent(reply, stage, recipients, is_mx=is_mx)
     return _DEFERRED  # an answer to something else: out of step
 
 
@@ -282,17 +256,22 @@ def _judge_session(reply: Reply, stage: Stage, *, is_mx: bool) -> Judgement:
     return _DEFERRED
 
 
-def _judge_permanent(reply: Reply, stage: Stage, *, is_mx: bool) -> Judgement:
+def _judge_permanent(
+    reply: Reply, stage: Stage, recipients: Collection[str], *, is_mx: bool
+) -> Judgement:
     if reply.code in (530, 534, 535, 538):  # RFC 4954 §6: our sign-in is missing or refused
         # RFC 3207 §4: 530 may ask for STARTTLS instead. No MX host has any sign-in to refuse.
         signs_in = not is_mx and not demands_tls(reply.text)
         return Judgement(Verdict.RETRY, Scope.ROUTE) if signs_in else _DEFERRED
-    if _mailbox_full(reply, stage):
+    words = wording.read(reply.text, recipients)
+    if _is_gone(reply, stage, words):
+        return Judgement(Verdict.BOUNCED, Scope.RECIPIENT, is_hard=True)
+    if _mailbox_full(reply, stage, words):
         is_system = reply.subject == _SYSTEM_FULL
         return Judgement(Verdict.RETRY, Scope.INFRASTRUCTURE if is_system else Scope.RECIPIENT)
     if refuses_host(reply.enhanced, reply.text):
         return _DEFERRED
-    return Judgement(Verdict.BOUNCED, *_blame(reply, stage))
+    return Judgement(Verdict.BOUNCED, _blame(reply, stage, words))
 
 
 def refuses_host(enhanced: str, text: str) -> bool:
@@ -316,18 +295,32 @@ def demands_tls(text: str) -> bool:
     return bool(_WANTS_TLS.search(text))
 
 
-def _mailbox_full(reply: Reply, stage: Stage) -> bool:
+def _is_gone(reply: Reply, stage: Stage, words: Words) -> bool:
+    """Whether the address itself is refused, and for good.
+
+    A code of another kind wins over all words. After the whole mail a refusal is about that, unless
+    the code or the address it names says otherwise.
+    """
+    if stage not in (Stage.RCPT, Stage.DOT) or reply.code == 521:
+        return False
+    if reply.subject not in _GONE | _VAGUE | {_REFUSED}:
+        return False
+    if words.says_nothing:
+        return reply.subject in _WORDLESS
+    is_about_address = stage is Stage.RCPT or reply.subject in _GONE or words.names_recipient
+    return is_about_address and words.says_gone
+
+
+def _mailbox_full(reply: Reply, stage: Stage, words: Words) -> bool:
     """RFC 5321 uses 552 for a full mailbox, RFC 1870 for a message over the size limit."""
     if reply.subject in (_MAILBOX_FULL, _SYSTEM_FULL):
         return True
     if reply.subject not in _VAGUE | _GONE or stage not in (Stage.RCPT, Stage.DOT):
         return False
-    if reply.subject in _GONE:
-        words = _MENTIONED.sub(" ", reply.text)
-        return bool(_FULL.search(words)) and not _UNKNOWN.search(words)
-    if _FULL.search(reply.text):
+    if _FULL.search(words.plain):
         return True
-    return reply.code == 552 and (stage is Stage.RCPT or not _TOO_BIG.search(reply.text))
+    is_552 = reply.code == 552 and reply.subject in _VAGUE
+    return is_552 and (stage is Stage.RCPT or not _TOO_BIG.search(words.plain))
 
 
 _SCOPE_OF_SUBJECT = {
@@ -345,40 +338,11 @@ _ABOUT_SENDER = {"1.7", "1.8", "1.9"}
 _TOO_LONG = {"2.3", "3.4"}
 
 
-def _blame(reply: Reply, stage: Stage) -> tuple[Scope, bool]:
-    """Who is to blame for a refusal for good, and whether it is hard.
-
-    The enhanced code counts first. Words can always clear the address, and blame it only where no
-    code speaks against that.
-    """
+def _blame(reply: Reply, stage: Stage, words: Words) -> Scope:
+    """Who is to blame for a refusal that says no more than that; words can always clear them."""
     scope = _scope(reply, stage)
-    if scope is not Scope.RECIPIENT:
-        return scope, False
-    if _RELAY_DENIED.search(reply.text):
-        return Scope.POLICY, False
-    if reply.subject in _GONE:
-        return _blame_as_gone(reply)
-    if reply.subject not in _VAGUE:
-        return scope, False
-    if _POLICY.search(reply.text) or _SENDER.search(reply.text):
-        return Scope.POLICY, False
-    return scope, bool(_UNKNOWN.search(reply.text)) and not _NOT_NOW.search(reply.text)
-
-
-def _blame_as_gone(reply: Reply) -> tuple[Scope, bool]:
-    """Whether the words bear out a code by which the address is no more.
-
-    Servers send such codes with refusals of every kind. X.2.1 may be for a time (RFC 3463 §3.3), so
-    there the words have to say that it is not.
-    """
-    words = _MENTIONED.sub(" ", reply.text)
-    is_unknown = bool(_UNKNOWN.search(words))
-    if _SENDER.search(words) or (_POLICY.search(words) and not is_unknown):
-        return Scope.POLICY, False
-    if _NOT_NOW.search(words):
-        return Scope.RECIPIENT, False
-    says_nothing = not words.strip(" .;:-0123456789")
-    return Scope.RECIPIENT, is_unknown or says_nothing or reply.subject != "2.1"
+    is_cleared = scope is Scope.RECIPIENT and (words.names_other or words.is_of_policy)
+    return Scope.POLICY if is_cleared else scope
 
 
 def _scope(reply: Reply, stage: Stage) -> Scope:

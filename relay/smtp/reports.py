@@ -144,10 +144,11 @@ def _own_parts(message: Message) -> Iterator[Message]:
 
 
 def _by_fields(message: Message) -> Iterator[Reported]:
+    said = _said(message)
     for part in _own_parts(message):
         if part.get_content_type() in _STATUS_TYPES:
             for group in _groups(part):
-                yield from _of_group(group)
+                yield from _of_group(group, said)
 
 
 def _groups(part: Message) -> Iterator[Message]:
@@ -160,22 +161,31 @@ def _groups(part: Message) -> Iterator[Message]:
         yield message_from_bytes(text.strip().encode("utf-8", "replace") + b"\n\n")
 
 
-def _of_group(group: Message) -> Iterator[Reported]:
+def _of_group(group: Message, said: str) -> Iterator[Reported]:
     action = _action(group)
     if action is None:
         return
-    code, spoken, text = _diagnosis(_field(group, "diagnostic-code"))
+    addresses = tuple(dict.fromkeys(_addresses(group)))
+    diagnosis = _field(group, "diagnostic-code")
+    # Some tell the reason to people alone.
+    code, spoken, text = _diagnosis(diagnosis) if diagnosis else _told(said, addresses)
     found = _STATUS.search(_field(group, "status"))
     status = found[1] if found else ""
-    # Many servers give the reason in the reply alone, and a status that says nothing.
-    is_vague = not status or status.endswith(".0.0")
+    # What the server said itself counts before what another made of it, unless it said nothing.
+    is_vague = not spoken or spoken.endswith(".0.0")
     yield Reported(
         action=action,
-        addresses=tuple(dict.fromkeys(_addresses(group))),
+        addresses=addresses,
         code=code,
-        enhanced=spoken if spoken and is_vague else status,
+        enhanced=(status or spoken) if is_vague else spoken,
         text=text,
     )
+
+
+def _told(said: str, addresses: tuple[str, ...]) -> tuple[int, str, str]:
+    """Return what people are told of an address; what holds no reply is no server's."""
+    code, enhanced, text = _reason(said, addresses[-1] if addresses else "")
+    return (code, enhanced, text) if code else (0, "", "")
 
 
 def _action(group: Message) -> Action | None:

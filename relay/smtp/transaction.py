@@ -38,6 +38,7 @@ class Prepared:
 
     mail: bytes
     recipients: dict[int, bytes]  # RCPT command by the recipient's place in the envelope
+    addresses: tuple[str, ...]  # of the envelope
     body: bytes = field(repr=False)
     terminator: bytes
 
@@ -146,10 +147,12 @@ class Transaction:
     def _take_recipient(self, index: int, reply: Reply) -> None:
         if reply.code // 100 == 2:
             self._accepted.append(index)
-        elif self._accepted and _too_many(reply):
-            self._overflow[index] = self._peer.judged(reply, Stage.RCPT)
+            return
+        refused = self._peer.judged(reply, Stage.RCPT, [self._message.addresses[index]])
+        if self._accepted and _too_many(reply):
+            self._overflow[index] = refused
         else:
-            self.outcomes[index] = self._peer.judged(reply, Stage.RCPT)
+            self.outcomes[index] = refused
 
     async def _after_data(self, reply: Reply) -> None:
         if reply.code // 100 != 3:
@@ -170,7 +173,8 @@ class Transaction:
         self._wire.write(self._message.terminator)
         self._dot_sent, self._stage = True, Stage.DOT
         reply = await self._wire.reply(self._timeouts.dot)
-        self._settle(replace(self._peer.judged(reply, Stage.DOT), took_dsn=self._dsn))
+        taken = [self._message.addresses[index] for index in self._accepted]
+        self._settle(replace(self._peer.judged(reply, Stage.DOT, taken), took_dsn=self._dsn))
         self.broken = reply.code == 421 or reply.code // 100 == 3
         self.dirty = False
 

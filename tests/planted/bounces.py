@@ -7,6 +7,8 @@ from tests.planted.fault import Fault
 
 FEEDBACK, TOLD = "relay/feedback.py", "tests/relay/test_feedback.py"
 TAKEN = "tests/relay/test_esptaking.py"
+VERDICTS = "tests/relay/bounces/test_verdicts.py"
+HEARD = "tests/relay/esp/test_events.py"
 DSN, NOTICES = "tests/relay/smtp/test_dsn.py", "tests/relay/test_delivery_notices.py"
 
 FAULTS = (
@@ -168,8 +170,8 @@ FAULTS = (
     Fault(
         42,
         "relay/smtp/replies.py",
-        "        return _blame_as_gone(reply)\n",
-        "        return scope, True\n",
+        "    return is_about_address and words.says_gone\n",
+        "    return is_about_address\n",
         "tests/relay/smtp/test_bounces.py"
         "::test_refusal_that_is_not_about_the_address_never_counts_against_it",
     ),
@@ -183,8 +185,72 @@ FAULTS = (
     Fault(
         42,
         FEEDBACK,
-        "or _is_inner_name(address, about.recipient)",
-        "or _is_namesake(address, about.recipient)",
+        "or is_inner_name(address, about.recipient)",
+        "or is_namesake(address, about.recipient)",
         f"{TOLD}::test_namesake_elsewhere_may_be_where_mail_is_sent_on_to",
+    ),
+    Fault(
+        42,
+        "relay/smtp/wording.py",
+        "        return is_said and not self.is_of_else\n",
+        "        return is_said\n",
+        f"{VERDICTS}::test_words_of_anything_else_suppress_nobody",
+    ),
+    Fault(
+        42,
+        "relay/smtp/wording.py",
+        "names_other=not all(ours))",
+        "names_other=False)",
+        f"{VERDICTS}::test_words_about_somebody_else_are_not_about_the_recipient",
+    ),
+    Fault(
+        42,
+        "relay/smtp/reports.py",
+        "enhanced=(status or spoken) if is_vague else spoken,",
+        "enhanced=status or spoken,",
+        "tests/relay/smtp/test_bounces.py"
+        "::test_refusal_that_is_not_about_the_address_never_counts_against_it",
+    ),
+    Fault(
+        42,
+        "relay/smtp/reports.py",
+        "_diagnosis(diagnosis) if diagnosis else _told(said, addresses)",
+        "_diagnosis(diagnosis)",
+        f"{VERDICTS}::test_what_people_are_told_counts_where_machines_are_told_no_reason",
+    ),
+    Fault(
+        42,
+        FEEDBACK,
+        "    if event.position is None and event.source == Report.Source.BOUNCE:\n",
+        "    if False:\n",
+        f"{TOLD}::test_path_that_several_share_suppresses_none_of_them",
+    ),
+    Fault(
+        42,
+        "relay/esptaking.py",
+        "return by_words if event.is_hard is not False else",
+        "return by_words if True else",
+        f"{TAKEN}::test_whatever_is_not_about_the_address_costs_it_nothing",
+    ),
+    Fault(
+        42,
+        "relay/esptaking.py",
+        "is_said = event.is_quoted and ",
+        "is_said = True and ",
+        f"{TAKEN}::test_label_of_the_providers_own_is_no_word_of_the_other_server",
+    ),
+    Fault(
+        42,
+        "relay/esp/events.py",
+        'kind == "complained" and provider.is_filter(raw.esp_event)',
+        "False",
+        f"{HEARD}::test_filter_that_refuses_mail_is_no_person_who_complains",
+    ),
+    Fault(
+        42,
+        "relay/esp/events.py",
+        "    return is_of_address if found else found\n",
+        "    return found\n",
+        f"{HEARD}::test_hard_needs_a_reason_that_is_about_the_address",
     ),
 )

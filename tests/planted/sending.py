@@ -81,10 +81,10 @@ FAULTS = (
     ),
     Fault(
         31,
-        REPLIES,
-        "    if _RELAY_DENIED.search(reply.text):\n        return Scope.POLICY, False\n",
+        "relay/smtp/wording.py",
+        " or _RELAY_DENIED.search(used)",
         "",
-        f"{JUDGING}::test_only_what_speaks_of_the_address_alone_is_hard",
+        f"{JUDGING}::test_judge_names_verdict_and_scope",
     ),
     Fault(
         31,

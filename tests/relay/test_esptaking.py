@@ -173,6 +173,8 @@ def test_one_of_several_is_found_by_the_address(house: Organisation) -> None:
         {"scope": "policy"},
         {"scope": "infrastructure"},
         {"is_hard": False},
+        {"is_hard": False, "code": 550, "enhanced": "5.1.1", "text": "550 5.1.1 user unknown"},
+        {"is_hard": None},
     ],
 )
 def test_whatever_is_not_about_the_address_costs_it_nothing(
@@ -180,6 +182,11 @@ def test_whatever_is_not_about_the_address_costs_it_nothing(
 ) -> None:
     take(house, told(sent(house), **of))
     assert mail.rows(SUPPRESSED) == []
+
+
+def test_label_of_the_providers_own_is_no_word_of_the_other_server(house: Organisation) -> None:
+    take(house, told(sent(house), text="Hard bounce: blocked or unknown", is_quoted=False))
+    assert mail.rows(SUPPRESSED) == [(ERIK, "hard_bounce")]
 
 
 @pytest.mark.parametrize("token", ["", "b" + "a7" * 23 + "k", "andet"])

@@ -309,6 +309,16 @@ def test_namesake_elsewhere_may_be_where_mail_is_sent_on_to(
     assert mail.value("SELECT count(*) FROM relay_suppression") == listed
 
 
+@pytest.mark.behaviour(42)
+def test_path_that_several_share_suppresses_none_of_them(house: Organisation) -> None:
+    """Each of them can read it in their own mail, and report another gone."""
+    message = sent(house, ERIK, "ida@modtager.example")
+    taken = take(event(message, None, addresses=("ida@modtager.example",), **HARD))
+    assert taken == [Taken.TAKEN]
+    assert len(mail.rows(REPORTS, message)) == 1
+    assert suppressed() == []
+
+
 def test_only_recipient_needs_no_name(house: Organisation) -> None:
     message = sent(house)
     assert take(event(message, None)) == [Taken.TAKEN]

@@ -30,6 +30,11 @@ def found(provider: str, kind: str, reply: str = "", token: str = TOKEN) -> list
     )
 
 
+def heard(provider: str, said: dict[str, Any]) -> list[Event]:
+    request = asked(("application/json", json.dumps(said).encode()))
+    return read(PROVIDERS[provider], request, Keys(esp.KEY))
+
+
 @pytest.mark.parametrize("provider", esp.NAMES)
 @pytest.mark.parametrize(
     ("kind", "read_as", "scope", "is_hard"),
@@ -44,7 +49,8 @@ def found(provider: str, kind: str, reply: str = "", token: str = TOKEN) -> list
 def test_every_provider_is_read(provider, kind, read_as, scope, is_hard):
     (event,) = found(provider, kind)
     # Mailgun says of all that it gives up that it is permanent.
-    is_hard = is_hard and not provider.startswith("mailgun")
+    if kind in ("hard", "listed") and provider.startswith("mailgun"):
+        is_hard = None
     assert (event.kind, event.scope, event.is_hard) == (read_as, scope, is_hard)
     assert (event.token, event.recipient) == (TOKEN, ERIK)
     assert event.at.startswith("2026-11-22T12:00:00")
@@ -118,3 +124,41 @@ def test_texts_and_addresses_are_bounded():
     (event,) = read(PROVIDERS["postmark"], asked(report), Keys(esp.KEY))
     assert len(event.recipient) <= 320
     assert len(event.text) <= 500
+
+
+@pytest.mark.behaviour(42)
+def test_filter_that_refuses_mail_is_no_person_who_complains():
+    said = json.loads(espevents.events("postmark", "hard", TOKEN, ERIK)[1])
+    (event,) = heard("postmark", said | {"Type": "SpamNotification"})
+    assert (event.kind, event.scope, event.is_hard) == ("failed", "policy", False)
+    (event,) = heard("postmark", said | {"Type": "SpamComplaint"})
+    assert event.kind == "complained"
+
+
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize(
+    ("provider", "facts"),
+    [
+        ("mailjet", {"error": "duplicate in campaign"}),
+        ("brevo", {"event": "soft_bounce", "reason": "550 5.1.1 user unknown"}),
+    ],
+)
+def test_hard_needs_a_reason_that_is_about_the_address(provider, facts):
+    said = json.loads(espevents.events(provider, "hard", TOKEN, ERIK)[1])
+    (event,) = heard(provider, said | facts)
+    assert event.is_hard is False
+
+
+def test_providers_own_label_is_told_from_the_other_servers_words():
+    said = json.loads(espevents.events("postmark", "hard", TOKEN, ERIK)[1])
+    label = "The server was unable to deliver your message (ex: unknown user)."
+    (event,) = heard("postmark", said | {"Details": "", "Description": label})
+    assert (event.text, event.is_quoted) == (label, False)
+    (event,) = heard("postmark", said | {"Details": "550 no", "Description": label})
+    assert (event.text, event.is_quoted) == ("550 no", True)
+
+
+def test_words_that_mailjet_gives_as_a_comment_are_the_other_servers():
+    said = json.loads(espevents.events("mailjet", "hard", TOKEN, ERIK)[1])
+    (event,) = heard("mailjet", said | {"comment": "550 5.7.1 spam"})
+    assert (event.enhanced, event.is_quoted) == ("5.7.1", True)
