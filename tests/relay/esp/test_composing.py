@@ -101,6 +101,11 @@ def test_the_header_travels_on_but_for_what_is_written_anew_or_orders_the_provid
     }
 
 
+def test_fields_that_brevo_takes_for_orders_do_not_reach_it():
+    content = mail("Sender.IP: 192.0.2.1", "idempotencyKey: 1", "X-Sag: 1", "", "hej", "")
+    assert composed(content, provider="brevo").message.extra_headers == {"X-Sag": "1"}
+
+
 def test_words_are_decoded_and_raw_utf8_is_kept():
     content = mail("Subject: =?utf-8?Q?Rykker_=C3=A6?=", "X-Navn: Søren", "", "hej", "")
     message = composed(content).message
