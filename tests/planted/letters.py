@@ -55,8 +55,8 @@ FAULTS = (
     Fault(
         0,
         "gdpr/views/letters.py",
-        "Letter.objects.filter(right__request__person=current_person(request))",
-        "Letter.objects.all()",
-        f"{FORMS}::test_letter_is_its_persons_alone",
+        "pk=letter_id, right__request_id=request_id",
+        "pk=letter_id",
+        f"{FORMS}::test_letter_of_another_request_is_not_found",
     ),
 )
