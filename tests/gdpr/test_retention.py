@@ -26,7 +26,16 @@ from accounts.models import organisations as customers
 from accounts.vault import VaultError
 from gdpr import retention, tasks
 from gdpr.inventory import entry, timed_entries
-from gdpr.models import Enquiry, Erasure, Request, RetentionGauge, RetentionRun, enquiries
+from gdpr.models import (
+    Enquiry,
+    Erasure,
+    Import,
+    Request,
+    RetentionGauge,
+    RetentionRun,
+    enquiries,
+    imports,
+)
 from gdpr.models import requests as asked
 from gdpr.models import retention as own
 from gdpr.registry import Cadence, Forgetting
@@ -81,6 +90,12 @@ def an_enquiry(at: datetime) -> None:
     Enquiry.objects.create(sealed=b"x", received_at=at, due_at=at)
 
 
+def an_import(at: datetime) -> None:
+    """A package that waits for its person's yes."""
+    person = build.person("Ida", f"Flytter{uuid4().hex}")
+    Import.objects.create(person=person, records=[], made_at=at, proposed_at=at)
+
+
 def a_forwarded_request(at: datetime) -> None:
     with build.as_owner():
         house = Organisation.objects.first() or build.organisation("Duehuset ApS")
@@ -116,6 +131,7 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "gdpr.Erasure": (an_erasure, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.Enquiry": (an_enquiry, enquiries, "ENQUIRY_KEPT_DAYS"),
     "gdpr.ForwardedRequest": (a_forwarded_request, enquiries, "FORWARDED_KEPT_DAYS"),
+    "gdpr.Import": (an_import, imports, "PROPOSAL_HOURS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
     "relay.EspEvent": (a_report, espinbox, "KEPT_HOURS"),
 }
