@@ -33,9 +33,9 @@ def tell(before: SendingDomain, domain: SendingDomain, stopped: Sequence[DkimKey
 
 
 def _is_gone(domain: SendingDomain) -> bool:
-    if domain.state != State.FAILING:
-        return False
-    return domain.reason != Reason.UNREACHABLE or _silent_for(domain) >= SILENCE
+    if domain.reason == Reason.UNREACHABLE:
+        return domain.state != State.PENDING and _silent_for(domain) >= SILENCE
+    return bool(domain.state == State.FAILING)
 
 
 def _silent_for(domain: SendingDomain) -> timedelta:

@@ -38,8 +38,9 @@ SELECT c.id, c.organisation_id, c.secret_hash, c.rate_per_minute, c.daily_cap, c
         WHERE d.organisation_id = c.organisation_id AND d.state IN ('verified', 'failing')
             AND (d.verified_at > %(proven)s OR d.reason = 'development')),
     ARRAY(SELECT d.name::text FROM relay_sendingdomain d
-        WHERE d.organisation_id = c.organisation_id AND d.state = 'verified'
-            AND d.verified_at <= %(proven)s AND d.reason <> 'development'),
+        WHERE d.organisation_id = c.organisation_id AND d.verified_at <= %(proven)s
+            AND (d.state = 'verified' AND d.reason <> 'development'
+                OR d.state = 'failing' AND d.reason = 'unreachable')),
     ARRAY(SELECT below.name::text FROM relay_sendingdomain d JOIN relay_sendingdomain below
             ON reverse(below.name) ~>=~ (reverse(d.name) || '.')
             AND reverse(below.name) ~<~ (reverse(d.name) || '/')
@@ -88,7 +89,7 @@ class Sender:
     sending_reason: str
     domains: frozenset[str]  # A-labels in lower case
     delegated: frozenset[str]  # names below them that other organisations have proven
-    # Proven, but nobody here has looked for longer than a proof counts.
+    # Proven, but nobody has seen the record for longer than a proof counts, nor seen it gone.
     unchecked: frozenset[str] = frozenset()
     recipients_a_day: int | None = None
     is_blocked: bool = False

@@ -2,7 +2,8 @@
 """Looks at a domain's records: the one that proves whose it is, and with it all the others.
 
 The proof is a TXT record that only the owner can write. Sending goes on for GRACE after it was last
-seen (`verified_at`); then the name is free.
+seen (`verified_at`); then the name is free. Name servers that do not answer say nothing: the name
+stays whose it is, and mail from it is put off after GRACE (senders.py).
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def _settle_proof(domain: SendingDomain, reason: Reason, now: datetime) -> None:
     if reason in (Reason.NONE, Reason.DEVELOPMENT):
         _write(domain, now, State.VERIFIED, reason)
     else:
-        _write(domain, now, _state_without_proof(domain, now), reason)
+        _write(domain, now, _state_without_proof(domain, reason, now), reason)
 
 
 def _is_development(name: str) -> bool:
@@ -147,14 +148,16 @@ async def _missing(domain: SendingDomain, ask: Ask) -> Reason:
     return Reason.NONE if wanted.value in values else Reason.WRONG_VALUE
 
 
-def _state_without_proof(domain: SendingDomain, now: datetime) -> State:
+def _state_without_proof(domain: SendingDomain, reason: Reason, now: datetime) -> State:
+    if reason is Reason.UNREACHABLE:
+        return State(domain.state)
     proven = domain.state in (State.VERIFIED, State.FAILING) and domain.verified_at
     return State.FAILING if proven and now - proven < GRACE else State.PENDING
 
 
 def _write(domain: SendingDomain, now: datetime, state: State, reason: Reason) -> None:
     domain.state, domain.reason, domain.checked_at = state, reason, now
-    if state is State.VERIFIED:
+    if reason in (Reason.NONE, Reason.DEVELOPMENT):
         domain.verified_at = now
     checks, domain.checks = domain.checks, domain.checks if state is State.PENDING else 0
     fields = ["state", "reason", "checked_at", "verified_at", "checks"]

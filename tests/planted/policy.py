@@ -242,6 +242,20 @@ FAULTS = (
     Fault(
         14,
         "relay/senders.py",
+        "                OR d.state = 'failing' AND d.reason = 'unreachable')),",
+        "                )),",
+        "tests/relay/test_submission.py::test_look_that_this_service_owes_refuses_nothing_for_good",
+    ),
+    Fault(
+        14,
+        "relay/verification.py",
+        "    if reason is Reason.UNREACHABLE:\n        return State(domain.state)\n",
+        "",
+        "tests/relay/test_verification.py::test_silent_name_servers_take_no_domain_away",
+    ),
+    Fault(
+        14,
+        "relay/senders.py",
         "sender.owns(domain) or sender.awaits_check(domain))",
         "sender.owns(domain))",
         "tests/relay/test_null_path.py"

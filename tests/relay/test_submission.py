@@ -218,17 +218,21 @@ def test_missing_record_stops_after_72_hours(server, anna_sends, age, code):
 
 @pytest.mark.behaviour(14)
 @pytest.mark.parametrize(
-    ("age", "reason", "code"),
+    ("age", "state", "reason", "code"),
     [
-        (timedelta(hours=71), "", 250),
-        (timedelta(hours=73), "", 451),
-        (timedelta(days=40), "development", 250),
+        (timedelta(hours=71), "verified", "", 250),
+        (timedelta(hours=73), "verified", "", 451),
+        (timedelta(hours=73), "verified", "unreachable", 451),
+        (timedelta(hours=71), "failing", "unreachable", 250),
+        (timedelta(hours=73), "failing", "unreachable", 451),
+        (timedelta(hours=73), "failing", "not_found", 550),
+        (timedelta(days=40), "verified", "development", 250),
     ],
 )
 def test_look_that_this_service_owes_refuses_nothing_for_good(
-    server, anna_sends, age, reason, code
+    server, anna_sends, age, state, reason, code
 ):
-    change(SendingDomain, state="verified", reason=reason, verified_at=datetime.now(UTC) - age)
+    change(SendingDomain, state=state, reason=reason, verified_at=datetime.now(UTC) - age)
     with Raw(server.port) as raw:
         raw.sign_in(plain("anna"))
         assert raw.code(b"MAIL FROM:<anna@firma.example>") == code

@@ -88,7 +88,7 @@ def test_record_among_others_proves(organisation: Organisation) -> None:
     assert item.verified_at == NOW
 
 
-@pytest.mark.parametrize("ask", [answers(), answers("wrong"), silent])
+@pytest.mark.parametrize("ask", [answers(), answers("wrong")])
 def test_sending_ends_72_hours_after_the_proof_disappeared(
     organisation: Organisation, ask: Ask
 ) -> None:
@@ -98,6 +98,26 @@ def test_sending_ends_72_hours_after_the_proof_disappeared(
     assert check(item, ask, hours=71.9)[0] == "failing"
     assert item.verified_at == NOW
     assert check(item, ask, hours=72)[0] == "pending"
+
+
+@pytest.mark.behaviour(14)
+@pytest.mark.parametrize("hours", [1, 73, 1000])
+def test_silent_name_servers_take_no_domain_away(organisation: Organisation, hours: float) -> None:
+    item = domain(organisation)
+    check(item, answers(item.token))
+    assert check(item, silent, hours=hours) == ("verified", "unreachable")
+    assert item.verified_at == NOW
+    assert check(item, answers(), hours=hours + 1)[0] == ("failing" if hours < 71 else "pending")
+
+
+@pytest.mark.behaviour(14)
+def test_silence_after_the_record_was_seen_gone_ends_nothing_either(
+    organisation: Organisation,
+) -> None:
+    item = domain(organisation)
+    check(item, answers(item.token))
+    check(item, answers(), hours=1)
+    assert check(item, silent, hours=80) == ("failing", "unreachable")
 
 
 def test_proof_that_comes_back_counts_again(organisation: Organisation) -> None:
