@@ -5,23 +5,32 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 # Before the first line: without the mark, spreadsheets take the octets for another encoding.
 MARK = "\ufeff".encode()
-# What a spreadsheet takes for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet takes for the beginning of a formula; some take full-width signs as well.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# Where a spreadsheet of another country sees the next cell begin, and what a formula begins with.
+_NEXT_CELL = re.compile(r"""([;\t\r\n]["' ]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+_GUARDED = re.compile(r"""([;\t\r\n]["' ]*)'(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 
 
 def cell(text: str) -> str:
-    """Return a text as a cell that no spreadsheet carries out, without NUL: it ends a file."""
-    text = text.replace("\0", "")
+    """Return a text as a cell that no spreadsheet carries out, without NUL: it ends a file.
+
+    A file with commas is one cell a line where semicolons divide, and the other way round: so what
+    comes after a semicolon, a tab or an end of line is guarded as a beginning is.
+    """
+    text = _NEXT_CELL.sub(r"\1'", text.replace("\0", ""))
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def text(cell: str) -> str:
     """Return the text that cell() was given."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    plain = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    return _GUARDED.sub(r"\1", plain)
 
 
 def lines(rows: Iterable[Iterable[str]]) -> bytes:

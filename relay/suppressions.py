@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from accounts.refusals import Refused
 from relay import restricting
 from relay.log import PAGE, Place
 from relay.models import Suppression, messages
-from relay.smtp.addresses import AddressError, parse_path
+from relay.smtp.addresses import AddressError, host_name, parse_path
 from relay.suppressing import fingerprint, normalised
 
 ACTS = Limit("suppressions", ((600, HOUR),))
@@ -159,25 +159,61 @@ class Import:
 WRONG_SHOWN = 20
 
 
-def bring_in(file: bytes, *, only_look: bool, by: Membership) -> Import:
-    """Put the addresses of a CSV file's first column on the list; or only say what that would do.
+Key = tuple[bytes, str]  # an address's fingerprint, and the domain whose mail it gets none of
 
-    A first line that names no address is taken for a heading. Raises TooMany, FileTooLarge,
-    NotText.
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a file; `is_whole`: of a list that was exported, with what it says of the row."""
+
+    address: str
+    domain: str = ""
+    reason: Reason = Reason.IMPORTED
+    expires_at: datetime | None = None
+    is_whole: bool = False
+
+
+def bring_in(file: bytes, *, only_look: bool, by: Membership) -> Import:
+    """Put the addresses of a CSV file on the list; or only say what that would do.
+
+    Of an exported list domain, reason and end count as well, and what stands on the list stays as
+    it is; of any other file the first column alone is read, and what was to end by itself does not
+    any more. A first line that names no address is taken for a heading. Raises TooMany,
+    FileTooLarge, NotText.
     """
     limits.check(FILES, str(by.organisation_id))
-    addresses, wrong = _read(file)
-    hashes = {fingerprint(by.organisation_id, address): address for address in addresses}
+    found, wrong = _read(file)
+    entries = {(fingerprint(by.organisation_id, one.address), one.domain): one for one in found}
     added = 0
     with transaction.atomic():
-        for piece in _pieces(hashes):
+        for piece in _pieces(entries):
             added += _add_piece(by.organisation_id, piece, only_look=only_look)
         if not only_look:
             audit.record(by.user, "organisation.suppressions-imported", by.organisation)
-    return Import(added, len(hashes) - added, tuple(wrong[:WRONG_SHOWN]), len(wrong))
+    return Import(added, len(entries) - added, tuple(wrong[:WRONG_SHOWN]), len(wrong))
 
 
-def _read(file: bytes) -> tuple[list[str], list[int]]:
+def _read(file: bytes) -> tuple[list[Entry], list[int]]:
+    """Return what a file holds, and the numbers of lines that cannot be read."""
+    rows = _rows(file)
+    columns = _columns(rows[0]) if rows else {}
+    now = clock.now()
+    entries, wrong = [], []
+    for number, row in enumerate(rows, 1):
+        if not row or not row[0].strip():
+            continue
+        try:
+            entry = _entry(row, columns)
+        except (NotAnAddress, AddressError, ValueError):
+            if number > 1:
+                wrong.append(number)
+        else:
+            if entry.expires_at is None or entry.expires_at > now:
+                entries.append(entry)
+    return entries, wrong
+
+
+def _rows(file: bytes) -> list[list[str]]:
     if len(file) > IMPORT_OCTETS:
         raise FileTooLarge
     try:
@@ -190,44 +226,61 @@ def _read(file: bytes) -> tuple[list[str], list[int]]:
         raise NotText from None
     if len(rows) > IMPORT_LINES:
         raise FileTooLarge
-    addresses, wrong = [], []
-    for number, row in enumerate(rows, 1):
-        if not row or not row[0].strip():
-            continue
-        try:
-            addresses.append(read_address(spreadsheets.text(row[0].strip())))
-        except NotAnAddress:
-            if number > 1:
-                wrong.append(number)
-    return addresses, wrong
+    return rows
 
 
-def _pieces(hashes: dict[bytes, str]) -> Iterator[dict[bytes, str]]:
-    items = iter(sorted(hashes.items()))
+def _columns(heading: list[str]) -> dict[str, int]:
+    """Return where the columns of an exported list stand; nothing for any other file."""
+    names = [name.strip() for name in heading]
+    return {name: names.index(name) for name in EXPORTED} if set(EXPORTED) <= set(names) else {}
+
+
+def _entry(row: list[str], columns: dict[str, int]) -> Entry:
+    """Raises NotAnAddress, AddressError or ValueError."""
+    if not columns:
+        return Entry(read_address(spreadsheets.text(row[0].strip())))
+    cells = [spreadsheets.text(cell.strip()) for cell in row] + [""] * len(EXPORTED)
+    told = {name: cells[place] for name, place in columns.items()}
+    until = datetime.fromisoformat(told["until"]) if told["until"] else None
+    return Entry(
+        address=read_address(told["address"]),
+        domain=host_name(told["domain"].lower()) if told["domain"] else "",
+        reason=Reason(told["reason"]),
+        expires_at=until.replace(tzinfo=until.tzinfo or UTC) if until else None,
+        is_whole=True,
+    )
+
+
+def _pieces(entries: dict[Key, Entry]) -> Iterator[dict[Key, Entry]]:
+    items = iter(sorted(entries.items(), key=lambda item: item[0]))
     while piece := dict(islice(items, PIECE)):
         yield piece
 
 
-def _add_piece(organisation_id: UUID, piece: dict[bytes, str], *, only_look: bool) -> int:
-    rows = Suppression.objects.for_organisation(organisation_id).filter(domain="")
-    known = {bytes(one) for one in rows.filter(address_hash__in=list(piece))
-             .values_list("address_hash", flat=True)}  # fmt: skip
+def _add_piece(organisation_id: UUID, piece: dict[Key, Entry], *, only_look: bool) -> int:
+    rows = Suppression.objects.for_organisation(organisation_id).filter(
+        address_hash__in={found for found, _domain in piece}
+    )
+    known = {(bytes(found), domain) for found, domain in rows.values_list("address_hash", "domain")}
     now = clock.now()
     fresh = [
         Suppression(
             organisation_id=organisation_id,
             address_hash=found,
-            reason=Reason.IMPORTED,
+            domain=domain,
+            reason=entry.reason,
+            expires_at=entry.expires_at,
             created_at=now,
-            **_told(address, now),
+            **_told(entry.address, now),
         )
-        for found, address in piece.items()
-        if found not in known
+        for (found, domain), entry in piece.items()
+        if (found, domain) not in known
     ]
     if not only_look:
         Suppression.objects.bulk_create(fresh, ignore_conflicts=True)
         # What was to end by itself does not any more.
-        rows.filter(address_hash__in=list(known)).exclude(expires_at=None).update(
+        listed = {found for (found, _domain), entry in piece.items() if not entry.is_whole}
+        rows.filter(address_hash__in=listed, domain="").exclude(expires_at=None).update(
             expires_at=None, reason=Reason.IMPORTED
         )
     return len(fresh)

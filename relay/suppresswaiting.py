@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,6 +14,12 @@ from relay import cancelling, waitingfor
 from relay.models import QueuedDelivery, Suppression
 
 Reason = QueuedDelivery.Reason
+# What a file brings that ends waiting mail: a wish counts however it came.
+WITH_A_FILE = (
+    Suppression.Reason.IMPORTED,
+    Suppression.Reason.OBJECTION,
+    Suppression.Reason.COMPLAINT,
+)
 # So long after an import its addresses are looked for.
 IMPORTED_WITHIN = timedelta(hours=1)
 # Addresses of one statement.
@@ -26,13 +33,21 @@ def cancel(suppression_id: UUID, now: datetime) -> int:
 
 
 def cancel_imported(organisation_id: UUID, now: datetime) -> int:
-    """Cancel what waits for addresses that came with a file; returns how many deliveries."""
+    """Cancel what waits for addresses that came with a file; returns how many deliveries.
+
+    An exported list brings recipients' own wishes as well; mail for one is cancelled either way.
+    """
     rows = Suppression.objects.for_organisation(organisation_id).filter(
-        reason=Suppression.Reason.IMPORTED, domain="", created_at__gt=now - IMPORTED_WITHIN
+        reason__in=WITH_A_FILE, created_at__gt=now - IMPORTED_WITHIN, address__isnull=False
     )
-    addresses = [address for address in rows.values_list("address", flat=True) if address]
-    pieces = (addresses[at : at + TOGETHER] for at in range(0, len(addresses), TOGETHER))
-    return sum(_cancel_all(organisation_id, piece, "", now) for piece in pieces)
+    by_domain: dict[str, list[str]] = defaultdict(list)
+    for address, domain in rows.values_list("address", "domain"):
+        by_domain[domain].append(address or "")
+    return sum(
+        _cancel_all(organisation_id, addresses[at : at + TOGETHER], domain, now)
+        for domain, addresses in by_domain.items()
+        for at in range(0, len(addresses), TOGETHER)
+    )
 
 
 def _cancel_all(organisation_id: UUID, addresses: Sequence[str], domain: str, now: datetime) -> int:

@@ -107,7 +107,7 @@ def suppressions_import(request: HttpRequest) -> HttpResponse:
         found = acts.bring_in(data["file"], only_look=data["only_look"], by=by)
     except Refused as refused:
         return refusal(request, IMPORT, form, refused)
-    if not data["only_look"]:
+    if found.added and not data["only_look"]:
         onward.cancel_imported(by.organisation_id)
     context: dict[str, Any] = {"form": ImportForm(), "found": found, "only_look": data["only_look"]}
     return render(request, IMPORT, context)

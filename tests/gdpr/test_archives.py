@@ -8,16 +8,27 @@ import io
 
 import pytest
 
+from accounts import spreadsheets
 from gdpr import archives
 from gdpr.extracts import Row
 from gdpr.redaction import Value
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+45 12", "-2+3", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("x")']
+    "text", ["=1+1", "+45 12", "-2+3", "@SUM(A1)", "\t1", "\r1", '=HYPERLINK("x")']
 )
 def test_formula_is_text(text: str) -> None:
     assert archives.csv_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("sign", "=+-@\uff1d\uff0b\uff0d\uff20")
+@pytest.mark.parametrize("end", [";", "\t", "\r\n", "; ", ';"'])
+def test_formula_after_what_ends_a_cell_elsewhere_is_text(end: str, sign: str) -> None:
+    """Danish spreadsheets begin a cell after each semicolon, whatever the file means by it."""
+    text = f"a{end}{sign}cmd|x;b{end}{sign}1"
+    assert archives.csv_cell(text) == f"a{end}'{sign}cmd|x;b{end}'{sign}1"
+    assert spreadsheets.text(spreadsheets.cell(text)) == text
+    assert archives.csv_cell(f"{sign}1") == f"'{sign}1"
 
 
 @pytest.mark.parametrize(

@@ -200,12 +200,14 @@ def test_mail_that_waits_for_a_new_address_is_cancelled_and_says_why() -> None:
 def test_mail_that_waits_for_addresses_of_a_file_is_cancelled(monkeypatch) -> None:
     monkeypatch.setattr(suppresswaiting, "TOGETHER", 2)
     house, other = mail.organisation(), mail.organisation("Andet Hus A/S")
-    to = tuple(f"r{n}@modtager.example" for n in range(5))
+    to = tuple(f"r{n}@modtager.example" for n in range(6))
     mail.run(mail.keep(mail.message(house.id, *to), mail.message(other.id, *to)))
-    for address in to[:3]:
-        suppress(house, address, reason="imported")
+    suppress(house, to[0], reason="imported")
+    suppress(house, to[1], reason="objection")
+    suppress(house, to[2], reason="imported", domain=mail.message(house.id).domain)
     suppress(house, to[3], reason="imported", created_at=mail.now() - timedelta(hours=2))
     suppress(house, to[4])
+    suppress(house, to[5], reason="imported", domain="andet.example")
     with build.as_role("duty"):
         assert suppresswaiting.cancel_imported(house.id, mail.now()) == 3
         marked = QueuedDelivery.objects.filter(reason="suppressed").order_by("position")

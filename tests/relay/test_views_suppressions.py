@@ -4,6 +4,7 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -159,6 +160,41 @@ def test_exported_list_comes_back_as_it_was(page: Client, organisation: Organisa
     text = page.post(IMPORT, upload(page.post(EXPORT).getvalue().decode("utf-8-sig"))).text
     assert "0 addresses are new" in text
     assert "3 stand there already" in text
+
+
+def test_exported_list_changes_nothing_and_cancels_nothing(
+    page: Client, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[UUID] = []
+    monkeypatch.setattr(onward, "cancel_imported", started.append)
+    listed_in_three_ways(organisation)
+    before = told()
+    page.post(IMPORT, upload(page.post(EXPORT).getvalue().decode("utf-8-sig")))
+    assert told() == before
+    assert started == []
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_exported_list_keeps_domain_reason_and_end_elsewhere(
+    page: Client, organisation: Organisation, separator: str
+) -> None:
+    listed_in_three_ways(organisation)
+    before, file = told(), page.post(EXPORT).getvalue().decode("utf-8-sig")
+    with build.as_owner():
+        Suppression.objects.all().delete()
+    page.post(IMPORT, upload(file.replace(",", separator)))
+    assert told() == before
+
+
+def listed_in_three_ways(organisation: Organisation) -> None:
+    soon = datetime.now(UTC) + timedelta(days=9)
+    row(organisation, "ida@kunde.example", domain="due.example", reason=Reason.OBJECTION)
+    row(organisation, "ida@kunde.example", reason=Reason.HARD_BOUNCE, expires_at=soon)
+    row(organisation, "bo@kunde.example", reason=Reason.COMPLAINT)
+
+
+def told() -> set[tuple[object, ...]]:
+    return {(one.address, one.domain, one.reason, one.expires_at) for one in kept()}
 
 
 def test_file_that_is_too_large_or_no_text_is_refused(
