@@ -81,6 +81,9 @@ class ProviderForm(AnyRouteForm):
             else _("Kept sealed and never shown again, not to you either.")
         )
         self.fields["secret"].required = self._route is None
+        # One provider needs it, and the others do not: its help says so, not "optional".
+        for name in ("provider_domain", "username"):
+            cast(Any, self.fields[name]).is_conditional = True
 
     def clean_secret(self) -> str:
         return self._plain("secret")

@@ -57,7 +57,10 @@ class SuppressionForm(AddressForm):
 class ImportForm(forms.Form):
     file = forms.FileField(
         label=_("CSV file"),
-        help_text=_("One address per line, in the first column. Other columns are not read."),
+        help_text=_(
+            "One address per line, in the first column. Of a list that was exported here, domain,"
+            " reason and end are read as well; other columns never are."
+        ),
         widget=forms.FileInput(attrs={"accept": ".csv,text/csv,text/plain"}),
     )
     only_look = forms.BooleanField(

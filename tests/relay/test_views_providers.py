@@ -65,6 +65,14 @@ def test_keys_go_in_sealed_and_never_come_out(page: Client, organisation: Organi
         assert esp.KEY not in answer.text
 
 
+def test_what_one_provider_needs_is_not_called_optional(page: Client) -> None:
+    text = page.get(NEW).text
+    for name, is_said in (("provider_domain", False), ("username", False), ("signing", True)):
+        label = text.partition(f'<label for="id_{name}"')[2].partition("</label>")[0]
+        assert label
+        assert ('class="optional"' in label) is is_said
+
+
 def test_the_routes_page_says_that_the_mail_is_taken_apart(page: Client) -> None:
     page.post(NEW, FIELDS)
     assert "puts it together again" in page.get(f"/en/routes/{stored().id}/").text

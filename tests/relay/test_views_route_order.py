@@ -160,6 +160,9 @@ def test_list_and_page_say_which_route_carries_the_mail(
     with build.as_owner():
         Route.objects.filter(pk=second.pk).update(takes_over=True)
     assert states() == ["resting", "in use"]
+    text = page.get(f"{LIST}{first.id}/").text
+    assert "another route carries it meanwhile" in text
+    assert "Mail is accepted and waits" not in text
     assert "“second”</a> now" in page.get(f"{LIST}{first.id}/").text
 
 
