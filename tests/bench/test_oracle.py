@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from tests.bench import oracle
+from tests.bench.lanes import ROUNDS
 
 
 def times(known: float, unknown: float) -> dict[str, list[float]]:
     return {"known": [known, known, 90.0] * 100, "unknown": [unknown, unknown, 5.0] * 100}
 
 
-ALL = oracle.WARM_UP + 2 * oracle.OF_EACH
+ALL = oracle.WARM_UP + ROUNDS * 2 * oracle.OF_EACH
 
 
 def test_medians_decide() -> None:
