@@ -7,7 +7,8 @@ index that begins with it: together they would be found by a walk through everyb
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from uuid import UUID
 
 from django.db import connection
@@ -37,9 +38,15 @@ CROSS JOIN LATERAL (
 """
 
 
-def organisations_with(address: str) -> set[UUID]:
-    """Return who has mail to or from an address in the log, or the address on its list."""
-    return _with_mail(spelt(address)) | _asked(LISTING, lambda one: fingerprint(one, address))
+def organisations_with(spellings: Collection[str]) -> set[UUID]:
+    """Return who has mail to or from an address in the log, or the address on its list.
+
+    `spellings` are all in which mail may have written it, in lower case.
+    """
+    found = _with_mail(spellings)
+    for address in {normalised(one) for one in spellings}:
+        found |= _asked(LISTING, partial(fingerprint, address=address))
+    return found
 
 
 def organisations_of_mail(message_id: str) -> set[UUID]:
@@ -62,7 +69,7 @@ def spelt(address: str) -> list[str]:
     return [f"{local}@{name}" for name in spellings(domain)]
 
 
-def _with_mail(addresses: list[str]) -> set[UUID]:
+def _with_mail(addresses: Collection[str]) -> set[UUID]:
     of_one = {"organisation_id": OuterRef("pk")}
     got = Delivery.objects.filter(**of_one, recipient__in=addresses).values("state")[:1]
     sent = Message.objects.filter(**of_one, sender__in=addresses).values("size")[:1]

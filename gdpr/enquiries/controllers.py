@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from gdpr.correspondents.addresses import written
 from gdpr.enquiries.asking import Asked, Whom
 from gdpr.enquiries.headers import Named
 from relay import correspondence
@@ -17,7 +18,7 @@ def concerned(asked: Asked) -> set[UUID]:
     the person elsewhere is the controller's to say.
     """
     if asked.whom is Whom.EVERYONE:
-        return correspondence.organisations_with(asked.address)
+        return correspondence.organisations_with(written(asked.address))
     return _named(asked.named)
 
 

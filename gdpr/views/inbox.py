@@ -26,6 +26,7 @@ from accounts.models.organisations import KEEPERS
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, refusal
 from gdpr.clocks import Reading, read_forwarded
+from gdpr.correspondents.addresses import canonical
 from gdpr.enquiries import forwarding
 from gdpr.enquiries import inbox as acts
 from gdpr.enquiries.forms import RecordForm
@@ -62,12 +63,13 @@ def inbox(request: HttpRequest) -> HttpResponse:
 def inbox_request(request: HttpRequest, row_id: UUID) -> HttpResponse:
     row, now = get_for_organisation(request, ForwardedRequest, row_id), clock.now()
     form = RecordForm(request.POST or None, moves=acts.moves(row, now))
+    content = forwarding.opened(row)
     context = {
         "row": row,
-        "content": forwarding.opened(row),
+        "content": content,
+        "sealed": sealed(row.organisation_id, canonical(content.address)),
         "reading": _reading(row),
         "open": row.is_open,
-        "sealed": sealed(row.organisation_id, forwarding.opened(row).address),
     }
     if not form.is_valid():
         return render(request, ONE, {"form": form, **context})

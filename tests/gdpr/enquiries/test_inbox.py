@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -49,6 +50,15 @@ def test_list_shows_who_asks_and_until_when(row: ForwardedRequest, anna: User) -
     assert "erik@" in text
     assert row.reference in text
     assert "30 days left" in text
+
+
+def test_page_leads_to_what_there_is_of_the_address(row: ForwardedRequest, anna: User) -> None:
+    client = visit(anna)
+    text = client.get(at("gdpr:inbox-request", row.id)).text
+    link = re.search(r'href="(/en/correspondents/[^"]+/)"', text)
+    assert link
+    assert "erik" not in link[1]
+    assert "modtager.example" in client.get(link[1]).text
 
 
 def test_empty_list_says_what_comes_here(anna: User, organisation: Organisation) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from uuid import UUID
 
 import pytest
 
@@ -11,6 +13,7 @@ from accounts import rotation, vault
 from accounts.models import Alert, AuditEvent, Organisation, Role, User
 from accounts.tenancy import organisation_context
 from gdpr import deadlines
+from gdpr.correspondents.addresses import written
 from gdpr.enquiries import expiry, forwarding, passing, watch
 from gdpr.models import Enquiry, ForwardedRequest
 from relay import correspondence, logfields, suppressing
@@ -156,6 +159,21 @@ def test_domain_in_either_spelling_is_one(clock: Clock, organisation: Organisati
     assert whose() == {organisation.id}
 
 
+@pytest.mark.parametrize(
+    ("logged", "typed"),
+    [
+        ('"erik"@modtager.example', ERIK),
+        ("re\u0301ne@modtager.example", "r\u00e9ne@modtager.example"),
+    ],
+)
+def test_local_part_in_any_spelling_is_one(
+    organisation: Organisation, logged: str, typed: str
+) -> None:
+    has_mailed(organisation, logged)
+    with build.as_role("duty"):
+        assert correspondence.organisations_with(written(typed)) == {organisation.id}
+
+
 def test_sender_of_mail_is_found_as_well(clock: Clock, organisation: Organisation) -> None:
     has_mailed(organisation, "x@y.example", sender=ERIK)
     asked_and_proven(clock, **EVERYONE)
@@ -204,9 +222,9 @@ class TestAnswer:
         written: list[int] = []
         look = correspondence.organisations_with
 
-        def looking(address: str) -> set[object]:
+        def looking(spellings: Collection[str]) -> set[UUID]:
             written.append(len(mails("enquiry_answered")))
-            return set(look(address))
+            return look(spellings)
 
         monkeypatch.setattr(correspondence, "organisations_with", looking)
         clock.forward(hours=1)
