@@ -34,6 +34,7 @@ OFFERED: dict[Right, Any] = {
 WHOM: dict[Whom, Any] = {
     Whom.SENDER: _("One sender, whom I name below"),
     Whom.EVERYONE: _("Everyone who has written to this address through this service"),
+    Whom.OURSELVES: _("Brevdue itself, where I have an account"),
 }
 
 

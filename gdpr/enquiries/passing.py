@@ -17,8 +17,8 @@ from django.db.models import QuerySet
 
 from accounts import vault
 from accounts.turns import turn
-from gdpr.enquiries import controllers, forwarding, mails, proving
-from gdpr.enquiries.asking import Asked, opened
+from gdpr.enquiries import controllers, forwarding, mails, ourselves, proving
+from gdpr.enquiries.asking import Asked, Whom, opened
 from gdpr.models import Enquiry
 from relay.suppressing import normalised
 
@@ -108,6 +108,8 @@ def _answer(row: Enquiry, asked: Asked, now: datetime) -> None:
 
 
 def _pass_on(row: Enquiry, asked: Asked, now: datetime) -> None:
+    if asked.whom is Whom.OURSELVES:
+        ourselves.open_request(row, asked, now)
     for organisation_id in sorted(controllers.concerned(asked)):
         forwarding.forward(row, asked, organisation_id, now)
     row.forwarded_at, row.sealed = now, None

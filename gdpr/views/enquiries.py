@@ -15,7 +15,7 @@ from accounts.refusals import Refused
 from accounts.views.answers import dead_link, form_page
 from gdpr.enquiries import asking, proving
 from gdpr.enquiries.asking import Whom
-from gdpr.enquiries.forms import EnquiryForm
+from gdpr.enquiries.forms import WHOM, EnquiryForm
 
 
 @form_page
@@ -49,7 +49,7 @@ def enquiry_confirm(request: HttpRequest, token: str) -> HttpResponse:
     context = {
         "asked": asked,
         "rights": [right.label for right in asked.rights] if asked else [],
-        "everyone": asked is not None and asked.whom is Whom.EVERYONE,
+        "whom": WHOM[asked.whom] if asked and asked.whom is not Whom.SENDER else "",
         "answer_at": pending.answer_at,
     }
     return render(request, "gdpr/enquiry_confirm.html", context)
