@@ -9,14 +9,14 @@ from datetime import datetime
 from accounts.models import User
 from accounts.refusals import Refused
 from gdpr import intake, requests
+from gdpr.correspondents.addresses import written
 from gdpr.enquiries.asking import Asked
 from gdpr.models import Enquiry, Request
-from relay.correspondence import spelt
 
 
 def open_request(enquiry: Enquiry, asked: Asked, now: datetime) -> None:
     """Open the person's request, received when the form was; nothing without an account."""
-    person = User.objects.filter(email__in=spelt(asked.address), is_active=True).first()
+    person = User.objects.filter(email__in=written(asked.address), is_active=True).first()
     if person is None:
         return
     # What is under way is answered already.

@@ -50,6 +50,11 @@ def mails(kind: str = "") -> list[dict[str, str]]:
         ]
 
 
+def bare(text: str) -> str:
+    """A letter without what is of one request: its number and its link."""
+    return re.sub(r"\b[0-9a-f]{8}\b|request/[\w-]+", "#", text)
+
+
 def tokens(address: str = ERIK) -> list[str]:
     """The links that were mailed to an address."""
     letters = [mail for mail in mails("enquiry_proof") if mail["to"].lower() == address.lower()]
