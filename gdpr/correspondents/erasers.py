@@ -30,10 +30,10 @@ KEEPING = frozenset({Eraser.EXPIRY, Eraser.ORGANISATION, Eraser.HOLD})
 THESE = """accepted_at >= %(first)s AND accepted_at <= %(last)s AND (accepted_at, {message}) IN
     (SELECT * FROM unnest(%(at)s::timestamptz[], %(ids)s::uuid[]))"""
 OF_THESE = THESE.format(message="message_id")
-OF_POSITIONS = """
-SELECT count(*) FROM relay_{table} WHERE accepted_at >= %(first)s AND accepted_at <= %(last)s
+_OF_POSITIONS = """
+(SELECT count(*) FROM relay_{table} WHERE accepted_at >= %(first)s AND accepted_at <= %(last)s
     AND (accepted_at, message_id, position) IN (SELECT * FROM unnest(%(position_at)s::timestamptz[],
-        %(position_ids)s::uuid[], %(positions)s::int[]))
+        %(position_ids)s::uuid[], %(positions)s::int[])))
 """
 _BLANK_DELIVERIES = """
 UPDATE relay_delivery SET recipient = '', display_name = ''
@@ -48,6 +48,9 @@ BLANK_MESSAGES = _BLANK_MESSAGES.format(these=THESE.format(message="id"))
 DELETE_HEADERS = _DELETE_HEADERS.format(these=OF_THESE)
 # What belongs to one recipient of a mail.
 OF_A_DELIVERY = {"relay.Attempt": "attempt", "relay.Report": "report", "relay.Ending": "ending"}
+OF_POSITIONS = "SELECT " + ", ".join(
+    _OF_POSITIONS.format(table=table) for table in OF_A_DELIVERY.values()
+)
 
 # Texts of the log that may name an address which neither sent nor received the mail.
 _SAID = """WHERE organisation_id = %(organisation)s AND accepted_at <= %(until)s
@@ -109,10 +112,8 @@ def _of_deliveries(led: list[Any], values: dict[str, Any]) -> dict[str, int]:
     """Return how many rows of each table belong to these recipients of mails."""
     at, ids, positions = ([row[column] for row in led] for column in range(3))
     keys = {"position_at": at, "position_ids": ids, "positions": positions}
-    return {
-        model: int(ask(OF_POSITIONS.format(table=table), values | keys)[0][0])
-        for model, table in OF_A_DELIVERY.items()
-    }
+    (counts,) = ask(OF_POSITIONS, values | keys)
+    return dict(zip(OF_A_DELIVERY, counts, strict=True))
 
 
 def erase_mentions(whom: Correspondent) -> Tally:

@@ -17,7 +17,6 @@ from uuid import UUID
 from django.db import connection
 
 from gdpr.correspondents.whom import Correspondent
-from relay.partitions import existing_days
 
 # Messages of one statement, and of one transaction.
 PIECE = 1_000
@@ -41,6 +40,14 @@ _COUNT = """
 SELECT count(*) FROM {table} WHERE organisation_id = %(organisation)s
     AND {address} = ANY(%(written)s) AND accepted_at <= %(until)s
 """
+_DAYS = """
+SELECT DISTINCT (accepted_at AT TIME ZONE 'UTC')::date FROM {table}
+WHERE organisation_id = %(organisation)s AND {address} = ANY(%(written)s)
+    AND accepted_at <= %(until)s
+ORDER BY 1
+"""
+DAYS_SENT = _DAYS.format(table="relay_message", address="sender")
+DAYS_RECEIVED = _DAYS.format(table="relay_delivery", address="recipient")
 COUNT_SENT = _COUNT.format(table="relay_message", address="sender")
 COUNT_RECEIVED = _COUNT.format(table="relay_delivery", address="recipient")
 
@@ -65,10 +72,13 @@ def pieces(whom: Correspondent) -> Iterator[Piece]:
     A message of both kinds comes twice, unless it was changed in between.
     """
     for statement, is_sent in ((SENT, True), (RECEIVED, False)):
-        for day in existing_days():
-            since = datetime.combine(day, time(), UTC)
-            if since <= whom.until:
-                yield from _of_day(statement, whom, since, is_sent=is_sent)
+        for since in _days(DAYS_SENT if is_sent else DAYS_RECEIVED, whom):
+            yield from _of_day(statement, whom, since, is_sent=is_sent)
+
+
+def _days(statement: str, whom: Correspondent) -> list[datetime]:
+    """Return the starts of the days that have mail of the address: most days of a log have none."""
+    return [datetime.combine(day, time(), UTC) for (day,) in ask(statement, _values(whom))]
 
 
 def _of_day(

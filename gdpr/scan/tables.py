@@ -210,19 +210,21 @@ def _mention(pairs: Sequence[Pair]) -> str:
 
 def _condition(column: Column) -> str:
     text = column.as_text
+    # Most values are words of a few letters: they are left out before anything is compared.
     return (
-        f"EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos(lower({text}), f) > 0)"  # noqa: S608
+        f"length({text}) >= %s AND ("  # noqa: S608
+        f"EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos(lower({text}), f) > 0)"
         f" AND lower({text}) ~ %s"
-        f" OR EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos({text}, f) > 0)"
+        f" OR EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos({text}, f) > 0))"
     )
 
 
-def _values(column: Column, needle: Needle) -> tuple[list[str], str, list[str]]:
+def _values(column: Column, needle: Needle) -> tuple[int, list[str], str, list[str]]:
     folded, exact = list(needle.folded), list(needle.exact)
     if column.is_octets:
         folded = [_escaped(form.encode()) for form in needle.folded]
         exact = [_escaped(form) for form in needle.forms_as_octets]
-    return folded, needle.pattern(folded), exact
+    return min(map(len, [*folded, *exact])), folded, needle.pattern(folded), exact
 
 
 def _escaped(octets: bytes) -> str:
