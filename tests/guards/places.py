@@ -71,6 +71,7 @@ PUBLIC = frozenset(
         "gdpr:identity-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
+        "gdpr:completion-pdf",
     }
 )
 
