@@ -63,6 +63,7 @@ DANISH = Words(
         "quarantined": "lagt til side, fordi denne tjeneste fejlede på den flere gange",
         "bounces": "for meget mail fra domænet kom retur",
         "suppressed": "adressen står på organisationens liste over adresser, der ikke får mail",
+        "restricted": "organisationen bruger for tiden ikke adressen",
         "recipient_tls": "modtagerens domæne kræver kryptering, som dets server ikke tilbød",
     },
 )
@@ -93,6 +94,7 @@ ENGLISH = Words(
         "quarantined": "set aside, because this service failed at it repeatedly",
         "bounces": "too much mail from the domain came back",
         "suppressed": "the address is on the organisation's list of addresses that get no mail",
+        "restricted": "the organisation does not use the address for the time being",
         "recipient_tls": "the recipient's domain demands encryption that its server did not offer",
     },
 )

@@ -25,7 +25,16 @@ from accounts.models import (
 from accounts.staffsite import site
 from config.csp import POLICY
 from dpa.models import Agreement
-from gdpr.models import Erasure, Recipient, RequestedRight, RetentionRun
+from gdpr.models import (
+    Approval,
+    Erasure,
+    ForwardedRequest,
+    Letter,
+    Recipient,
+    Release,
+    RequestedRight,
+    RetentionRun,
+)
 from relay.models import (
     Credential,
     DkimKey,
@@ -49,7 +58,10 @@ MODELS = [
     Credential, SendingDomain, DkimKey, Route, QueuedDelivery, RequestedRight,
     Suppression, Review, LogChoice, Consent,
 ]  # fmt: skip
-TRIED_ELSEWHERE = {Agreement, Erasure, Hold, Quota, Recipient, RetentionRun}
+TRIED_ELSEWHERE = {
+    Agreement, Approval, Erasure, ForwardedRequest, Hold, Letter, Quota, Recipient, Release,
+    RetentionRun,
+}  # fmt: skip
 
 
 def address(model: type[Model], page: str, *args: object) -> str:

@@ -27,6 +27,8 @@ from accounts.vault import VaultError
 from gdpr import retention, tasks
 from gdpr.inventory import entry, timed_entries
 from gdpr.models import (
+    AddressErasure,
+    Approval,
     Enquiry,
     Erasure,
     Import,
@@ -102,6 +104,19 @@ def a_forwarded_request(at: datetime) -> None:
         build.forwarded_to(house, received_at=at)
 
 
+def an_address_erasure(at: datetime) -> None:
+    with build.as_owner():
+        house = Organisation.objects.first() or build.organisation("Duehuset ApS")
+        row = build.address_erasure(house)
+        ended = {"state": "done", "ended_at": at, "sealed_address": None}
+        AddressErasure.objects.filter(pk=row.pk).update(**ended)
+
+
+def an_approval(at: datetime) -> None:
+    decided = {"decided_at": at, "decision": Approval.Decision.VOID}
+    Approval.objects.create(what=Approval.What.ERASURE, subject_id=uuid4(), asked_at=at, **decided)
+
+
 def a_run(at: datetime) -> None:
     RetentionRun.objects.create(what="x", started_at=at, finished_at=at)
 
@@ -129,6 +144,8 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "accounts.AuditEvent": (an_event, events, "AUDIT_DAYS"),
     "gdpr.Request": (a_request, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.Erasure": (an_erasure, asked, "REQUEST_KEPT_DAYS"),
+    "gdpr.AddressErasure": (an_address_erasure, asked, "REQUEST_KEPT_DAYS"),
+    "gdpr.Approval": (an_approval, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.Enquiry": (an_enquiry, enquiries, "ENQUIRY_KEPT_DAYS"),
     "gdpr.ForwardedRequest": (a_forwarded_request, enquiries, "FORWARDED_KEPT_DAYS"),
     "gdpr.Import": (an_import, imports, "PROPOSAL_HOURS"),

@@ -59,7 +59,7 @@ def test_page_has_no_inline_style_or_script(page: Path) -> None:
 # Letters and documents are made by the worker, whose time is nobody's: each instant says whose it
 # is shown in. A date has none and is called so.
 UNZONED = re.compile(r"([\w.]+)((?:\|(?!date\b)[^|\s}]+)*)\|date\b[^}]*?(?:\}\}( UTC)?|%\})")
-DATES = re.compile(r"_on$|^backups_until$")
+DATES = re.compile(r"_on$|^(backups|ledger)_until$")
 LETTERS = [
     path
     for path in (BASE_DIR / "templates").rglob("*.*")

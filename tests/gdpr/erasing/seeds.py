@@ -27,6 +27,7 @@ from gdpr.models import (
     HeldRow,
     Import,
     LedgerEntry,
+    Letter,
     Package,
     Release,
     Right,
@@ -207,6 +208,8 @@ def _acts_of_others(person: User, organisation: Organisation) -> None:
     audit.record_installation(by, "person.viewed", person)
     consent = models.Consent.objects.get(user=person)
     audit.record_installation(by, "consent.withdrawn", consent)
+    letter = Letter.objects.get(right__request__person=person)
+    audit.record_installation(by, "letter.viewed", letter)
     package = Package.objects.get(person=person)
     audit.record_installation(by, "request.viewed", package.right)
     audit.record_installation(None, "package.made", package)

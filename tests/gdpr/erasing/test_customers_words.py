@@ -19,6 +19,7 @@ from tests.gdpr.erasing.conftest import later
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
 THEIRS = {
+    "gdpr_forwardedrequest.reason",
     "relay_message.sender",
     "relay_message.subject",
     "relay_delivery.recipient",
@@ -31,6 +32,8 @@ THEIRS = {
     "relay_queueddelivery.domain",
     "relay_queueddelivery.recipient",
     "relay_queueddelivery.orcpt",
+    "relay_restriction.address",
+    "relay_restriction.spellings",
     "relay_route.name",
     "relay_route.username",
     "relay_suppression.address",
