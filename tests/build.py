@@ -457,8 +457,6 @@ def _gdpr_rows(user: User) -> None:
     made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
     ErasureSubject.objects.create(erasure=made, sealed=b"x")
     ErasureStep.objects.create(erasure=made, position=0, name="ledger")
-    entry = {"person_digest": b"x", "entered_at": NOW, "until_on": NOW.date()}
-    LedgerEntry.objects.create(erasure_id=made.id, **entry)
     HeldRow.objects.create(erasure=made, model="dpa.Agreement", key="1", law="limitation")
     LedgerEntry.objects.create(
         erasure_id=made.id,
