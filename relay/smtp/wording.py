@@ -18,7 +18,8 @@ from relay.smtp.addresses import is_inner_name
 _NAMED = " recipient "
 # Between what is refused and what is said of it; nothing else may have come in.
 _OF_IT = (
-    r"(?:(?!\b(?:servers?|hosts?|domains?|systems?|services?|messages?|senders?)\b)[^.;]){0,40}?\b"
+    r"(?:(?!\b(?:servers?|hosts?|domains?|systems?|services?|messages?|senders?|keys?|maildir|"
+    r"index|consent|files?)\b)[^.;]){0,40}?\b"
 )
 
 # Each row: what is said of whom before, whom, and what is said of them after.
@@ -92,14 +93,20 @@ _POLICY = re.compile(
     r"malware|phish\w*|content|inhalt|indhold\w*|attachments?|headers?|unsolicited|bulk|reputation|"
     r"\w*block(?:ed|s|ing)?|\w*block ?list\w*|\w*black ?list\w*|(?:white|allow|grey|gray) ?list\w*|"
     r"(?<!not )listed|blokeret|blockerad|blokkert|blockiert|gesperrt|sortlistet|svartlistad|"
-    r"dnsbl|rbl|helo|ehlo|(?:reverse )?dns|rdns|ptr|hostname|un?authenti\w+|authenti\w+|"
+    r"dnsbl|rbl|helo|ehlo|(?:reverse )?dns|rdns|ptr|hostname|un?authenti\w+|authenti\w+|auth|"
     r"(?:un)?authori[sz]\w+|credentials?|senders?|sender's|afsender\w*|avsändare\w*|avsender\w*|"
-    r"absender\w*|return.path|envelope|(?:mail|message|envelope|address) from|from address|"
+    r"absender\w*|expéditeurs?|expédition|émetteurs?|afzender\w*|remitente\w*|mittente|originators?|"
+    r"(?:return|reply|bounce|your) (?:e-?mail )?(?:address|account)|fra-adresse\w*|"
+    r"(?:din|deres|dit|ihre?|votre|uw|su|tu) (?:e-?mail-?)?(?:adresse\w*|adress|konto|compte|"
+    r"boîte|postfach|adres|cuenta)|return.path|envelope|"
+    r"(?:mail|message|envelope|address) from|from address|"
     r"call(?:out|back)s?|verif\w+|tls|ssl|starttls|encrypt\w*|certificates?|forbidden|denied|"
     r"prohibited|restricted|banned|abus\w+|suspicious|security|attacks?|members?|subscribers?|"
     r"moderat\w+|challenge\w*|confirm\w*|not (?:allowed|permitted)|ikke tilladt|ikke tillatt|"
     r"inte tillåten|nicht erlaubt|ip|ip-adresse\w*|connecti(?:on|ng)\w*|"
     r"your (?:host|server|domain|network|mail ?server)|client host|loop\w*|hops?|"
+    r"agents?|syntax|counts?|literals?|arguments?|parameters?|your command|may write|"
+    r"errors? from|errors|erreurs?|fehler|"
     r"afvist|avvisad|avvist|abgelehnt|complain\w*)\b"
 )
 # Whom the server serves, never whether the address exists.
@@ -115,7 +122,9 @@ _NOT_NOW = re.compile(
     r"\b(?:size|too (?:big|large|long|many|much|fast)|exceed\w*|quota\w*|\w*full|fuldt?|fullt?|"
     r"voll|storage|space|plads|platz|disk|over ?quota|limit\w*|rates?|throttl\w*|volume|"
     r"temporar\w*|midlertidig\w*|tillfällig\w*|vorübergehend\w*|later|senere|senare|später|"
-    r"again|retry|busy|"
+    r"again|retry|busy|until|pending|tomorrow|external\w*|ekstern\w*|extern\w*|out of office|"
+    r"migrat\w+|payment|forward\w*|many|mange|många|viele|trop|excessive|momentan\w*|moment|"
+    r"réessay\w*|pleine?|mysql|sql|nis|nfs|map|mount|gone away|"
     r"suspended|gr[ae]y.?list\w*|internal|backend|database|ldap|memory|lookup fail\w*|"
     r"timed? ?out|timeout|configur\w+|misconfigur\w+|maintenance|malfunction|"
     r"(?:local|server|system|software) (?:problem|error|fault|failure)|"
@@ -129,6 +138,9 @@ _MENTIONED = re.compile(
 )
 # Lower case, so that a sentence that begins without a space is no name.
 _HOST = re.compile(r"(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)+(?![\w-])")
+_LISTS = re.compile(
+    r"spamhaus|spamcop|sorbs|barracudacentral|uceprotect|surbl|dnsbl|\.rbl\.|\brbl\."
+)
 _CODE = re.compile(r"(?<![\w.])(?:#?[245]\.\d{1,3}\.\d{1,3}|[45]\d\d)(?![\w.]*\w)")
 
 
@@ -172,9 +184,14 @@ def read(text: str, recipients: Collection[str]) -> Words:
     text = _URL.sub(" ", text.replace("\u2019", "'"))
     named = list(_named(text))
     ours = [any(is_inner_name(name, one) for one in recipients) for name in named]
-    plain = _HOST.sub(" ", _MENTIONED.sub(_NAMED, text))
+    plain = _HOST.sub(_blocklist, _MENTIONED.sub(_NAMED, text))
     plain = " ".join(_CODE.sub(" ", plain).lower().split())
     return Words(plain, names_recipient=any(ours), names_other=not all(ours))
+
+
+def _blocklist(found: re.Match[str]) -> str:
+    """Leave of a host whether it is that of a list of senders."""
+    return " blocklist " if _LISTS.search(found[0]) else " "
 
 
 def _named(text: str) -> Iterator[str]:
