@@ -31,17 +31,16 @@ def member_erased(owner: Membership) -> None:
     to_person("gdpr/member_erased", owner.user, context, owner.organisation_id)
 
 
-def erased(
-    carried: Carried, erasure: Erasure, token: str, until: datetime | None, reasons: str
-) -> None:
-    """Bring the link to the certificate; `until` is when it ends, None while a second one awaits.
+def erased(carried: Carried, erasure: Erasure, token: str, until: datetime, reasons: str) -> None:
+    """Bring the link to the certificate; `until` is when it ends.
 
     `reasons` is why something stays, in the letter itself (article 12(4)): the link ends, and the
     page of the request went with the account. Empty when nothing does. Raises Incomplete.
     """
     with translation.override(erasure.language):
         link = str(Link("gdpr:certificate", token))
-    ends_on = deadlines.day_of(until) if until else None
-    cover = writing.Cover(reference=erasure.reference, link=link, until=ends_on, reasons=reasons)
+    cover = writing.Cover(
+        reference=erasure.reference, link=link, until=deadlines.day_of(until), reasons=reasons
+    )
     draft = writing.erased(carried.address, carried.name, erasure.language, cover)
     drafts.send(draft)

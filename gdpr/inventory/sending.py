@@ -13,10 +13,8 @@ from gdpr.registry import (
     Entry,
     Eraser,
     Forgetting,
-    Held,
     Keep,
     Key,
-    Law,
     LegalBasis,
     NotPersonal,
     Personal,
@@ -40,7 +38,6 @@ SENDING_DOMAIN = Entry(
     keep=Keep(
         event=_("until the domain is removed, or the customer's account is closed and erased")
     ),
-    held=Held(law=Law.CONTRACT, over="gdpr.holds:has_left"),
     paths=(
         SubjectPath(
             whose=Whose.PERSON,

@@ -7,7 +7,7 @@ Nothing is saved and nobody is written to; who answers is what the settings say.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -105,8 +105,8 @@ def _package(language: str) -> Package:
     return Package(right=row, person=row.request.person, expires_at=ends_at)
 
 
-def _cover(language: str, until: date | None = DAY) -> Cover:
-    return Cover(reference="5b7e02d1", link=LINK, until=until, reasons=REASONS[language])
+def _cover(language: str) -> Cover:
+    return Cover(reference="5b7e02d1", link=LINK, until=DAY, reasons=REASONS[language])
 
 
 SAMPLES: dict[str, Callable[[str], Draft | None]] = {
@@ -127,7 +127,4 @@ SAMPLES: dict[str, Callable[[str], Draft | None]] = {
     "second-look-changed": lambda code: writing.again_changed(_again(code), CHANGED[code]),
     "lifting": lambda code: writing.lifting(_person(code), GROUND[code], DAY),
     "erased": lambda code: writing.erased("anna@due.example", "Anna Due", code, _cover(code)),
-    "erased-in-part": lambda code: writing.erased(
-        "anna@due.example", "Anna Due", code, _cover(code, until=None)
-    ),
 }

@@ -317,35 +317,6 @@ LIFTING = Kind(
     demands=OF_COMPLAINT | {Part.CONTROLLER, Part.GROUND, Part.DAY},
 )
 
-FAREWELL = (
-    Block(_("The certificate"), style=Style.LINK, leads_to="link"),
-    Block(
-        _(
-            "Later, or if the link is lost, write to %(privacy_email)s with the number"
-            " %(reference)s."
-        )
-    ),
-    Block(_("Not everything could be deleted. This is kept, and why:"), only_with="reasons"),
-)
-ENDING = (
-    NOT_CONTENT,
-    Block(
-        _(
-            "You can ask for a second look: write to %(privacy_email)s with that number."
-            " Somebody who took no part in it looks at it anew, and it costs nothing."
-        ),
-        Part.SECOND_LOOK,
-    ),
-    *COMPLAINT,
-    Block(
-        _(
-            "This is the last mail you get from us. As soon as it is sent, your address is"
-            " deleted everywhere except in what the certificate names as kept, in backups or"
-            " as the customers' own."
-        )
-    ),
-    CONTROLLER,
-)
 ERASED = Kind(
     name="erased",
     title=_("Your account is erased"),
@@ -359,32 +330,34 @@ ERASED = Kind(
             ),
             Part.DAY,
         ),
-        *FAREWELL,
-        REASONS_IF_ANY,
-        *ENDING,
-    ),
-    demands=OF_ANSWER | {Part.CONTROLLER, Part.DAY},
-)
-# Partial is never shown as done: the link lasts until the second certificate is there.
-ERASED_IN_PART = Kind(
-    name="erased-in-part",
-    title=_("Your account is erased, but for what a law keeps"),
-    subject=_("Your account is erased, but for what a law keeps"),
-    blocks=(
-        GREETING,
+        Block(_("The certificate"), style=Style.LINK, leads_to="link"),
         Block(
             _(
-                "Your account is erased, but for what a law keeps for a time. A sealed certificate"
-                " says what was deleted, what is kept, why and until when. Fetch it here. When the"
-                " rest is gone as well, the same link leads to a second certificate: keep this"
-                " mail."
+                "Later, or if the link is lost, write to %(privacy_email)s with the number"
+                " %(reference)s."
             )
         ),
-        *FAREWELL,
-        REASONS,
-        *ENDING,
+        Block(_("Not everything could be deleted. This is kept, and why:"), only_with="reasons"),
+        REASONS_IF_ANY,
+        NOT_CONTENT,
+        Block(
+            _(
+                "You can ask for a second look: write to %(privacy_email)s with that number."
+                " Somebody who took no part in it looks at it anew, and it costs nothing."
+            ),
+            Part.SECOND_LOOK,
+        ),
+        *COMPLAINT,
+        Block(
+            _(
+                "This is the last mail you get from us. As soon as it is sent, your address is"
+                " deleted everywhere except in what the certificate names as kept, in backups or"
+                " as the customers' own."
+            )
+        ),
+        CONTROLLER,
     ),
-    demands=OF_ANSWER | {Part.CONTROLLER, Part.REASONS},
+    demands=OF_ANSWER | {Part.CONTROLLER, Part.DAY},
 )
 
 KINDS: dict[str, Kind] = {
@@ -407,6 +380,5 @@ KINDS: dict[str, Kind] = {
         AGAIN_CHANGED,
         LIFTING,
         ERASED,
-        ERASED_IN_PART,
     )
 }

@@ -49,14 +49,11 @@ NO_PROOF = Proof()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What goes with a certificate; `reasons` is why something stays, "" when nothing does.
-
-    `until` is when the link ends, None as long as a second certificate is awaited.
-    """
+    """What goes with a certificate; `reasons` is why something stays, "" when nothing does."""
 
     reference: str
     link: str
-    until: date | None
+    until: date
     reasons: str
 
 
@@ -159,12 +156,11 @@ def erased(address: str, name: str, language: str, cover: Cover) -> Draft:
         "name": name,
         "reference": cover.reference,
         "link": cover.link,
-        "day": known.on(cover.until, language) if cover.until else "",
+        "day": known.on(cover.until, language),
         "reasons": cover.reasons,
     }
-    kind = wording.ERASED if cover.until else wording.ERASED_IN_PART
-    filled = fill(kind, known.of_operator() | given, language)
-    return Draft(kind, filled, language, name, address)
+    filled = fill(wording.ERASED, known.of_operator() | given, language)
+    return Draft(wording.ERASED, filled, language, name, address)
 
 
 def stated(row: RequestedRight, reasons: str, proof: Proof) -> str:

@@ -9,16 +9,6 @@ from __future__ import annotations
 
 from gdpr.scan.everywhere import Scan, scan
 from gdpr.scan.needles import Finding, Kind, ScanIncomplete, Sought
-from gdpr.scan.tables import Rows, Within, there
+from gdpr.scan.tables import Rows, Within
 
-__all__ = [
-    "Finding",
-    "Kind",
-    "Rows",
-    "Scan",
-    "ScanIncomplete",
-    "Sought",
-    "Within",
-    "scan",
-    "there",
-]
+__all__ = ["Finding", "Kind", "Rows", "Scan", "ScanIncomplete", "Sought", "Within", "scan"]

@@ -71,7 +71,6 @@ PUBLIC = frozenset(
         "gdpr:identity-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
-        "gdpr:completion-pdf",
     }
 )
 

@@ -246,7 +246,8 @@ def test_what_postfix_returns_is_written_in_the_log_of_its_mail(
     assert mail.rows("SELECT position, kind, scope, is_hard, enhanced FROM relay_report") == [
         (1, "failed", "recipient", True, "5.1.1")
     ]
-    assert mail.value("SELECT count(*) FROM relay_suppression") == 1
+    # Of two recipients with one return path, either could have named the other.
+    assert mail.value("SELECT count(*) FROM relay_suppression") == 0
     # The sender is told, from here, and of the one alone.
     assert mail.value("SELECT count(*) FROM relay_message WHERE is_notification") == 1
     assert not re.search(f"@|{token}", logged, re.IGNORECASE)

@@ -184,6 +184,7 @@ def test_whatever_is_not_about_the_address_costs_it_nothing(
     assert mail.rows(SUPPRESSED) == []
 
 
+@pytest.mark.behaviour(42)
 def test_label_of_the_providers_own_is_no_word_of_the_other_server(house: Organisation) -> None:
     take(house, told(sent(house), text="Hard bounce: blocked or unknown", is_quoted=False))
     assert mail.rows(SUPPRESSED) == [(ERIK, "hard_bounce")]

@@ -436,16 +436,8 @@ def _attached(pdf: bytes) -> dict[str, Any]:
     return values
 
 
-def test_link_ends_in_the_database_too(house: Organisation) -> None:
-    person = build.person("Ida", "Alene")
-    build.member(house, person, Role.VIEWER)
-    with build.as_owner():
-        asked = seeds.ask(person)
+def test_link_ends_in_the_database_too(asked: Erasure) -> None:
     assert run.carry_out(asked.pk, later())
-    token, end = certificate.token_of(asked.pk), certificate.link_ends_at(later())
-    with build.as_role("web"):
-        assert certificate.found(token, end) is None
-        assert certificate.found(token, end - timedelta(seconds=1)) is not None
     assert certificate.close_links(later(days=certificate.LINK_DAYS - 1)) == 0
     assert certificate.close_links(later(days=certificate.LINK_DAYS)) == 1
     asked.refresh_from_db()
@@ -496,5 +488,5 @@ class TestCertificate:
             assert issued is not None
             assert issued.pdf == pdf
             assert certificate.found(f"{token}x", later(days=1)) is None
-            # Something is held: the link lasts until it is gone (test_holding.py).
-            assert issued.ends_at is None
+            assert certificate.found(token, issued.ends_at) is None
+            assert certificate.found(token, issued.ends_at - timedelta(seconds=1)) is not None
