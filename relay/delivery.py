@@ -240,7 +240,7 @@ class Courier:
             await self.leases.settle(work, later)
             return False
         try:
-            notice = outcomes.notice(work, told, b"", self.hostname, now) if told.action else None
+            notice = await self._notice(work, told, b"", now) if told.action else None
             await self.leases.settle(work, told.settlements, notice)
         except Exception as fault:  # noqa: BLE001 - its end must not depend on the notice
             logger.error("delivery: end of message %s: %s", work.message_id, type(fault).__name__)
@@ -421,7 +421,7 @@ class Courier:
             return False
         except VaultError:
             content = b""  # the sender is told nevertheless, without the message's headers
-        notice = outcomes.notice(work, told, content, self.hostname, now)
+        notice = await self._notice(work, told, content, now)
         try:
             await self._write(work, told.settlements, notice)
         except Refused:
@@ -430,6 +430,10 @@ class Courier:
             await self._write(work, outcomes.owing(work, told, now + outcomes.NOTICE_AGAIN))
             return False
         return True
+
+    async def _notice(self, work: Work, told: Telling, content: bytes, now: datetime) -> Accepted:
+        restricted = await self.restraints.of(work.organisation_id)
+        return outcomes.notice(work, told, content, self.hostname, now, restricted=restricted)
 
     async def _write(
         self, work: Work, settlements: tuple[Settlement, ...], notice: Accepted | None = None

@@ -21,6 +21,7 @@ from django.conf import settings
 from accounts import clock
 from accounts.vault import HourKey
 from relay import outcomes, suppressing
+from relay.discretion import Restricted
 from relay.limits import SharedCounters
 from relay.models import Delivery, Report
 from relay.notices import NoticeLimit
@@ -253,7 +254,8 @@ class Feedback:
             logger.warning("feedback: notice on message %s not sent: limit", about.message_id)
             return
         await learn_organisations(connection, self._sealer, {about.organisation_id}, now)
-        notice = _notice(event, about, self._hostname, now)
+        restricted = await returned.restricted(connection, about.organisation_id)
+        notice = _notice(event, about, self._hostname, now, restricted)
         sealed = self._sealer.seal_for_store(notice, hour_key)
         if not await storing.store(connection, hour_key.id, [sealed], self._part):
             raise _KeyClosed
@@ -281,8 +283,26 @@ def _domain(sender: str) -> str:
         return ""
 
 
-def _notice(event: Event, about: LoggedDelivery, hostname: str, now: datetime) -> Accepted:
+def _notice(
+    event: Event, about: LoggedDelivery, hostname: str, now: datetime, restricted: Restricted
+) -> Accepted:
     """Write the notice. Its content is gone by now, so no header of the mail is in it."""
+    report = dsn.Report(
+        action=dsn.Action.FAILED,
+        message_id=about.message_id,
+        sender=about.sender,
+        recipients=(_told(event, about),),
+        original=b"",
+        accepted_at=about.accepted_at,
+        now=now,
+        expires_at=now,
+        reporting_host=hostname,
+    )
+    domain = about.sender.rpartition("@")[2]
+    return outcomes.notification(report, restricted=restricted, domain=domain, is_sandbox=False)
+
+
+def _told(event: Event, about: LoggedDelivery) -> dsn.Told:
     outcome = Outcome(
         verdict=Verdict.BOUNCED,
         scope=Scope(event.scope),
@@ -290,26 +310,8 @@ def _notice(event: Event, about: LoggedDelivery, hostname: str, now: datetime) -
         enhanced=event.enhanced,
         text=event.text,
     )
-    told = dsn.Told(
-        recipient=Recipient(about.recipient), outcome=outcome, attempted_at=None, came_back=True
-    )
-    report = dsn.Report(
-        action=dsn.Action.FAILED,
-        message_id=about.message_id,
-        sender=about.sender,
-        recipients=(told,),
-        original=b"",
-        accepted_at=about.accepted_at,
-        now=now,
-        expires_at=now,
-        reporting_host=hostname,
-    )
-    return outcomes.notification(
-        report,
-        organisation_id=about.organisation_id,
-        domain=about.sender.rpartition("@")[2],
-        is_sandbox=False,
-    )
+    recipient = Recipient(about.recipient)
+    return dsn.Told(recipient=recipient, outcome=outcome, attempted_at=None, came_back=True)
 
 
 @asynccontextmanager

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from accounts.ids import uuid7, uuid7_time
+from relay.discretion import Restricted
 from relay.models import Delivery, QueuedDelivery
 from relay.queue import Accepted, Leased, Settlement, Tried, Work
 from relay.smtp import dsn, schedule
@@ -187,11 +187,19 @@ def _tells_delay(work: Work, settlement: Settlement) -> bool:
     return settlement.at >= mark and dsn.wants(lease.recipient, dsn.Action.DELAYED)
 
 
-def notice(work: Work, told: Telling, content: bytes, hostname: str, now: datetime) -> Accepted:
+def notice(
+    work: Work,
+    told: Telling,
+    content: bytes,
+    hostname: str,
+    now: datetime,
+    *,
+    restricted: Restricted,
+) -> Accepted:
     """Write the notification of what has just become of a message."""
     return notification(
         _report(work, told, content, hostname, now),
-        organisation_id=work.organisation_id,
+        restricted=restricted,
         domain=work.domain,
         # The notice of a simulated refusal stays in the sandbox as well.
         is_sandbox=work.is_sandbox,
@@ -199,17 +207,17 @@ def notice(work: Work, told: Telling, content: bytes, hostname: str, now: dateti
 
 
 def notification(
-    report: dsn.Report, *, organisation_id: UUID, domain: str, is_sandbox: bool
+    report: dsn.Report, *, restricted: Restricted, domain: str, is_sandbox: bool
 ) -> Accepted:
     """Return the mail that brings a report to its sender, with the null reverse-path.
 
-    `domain`: whose route it takes.
+    `restricted`: of the organisation whose mail it is about. `domain`: whose route it takes.
     """
     identifier = uuid7(report.now)
     return Accepted(
         id=identifier,
         accepted_at=uuid7_time(identifier),
-        organisation_id=organisation_id,
+        organisation_id=restricted.organisation_id,
         credential_id=None,
         is_sandbox=is_sandbox,
         envelope=Envelope(
@@ -217,7 +225,7 @@ def notification(
             recipients=(Recipient(report.sender, notify="NEVER"),),
             smtputf8=not report.sender.isascii(),
         ),
-        content=dsn.build(report),
+        content=dsn.build(restricted.left_out_of(report)),
         is_notification=True,
         author_domain=domain,
     )

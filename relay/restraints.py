@@ -15,8 +15,8 @@ from uuid import UUID
 
 import psycopg
 
+from relay.discretion import Restricted
 from relay.queue import HotConnection, Leased, Work
-from relay.suppressing import fingerprint
 
 FRESH = timedelta(seconds=2)
 RETRY_SECONDS = 0.3
@@ -31,30 +31,33 @@ class Restraints:
         self._connection = HotConnection(dsn)
         self._one_at_a_time = asyncio.Lock()
         self._now = now
-        self._known: dict[UUID, frozenset[bytes]] = {}
+        self._known: dict[UUID, Restricted] = {}
         self._read_at: datetime | None = None
 
     async def close(self) -> None:
         """Drop the connection."""
         await self._connection.close()
 
-    async def keep_back(self, work: Work) -> tuple[Leased, ...]:
-        """Return the deliveries that must not go now: all of them where the sender is restricted.
+    async def of(self, organisation_id: UUID) -> Restricted:
+        """Return the addresses that an organisation must not use.
 
         Waits for a database that is away: without an answer nothing leaves.
         """
         if self._is_old():
             await self._refresh()
-        hashes = self._known.get(work.organisation_id)
-        if not hashes:
+        return self._known.get(organisation_id) or Restricted(organisation_id)
+
+    async def keep_back(self, work: Work) -> tuple[Leased, ...]:
+        """Return the deliveries that must not go now: all of them where the sender is restricted.
+
+        Waits as `of` does.
+        """
+        restricted = await self.of(work.organisation_id)
+        if not restricted.hashes:
             return ()
-        if work.sender and fingerprint(work.organisation_id, work.sender) in hashes:
+        if work.sender and work.sender in restricted:
             return work.deliveries
-        return tuple(
-            lease
-            for lease in work.deliveries
-            if fingerprint(work.organisation_id, lease.recipient.address) in hashes
-        )
+        return tuple(one for one in work.deliveries if one.recipient.address in restricted)
 
     def _is_old(self) -> bool:
         return self._read_at is None or abs(self._now() - self._read_at) >= FRESH
@@ -73,8 +76,8 @@ class Restraints:
                 self._known, self._read_at = _by_organisation(rows), now
 
 
-def _by_organisation(rows: list[tuple[UUID, bytes]]) -> dict[UUID, frozenset[bytes]]:
+def _by_organisation(rows: list[tuple[UUID, bytes]]) -> dict[UUID, Restricted]:
     found: defaultdict[UUID, set[bytes]] = defaultdict(set)
     for organisation_id, address_hash in rows:
         found[organisation_id].add(bytes(address_hash))
-    return {organisation_id: frozenset(hashes) for organisation_id, hashes in found.items()}
+    return {owner: Restricted(owner, frozenset(hashes)) for owner, hashes in found.items()}

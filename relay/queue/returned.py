@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.ids import uuid7_time
+from relay.discretion import Restricted
 from relay.models.messages import LOG_DAYS
 from relay.queue.connection import Connection
 
@@ -172,6 +173,18 @@ async def count(
         "complained": int(is_complaint),
     }
     await connection.execute(COUNT, parameters)
+
+
+RESTRICTED = """
+SELECT address_hash FROM relay_restriction
+WHERE organisation_id = %(organisation)s AND lifted_at IS NULL
+"""
+
+
+async def restricted(connection: Connection, organisation_id: UUID) -> Restricted:
+    """Return the addresses that an organisation must not use."""
+    cursor = await connection.execute(RESTRICTED, {"organisation": organisation_id})
+    return Restricted(organisation_id, frozenset(bytes(one) for (one,) in await cursor.fetchall()))
 
 
 # Who complained, or was added by a person, is left alone for good, whatever bounces meanwhile.

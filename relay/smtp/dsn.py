@@ -23,6 +23,9 @@ from relay.smtp.envelope import Recipient
 from relay.smtp.replies import Outcome
 from relay.smtp.waited import DANISH, ENGLISH, Waited, Words
 
+# Stands for a recipient who is not named. RFC 3464 §2.3.2 demands an address, and this one can be
+# nobody's (RFC 2606 §2).
+UNNAMED = Recipient("restricted@address.invalid")
 # A notification answers a message of any size; what it quotes of it stays small.
 MAX_RETURNED_HEADERS = 64 * 1024
 
@@ -134,10 +137,11 @@ def _danish(report: Report) -> Iterator[str]:
         yield "Din e-mail er endnu ikke leveret til modtagerne herunder. Du skal ikke gøre noget:"
         yield f"vi prøver igen indtil {_moment(report.expires_at)}."
     for told in rest:
-        yield f"\n  {_one_line(told.recipient.address)}"
+        yield f"\n  {_named(told, DANISH)}"
         yield from _story(told, DANISH)
     if relayed:
-        yield from _apart("Din e-mail er givet videre til næste mailserver for:", relayed)
+        yield "\nDin e-mail er givet videre til næste mailserver for:\n"
+        yield from _listed(relayed, DANISH)
         yield "Den server sender ingen kvitteringer, så der kommer ikke flere om disse modtagere."
     yield ""
     yield f"E-mailen blev modtaget {_moment(report.accepted_at)}. Den har id {report.message_id}."
@@ -151,10 +155,11 @@ def _english(report: Report) -> Iterator[str]:
         yield "Your message has not been delivered yet to the recipients below. Nothing is needed"
         yield f"from you: delivery is tried until {_moment(report.expires_at)}."
     for told in rest:
-        yield f"\n  {_one_line(told.recipient.address)}"
+        yield f"\n  {_named(told, ENGLISH)}"
         yield from _story(told, ENGLISH)
     if relayed:
-        yield from _apart("Your message was handed to the next mail server for:", relayed)
+        yield "\nYour message was handed to the next mail server for:\n"
+        yield from _listed(relayed, ENGLISH)
         yield "That server sends no receipts, so no more will come about these recipients."
     yield ""
     yield f"The message was accepted {_moment(report.accepted_at)}. Its id is {report.message_id}."
@@ -166,10 +171,13 @@ def _sorted(report: Report) -> tuple[list[Told], list[Told]]:
     return [told for told in report.recipients if not told.relayed], relayed
 
 
-def _apart(sentence: str, relayed: list[Told]) -> Iterator[str]:
-    yield f"\n{sentence}\n"
-    yield from (f"  {_one_line(told.recipient.address)}" for told in relayed)
+def _listed(relayed: list[Told], words: Words) -> Iterator[str]:
+    yield from (f"  {_named(told, words)}" for told in relayed)
     yield ""
+
+
+def _named(told: Told, words: Words) -> str:
+    return words.unnamed if told.recipient == UNNAMED else _one_line(told.recipient.address)
 
 
 def _story(told: Told, words: Words) -> Iterator[str]:
@@ -184,7 +192,7 @@ def _story(told: Told, words: Words) -> Iterator[str]:
         yield from _indented(words.came_back)
     outcome, nothing = told.outcome, words.no_reason if told.came_back else words.silence
     yield from _indented(
-        f"{outcome.code} {outcome.text}" if outcome.code else outcome.text or nothing
+        f"{outcome.code} {outcome.text}".strip() if outcome.code else outcome.text or nothing
     )
 
 
@@ -225,7 +233,7 @@ def _recipient_fields(report: Report, told: Told) -> Iterator[str]:
         yield f"Remote-MTA: dns; {_one_line(outcome.remote_host)}"
     if outcome.code:
         # RFC 3464 §2.3.6: only what the remote said, never a text of our own.
-        yield f"Diagnostic-Code: smtp; {_ascii(f'{outcome.code} {outcome.text}')}"
+        yield f"Diagnostic-Code: smtp; {_ascii(f'{outcome.code} {outcome.text}'.strip())}"
     if told.attempted_at:
         yield f"Last-Attempt-Date: {format_datetime(told.attempted_at.astimezone(UTC))}"
     if action is Action.DELAYED:
@@ -253,7 +261,7 @@ def _typed_address(address: str) -> str:
 
 
 def _headers_part(original: bytes) -> bytes:
-    headers = _header_section(original)
+    headers = header_section(original)
     if headers.isascii() and max(map(len, headers.split(b"\r\n")), default=0) <= 998:
         return b"Content-Type: text/rfc822-headers\r\n\r\n" + headers
     # RFC 6522 §4 allows an encoding where the headers are not legal 7-bit lines as they stand.
@@ -265,7 +273,7 @@ def _headers_part(original: bytes) -> bytes:
     )
 
 
-def _header_section(original: bytes) -> bytes:
+def header_section(original: bytes) -> bytes:
     """Return whole header lines only, so that nothing of the body is ever quoted."""
     if original.startswith(b"\r\n"):
         return b""

@@ -368,6 +368,11 @@ _ADDRESS = re.compile(
 MASK = "***"
 
 
+def addresses_in(text: str) -> list[str]:
+    """Return what looks like an e-mail address in somebody's text."""
+    return [found.group().rstrip(".") for found in _ADDRESS.finditer(text)]
+
+
 def mask_addresses(text: str, known: Iterable[str] = ()) -> str:
     """Replace every e-mail address in a remote's text, and the local parts of known addresses.
 

@@ -19,6 +19,7 @@ class Waited:
 class Words:
     """One language of the notification."""
 
+    unnamed: str  # stands for a recipient who is not named
     last: str  # comes before the last reply of mail whose time was up
     silence: str  # stands where there was no reply
     came_back: str  # comes before why mail that was taken was returned
@@ -37,6 +38,7 @@ class Words:
 
 
 DANISH = Words(
+    unnamed="en modtager, hvis adresse organisationen for tiden ikke bruger",
     last="Vi prøvede, til fristen udløb. Det sidste svar var:",
     silence="modtagerens server svarede ikke",
     came_back="Modtagerens server tog imod den og sendte den retur senere. Begrundelsen var:",
@@ -68,6 +70,7 @@ DANISH = Words(
     },
 )
 ENGLISH = Words(
+    unnamed="a recipient whose address the organisation does not use for the time being",
     last="It was tried until its time was up. The last answer was:",
     silence="the recipient's server did not answer",
     came_back="The recipient's server took it and returned it later. The reason was:",

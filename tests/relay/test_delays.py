@@ -17,6 +17,7 @@ from relay.queue import delays
 from tests.relay import mail
 from tests.relay.queue.test_leases import holders
 from tests.relay.stage import Stage, becomes, route, until
+from tests.relay.test_restriction import restrict
 from tests.testbed.smtp import FarEnd, Script
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,6 +67,18 @@ def test_delay_is_told_once_at_its_mark_and_nothing_else_changes(house: Organisa
     assert all(name.encode() in notice.content for name in names)
     assert mail.rows(KEPT) == [(6, "deferred", True, True)] * 2
     assert mail.value("SELECT count(*) FROM relay_attempt WHERE verdict <> 'delivered'") == 0
+
+
+def test_delay_of_mail_to_somebody_restricted_is_told_without_saying_whose(
+    house: Organisation,
+) -> None:
+    restrict(house, "erik@modtager.example")
+    content = b"To: erik@modtager.example\r\n\r\nhej\r\n"
+    (notice,) = look(
+        house, 1, "Erik@modtager.example", ago=MARK + timedelta(seconds=1), content=content
+    ).ledger
+    assert b"Action: delayed" in notice.content
+    assert b"erik" not in notice.content.lower()
 
 
 @pytest.mark.behaviour(26)

@@ -24,6 +24,7 @@ from relay.queue import Ask, Leases, Work, returned
 from relay.queue.returned import SAME_WITHIN
 from tests import build
 from tests.relay import mail
+from tests.relay.test_restriction import restrict
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -344,6 +345,19 @@ def test_sender_is_told_without_a_word_of_the_mail(house: Organisation) -> None:
     assert b"Status: 5.1.1" in text
     assert b"Action: failed" in text
     assert b"hemmelig" not in text
+
+
+def test_sender_is_not_told_whose_mail_came_back_where_that_is_restricted(
+    house: Organisation,
+) -> None:
+    message = sent(house)
+    restrict(house, ERIK)
+    take(event(message, text="<erik@modtager.example> unknown", **HARD))
+    _, text = waiting_notice(house)
+    assert b"Status: 5.1.1" in text
+    words, *_ = message_from_bytes(text, policy=policy.default).iter_parts()
+    assert str(message) in words.get_content()
+    assert b"erik" not in text
 
 
 def waiting_notice(house: Organisation) -> tuple[Work, bytes]:

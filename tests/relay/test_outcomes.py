@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from relay import outcomes
+from relay.discretion import Restricted
 from relay.outcomes import Reason, State
 from relay.queue import Leased, Settlement, Tried, Work
 from relay.smtp.dsn import Action
@@ -173,7 +174,9 @@ def test_notice_on_mail_that_was_held_to_its_end_says_what_happened(
     lease = leased(**of)
     mail, ended = work(lease), ACCEPTED + HOURS_72
     telling = outcomes.telling(mail, [outcomes.expired(lease, ended)])
-    text = outcomes.notice(mail, telling, b"", "relay.brevdue.example", ended).content.decode()
+    nobody = Restricted(mail.organisation_id)
+    made = outcomes.notice(mail, telling, b"", "relay.example", ended, restricted=nobody)
+    text = made.content.decode()
     assert said in text
     assert "Last-Attempt-Date" not in text
 

@@ -12,7 +12,7 @@ from accounts.models import Organisation
 from relay.correspondence import spelt
 from relay.explanations import EXPLANATIONS
 from relay.models import Restriction
-from relay.smtp import answers
+from relay.smtp import answers, dsn
 from relay.suppressing import fingerprint
 from tests import build
 from tests.relay import mail
@@ -139,6 +139,26 @@ def test_held_mail_ends_with_its_lifetime_and_its_sender_is_told(house: Organisa
     states = "SELECT state FROM relay_delivery WHERE recipient = %s"
     assert mail.rows(states, ERIK) == [("expired",)]
     assert mail.value("SELECT count(*) FROM relay_message WHERE is_notification") == 1
+
+
+def test_notices_do_not_say_to_whom_restricted_mail_was(house: Organisation) -> None:
+    to_both = b"To: erik@modtager.example, ida@modtager.example\r\nSubject: Faktura\r\n\r\nhej\r\n"
+    restrict(house, ERIK)
+    mail.execute("UPDATE accounts_organisation SET queue_lifetime_hours = 19")
+    far_end = carry(
+        Script(rcpt={IDA: "550 5.1.1 unknown"}),
+        mail.message(house.id, ERIK, ago=timedelta(hours=20)),
+        mail.message(house.id, ERIK, IDA, content=to_both),
+        prepare=to_house(house),
+        ready="SELECT count(*) - 1 FROM relay_queueddelivery",
+    )
+    ended, refused = sorted(far_end.ledger, key=lambda one: b"5.1.1" in one.content)
+    for notice in (ended, refused):
+        assert notice.recipients == ["Post@due.example"]
+        assert b"erik" not in notice.content.lower()
+        assert b"Faktura" not in notice.content
+    assert dsn.UNNAMED.address.encode() in ended.content
+    assert IDA.encode() in refused.content
 
 
 def test_mail_is_taken_again_once_it_is_lifted(server: Running, house: Organisation) -> None:
