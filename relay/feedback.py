@@ -111,19 +111,29 @@ def suppresses(event: Event, about: LoggedDelivery) -> bool:
     """Whether the recipient gets no more mail: the address is gone, or somebody complained.
 
     Who has mail sent on to an address that is gone has one that works: then the report is about
-    another one than the mail was sent to. A return path that several share proves nothing of any
-    one of them: each can read it, and name another.
+    another one than the mail was sent to.
     """
+    if event.position is None and not _is_named(event, about):
+        return False
     if event.kind == Kind.COMPLAINED:
         return True
-    if event.position is None and event.source == Report.Source.BOUNCE:
-        return False
     is_about = not event.addresses or any(
         _is_same(address, about.recipient) or is_inner_name(address, about.recipient)
         for address in event.addresses
     )
     is_gone = event.is_hard and event.scope == Scope.RECIPIENT
     return event.kind == Kind.FAILED and is_gone and is_about
+
+
+def _is_named(event: Event, about: LoggedDelivery) -> bool:
+    """Whether a report on mail to several names this one beyond doubt.
+
+    A return path that several share proves nothing of any one of them: each can read it, and name
+    another. A provider knows whom it wrote to, but a namesake is a guess, and so is whoever is
+    left where the others have gone from the log.
+    """
+    is_said = any(_is_same(address, about.recipient) for address in event.addresses)
+    return event.source == Report.Source.ESP and is_said
 
 
 def _is_same(one: str, other: str) -> bool:

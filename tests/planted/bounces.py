@@ -221,9 +221,24 @@ FAULTS = (
     Fault(
         42,
         FEEDBACK,
-        "    if event.position is None and event.source == Report.Source.BOUNCE:\n",
+        "    if event.position is None and not _is_named(event, about):\n",
         "    if False:\n",
         f"{TOLD}::test_path_that_several_share_suppresses_none_of_them",
+    ),
+    Fault(
+        42,
+        FEEDBACK,
+        "    if event.position is None and not _is_named(event, about):\n",
+        "    if event.position is None and event.kind == Kind.FAILED"
+        " and not _is_named(event, about):\n",
+        f"{TOLD}::test_who_is_left_of_several_does_not_stand_for_who_is_gone",
+    ),
+    Fault(
+        42,
+        FEEDBACK,
+        "is_said = any(_is_same(address, about.recipient)",
+        "is_said = any(is_namesake(address, about.recipient)",
+        f"{TAKEN}::test_one_of_several_is_not_listed_by_a_guess",
     ),
     Fault(
         42,

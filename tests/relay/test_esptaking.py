@@ -157,6 +157,18 @@ def test_one_of_several_is_found_by_the_address(house: Organisation) -> None:
     message = sent(house, ERIK, IDA)
     take(house, told(message, position=None, recipient=IDA.upper()))
     assert mail.rows(STATES, message) == [("delivered", ""), ("bounced", "returned")]
+    assert mail.rows(SUPPRESSED) == [(IDA, "hard_bounce")]
+
+
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize("recipient", [IDA.replace("@", "@mx."), IDA.split("@")[0], ""])
+@pytest.mark.parametrize("kind", ["failed", "complained"])
+def test_one_of_several_is_not_listed_by_a_guess(
+    house: Organisation, kind: str, recipient: str
+) -> None:
+    message = sent(house, ERIK, IDA)
+    take(house, told(message, kind, position=None, recipient=recipient))
+    assert mail.rows(SUPPRESSED) == []
 
 
 @pytest.mark.behaviour(42)

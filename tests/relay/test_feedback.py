@@ -320,6 +320,37 @@ def test_path_that_several_share_suppresses_none_of_them(house: Organisation) ->
     assert suppressed() == []
 
 
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize("told", [HARD, {"kind": "complained"}], ids=["gone", "complained"])
+@pytest.mark.parametrize(
+    ("source", "address", "listed"),
+    [
+        ("esp", "IDA@modtager.example", ["ida@modtager.example"]),
+        ("esp", "ida@inner.modtager.example", []),
+        ("esp", "ida@andetsteds.example", []),
+        ("bounce", "ida@modtager.example", []),
+    ],
+)
+def test_one_of_several_is_listed_only_by_a_provider_that_names_it(
+    house: Organisation, source: str, address: str, listed: list[str], told: dict[str, Any]
+) -> None:
+    message = sent(house, ERIK, "ida@modtager.example")
+    taken = take(event(message, None, source=source, addresses=(address,), **told))
+    assert taken == [Taken.TAKEN]
+    assert [row[0] for row in suppressed()] == listed
+
+
+@pytest.mark.behaviour(42)
+@pytest.mark.parametrize("addresses", [("ida@modtager.example",), ()])
+def test_who_is_left_of_several_does_not_stand_for_who_is_gone(
+    house: Organisation, addresses: tuple[str, ...]
+) -> None:
+    """The other's row was erased: what is told of that one is not about this one."""
+    message = sent(house)
+    take(event(message, None, source="esp", kind="complained", addresses=addresses))
+    assert suppressed() == []
+
+
 def test_only_recipient_needs_no_name(house: Organisation) -> None:
     message = sent(house)
     assert take(event(message, None)) == [Taken.TAKEN]
