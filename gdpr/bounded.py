@@ -45,7 +45,7 @@ def run(module: str, order: bytes, *, patience: float = PATIENCE) -> bytes:
     with tempfile.TemporaryDirectory(prefix="brevdue-") as directory:
         command = [sys.executable, "-m", module]
         try:
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(  # noqa: S603 - our own interpreter and module
                 command,
                 input=order,
                 capture_output=True,

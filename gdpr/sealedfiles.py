@@ -48,6 +48,7 @@ class SealingWriter(RawIOBase):
         self.octets = 0
         self.digest = sha256()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # It stays open from one `write` to the next, and `__exit__` closes it.
         self._file: IO[bytes] = open(self._draft, "xb", opener=_private)  # noqa: SIM115
         self._file.write(self._prefix)
 

@@ -71,6 +71,7 @@ class Column:
             return as_array if self.is_array else f"{self.name}::text"
         # The escape format leaves ASCII as it is, so that text inside octets is found as text.
         if self.is_array:
+            # The name comes quoted from the catalogue.
             return f"(SELECT string_agg(encode(o, 'escape'), ' ') FROM unnest({self.name}) o)"  # noqa: S608
         return f"encode({self.name}, 'escape')"
 
@@ -210,7 +211,8 @@ def _mention(pairs: Sequence[Pair]) -> str:
 
 def _condition(column: Column) -> str:
     text = column.as_text
-    # Most values are words of a few letters: they are left out before anything is compared.
+    # Most values are words of a few letters: they are left out before anything is compared. The
+    # text is a name quoted from the catalogue; everything sought is a parameter.
     return (
         f"length({text}) >= %s AND ("  # noqa: S608
         f"EXISTS (SELECT FROM unnest(%s::text[]) f WHERE strpos(lower({text}), f) > 0)"
