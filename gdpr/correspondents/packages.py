@@ -131,7 +131,7 @@ def destroy_due(now: datetime) -> int:
 def destroy_about(whom: Correspondent) -> Tally:
     """Destroy an organisation's packages about an address: files first. Role `duty`."""
     rows = AddressPackage.objects.for_organisation(whom.organisation_id)
-    about = [row for row in rows if subject.address_of(row) == whom.address]
+    about = [row for row in rows if subject.is_about(row, whom.address)]
     tally = Tally()
     tally.removed[MODEL] = sum(map(_destroy, about))
     return tally

@@ -52,7 +52,7 @@ def ask(
     """
     limits.check(ERASURES, str(by.organisation_id))
     running = AddressErasure.objects.for_organisation(by.organisation_id).filter(ended_at=None)
-    if any(subject.address_of(row) == canonical(address) for row in running):
+    if any(subject.is_about(row, canonical(address)) for row in running):
         raise AlreadyRunning
     erasure = AddressErasure(
         organisation_id=by.organisation_id,

@@ -5,6 +5,7 @@ staff of what was not answered. Role `duty`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -20,6 +21,8 @@ from gdpr.models import Enquiry, ForwardedRequest
 PATIENCE = timedelta(minutes=15)
 LATE = "enquiry-late"
 UNANSWERED = "forwarded-unanswered"
+# The key of an organisation does not open what it was told.
+UNREADABLE = "forwarded-unreadable"
 ORDER = ("", *(stage.value for stage in Stage))
 # From here on staff hear of it as well.
 STAFF_HEAR = frozenset({Stage.LAST_DAYS, Stage.OVERDUE})
@@ -47,7 +50,15 @@ def escalate(now: datetime) -> int:
     urgent = [str(row.id) for row in rows if row.escalated in STAFF_HEAR]
     alerts.resolve_others(UNANSWERED, urgent)
     alerts.resolve_others(forwarding.UNHEARD, [str(row.id) for row in rows])
+    _watch_keys(rows)
     return told
+
+
+def _watch_keys(rows: Iterable[ForwardedRequest]) -> None:
+    unreadable = [str(row.id) for row in rows if forwarding.readable(row) is None]
+    for row_id in unreadable:
+        alerts.raise_alert(UNREADABLE, row_id)
+    alerts.resolve_others(UNREADABLE, unreadable)
 
 
 def _watch(row: ForwardedRequest, now: datetime) -> bool:

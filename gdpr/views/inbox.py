@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -30,6 +31,7 @@ from gdpr.correspondents.addresses import canonical
 from gdpr.enquiries import forwarding
 from gdpr.enquiries import inbox as acts
 from gdpr.enquiries.forms import RecordForm
+from gdpr.enquiries.forwarding import Content
 from gdpr.models import ForwardedRequest
 from gdpr.views.correspondents import sealed
 
@@ -40,10 +42,10 @@ READERS = KEEPERS | {Role.PRIVACY}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A request as the list shows it."""
+    """A request as the list shows it; `content` is None where its key does not open it."""
 
     row: ForwardedRequest
-    address: str
+    content: Content | None
     reading: Reading | None
 
 
@@ -53,7 +55,7 @@ class Line:
 def inbox(request: HttpRequest) -> HttpResponse:
     rows = acts.listed(current_organisation(request).id)
     page = Paginator(rows, PAGE_LENGTH).get_page(request.GET.get("page"))
-    lines = [Line(row, forwarding.opened(row).address, _reading(row)) for row in page]
+    lines = [Line(row, forwarding.readable(row), _reading(row)) for row in page]
     return render(request, "gdpr/inbox.html", {"page": page, "lines": lines})
 
 
@@ -63,13 +65,14 @@ def inbox(request: HttpRequest) -> HttpResponse:
 def inbox_request(request: HttpRequest, row_id: UUID) -> HttpResponse:
     row, now = get_for_organisation(request, ForwardedRequest, row_id), clock.now()
     form = RecordForm(request.POST or None, moves=acts.moves(row, now))
-    content = forwarding.opened(row)
+    content = forwarding.readable(row)
     context = {
         "row": row,
         "content": content,
-        "sealed": sealed(row.organisation_id, canonical(content.address)),
+        "sealed": sealed(row.organisation_id, canonical(content.address)) if content else "",
         "reading": _reading(row),
         "open": row.is_open,
+        "contact": settings.PRIVACY_EMAIL,
     }
     if not form.is_valid():
         return render(request, ONE, {"form": form, **context})

@@ -115,6 +115,38 @@ def test_refusal_needs_its_reasons(row: ForwardedRequest, anna: User) -> None:
     assert "&lt;i&gt;Nej&lt;/i&gt;" in client.get(at("gdpr:inbox-request", row.id)).text
 
 
+class TestKeyThatDoesNotFit:
+    @pytest.fixture
+    def unreadable(self, row: ForwardedRequest) -> ForwardedRequest:
+        with build.as_owner():
+            ForwardedRequest.objects.filter(pk=row.pk).update(sealed=b"of another key")
+        return row
+
+    def test_pages_say_so_and_the_clock_runs(
+        self, unreadable: ForwardedRequest, organisation: Organisation, anna: User
+    ) -> None:
+        other, client = build.forwarded_to(organisation), visit(anna)
+        listed = client.get(at("gdpr:inbox")).text
+        assert "cannot be opened" in listed
+        assert unreadable.reference in listed
+        assert other.reference in listed
+        assert "erik@" in listed
+        page = client.get(at("gdpr:inbox-request", unreadable.id)).text
+        assert "The key that opens the address and the words does not fit." in page
+        assert "days left" in page
+        assert "/correspondents/" not in page.partition('aria-labelledby="asked"')[2]
+        client.post(at("gdpr:inbox-request", unreadable.id), {"what": "taken"})
+        assert fresh(unreadable).state == State.TAKEN
+
+    def test_staff_are_told_until_it_fits(self, unreadable: ForwardedRequest, clock: Clock) -> None:
+        escalate(clock)
+        assert kinds() == [watch.UNREADABLE]
+        with build.as_owner():
+            ForwardedRequest.objects.update(sealed=unreadable.sealed)
+        escalate(clock)
+        assert kinds() == []
+
+
 class TestActs:
     @pytest.fixture
     def by(self, organisation: Organisation, anna: User) -> Membership:
