@@ -28,6 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("privacy/request/", enquiries.enquiry, name="enquiry"),
     path("privacy/request/sent/", enquiries.enquiry_sent, name="enquiry-sent"),
     path("privacy/request/<str:token>/", enquiries.enquiry_confirm, name="enquiry-confirm"),
+    path("privacy/request/<str:token>/own/", enquiries.enquiry_own, name="enquiry-own"),
     path("privacy/inbox/", inbox.inbox, name="inbox"),
     path("privacy/inbox/<uuid:row_id>/", inbox.inbox_request, name="inbox-request"),
     path("privacy/requests/", requests.requests, name="requests"),

@@ -24,6 +24,8 @@ PURPOSE = "enquiry"
 FROM_NETWORK = Limit("enquiries-network", ((20, HOUR), (60, DAY)))
 # One network cannot use up what an address may be mailed in a day (passing.MAILS_A_DAY).
 ABOUT_ADDRESS = Limit("enquiries-address", ((2, DAY),))
+# Whoever holds a link is the address's owner: so much is enough for anybody.
+BY_LINK = Limit("enquiries-link", ((10, DAY),))
 
 
 class Whom(StrEnum):
@@ -54,11 +56,19 @@ def store(asked: Asked, now: datetime, *, network: str) -> None:
         _keep(asked, now)
 
 
-def _keep(asked: Asked, now: datetime) -> None:
+def store_proven(asked: Asked, now: datetime, *, answer_at: datetime) -> UUID:
+    """Keep a request about an address that is proven already; return its number. Raises TooMany."""
+    limits.check(BY_LINK, normalised(asked.address))
+    # No link is mailed for it.
+    return _keep(asked, now, mailed_at=now, proven_at=now, due_at=answer_at)
+
+
+def _keep(asked: Asked, now: datetime, **times: datetime) -> UUID:
     enquiry_id = uuid4()
     sealed = vault.seal(_purpose(enquiry_id), json.dumps(asdict(asked)).encode())
-    row = Enquiry(id=enquiry_id, sealed=sealed, received_at=now, due_at=now)
+    row = Enquiry(id=enquiry_id, sealed=sealed, received_at=now, **({"due_at": now} | times))
     row.save(force_insert=True)
+    return enquiry_id
 
 
 def opened(enquiry_id: UUID, sealed: bytes | memoryview) -> Asked:

@@ -125,6 +125,16 @@ class EnquiryForm(forms.Form):
         )
 
 
+class OwnEnquiryForm(EnquiryForm):
+    """The same form for the address that a link has proven; no other can be written in it."""
+
+    def __init__(self, *args: Any, address: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["address"]
+        field.initial, field.disabled = address, True
+        field.help_text = _("Your link has proven it: no other mail is needed.")
+
+
 class RecordForm(forms.Form):
     """What an organisation says of a request that was passed on to it."""
 

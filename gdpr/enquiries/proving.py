@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from accounts import links
-from gdpr.enquiries.asking import Asked, opened
+from gdpr.enquiries.asking import Asked, opened, store_proven
 
 LINK_PURPOSE = "enquiry"
 LINK_LIFETIME = timedelta(days=3)
@@ -57,6 +57,16 @@ def prove(token: str, now: datetime) -> None:
         ((is_there,),) = cursor.fetchall()
     if not is_there:
         raise links.LinkExpired
+
+
+def ask_by_link(asked: Asked, now: datetime) -> str:
+    """Keep what the holder of a link asks about its address, proven by that link; return the link
+    of the new request. Raises limits.TooMany.
+
+    An address is mailed a few links a day, which somebody else may have used up: each of them is
+    good for its owner's own request.
+    """
+    return token(store_proven(asked, now, answer_at=answer_at(now)), now)
 
 
 def answer_at(proven_at: datetime) -> datetime:

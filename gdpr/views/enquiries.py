@@ -10,12 +10,15 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
 
 from accounts import clock
-from accounts.limits import client_address
+from accounts.limits import TooMany, client_address
+from accounts.links import LinkExpired
 from accounts.refusals import Refused
-from accounts.views.answers import dead_link, form_page
+from accounts.views.answers import dead_link, form_page, refusal
 from gdpr.enquiries import asking, proving
 from gdpr.enquiries.asking import Whom
-from gdpr.enquiries.forms import WHOM, EnquiryForm
+from gdpr.enquiries.forms import WHOM, EnquiryForm, OwnEnquiryForm
+
+OWN = "gdpr/enquiry_own.html"
 
 
 @form_page
@@ -48,8 +51,30 @@ def enquiry_confirm(request: HttpRequest, token: str) -> HttpResponse:
     asked = pending.asked
     context = {
         "asked": asked,
+        "token": token,
         "rights": [right.label for right in asked.rights] if asked else [],
         "whom": WHOM[asked.whom] if asked and asked.whom is not Whom.SENDER else "",
         "answer_at": pending.answer_at,
     }
     return render(request, "gdpr/enquiry_confirm.html", context)
+
+
+@form_page
+@never_cache
+@sensitive_post_parameters()
+def enquiry_own(request: HttpRequest, token: str) -> HttpResponse:
+    """What the owner of a mailed link wants to ask, whatever others have asked in their name."""
+    try:
+        asked = proving.find(token).asked
+    except Refused as refused:
+        return dead_link(request, refused)
+    if asked is None:
+        return dead_link(request, LinkExpired())
+    form = OwnEnquiryForm(request.POST or None, address=asked.address)
+    if not form.is_valid():
+        return render(request, OWN, {"form": form, "token": token})
+    try:
+        made = proving.ask_by_link(form.asked(), clock.now())
+    except TooMany as refused:
+        return refusal(request, OWN, form, refused, token=token)
+    return redirect("gdpr:enquiry-confirm", made)

@@ -184,6 +184,7 @@ PAGES = (
     Page("enquiry", "gdpr:enquiry"),
     Page("enquiry-sent", "gdpr:enquiry-sent"),
     Page("enquiry-confirm", "gdpr:enquiry-confirm", row=_enquiry_link),
+    Page("enquiry-own", "gdpr:enquiry-own", row=_enquiry_link),
     Page("sign-in", "accounts:sign-in"),
     Page("sign-up", "accounts:sign-up"),
     Page("sign-up-sent", "accounts:sign-up-sent"),

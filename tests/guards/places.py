@@ -68,6 +68,7 @@ PUBLIC = frozenset(
         "gdpr:enquiry",
         "gdpr:enquiry-sent",
         "gdpr:enquiry-confirm",
+        "gdpr:enquiry-own",
         "gdpr:identity-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",

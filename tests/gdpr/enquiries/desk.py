@@ -34,6 +34,11 @@ def ask(network: str = "192.0.2.7", **changed: Any) -> Any:
     return Client(REMOTE_ADDR=network).post(at("gdpr:enquiry"), fields(**changed))
 
 
+def ask_by(token: str, **changed: Any) -> Any:
+    """What the owner of a link asks there, and the page that they come to."""
+    return Client().post(at("gdpr:enquiry-own", token), fields(**changed), follow=True)
+
+
 def work(now: datetime) -> None:
     with build.as_role("duty"):
         passing.run(now)

@@ -19,7 +19,7 @@ from gdpr.models import Enquiry
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, leads_to
-from tests.gdpr.enquiries.desk import ERIK, ask, has_mailed, mails, prove, tokens, work
+from tests.gdpr.enquiries.desk import ERIK, ask, ask_by, has_mailed, mails, prove, tokens, work
 
 pytestmark = pytest.mark.django_db
 
@@ -163,6 +163,42 @@ class TestLink:
         token = proving.token(rows()[0].id, clock.now)
         assert prove(token).status_code == 404
         assert rows()[0].proven_at is None
+
+    def test_its_owner_asks_about_its_address_alone(self, clock: Clock) -> None:
+        ask()
+        work(clock.now)
+        clock.forward(minutes=5)
+        ask_by(tokens()[0], address="gitte@modtager.example", words="Slet mig.")
+        first, own = rows()
+        assert own.sealed
+        asked = asking.opened(own.id, own.sealed)
+        assert (asked.address, asked.words) == (ERIK, "Slet mig.")
+        assert (own.received_at, own.proven_at) == (clock.now, clock.now)
+        assert own.due_at == proving.answer_at(clock.now)
+        assert first.proven_at is None
+        work(clock.now)
+        assert len(tokens()) == 1
+
+    def test_page_to_ask_by_it_is_as_dead_as_the_link(self, clock: Clock) -> None:
+        ask()
+        assert ask_by(proving.token(rows()[0].id, clock.now)).status_code == 404
+        work(clock.now)
+        (token,) = tokens()
+        assert ask_by(token, rights=[]).context["form"].errors
+        with build.as_owner():
+            Enquiry.objects.update(sealed=None)
+        assert ask_by(token).status_code == 404
+        clock.forward(seconds=proving.LINK_LIFETIME.total_seconds())
+        assert ask_by(token).status_code == 404
+        assert len(rows()) == 1
+
+    def test_so_much_is_asked_by_it_in_a_day(self, clock: Clock) -> None:
+        ask()
+        work(clock.now)
+        (token,) = tokens()
+        most = asking.BY_LINK.windows[0][0]
+        assert [ask_by(token).status_code for _ in range(most + 1)] == [200] * most + [429]
+        assert len(rows()) == most + 1
 
     @pytest.mark.parametrize("minutes", [0, 1, 59])
     def test_answer_leaves_at_the_next_full_hour(self, minutes: int) -> None:

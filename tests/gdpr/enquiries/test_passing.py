@@ -23,6 +23,7 @@ from tests.gdpr.enquiries.desk import (
     ERIK,
     EVERYONE,
     ask,
+    ask_by,
     bare,
     forwarded,
     has_mailed,
@@ -262,6 +263,27 @@ class TestLinks:
         clock.forward(hours=1)
         work(clock.now)
         assert len(tokens()) == 6
+
+    def test_flood_leaves_the_owner_a_way_to_ask(
+        self, clock: Clock, organisation: Organisation
+    ) -> None:
+        """All links of the day are for others' requests; each is good for the owner's own."""
+        owns(organisation, "due.example")
+        for number in range(9):
+            ask(network=f"198.51.100.{number}", sender="andet.example")
+        work(clock.now)
+        ask(network="203.0.113.5", words="Slet mig.")
+        work(clock.now)
+        links = tokens()
+        assert len(links) == passing.MAILS_A_DAY
+        for number, link in enumerate(links):
+            own = ask_by(link, words=f"Slet mig {number}.")
+            assert "The address is proven" in own.text
+        clock.forward(hours=1)
+        work(clock.now)
+        assert [row.organisation_id for row in forwarded()] == [organisation.id] * len(links)
+        assert len(mails("enquiry_answered")) == len(links)
+        assert len(tokens()) == passing.MAILS_A_DAY
 
     def test_another_address_is_not_kept_waiting(self, clock: Clock) -> None:
         for number in range(6):
