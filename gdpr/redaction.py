@@ -43,12 +43,16 @@ SHORTEST_NAME = 2
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Somebody by all that may stand for them in a text."""
+    """Somebody by all that may stand for them in a text.
+
+    A name that `stands_whole` may be anything, such as a firm's: a word of it alone is a word.
+    """
 
     address: str
     name: str = ""
     phone: str = ""
     numbers: tuple[str, ...] = ()
+    stands_whole: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +96,7 @@ class Circle:
         self._kept = {word for text in kept for word in _words(text)}
         self._by_mark: dict[str, str] = {}
         self._by_word: dict[str, set[str]] = {}
+        self._by_one_word: set[str] = set()
         # Last: what two people have in common, such as a phone, is the person's own.
         for somebody in (*others, own):
             self.add(somebody)
@@ -99,6 +104,8 @@ class Circle:
     def add(self, somebody: Known) -> None:
         """Learn one more person."""
         key = canonical(somebody.address) or somebody.name
+        if not somebody.stands_whole:
+            self._by_one_word.add(key)
         for mark in (*somebody.numbers, _digits(somebody.phone)):
             if mark:
                 self._by_mark[mark] = key
@@ -125,8 +132,10 @@ class Circle:
         words = list(words)
         if self.own in people or all(word.casefold() in self._kept for word in words):
             return True
+        if len(words) > 1:
+            return False
         # One word in small letters is a word; a whole name may be written without capitals.
-        return len(words) == 1 and not words[0][0].isupper()
+        return not words[0][0].isupper() or people.isdisjoint(self._by_one_word)
 
 
 @dataclass(slots=True)

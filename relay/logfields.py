@@ -33,6 +33,8 @@ HASH_PURPOSE = "message-id"
 HASH_OCTETS = 16
 
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
+# Encoded words in a row: the space between two of them is not shown (RFC 2047 §6.2).
+_ENCODED = re.compile(r"=\?\S+\?=(?:\s+=\?\S+\?=)*")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # Each begins with another character, and the last two end with the text where nothing closes them.
 _PIECE = re.compile(
@@ -81,6 +83,11 @@ def header_text(content: bytes, header: Header) -> str:
     return kept.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
+def shown(header: str) -> str:
+    """Return a header that `header_text` has taken with its encoded words as people read them."""
+    return _ENCODED.sub(lambda found: _plain(_decoded(found[0]), HEADER_MOST), header)
+
+
 def header_hash(organisation_id: UUID, text: str) -> bytes:
     """Return what a Message-ID is found by, the same with its brackets and without.
 
@@ -105,11 +112,11 @@ def logged(message: Submitted, organisation_id: UUID, profile: str, *, made_id: 
         return Logged(header_hash=hashed)
     found = fields_of(message.content, header)
     addresses = [one.address.lower() for one in message.envelope.recipients]
-    shown = names([*found[b"to"], *found[b"cc"]], addresses)
+    called = names([*found[b"to"], *found[b"cc"]], addresses)
     return Logged(
         profile=profile,
         subject=subject(b"".join(found[b"subject"][:1])),
-        names=tuple(shown.get(address, "") for address in addresses),
+        names=tuple(called.get(address, "") for address in addresses),
         header=header_text(message.content, header) if profile == HEADERS else None,
         header_hash=hashed,
     )

@@ -8,7 +8,8 @@ the address is given; others become pseudonyms that are good in one package (GDP
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import getaddresses
 from functools import cached_property
@@ -24,6 +25,8 @@ from gdpr.correspondents.whom import LOG, OWN, Correspondent, entries, other_ent
 from gdpr.extracts import PAGE_ROWS, Row, plain
 from gdpr.redaction import Circle, Known, Pseudonyms, Redactor, Value
 from gdpr.registry import Access, Entry, Whose
+from relay import logfields
+from relay.models import Delivery, MessageHeader
 
 Found = tuple[Entry, list[Row]]
 
@@ -57,7 +60,7 @@ class Extract:
             if _given(entry):
                 rows = erasers.rows_of(entry, self.whom, *entry.for_subject(Whose.CORRESPONDENT))
                 for row in rows.order_by("pk").iterator(chunk_size=PAGE_ROWS):
-                    yield entry, [self._row(entry, row)]
+                    yield entry, [self._row(entry, row, {})]
 
     def withheld_counts(self) -> Iterator[tuple[Entry, int]]:
         """Yield the tables of which nothing can be given, with how many rows there are."""
@@ -72,9 +75,12 @@ class Extract:
         mails = [row for row in _of(by_model["relay.Message"], piece) if self._is_new(row, piece)]
         wanted = {row.id for row in mails}
         found = {"relay.Message": mails}
+        named: dict[UUID, list[Known]] = defaultdict(list)
         positions: set[tuple[UUID, int]] = set()
         for model in ("relay.Delivery", *WITH_A_MAIL, *WITH_A_DELIVERY):
             rows = [row for row in _of(by_model[model], piece) if row.message_id in wanted]
+            for row in rows:
+                named[row.message_id] += _named(row)
             if model == "relay.Delivery":
                 # Of what the address sent, all recipients; of what it received, itself.
                 rows = [row for row in rows if piece.is_sent or row.recipient in self.whom.written]
@@ -82,17 +88,20 @@ class Extract:
             elif model in WITH_A_DELIVERY:
                 rows = [row for row in rows if (row.message_id, row.position) in positions]
             found[model] = rows
+        redactors = {mail: self._knowing(people) for mail, people in named.items() if people}
         for model, rows in found.items():
-            yield by_model[model], [self._row(by_model[model], row) for row in rows]
+            yield by_model[model], [self._row(by_model[model], row, redactors) for row in rows]
 
     def _is_new(self, mail: Any, piece: Piece) -> bool:
         """Mail from the address to itself was given with what it sent."""
         return piece.is_sent or mail.sender not in self.whom.written
 
-    def _row(self, entry: Entry, row: Any) -> Row:
-        return {name: self._value(entry, row, name) for name in _given(entry)}
+    def _row(self, entry: Entry, row: Any, redactors: dict[UUID, Redactor]) -> Row:
+        mail = row.id if entry.model == "relay.Message" else getattr(row, "message_id", None)
+        redactor = redactors.get(mail, self._redactor) if mail else self._redactor
+        return {name: self._value(entry, row, name, redactor) for name in _given(entry)}
 
-    def _value(self, entry: Entry, row: Any, name: str) -> Value:
+    def _value(self, entry: Entry, row: Any, name: str, redactor: Redactor) -> Value:
         item: Any = subjects.model_of(entry)._meta.get_field(name)
         path = f"{entry.model}.{name}"
         if item.is_relation and item.related_model is not None:
@@ -100,32 +109,74 @@ class Extract:
         value = plain(item.value_from_object(row))
         naming = NAMING.get(entry.model, ())
         if name in naming and value and not self._is_own(getattr(row, naming[0])):
-            return self._redactor.whole(str(value), path)
+            return redactor.whole(str(value), path)
         if entry.model == "relay.MessageHeader" and isinstance(value, str):
-            value = _PEOPLE.sub(lambda found: self._people(found, path), value)
-        return self._redactor.clean(value, path, set())
+            listed = logfields.shown(value)
+            value = _PEOPLE.sub(lambda found: self._people(found, path, redactor), listed)
+        return redactor.clean(value, path, set())
 
-    def _people(self, found: re.Match[str], path: str) -> str:
+    def _people(self, found: re.Match[str], path: str, redactor: Redactor) -> str:
         """Return a field that lists people with this one as it stands, the others by pseudonyms."""
-        listed = getaddresses([found[2].replace("\n", " ")])
-        shown = [self._mailbox(name, address, path) for name, address in listed if address]
+        shown = [
+            f"{name} <{address}>".strip()
+            if self._is_own(address)
+            else redactor.whole(address, path)
+            for name, address in _listed(found)
+        ]
         return f"{found[1]}: {', '.join(shown)}"
-
-    def _mailbox(self, name: str, address: str, path: str) -> str:
-        if self._is_own(address):
-            return f"{name} <{address}>".strip()
-        return self._redactor.whole(address, path)
 
     @cached_property
     def _redactor(self) -> Redactor:
         """Hides addresses of all others, and the people of the organisation by their names too."""
-        owner = Organisation.objects.get(pk=self.whom.organisation_id)
-        people = Membership.objects.for_organisation(owner.pk).select_related("user")
-        others = [Known(row.user.email, row.user.get_full_name(), row.user.phone) for row in people]
-        return Redactor(Circle(Known(self.whom.address), others, [owner.name]), self.pseudonyms)
+        return self._knowing(())
+
+    def _knowing(self, named: Iterable[Known]) -> Redactor:
+        """Return a redactor that knows by their names whom a mail names besides."""
+        own = Known(self.whom.address, stands_whole=True)
+        return Redactor(Circle(own, [*named, *self._members], [self._owner.name]), self.pseudonyms)
+
+    @cached_property
+    def _owner(self) -> Organisation:
+        return Organisation.objects.get(pk=self.whom.organisation_id)
+
+    @cached_property
+    def _members(self) -> list[Known]:
+        rows = Membership.objects.for_organisation(self._owner.pk).select_related("user")
+        return [Known(row.user.email, row.user.get_full_name(), row.user.phone) for row in rows]
 
     def _is_own(self, address: str) -> bool:
         return canonical(address) == self.whom.address
+
+
+def may_name_others(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the given fields with a customer's own words, where a name may stand that no address
+    of the same mail goes with: such a one is nobody's as far as this can tell.
+    """
+    for entry in entries:
+        for item in entry.personal:
+            is_somebodys = item.leads or item.name in NAMING.get(entry.model, ())
+            if item.customers_words and item.access is Access.GIVEN and not is_somebodys:
+                yield f"{entry.model}.{item.name}"
+
+
+def _named(row: Any) -> Iterator[Known]:
+    """Yield whom a row of a mail gives a name, this one among them."""
+    if isinstance(row, Delivery):
+        people = [(row.display_name, row.recipient)]
+    elif isinstance(row, MessageHeader):
+        fields = _PEOPLE.finditer(logfields.shown(row.header))
+        people = [one for found in fields for one in _listed(found)]
+    else:
+        people = []
+    for name, address in people:
+        if name and address:
+            yield Known(address, name, stands_whole=True)
+
+
+def _listed(found: re.Match[str]) -> list[tuple[str, str]]:
+    """Return name and address of each mailbox in a field that lists people."""
+    mailboxes = getaddresses([found[2].replace("\n", " ")])
+    return [(name, address) for name, address in mailboxes if address]
 
 
 def _given(entry: Entry) -> list[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from accounts.turns import turn
 from gdpr import archives
 from gdpr.archives import Archive
 from gdpr.correspondents import packages, subject
-from gdpr.correspondents.extract import Extract
+from gdpr.correspondents.extract import Extract, may_name_others
 from gdpr.correspondents.whom import Correspondent
 from gdpr.extracts import PAGE_ROWS, Row
 from gdpr.models import AddressPackage
@@ -30,6 +30,11 @@ from gdpr.sealedfiles import SealingWriter
 logger = logging.getLogger(__name__)
 
 ALERT = "address-package-failed"
+UNSEEN = (
+    "free text: people are found by addresses, by the names that the same mail gives them, and by"
+    " the names of the organisation's own people. The organisation is the controller, and reads it"
+    " before it hands it out (GDPR article 15(4))."
+)
 
 
 def pack_due() -> int:
@@ -127,7 +132,13 @@ def _manifest(
         "tables": [table.told() for table in tables],
         "redactions": extract.pseudonyms.told(),
         "withheld": list(_withheld(tables)),
+        "may_name_others": list(_unseen(table.entry for table in tables)),
     }
+
+
+def _unseen(entries: Iterable[Entry]) -> Iterator[dict[str, str]]:
+    for path in may_name_others(entries):
+        yield {"path": path, "reason": UNSEEN}
 
 
 def _withheld(tables: list[Table]) -> Iterator[dict[str, Any]]:

@@ -137,6 +137,14 @@ def test_who_is_released_stands_by_every_word_and_nobody_else() -> None:
     assert cleaner.pseudonyms.replaced == {"x": 1}
 
 
+def test_name_of_a_firm_is_found_whole_and_its_words_are_words() -> None:
+    firm = Known("faktura@lund.example", "Lund Faktura", stands_whole=True)
+    cleaner = Redactor(Circle(ANNA, (BO, firm)), Pseudonyms())
+    assert cleaner.clean_text("Faktura fra Lund", "x", set()) == "Faktura fra Lund"
+    made = cleaner.clean_text("Lund Faktura og Bo", "x", set())
+    assert re.fullmatch(r"person-\w{10} og person-\w{10}", made)
+
+
 def test_long_text_is_read_in_time() -> None:
     text = "x" * 200_000 + " a@b.example " + "1" * 200_000
     made = redactor().clean_text(text, "x", set())

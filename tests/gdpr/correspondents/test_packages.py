@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -88,6 +89,62 @@ def test_own_rows_are_given_and_others_become_pseudonyms(
     (kept,) = _rows(book, "relay.MessageHeader")
     assert f"Erik <{ERIK}>" in kept["header"]
     assert len(_rows(book, "relay.Attempt")) == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "given"),
+    [
+        ("Mette Møller har svaret Bo Krog", "# har svaret #"),
+        ("Til Krog, Bo og Erik Krog-Due", "Til # og Erik Krog-Due"),
+        ("Faktura fra Due Faktura", "Faktura fra #"),
+        ("Møller i Bo by", "Møller i Bo by"),
+        ("Anna har ringet", "# har ringet"),
+    ],
+)
+def test_names_that_the_mail_gives_are_found_in_its_words(
+    house: Organisation, by: Membership, clock: Clock, earlier: datetime, subject: str, given: str
+) -> None:
+    header = (
+        f"From: =?utf-8?q?Mette_M=C3=B8ller?= <{seeds.FIRM}>\n"
+        "Reply-To: Due Faktura <f@due.example>\n"
+        f"To: Erik Krog-Due <{ERIK}>, Bo Krog <{BO}>\nSubject: x\n"
+    )
+    seeds.mail(house, earlier, ERIK, BO, header=header, subject=subject)
+    (mail,) = _rows(_opened(_made(by, clock), clock), "relay.Message")
+    assert re.sub("person-[0-9a-f]{10}", "#", mail["subject"]) == given
+
+
+def test_who_stands_in_encoded_words_of_a_header_is_another_too(
+    house: Organisation, by: Membership, clock: Clock, earlier: datetime
+) -> None:
+    header = (
+        f"From: {seeds.FIRM}\nTo: =?utf-8?b?Qm8gS3JvZw==?= <{BO}>, {ERIK}\n"
+        "Subject: =?utf-8?b?U3ZhciB0aWwgQm8g?=\n =?utf-8?q?Krog_=3Cib=40andre=2Eexample=3E?=\n"
+    )
+    seeds.mail(house, earlier, ERIK, BO, header=header)
+    (kept,) = _rows(_opened(_made(by, clock), clock), "relay.MessageHeader")
+    assert re.sub("person-[0-9a-f]{10}", "#", kept["header"]) == (
+        f"From: #\nTo: #, <{ERIK}>\nSubject: Svar til # <#>\n"
+    )
+
+
+def test_a_name_of_another_mail_is_not_looked_for(
+    house: Organisation, by: Membership, clock: Clock, earlier: datetime
+) -> None:
+    """Nothing but the mail itself says whom its words may mean; and memory stays what it is."""
+    header = f"From: {seeds.FIRM}\nTo: Sort Sol <{BO}>, {ERIK}\n"
+    seeds.mail(house, earlier, ERIK, BO, header=header)
+    seeds.mail(house, earlier, ERIK, subject="Sort Sol i morgen")
+    mails = _rows(_opened(_made(by, clock), clock), "relay.Message")
+    assert "Sort Sol i morgen" in {mail["subject"] for mail in mails}
+
+
+def test_manifest_says_where_others_may_still_be_named(by: Membership, clock: Clock) -> None:
+    manifest = json.loads(_opened(_made(by, clock), clock).read("manifest.json"))
+    told = {one["path"]: one["reason"] for one in manifest["may_name_others"]}
+    assert {"relay.Message.subject", "relay.MessageHeader.header"} <= set(told)
+    assert {"relay.Message.sender", "relay.Delivery.display_name"}.isdisjoint(told)
+    assert all("controller" in reason for reason in told.values())
 
 
 def test_recipients_of_what_the_address_sent_are_others(
