@@ -41,9 +41,10 @@ CLOCKS = "admin:gdpr_requestedright_clocks"
 class RequestedRightAdmin(OfficersAdmin):
     """Open rights on top, the one that is due next first. Each look at one is recorded."""
 
+    # What the clock says stands first, where no table is too wide for it.
     list_display = (
-        "reference", "right", "channel", "state", "proven", "promised", "limit", "left",
-        "escalated",
+        "reference", "right", "promised", "left", "state", "escalated", "limit", "channel",
+        "proven",
     )  # fmt: skip
     list_filter = (
         ("closed_at", admin.EmptyFieldListFilter),
@@ -140,6 +141,8 @@ class RequestedRightAdmin(OfficersAdmin):
         if reading.is_late:
             return gettext("too late")
         days = reading.days_left
+        if days == 0:
+            return gettext("today")
         return ngettext("%(days)d day", "%(days)d days", days) % {"days": days}
 
     @admin.display(description=_("steps"))

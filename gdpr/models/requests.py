@@ -6,6 +6,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from gdpr.deadlines import Stage
@@ -170,6 +171,12 @@ class RequestedRight(models.Model):
     @property
     def is_open(self) -> bool:
         return self.closed_at is None
+
+    @property
+    def state_to_person(self) -> str:
+        """What the person whose request it is reads of its state."""
+        is_paused = self.state == self.State.PAUSED
+        return gettext("awaiting you") if is_paused else self.get_state_display()
 
 
 class Step(models.Model):

@@ -53,6 +53,7 @@ def enquiry_confirm(request: HttpRequest, token: str) -> HttpResponse:
         "asked": asked,
         "token": token,
         "rights": [right.label for right in asked.rights] if asked else [],
+        "ourselves": asked is not None and asked.whom is Whom.OURSELVES,
         "whom": WHOM[asked.whom] if asked and asked.whom is not Whom.SENDER else "",
         "answer_at": pending.answer_at,
     }

@@ -139,6 +139,7 @@ def request(request: HttpRequest, request_id: UUID) -> HttpResponse:
         "asked": row,
         "standings": standings,
         "busy": busy,
+        "answered": any(one.may_look_again for one in standings),
         "contact": settings.PRIVACY_EMAIL,
         "authority": settings.AUTHORITY_NAME,
         "authority_url": settings.AUTHORITY_URL,

@@ -54,6 +54,7 @@ def _environment(site: str) -> dict[str, str]:
         "AUDIT_ANCHORS": settings.AUDIT_ANCHORS,
         "SEAL_KEYS_URL": settings.SEAL_KEYS_URL,
         "PACKAGES": settings.PACKAGES,
+        "TEST_CLOCK_FILE": settings.TEST_CLOCK_FILE,
         "SITE_URL": site,
         "DEBUG": "false",
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The whole service on the test database: portal, submission, delivery and worker, each a process.
 
-Beat is the test: it says when (`beat`), and what time it is (`forward`).
+Beat is the test: it says when (`beat`), and what time it is (tests/browser/moving.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -22,6 +21,7 @@ from config.stack.children import end, open_log, spawn
 from config.stack.places import ROOT
 from config.stack.processes import MARK, commands, process_environment
 from config.stack.state import free_port
+from tests.browser.moving import moved_clock
 from tests.browser.portal import running_portal
 from tests.relay import mail
 from tests.testbed.certificates import Authority
@@ -48,12 +48,6 @@ class Service:
         with app.connection_for_write(settings.REDIS_URL) as connection:
             app.send_task(task, connection=connection, queue=_queue(task))
 
-    def forward(self, step: timedelta) -> None:
-        """Move the clock of all processes, and of this one."""
-        file = Path(settings.TEST_CLOCK_FILE)
-        passed = float(file.read_text()) if file.exists() else 0.0
-        file.write_text(str(passed + step.total_seconds()))
-
     def said(self) -> str:
         """Everything that the processes have logged."""
         return "".join(path.read_text() for path in sorted(self.logs.iterdir()))
@@ -69,7 +63,7 @@ def running_service(directory: Path) -> Iterator[Service]:
     authority, logs = Authority(directory), directory / "log"
     logs.mkdir()
     with ExitStack() as held:
-        held.callback(Path(settings.TEST_CLOCK_FILE).unlink, missing_ok=True)
+        held.enter_context(moved_clock())
         held.enter_context(_empty_broker())
         far_end = held.enter_context(threaded(FarEnd(tls=authority.server("127.0.0.1"))))
         dns = held.enter_context(NameServer())

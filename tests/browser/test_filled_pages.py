@@ -15,7 +15,8 @@ from gdpr.inventory import timed_entries
 from gdpr.models import Import, Recipient, RetentionGauge
 from relay.models import Count, Route, Suppression
 from tests import build
-from tests.browser.test_requests import LOOKS, path
+from tests.browser.test_requests import LOOKS
+from tests.browser.visit import path
 from tests.browser.window import Window
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.urls import reverse
-from django.utils.translation import override
 from playwright.sync_api import Route
 
 from accounts import stepup
@@ -18,6 +16,7 @@ from accounts.models import Organisation, User
 from accounts.sessions import SessionStore
 from gdpr.models import Package, Request, RequestedRight, Right, Step
 from tests import build
+from tests.browser.visit import path
 from tests.browser.window import Look, Window
 
 State = RequestedRight.State
@@ -28,11 +27,6 @@ LOOKS = [
         Look(*every) for every in product(("da", "en"), ("desktop", "phone"), ("light", "dark"))
     )
 ]
-
-
-def path(name: str, *arguments: object) -> str:
-    with override("da"):
-        return reverse(name, args=arguments)
 
 
 def prove(window: Window) -> None:

@@ -11,7 +11,8 @@ from accounts import clock
 from accounts.models import Organisation, Role, User
 from relay.models import Hold, Message, QueuedDelivery, Quota, Route
 from tests import build
-from tests.browser.test_requests import LOOKS, path
+from tests.browser.test_requests import LOOKS
+from tests.browser.visit import path
 from tests.browser.window import Window
 from tests.relay.test_log import message
 

@@ -28,6 +28,7 @@ from gdpr import seals
 from gdpr.rights import erasure
 from tests import build, poppler
 from tests.accounts.test_signup import letters
+from tests.browser.moving import forward
 from tests.browser.service import Service, running_service
 from tests.browser.visit import NEW, Opened, Visit, app_value
 from tests.browser.window import Look
@@ -62,7 +63,7 @@ class Customer:
     secret: bytes = b""
 
     def says(self, words: tuple[str, str]) -> str:
-        return words[self.visit.window.look.language == "en"]
+        return self.visit.says(words)
 
 
 @pytest.fixture(params=["da-phone-light", "en-desktop-dark"])
@@ -96,14 +97,14 @@ def test_from_sign_up_to_erasure(
     sign_agreement(thea, service, tmp_path)
     get_ready_to_send(thea, service)
     send(thea, service)
-    service.forward(STALE)
+    forward(STALE)
     get_own_data(thea)
     if look.language == "da":
         close_organisation(thea)
     else:
         hand_over(thea, opened())
     ask_for_erasure(thea, service)
-    service.forward(erasure.COOL_DOWN)
+    forward(erasure.COOL_DOWN)
     be_erased(thea, service, tmp_path)
     be_unknown(thea)
     assert _others() == before
@@ -155,7 +156,7 @@ def sign_agreement(one: Customer, service: Service, directory: Path) -> None:
     here.window.open("/agreements/")
     here.follow("read agreement")
     here.sees(one.company)
-    service.forward(STALE)
+    forward(STALE)
     here.press("to signing")
     step_up(one)
     here.page.wait_for_url("**/sign/")

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
+from django.urls import reverse
+from django.utils.translation import override
 from django_otp.oath import TOTP
 from playwright.sync_api import expect
 
@@ -56,6 +59,12 @@ WORDS = {
     "invite somebody": ("Invitér en kollega", "Invite somebody"),
     "certificate": ("Hent sletteattesten", "Download the certificate of erasure"),
     "what erasure does": ("Hvad sletning gør", "What erasure does"),
+    "pass on": ("Ja, giv det videre", "Yes, pass it on"),
+    "mine": ("Ja, den er min", "Yes, it is mine"),
+    "answer": ("Send svaret", "Send the answer"),
+    "note it": ("Notér det", "Note it"),
+    "enter": ("Indtast", "Enter"),
+    "decide": ("Afgør", "Decide"),
 }
 
 Opened = Callable[[], "Visit"]
@@ -67,7 +76,11 @@ class Visit:
         self.page = window.page
 
     def word(self, key: str) -> str:
-        return WORDS[key][self.window.look.language == "en"]
+        return self.says(WORDS[key])
+
+    def says(self, words: tuple[str, str]) -> str:
+        """Return which of the words, (Danish, English), the pages say here."""
+        return words[self.window.look.language == "en"]
 
     def fill(self, **values: str) -> None:
         for name, value in values.items():
@@ -78,12 +91,19 @@ class Visit:
         main.get_by_role("button", name=self.word(key), exact=True).first.click()
 
     def follow(self, key: str) -> None:
-        self.page.locator("main").get_by_role("link", name=self.word(key), exact=True).first.click()
+        self.follow_exactly(self.word(key))
+
+    def follow_exactly(self, name: str) -> None:
+        self.page.locator("main").get_by_role("link", name=name, exact=True).first.click()
 
     def download(self, key: str) -> bytes:
         """Follow a link that gives a file; returns its bytes."""
+        return self.download_by(lambda: self.follow(key))
+
+    def download_by(self, act: Callable[[], None]) -> bytes:
+        """Do what gives a file; returns its bytes."""
         with self.page.expect_download() as started:
-            self.follow(key)
+            act()
         return started.value.path().read_bytes()
 
     def sees(self, text: str) -> None:
@@ -102,13 +122,22 @@ class Visit:
         self.press("sign in")
 
     def follow_last_letter(self) -> None:
-        """Open the link of the newest mail, in the language of this window."""
-        found = re.search(r"https?://[^/\s]+(?:/en)?(/\S+/)\n", letters()[-1]["text"])
+        self.follow_letter(letters()[-1])
+
+    def follow_letter(self, letter: dict[str, Any]) -> None:
+        """Open the first link of a mail, in the language of this window."""
+        found = re.search(r"https?://[^/\s]+(?:/en)?(/\S+/)(?:\n|$)", letter["text"])
         assert found
         self.window.open(found[1])
 
     def check(self, name: str) -> None:
         self.window.check(f"journey-{name}")
+
+
+def path(name: str, *arguments: object) -> str:
+    """The path of a page in Danish, which has no prefix."""
+    with override("da"):
+        return reverse(name, args=arguments)
 
 
 def app_value(secret: bytes) -> str:
