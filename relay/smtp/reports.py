@@ -65,10 +65,11 @@ def read(content: bytes, *, has_sender: bool) -> tuple[Reported, ...]:
     message = message_from_bytes(content[:LARGEST])
     if _is_of_another_kind(message):
         return ()
-    by_fields = tuple(_by_fields(message))
-    if not by_fields and not _may_report(message, has_sender=has_sender):
-        return ()
-    found = by_fields or tuple(_by_words(message))
+    speaks = _may_report(message, has_sender=has_sender)
+    is_report = message.get_content_type() == "multipart/report"
+    found = tuple(_by_fields(message)) if is_report or speaks else ()
+    if speaks and not found:
+        found = tuple(_by_words(message))
     return found[:MOST_RECIPIENTS]
 
 
@@ -94,10 +95,11 @@ def _is_of_another_kind(message: Message) -> bool:
 
 
 def _may_report(message: Message, *, has_sender: bool) -> bool:
-    """Whether words for people may be a report, where there are no fields for machines.
+    """Whether it may be a report, where its kind does not say so.
 
-    Who is on holiday says so automatically as well (RFC 3834 §5), and loses no mail. A mail system
-    that returns mail marks it like that too, but speaks in its own name.
+    Fields for machines in any other mail may be of an older report. Who is on holiday says so
+    automatically as well (RFC 3834 §5), and loses no mail. A mail system that returns mail marks it
+    like that too, but speaks in its own name.
     """
     if message["x-failed-recipients"]:
         return True

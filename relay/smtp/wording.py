@@ -3,7 +3,8 @@
 
 Servers send codes of unknown addresses with refusals of every kind. Mail that is not sent to an
 address that works is lost for good, and mail to one that is gone costs a refusal: so the words have
-to say that there is nobody, in one of the ways listed here, and nothing besides.
+to say that there is nobody, in one of the ways listed here, and nothing besides. Other reasons are
+without number, and in every language; what stands around a refusal and is none is listed instead.
 """
 
 from __future__ import annotations
@@ -17,10 +18,7 @@ from relay.smtp.addresses import is_inner_name
 # What stands for the recipient where the refusal names it.
 _NAMED = " recipient "
 # Between what is refused and what is said of it; nothing else may have come in.
-_OF_IT = (
-    r"(?:(?!\b(?:servers?|hosts?|domains?|systems?|services?|messages?|senders?|keys?|maildir|"
-    r"index|consent|files?)\b)[^.;]){0,40}?\b"
-)
+_OF_IT = r"(?:(?!\b(?:server|host|system)\b)[^.;]){0,40}?\b"
 
 # Each row: what is said of whom before, whom, and what is said of them after.
 _LANGUAGES = (
@@ -29,7 +27,7 @@ _LANGUAGES = (
         r"bad destination|illegal",
         r"user ?(?:name|id)?|mailbox(?: address)?|(?:local |e-?mail |virtual |recipient )*"
         r"(?:user|mailbox|recipient|address|account|person|addressee|alias|local.part)",
-        r"unknown|not found|not known|not exist|doesn't exist|not registered|not local|disabled|"
+        r"unknown|not found|not known|not exist|doesn't exist|not registered|disabled|"
         r"inactive|closed|deleted|discontinued|deactivated|terminated|no longer (?:on|with|valid|"
         r"active|available|exists?|in use)|not listed in (?:the )?(?:\w+ )?directory",
     ),
@@ -52,20 +50,20 @@ _LANGUAGES = (
     (  # German
         r"unbekannte[rns]?|ungültige[rns]?|kein(?:e|en)? solche[rns]?",
         r"empfänger(?:adresse)?|benutzer|nutzer|(?:e-?mail-?)?adresse|postfach|mailbox|konto",
-        r"unbekannt|existiert nicht|nicht gefunden|nicht vorhanden|gibt es nicht|deaktiviert|"
-        r"gelöscht|geschlossen",
+        r"unbekannt|nicht bekannt|existiert nicht|nicht gefunden|nicht vorhanden|gibt es nicht|"
+        r"deaktiviert|gelöscht|geschlossen",
     ),
     (  # French, Dutch and Spanish
         r"onbekende|usuario desconocido de",
         r"utilisateur|destinataire|adresse|boîte|gebruiker|mailbox|adres|usuario|destinatario",
-        r"inconnue?|n'existe pas|onbekend|bestaat niet|desconocido|no existe",
+        r"inconnue?|invalide|n'existe pas|onbekend|bestaat niet|desconocido|no existe",
     ),
 )
 _PHRASES = (
-    r"no mailbox (?:here|by that name)",
+    r"no mailbox (?:here )?by that name|no mailbox here|no one at this address",
     r"no such (?:one|name) here",
     r"(?:doesn't|does not) have an? (?:\S+ )?account",
-    r"not a (?:valid|known|local) (?:rfc \d+ )?(?:\S+ )?(?:mailbox|user|address|recipient|account)",
+    r"not a (?:valid|known) (?:rfc \d+ )?(?:\S+ )?(?:mailbox|user|address|recipient|account)",
     r"resolver\.adr\.(?:ex)?recip(?:ient)?notfound",
     r"null mx",
 )
@@ -117,19 +115,44 @@ _RELAY_DENIED = re.compile(
     r" (?:to )?relay\b|"
     r"\bauthentication (?:is )?required\b|\bmust (?:first )?authenticate\b"
 )
-# About room, or about now: another mail, or a later one, may arrive.
-_NOT_NOW = re.compile(
-    r"\b(?:size|too (?:big|large|long|many|much|fast)|exceed\w*|quota\w*|\w*full|fuldt?|fullt?|"
-    r"voll|storage|space|plads|platz|disk|over ?quota|limit\w*|rates?|throttl\w*|volume|"
-    r"temporar\w*|midlertidig\w*|tillfällig\w*|vorübergehend\w*|later|senere|senare|später|"
-    r"again|retry|busy|until|pending|tomorrow|external\w*|ekstern\w*|extern\w*|out of office|"
-    r"migrat\w+|payment|forward\w*|many|mange|många|viele|trop|excessive|momentan\w*|moment|"
-    r"réessay\w*|pleine?|mysql|sql|nis|nfs|map|mount|gone away|"
-    r"suspended|gr[ae]y.?list\w*|internal|backend|database|ldap|memory|lookup fail\w*|"
-    r"timed? ?out|timeout|configur\w+|misconfigur\w+|maintenance|malfunction|"
-    r"(?:local|server|system|software) (?:problem|error|fault|failure)|"
-    r"domain\b.{0,20}\b(?:not found|not exist|unknown)|\d+ (?:hours?|minutes?))\b"
+# What stands around a refusal and is no reason: sentences, and words by themselves.
+_FRAMES = (
+    r"recipient address rejected|undeliverable address|message was not accepted",
+    r"in (?:the )?(?:(?:local|relay|virtual) )?(?:(?:recipient|mailbox|alias) )?(?:domain )?table",
+    r"(?:your )?message to recipient cannot be delivered",
+    r"(?:that )?you (?:tried|are trying) to (?:reach|contact)",
+    r"please (?:try )?(?:double-)?check(?:ing)? the (?:recipient's )?(?:e-?mail )?address"
+    r"(?: for typos or unnecessary spaces)?",
+    r"for more(?: information)?|learn more|go to|see|visit",
+    r"requested (?:mail )?action (?:aborted|not taken)|delivery error",
+    r"said|in reply to rcpt to command|by smtp address lookup",
+    r"not accepting messages|for over \d+ days",
+    r"(?:local )?mailbox recipient is unavailable",
+    r'user(?:: "[^"\s]*"| \S+ \( ?recipient ?\))',
+    r"mode: normal|state \d+",
 )
+# A word with a digit is a mark by which the server finds this refusal again.
+_NO_REASON = re.compile(
+    r".*\d.*|a|an|and|any|at|been|by|dd|does|email|has|have|here|host|i|in|is|it|link|longer|mail|no|"
+    r"of|on|please|remove|server|smtp|sorry|system|that|the|there|this|to|was|with|company|"
+    r"au|d|denne|der|die|diesem|ce|el|est|la|le|moins|på|un|"
+    r"cuda_nsu|chkuser|error_code|gsmtp|psmtp|rcpt|rp|rusr|unf|usersearch|x-unix"
+)
+# All that a refusal may hold which says that nobody is there: a frame before the words in it.
+_TOLD = re.compile(
+    "|".join(
+        [
+            *(rf"\b(?:{frame})(?!\w)" for frame in _FRAMES),
+            _UNUSED.pattern,
+            *(rf"\b{phrase}\b" for phrase in _PHRASES),
+            *(
+                rf"\b(?:(?:or )?(?:{before}|{after})|{whom})\b"
+                for before, whom, after in _LANGUAGES
+            ),
+        ]
+    )
+)
+_WORD = re.compile(r"[\w'-]*\w")
 
 _URL = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _MENTIONED = re.compile(
@@ -139,13 +162,14 @@ _MENTIONED = re.compile(
 # Lower case, so that a sentence that begins without a space is no name.
 _HOST = re.compile(r"(?<![\w.-])[a-z0-9-]+(?:\.[a-z0-9-]+)+(?![\w-])")
 _LISTS = re.compile(
-    r"spamhaus|spamcop|sorbs|barracudacentral|uceprotect|surbl|dnsbl|\.rbl\.|\brbl\."
+    r"spamhaus|spamcop|sorbs|barracudacentral|uceprotect|surbl|dnsbl|(?:^|\.)[a-z]{0,3}bl\."
 )
-_CODE = re.compile(r"(?<![\w.])(?:#?[245]\.\d{1,3}\.\d{1,3}|[45]\d\d)(?![\w.]*\w)")
+_CODE = re.compile(r"(?<![\w.])(?:#?[245]\.\d{1,3}\.\d{1,3}|[45]\d\d)(?![\w.]*\w)-?")
 
 
 class Words(NamedTuple):
-    """What a refusal says. ``plain``: in lower case, without addresses, hosts, links and codes.
+    """What a refusal says. ``plain``: in lower case and without codes; addresses, hosts and links
+    are only named.
 
     ``names_recipient`` and ``names_other``: whose addresses stand in it.
     """
@@ -161,37 +185,36 @@ class Words(NamedTuple):
         return bool(_POLICY.search(used) or _RELAY_DENIED.search(used))
 
     @property
-    def is_of_else(self) -> bool:
-        """Whether it speaks of anything but the address itself."""
-        return self.names_other or self.is_of_policy or bool(_NOT_NOW.search(self.plain))
-
-    @property
     def says_nothing(self) -> bool:
-        """Whether there is no word in it, but perhaps the recipient's address."""
-        return not self.names_other and not re.search(
-            r"[^\W\d_]", self.plain.replace(_NAMED.strip(), "")
-        )
+        """Whether there is nothing in it, but perhaps the recipient's address."""
+        return not self.names_other and not _WORD.search(self.plain.replace(_NAMED.strip(), ""))
 
     @property
     def says_gone(self) -> bool:
         """Whether it says that nobody is there, and nothing besides."""
         is_said = bool(_GONE.search(self.plain) or _UNUSED.search(self.plain))
-        return is_said and not self.is_of_else
+        return is_said and not self.names_other and not self._may_say_more
+
+    @property
+    def _may_say_more(self) -> bool:
+        """Whether there is a word in it that may be of another reason."""
+        words = _WORD.findall(_TOLD.sub(" ", self.plain))
+        return not all(map(_NO_REASON.fullmatch, words))
 
 
 def read(text: str, recipients: Collection[str]) -> Words:
     """Read a refusal of mail to some addresses; without any, each one it names is another's."""
-    text = _URL.sub(" ", text.replace("\u2019", "'"))
+    text = _URL.sub(" link ", text.replace("\u2019", "'"))
     named = list(_named(text))
     ours = [any(is_inner_name(name, one) for one in recipients) for name in named]
-    plain = _HOST.sub(_blocklist, _MENTIONED.sub(_NAMED, text))
-    plain = " ".join(_CODE.sub(" ", plain).lower().split())
+    plain = _HOST.sub(_kind_of_host, _CODE.sub(" ", _MENTIONED.sub(_NAMED, text)))
+    plain = " ".join(plain.lower().split())
     return Words(plain, names_recipient=any(ours), names_other=not all(ours))
 
 
-def _blocklist(found: re.Match[str]) -> str:
+def _kind_of_host(found: re.Match[str]) -> str:
     """Leave of a host whether it is that of a list of senders."""
-    return " blocklist " if _LISTS.search(found[0]) else " "
+    return " blocklist " if _LISTS.search(found[0]) else " host "
 
 
 def _named(text: str) -> Iterator[str]:

@@ -192,8 +192,8 @@ FAULTS = (
     Fault(
         42,
         "relay/smtp/wording.py",
-        "        return is_said and not self.is_of_else\n",
-        "        return is_said\n",
+        " and not self._may_say_more\n",
+        "\n",
         f"{VERDICTS}::test_words_of_anything_else_suppress_nobody",
     ),
     Fault(
@@ -202,6 +202,13 @@ FAULTS = (
         "names_other=not all(ours))",
         "names_other=False)",
         f"{VERDICTS}::test_words_about_somebody_else_are_not_about_the_recipient",
+    ),
+    Fault(
+        42,
+        "relay/smtp/reports.py",
+        "tuple(_by_fields(message)) if is_report or speaks else ()",
+        "tuple(_by_fields(message))",
+        "tests/relay/smtp/test_reports.py::test_what_reports_nothing_is_left_alone",
     ),
     Fault(
         42,

@@ -206,6 +206,13 @@ AUTOMATIC = (
         has_sender=True,
     ),
     multipart(
+        "forwarded fields of a report",
+        "multipart/mixed",
+        "Content-Type: text/plain\r\n\r\nWhat is this?",
+        f"Content-Type: message/delivery-status\r\n\r\n{group()}\r\n",
+        has_sender=True,
+    ),
+    multipart(
         "read",
         _MDN,
         "Content-Type: text/plain\r\n\r\nYour message was displayed.",

@@ -124,6 +124,48 @@ POLICY = (
     ("5.1.1", "smtp; 550 5.1.1 Fra-adressen findes ikke"),
     ("5.1.1", "smtp; 550 5.1.1 Afzender bestaat niet, adres onbekend"),
     ("5.1.1", "smtp; 550 5.1.1 Your account does not exist"),
+    # Nobody may be there; or it is something else.
+    ("5.1.1", "smtp; 550 5.1.1 User unknown or mailbox unavailable"),
+    ("5.1.1", "smtp; 550 5.1.1 unknown user or mailbox not accepting mail"),
+    (
+        "5.1.1",
+        "smtp; 550 5.1.1 This address does not exist or does not accept messages from outside",
+    ),
+    ("5.1.1", "smtp; 550 5.1.1 Recipient does not exist or has refused your mail"),
+    ("5.1.1", "smtp; 550 5.1.1 mailbox unavailable [E.g., mailbox not found, no access]"),
+    ("5.1.1", "smtp; 550 5.1.1 mailbox unavailable or not local"),
+    (
+        "5.1.1",
+        "smtp; 550 5.1.1 Recipient address rejected: not local host kunde.example, not a gateway",
+    ),
+    (
+        "5.7.1",
+        "smtp; 550 5.7.1 <erik@modtager.example>: Recipient address rejected: Closed mailing list",
+    ),
+    ("5.1.1", "smtp; 550 5.1.1 Recipient address rejected: mail receiving disabled"),
+    ("5.1.1", "smtp; 550 5.1.1 User unknown - rejected by filter"),
+    ("5.1.1", "smtp; 550 5.1.1 User unknown (message quarantined)"),
+    ("5.1.1", "smtp; 550 5.1.1 No such user; your country is not welcome here"),
+    ("5.1.1", "smtp; 550 5.1.1 unknown recipient; you have no permission to send here"),
+    ("5.1.1", "smtp; 550 5.1.1 User unknown because the directory is read only"),
+    ("5.1.1", "smtp; 550 5.1.1 no such user on this node, try another MX"),
+    ("5.1.1", "smtp; 550 5.1.1 invalid recipient: list requires approval"),
+    ("5.1.1", "smtp; 550 5.1.1 account has been disabled by its owner for the holidays"),
+    ("5.1.1", "smtp; 550 5.1.1 lmtp: Couldn't init INBOX: user doesn't exist"),
+    ("5.1.1", "smtp; 550 5.1.1 https://lists.example/query?ip=192.0.2.7"),
+    ("5.1.1", "smtp; 550 5.1.1 [192.0.2.7]"),
+    ("5.1.1", "smtp; 550 5.1.1 bl.lists.example"),
+    ("5.1.1", "smtp; 550 5.1.1 user unknown (bl.lists.example)"),
+    ("5.1.1", "smtp; 550 5.1.1 Benutzer unbekannt oder Annahme verweigert"),
+    ("5.1.1", "smtp; 550 5.1.1 Utilisateur inconnu ou message refusé par le destinataire"),
+    ("5.1.1", "smtp; 550 5.1.1 Le destinataire n'existe pas ou figure sur liste noire"),
+    ("5.1.1", "smtp; 550 5.1.1 El destinatario no existe o le ha bloqueado"),
+    ("5.1.1", "smtp; 550 5.1.1 usuario desconocido o buzón lleno"),
+    ("5.1.1", "smtp; 550 5.1.1 gebruiker onbekend of mailbox vol"),
+    ("5.1.1", "smtp; 550 5.1.1 Ukendt modtager, eller modtageren ønsker ikke post fra dig"),
+    ("5.1.1", "smtp; 550 5.1.1 Okänd mottagare, eller så tar mottagaren inte emot post från dig"),
+    ("5.1.1", "smtp; 550 5.1.1 Ukjent mottaker eller mottakeren ønsker ikke din post"),
+    ("5.1.1", 'x-unix; procmail: Couldn\'t create "/var/mail/erik" id: mx.example: No such user'),
 )
 # What says that the address itself is no more.
 GONE = (
@@ -138,5 +180,21 @@ GONE = (
     ("5.0.0", "smtp; 550 No such user here"),
     ("5.0.0", "smtp; 550 unknown user"),
     ("5.0.0", "X-Unix; user unknown"),
+    ("5.1.1", 'X-Postfix; unknown user: "erik"'),
+    ("5.0.0", "smtp; 550 User erik (erik@modtager.example) not listed in Domino Directory"),
+    ("5.1.1", "smtp; 550 5.1.1 Account Closed, Please Remove"),
+    ("5.1.1", "smtp; 550 5.1.1 Adresse d au moins un destinataire invalide. OFR204_418 [418]"),
+    ("5.1.1", "smtp; 550 5.1.1 Benutzer nicht bekannt/User unknown"),
+    (
+        "5.0.0",
+        "smtp; 550 Message was not accepted -- invalid mailbox. Local mailbox "
+        "erik@modtager.example is unavailable: user not found",
+    ),
+    (
+        "5.1.1",
+        "smtp; 550-5.1.1 The email account that you tried to reach does not exist. Please try "
+        "550-5.1.1 double-checking the recipient's email address for typos or 550-5.1.1 "
+        "unnecessary spaces. Learn more at 550 5.1.1 https://support.google.com/mail/ a1si - gsmtp",
+    ),
     ("", "smtp; 550 5.1.1 unknown"),
 )
