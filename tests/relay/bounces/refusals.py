@@ -124,6 +124,7 @@ POLICY = (
     ("5.1.1", "smtp; 550 5.1.1 Fra-adressen findes ikke"),
     ("5.1.1", "smtp; 550 5.1.1 Afzender bestaat niet, adres onbekend"),
     ("5.1.1", "smtp; 550 5.1.1 Your account does not exist"),
+    ("5.1.1", "smtp; 550 5.7.606"),  # of two codes the server's own counts
     # Nobody may be there; or it is something else.
     ("5.1.1", "smtp; 550 5.1.1 User unknown or mailbox unavailable"),
     ("5.1.1", "smtp; 550 5.1.1 unknown user or mailbox not accepting mail"),
