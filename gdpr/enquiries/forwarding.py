@@ -35,11 +35,13 @@ class Content:
 
 
 def forward(enquiry: Enquiry, asked: Asked, organisation_id: UUID, now: datetime) -> None:
-    """Pass a request on to an organisation; one that it has already, word for word, not again.
+    """Pass a request on to an organisation, once; one that it has, word for word, not again.
 
     Role `duty`. Raises vault.VaultError.
     """
     content = Content(asked.address, asked.words)
+    if _was_passed_on(enquiry, organisation_id):
+        return
     if _has(organisation_id, asked, content):
         return
     row = _new(enquiry, asked, content, organisation_id, now)
@@ -58,8 +60,9 @@ def tell(row: ForwardedRequest, mail: mails.ToMember = mails.request_forwarded) 
 
 
 def answering(organisation_id: UUID) -> list[Membership]:
+    """Return the members who answer; whose account is restricted cannot open the inbox."""
     rows = roster.members(organisation_id).filter(role__in=ANSWERING, user__is_active=True)
-    return list(rows.select_related("user", "organisation"))
+    return list(rows.filter(user__restricted_at=None).select_related("user", "organisation"))
 
 
 def opened(row: ForwardedRequest) -> Content:
@@ -87,6 +90,12 @@ def rows_of(address: str) -> list[UUID]:
     hashes = [fingerprint(owner, address) for owner in owners]
     rows = ForwardedRequest.objects.filter(address_hash__in=hashes)
     return list(rows.values_list("id", flat=True))
+
+
+def _was_passed_on(enquiry: Enquiry, organisation_id: UUID) -> bool:
+    """Say whether an earlier try has reached this organisation and failed for another."""
+    rows = ForwardedRequest.objects.for_organisation(organisation_id)
+    return rows.filter(enquiry_id=enquiry.id).exists()
 
 
 def _has(organisation_id: UUID, asked: Asked, content: Content) -> bool:

@@ -67,7 +67,8 @@ def record(
             raise IllegalMove
         if what in NEED_REASONS and not reason.strip():
             raise ReasonMissing
-        row.reason = reason.strip()
+        # What was said of an extension stands until there is something else to say.
+        row.reason = reason.strip() or row.reason
         _extend(row, by, now) if what == EXTEND else _move(row, State(what), by, now)
 
 

@@ -110,7 +110,21 @@ def _answer(row: Enquiry, asked: Asked, now: datetime) -> None:
 def _pass_on(row: Enquiry, asked: Asked, now: datetime) -> None:
     if asked.whom is Whom.OURSELVES:
         ourselves.open_request(row, asked, now)
-    for organisation_id in sorted(controllers.concerned(asked)):
-        forwarding.forward(row, asked, organisation_id, now)
-    row.forwarded_at, row.sealed = now, None
-    row.save(update_fields=["forwarded_at", "sealed"])
+    owners = sorted(controllers.concerned(asked))
+    passed = [_forwarded(row, asked, owner, now) for owner in owners]
+    if all(passed):
+        row.forwarded_at, row.sealed = now, None
+    else:
+        row.due_at = now + AGAIN_AFTER
+    row.save(update_fields=["forwarded_at", "sealed", "due_at"])
+
+
+def _forwarded(row: Enquiry, asked: Asked, organisation_id: UUID, now: datetime) -> bool:
+    """Pass it on to one of those concerned; a fault of theirs keeps it from no other."""
+    try:
+        with transaction.atomic():
+            forwarding.forward(row, asked, organisation_id, now)
+    except Exception as error:  # noqa: BLE001 - keys and others' acts fail in any way
+        logger.error("enquiry %s to %s: %s", row.id, organisation_id, type(error).__name__)
+        return False
+    return True

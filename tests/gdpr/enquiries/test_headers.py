@@ -69,6 +69,7 @@ def test_folded_and_oddly_written_fields_are_read() -> None:
     [
         "From: " + "<" * LONGEST,
         "From: " + "a@" * LONGEST,
+        "From: " + "a" * LONGEST,
         "DKIM-Signature: " + "; d = " * LONGEST,
         "\n ".join(["From: x"] * LONGEST),
         "Message-ID: " + "<" * LONGEST + "x" * LONGEST,
@@ -79,7 +80,7 @@ def test_folded_and_oddly_written_fields_are_read() -> None:
 def test_hostile_header_is_read_quickly(text: str) -> None:
     begun = time.process_time()
     of_header(text)
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 0.5
 
 
 def test_what_stands_beyond_the_bound_is_not_looked_at() -> None:

@@ -172,6 +172,14 @@ class TestActs:
             with pytest.raises(IllegalMove):
                 inbox.record(row, inbox.EXTEND, by, build.NOW, reason="Flere.")
 
+    def test_reasons_of_an_extension_stand_after_the_answer(
+        self, row: ForwardedRequest, by: Membership
+    ) -> None:
+        with organisation_context(by.organisation_id, person_id=by.user_id):
+            inbox.record(row, inbox.EXTEND, by, build.NOW, reason="Mange mails.")
+            inbox.record(row, "answered", by, build.NOW)
+        assert fresh(row).reason == "Mange mails."
+
     def test_extension_comes_before_the_limit(self, row: ForwardedRequest, by: Membership) -> None:
         with organisation_context(by.organisation_id, person_id=by.user_id), pytest.raises(TooLate):
             inbox.record(row, inbox.EXTEND, by, build.NOW + 32 * DAY, reason="Mange mails.")

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from accounts import rotation, vault
-from accounts.models import Alert, AuditEvent, Organisation, Role, User
+from accounts.models import Alert, AuditEvent, Organisation, OrganisationKey, Role, User
 from accounts.tenancy import organisation_context
 from gdpr import deadlines
 from gdpr.correspondents.addresses import written
@@ -405,6 +405,40 @@ class TestForwarded:
         with build.as_owner():
             assert Alert.objects.get(kind=watch.LATE).resolved_at
         assert len(forwarded()) == 2
+
+    def test_one_customer_who_cannot_get_it_keeps_it_from_no_other(
+        self, clock: Clock, organisation: Organisation, other_organisation: Organisation
+    ) -> None:
+        with build.as_owner():
+            key = OrganisationKey.objects.get(organisation=organisation)
+            OrganisationKey.objects.filter(pk=key.pk).update(sealed=b"junk")
+        asked_and_proven(clock, **EVERYONE)
+        clock.forward(hours=1)
+        work(clock.now)
+        assert whose() == {other_organisation.id}
+        with build.as_owner():
+            assert Enquiry.objects.get().forwarded_at is None
+            # Who has it has answered before the next try: it does not come again.
+            ForwardedRequest.objects.update(state="answered", closed_at=clock.now)
+            key.save()
+        clock.forward(hours=1)
+        work(clock.now)
+        assert whose() == {organisation.id, other_organisation.id}
+        assert len(forwarded()) == 2
+        with build.as_owner():
+            assert Enquiry.objects.get().forwarded_at == clock.now
+
+    def test_whose_account_is_restricted_is_not_told(
+        self, clock: Clock, organisation: Organisation, anna: User
+    ) -> None:
+        with build.as_owner():
+            User.objects.filter(pk=anna.pk).update(restricted_at=clock.now)
+        asked_and_proven(clock)
+        clock.forward(hours=1)
+        work(clock.now)
+        assert mails("request_forwarded") == []
+        with build.as_owner():
+            assert Alert.objects.filter(kind=forwarding.UNHEARD).exists()
 
     def test_finder_of_the_inventory_finds_them(self, clock: Clock) -> None:
         asked_and_proven(clock, **EVERYONE)
