@@ -7,6 +7,7 @@ record of what was elsewhere: kept as it came, shown to nobody, and in the next 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -58,6 +59,20 @@ class Line:
     because: str | Promise = ""
 
 
+class Earlier:
+    """Records, each found among however many in the same time."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._texts = set(map(self._text, records))
+
+    def __contains__(self, record: Record) -> bool:
+        return self._text(record) in self._texts
+
+    @staticmethod
+    def _text(record: Record) -> str:
+        return json.dumps(record, sort_keys=True)
+
+
 @dataclass(slots=True)
 class Plan:
     """What is written to the person and to each organisation of theirs, and what is kept.
@@ -65,7 +80,7 @@ class Plan:
     `earlier` are the records of earlier imports: they are not kept twice.
     """
 
-    earlier: list[Record] = field(default_factory=list)
+    earlier: Earlier = field(default_factory=lambda: Earlier([]))
     lines: list[Line] = field(default_factory=list)
     person: dict[str, Any] = field(default_factory=dict)
     organisations: dict[Organisation, dict[str, Any]] = field(default_factory=dict)
@@ -110,15 +125,16 @@ class Plan:
 
 def plan(records: Iterable[Record], person: User) -> Plan:
     """Return what taking these records over does, as things stand now. Writes nothing."""
-    made, beside = Plan(kept_of(person)), dict[str, list[Record]]()
+    made, beside = Plan(Earlier(_kept_of(person))), dict[str, list[Record]]()
     owned = _owned(person)
     for record in records:
         house = _house(record, owned)
         if record["table"] == PERSON and "email" in record["row"]:
             made.person |= made.add_row(record, person, ProfileForm)
         elif house is not None:
-            written = made.add_row(record, house, CompanyForm)
-            made.organisations.setdefault(house, {}).update(written)
+            made.organisations[house] = made.add_row(record, house, CompanyForm)
+            # Another record that fits as well does not write over what this one says.
+            owned.remove(house)
         else:
             beside.setdefault(record["table"], []).append(record)
     for table, of_it in beside.items():
@@ -126,10 +142,10 @@ def plan(records: Iterable[Record], person: User) -> Plan:
     return made
 
 
-def kept_of(person: User) -> list[Record]:
-    """Return the records that were kept of what the person brought along before."""
-    taken = Import.objects.filter(person=person, taken_at__isnull=False).order_by("pk")
-    return [record for row in taken for record in row.records]
+def _kept_of(person: User) -> Iterator[Record]:
+    """Yield the records that were kept of what the person brought along before."""
+    for row in Import.objects.filter(person=person, taken_at__isnull=False):
+        yield from row.records
 
 
 def _owned(person: User) -> list[Organisation]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeAlias
 
 from django.utils import timezone
@@ -19,7 +20,7 @@ from accounts.models import User
 from accounts.refusals import Refused
 from accounts.turns import place
 from gdpr import bounded
-from gdpr.importing import shapes
+from gdpr.importing import shapes, unpacking
 from gdpr.importing.unpacking import Fault
 from gdpr.rights import portability
 
@@ -96,7 +97,11 @@ def read(package: bytes, person: User) -> Brought:
     if len(package) > LARGEST:
         raise TooLarge
     found = _unpacked(package)
-    made_at, records = _time(found["made_at"]), tuple(_flat(found["records"]))
+    # One record of an earlier import can hold as many as a whole package.
+    flat = islice(_flat(found["records"]), unpacking.MOST_RECORDS + 1)
+    made_at, records = _time(found["made_at"]), tuple(flat)
+    if len(records) > unpacking.MOST_RECORDS:
+        raise TooLarge
     if made_at is None or not all(map(_fits, records)):
         raise NoPackage
     if [normalised(row["email"]) for row in _people(records) if "email" in row] != [person.email]:

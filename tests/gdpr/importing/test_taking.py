@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections import Counter
 from datetime import timedelta
@@ -17,7 +18,7 @@ from accounts.models import AuditEvent, Organisation, Role, User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
 from gdpr import packages, packing, retention
-from gdpr.importing import planning, reading, taking
+from gdpr.importing import planning, reading, taking, unpacking
 from gdpr.importing.planning import Fate, Plan
 from gdpr.models import Import, Package, Request, RequestedRight, Right
 from gdpr.models.imports import PROPOSAL_HOURS
@@ -118,6 +119,17 @@ def test_owner_takes_over_their_organisation(anna: User, organisation: Organisat
     assert "organisation.rectified" in acts
 
 
+def test_second_record_of_an_organisation_does_not_write_over_the_first(
+    anna: User, organisation: Organisation
+) -> None:
+    again = HOUSE | {"city": "Odense"}
+    made = take(anna, parcels.of(OWN | {"accounts.Organisation": [HOUSE, again]}))
+    with build.as_owner():
+        organisation.refresh_from_db()
+    assert organisation.city == "Aarhus"
+    assert [record["row"] for record in made.kept][-1] == again
+
+
 @pytest.mark.parametrize("role", [role for role in Role if role != Role.OWNER])
 def test_who_does_not_own_it_writes_nothing_there(
     anna: User, bo: User, organisation: Organisation, role: Role
@@ -198,6 +210,25 @@ def test_hostile_package_writes_nothing(anna: User, package: bytes, refusal: typ
         fresh(anna).__dict__.items()
         >= {name: value for name, value in before.__dict__.items() if name != "_state"}.items()
     )
+
+
+def test_earlier_import_in_a_package_holds_no_more_than_a_package_may(anna: User) -> None:
+    many = [{"table": "gdpr.RequestedRight", "row": {"details": ""}}] * unpacking.MOST_RECORDS
+    brought = {"records": many, "made_at": "2026-01-02T03:04:05Z", "taken_at": None}
+    with pytest.raises(reading.TooLarge):
+        hold(anna, parcels.of(OWN | {"gdpr.Import": [brought]}))
+
+
+def test_many_records_are_compared_with_as_many_at_once() -> None:
+    def records(word: str) -> list[dict[str, Any]]:
+        rows = ({"details": f"{word} {number}"} for number in range(10_000))
+        return [{"table": "gdpr.RequestedRight", "row": row} for row in rows]
+
+    made = Plan(planning.Earlier(records("before")))
+    begun = time.process_time()
+    made.add_records("gdpr.RequestedRight", records("now"))
+    assert time.process_time() - begun < 2
+    assert len(made.kept) == 10_000
 
 
 def test_formula_stays_a_text(anna: User) -> None:
