@@ -113,13 +113,14 @@ def decide(
     Raises OwnRequest, SameDecider, IllegalMove, Incomplete, NotSealed, ReasonMissing, TooLate,
     ValueTaken, and what stops the act that a right is about.
     """
-    if row.request.person_id == by.pk:
-        raise OwnRequest
-    if what not in moves(row, now):
-        raise requests.IllegalMove
-    secondlooks.demand_another(row, by)
     with transaction.atomic():
+        # What a colleague has decided since the page was opened counts.
         requests.hold(row)
+        if row.request.person_id == by.pk:
+            raise OwnRequest
+        if what not in moves(row, now):
+            raise requests.IllegalMove
+        secondlooks.demand_another(row, by)
         # Before the move, which locks the audit trail for everybody: a seal takes seconds.
         draft = drafts.finish(letter(row, what, now, reason=reason, proof=proof), now)
         if what in ABUSES:

@@ -76,7 +76,7 @@ def decide_many(
         return None
     now = clock.now()
     every = [deciding.moves(row, now) for row in chosen]
-    common: dict[str, str | Promise] = reduce(_both, every)
+    common: dict[str, str | Promise] = reduce(_both, every) if every else {}
     if not common:
         messages.error(
             request, gettext("There is nothing that could be decided about all of them.")
@@ -99,7 +99,8 @@ def decide_many(
 def _both(
     one: dict[str, str | Promise], other: dict[str, str | Promise]
 ) -> dict[str, str | Promise]:
-    return {what: words for what, words in one.items() if what in other}
+    # The same state can be called for by a letter here and by hand there: that is not the same.
+    return {what: words for what, words in one.items() if other.get(what) == words}
 
 
 def _decide_each(request: HttpRequest, chosen: list[RequestedRight], form: DecisionForm) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.models import Membership, User
@@ -72,9 +73,11 @@ def _settle(right: RequestedRight, now: datetime) -> bool:
     )
     if undecided(right).exists() or not lifted.exists():
         return False
-    for state in (State.ACT, State.DONE):
-        requests.move(right, state, requests.SERVICE, now)
-    drafts.send(drafts.finish(writing.done(right), now))
+    # All or nothing: what is done without its letter nobody hears of.
+    with transaction.atomic():
+        for state in (State.ACT, State.DONE):
+            requests.move(right, state, requests.SERVICE, now)
+        drafts.send(writing.done(right))
     return True
 
 

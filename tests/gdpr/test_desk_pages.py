@@ -132,6 +132,21 @@ class TestMany:
         assert 'value="paused"' not in text
         assert 'value="done"' not in text
 
+    def test_what_means_something_else_for_another_is_not_offered(
+        self, staff: Client, anna: User
+    ) -> None:
+        """Who is known gets a letter with the question, whom nobody knows is asked by hand."""
+        (known,) = objections(anna)
+        enter(staff)
+        with build.as_owner():
+            unknown = RequestedRight.objects.get(request__person=None, right=Right.OBJECTION)
+        text = decide_many(staff, [known, unknown]).text
+        assert 'value="withdrawn"' in text
+        assert 'value="paused"' not in text
+
+    def test_what_is_not_there_is_not_decided(self, staff: Client) -> None:
+        assert "nothing that could be decided" in decide_many(staff, [RequestedRight()]).text
+
     def test_what_is_closed_has_nothing_to_be_decided(self, staff: Client, anna: User) -> None:
         (row,) = objections(anna)
         with build.as_owner():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,16 +15,19 @@ from django.utils.translation import override
 
 from accounts import vault
 from accounts.models import AuditEvent, OutgoingMail, User
-from gdpr import deadlines, requests
+from gdpr import deadlines, deciding, requests
+from gdpr.letters.writing import Abuse, Proof
 from gdpr.models import Correction, Package, Request, RequestedRight, Right
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.test_staffsite import verified
+from tests.gdpr.desk import at_the_desk
 
 pytestmark = pytest.mark.django_db
 
 State = RequestedRight.State
 REASON = "The data are needed for a claim that is before the court."
+ABUSE = Proof(Abuse.EXCESSIVE, "The same request on four days of October.", Decimal(650))
 
 
 def address(page: str, *arguments: object) -> str:
@@ -187,6 +191,15 @@ def test_package_goes_with_a_right_that_staff_close(staff: Client, anna: User, s
     assert fresh(right).state == State.REFUSED
     with build.as_owner():
         assert not Package.objects.exists()
+
+
+def test_what_a_colleague_has_decided_meanwhile_counts(right: RequestedRight, dorte: User) -> None:
+    seen = fresh(right)
+    with at_the_desk(dorte):
+        deciding.decide(right, State.WITHDRAWN, dorte, build.NOW)
+        with pytest.raises(requests.IllegalMove):
+            deciding.decide(seen, deciding.FEE, dorte, build.NOW, reason=REASON, proof=ABUSE)
+    assert len(letters()) == 1
 
 
 def test_nobody_decides_their_own_request(staff: Client, dorte: User) -> None:

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from accounts import vault
 from accounts.models import Organisation, OutgoingMail, Role, User
 from gdpr import deciding, escalation
+from gdpr.letters.filling import Incomplete
 from gdpr.models import Request, RequestedRight, Right
 from relay import bouncerates, reviews
 from relay.models import Hold, Review
@@ -112,6 +114,17 @@ def test_what_was_lifted_on_the_page_of_the_stops_is_answered(
     round_of_the_worker(build.NOW)
     assert fresh(asked).state == State.DONE
     assert len(letters()) == 1
+
+
+def test_what_was_lifted_is_not_done_before_its_letter_can_leave(
+    asked: RequestedRight, stopped: Review, dorte: User, settings: Settings
+) -> None:
+    with at_the_desk(dorte):
+        reviews.decide(stopped, Review.Decision.RESUMED, by=dorte)
+    settings.OPERATOR_NAME = ""
+    with pytest.raises(Incomplete):
+        round_of_the_worker(build.NOW)
+    assert fresh(asked).state == State.ASSESS
 
 
 def test_what_was_kept_there_still_owes_its_reasons(
