@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from accounts import consents
-from accounts.access import current_person, person_required
+from accounts.access import current_person, person_required, while_restricted
 from accounts.consents import Channel, Purpose
 from accounts.forms import ConsentForm
 from accounts.refusals import Refused
@@ -18,6 +18,7 @@ from accounts.views.answers import dead_link, form_page, refusals_to
 
 
 @form_page
+@while_restricted
 @person_required
 @refusals_to("accounts:consents")
 def choices(request: HttpRequest) -> HttpResponse:
@@ -26,7 +27,9 @@ def choices(request: HttpRequest) -> HttpResponse:
         return redirect("accounts:consents")
     person = current_person(request)
     known = consents.in_force(person)
-    form = ConsentForm(request.POST or None, taken=known.keys())
+    # Whose account is restricted can end a consent, and gives none (GDPR article 18).
+    taken = list(Purpose) if person.restricted_at else list(known)
+    form = ConsentForm(request.POST or None, taken=taken)
     if form.is_valid():
         consents.ask(person, form.ticked(), Channel.PROFILE)
         messages.success(request, _asked(form.ticked()))
@@ -64,6 +67,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "accounts/consent_confirm.html", context)
 
 
+@while_restricted
 @form_page
 @never_cache
 def end(request: HttpRequest, token: str) -> HttpResponse:

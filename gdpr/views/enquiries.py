@@ -10,6 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
 
 from accounts import clock
+from accounts.access import while_restricted
 from accounts.limits import TooMany, client_address
 from accounts.links import LinkExpired
 from accounts.refusals import Refused
@@ -22,6 +23,7 @@ OWN = "gdpr/enquiry_own.html"
 
 
 @form_page
+@while_restricted
 @sensitive_post_parameters()
 def enquiry(request: HttpRequest) -> HttpResponse:
     """Keep what is asked, if there is room for it; what comes next is the same page either way."""
@@ -33,11 +35,13 @@ def enquiry(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@while_restricted
 def enquiry_sent(request: HttpRequest) -> HttpResponse:
     return render(request, "gdpr/enquiry_sent.html", {"days": proving.LINK_LIFETIME.days})
 
 
 @form_page
+@while_restricted
 @never_cache
 def enquiry_confirm(request: HttpRequest, token: str) -> HttpResponse:
     """What the link from the mail leads to: reading changes nothing, the button does."""
@@ -61,6 +65,7 @@ def enquiry_confirm(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @form_page
+@while_restricted
 @never_cache
 @sensitive_post_parameters()
 def enquiry_own(request: HttpRequest, token: str) -> HttpResponse:

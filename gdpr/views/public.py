@@ -12,11 +12,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts import clock
+from accounts.access import while_restricted
 from accounts.countries import country_choices
 from gdpr import deadlines, notice, recipients
 
 
 @require_safe
+@while_restricted
 def privacy(request: HttpRequest) -> HttpResponse:
     people = notice.about_people()
     context = {
@@ -33,6 +35,7 @@ def privacy(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@while_restricted
 def retention(request: HttpRequest) -> HttpResponse:
     context = {
         "people": notice.about_people(),
@@ -43,6 +46,7 @@ def retention(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@while_restricted
 def recipient_list(request: HttpRequest) -> HttpResponse:
     rows = _named(recipients.in_force(deadlines.day_of(clock.now())))
     return render(request, "gdpr/recipients.html", {"rows": rows})

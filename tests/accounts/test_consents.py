@@ -197,6 +197,25 @@ class TestPages:
             assert "Withdrawn" in client.post(link).text
         assert of(anna) == [("newsletter", False), ("tracking", False)]
 
+    def test_link_of_the_mail_ends_it_for_who_is_signed_in_and_restricted(self, anna: User):
+        given(anna, NEWSLETTER)
+        link = at("accounts:consent-end", token_in(letters()[-1]))
+        with build.as_owner():
+            User.objects.filter(pk=anna.pk).update(restricted_at=build.NOW)
+        assert "Withdrawn" in visit(anna).post(link).text
+        assert of(anna) == [("newsletter", False)]
+
+    def test_who_is_restricted_ends_a_consent_and_gives_none(self, anna: User):
+        given(anna, NEWSLETTER)
+        with build.as_owner():
+            User.objects.filter(pk=anna.pk).update(restricted_at=build.NOW)
+        client, page = visit(anna), at("accounts:consents")
+        assert 'type="checkbox"' not in client.get(page).text
+        client.post(page, {"withdraw": "newsletter"})
+        client.post(page, {"newsletter": "on"})
+        assert of(anna) == [("newsletter", False)]
+        assert len(letters()) == 2
+
     def test_links_of_other_kinds_open_nothing(self, anna: User, client: Client):
         token = given(anna, NEWSLETTER)
         assert client.post(at("accounts:consent-end", token)).status_code == 404

@@ -117,6 +117,15 @@ def test_restricted_person_reaches_their_erasure_and_nothing_else(
     assert leads_to(browser.get(at(page)), "gdpr:erasure")
 
 
+@pytest.mark.parametrize(
+    "page",
+    ["gdpr:privacy", "gdpr:retention", "gdpr:recipients", "gdpr:enquiry", "accounts:consents"],
+)
+def test_restricted_person_reads_of_their_rights_and_uses_them(browser: Client, page: str) -> None:
+    browser.post(at("gdpr:erasure-ask"))
+    assert browser.get(at(page)).status_code == 200
+
+
 def test_restricted_person_may_sign_out(browser: Client) -> None:
     browser.post(at("gdpr:erasure-ask"))
     assert browser.get(at("accounts:sign-out")).status_code == 200
