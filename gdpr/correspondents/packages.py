@@ -110,6 +110,8 @@ def begin(package_id: UUID, now: datetime) -> AddressPackage | None:
         package = rows.filter(pk=package_id, state=State.WAITING, due_at__lte=now).first()
         if package is not None and package.attempts >= TRIES:
             package.state = State.FAILED
+            # It says whom it is about, and goes as one that was made does.
+            package.expires_at = now + timedelta(days=PACKAGE_DAYS)
             package.save()
         elif package is not None:
             package.attempts += 1

@@ -12,15 +12,12 @@ from django.utils import translation
 
 from gdpr import archives, subjects
 from gdpr.archives import Archive, Told
-from gdpr.extracts import Extract, Row
+from gdpr.extracts import Extract
 from gdpr.models import Package
-from gdpr.registry import Access, Entry, Personal
+from gdpr.registry import Entry
 from gdpr.rights import manifest, reading, sheet
 from gdpr.rights.reading import Table
 from gdpr.sealedfiles import SealingWriter
-
-# Why the manifest names a field without its value.
-REASONS = {Access.NAMED: "a secret", Access.ELSEWHERE: "handed out in the portal"}
 
 
 def compose(package: Package, out: SealingWriter, told: Told, now: datetime) -> None:
@@ -52,23 +49,12 @@ def _write_table(book: Archive, extract: Extract, entry: Entry, still: Callable[
     """Write every page of a table three times over: to read, for programs, for spreadsheets."""
     table = Table(entry, extract.fields(entry), extract.withheld(entry))
     for page in extract.pages(entry):
-        table.pages += 1
-        table.rows += len(page)
-        _write_page(book, table, page)
+        reading.write_page(book, table, page)
         still()
     if not table.given:
         # Nothing of it can be given; that it is there is told all the same.
         table.rows = extract.count(entry)
     return table
-
-
-def _write_page(book: Archive, table: Table, page: list[Row]) -> None:
-    name, rows = f"{table.name}-{table.pages}", len(page)
-    book.add(f"pages/{name}.html", reading.page(table, page), rows=rows)
-    told = {"table": table.entry.model, "part": table.pages, "rows": page}
-    book.add_json(f"json/{name}.json", told, rows=rows)
-    columns = [item.name for item in table.given]
-    book.add(f"csv/{name}.csv", archives.csv_table(columns, page), rows=rows)
 
 
 def _manifest(
@@ -77,10 +63,5 @@ def _manifest(
     return {
         **manifest.told(package, extract, [table.told() for table in tables], now),
         "language": package.right.request.language,
-        "withheld": [_withheld(table, item) for table in tables for item in table.withheld],
+        "withheld": reading.withheld(tables),
     }
-
-
-def _withheld(table: Table, item: Personal) -> dict[str, Any]:
-    path = f"{table.entry.model}.{item.name}"
-    return {"path": path, "reason": REASONS[item.access], "rows": table.rows}

@@ -23,7 +23,6 @@ from gdpr.extracts import PAGE_ROWS, Row
 from gdpr.models import AddressPackage
 from gdpr.registry import Access, Entry
 from gdpr.rights import reading
-from gdpr.rights.access import REASONS
 from gdpr.rights.reading import Table
 from gdpr.sealedfiles import SealingWriter
 
@@ -93,11 +92,11 @@ def _write(book: Archive, extract: Extract) -> list[Table]:
         held = waiting[entry.model]
         held += rows
         while len(held) >= PAGE_ROWS:
-            _write_page(book, tables[entry.model], held[:PAGE_ROWS])
+            reading.write_page(book, tables[entry.model], held[:PAGE_ROWS])
             del held[:PAGE_ROWS]
     for model, rows in waiting.items():
         if rows:
-            _write_page(book, tables[model], rows)
+            reading.write_page(book, tables[model], rows)
     for entry, count in extract.withheld_counts():
         tables[entry.model].rows = max(tables[entry.model].rows, count)
     return list(tables.values())
@@ -106,17 +105,6 @@ def _write(book: Archive, extract: Extract) -> list[Table]:
 def _table(entry: Entry) -> Table:
     given = [item for item in entry.personal if item.access is Access.GIVEN]
     return Table(entry, given, [item for item in entry.personal if item not in given])
-
-
-def _write_page(book: Archive, table: Table, page: list[Row]) -> None:
-    table.pages += 1
-    table.rows += len(page)
-    name, rows = f"{table.name}-{table.pages}", len(page)
-    book.add(f"pages/{name}.html", reading.page(table, page), rows=rows)
-    told = {"table": table.entry.model, "part": table.pages, "rows": page}
-    book.add_json(f"json/{name}.json", told, rows=rows)
-    columns = [item.name for item in table.given]
-    book.add(f"csv/{name}.csv", archives.csv_table(columns, page), rows=rows)
 
 
 def _manifest(
@@ -131,7 +119,7 @@ def _manifest(
         "language": package.language,
         "tables": [table.told() for table in tables],
         "redactions": extract.pseudonyms.told(),
-        "withheld": list(_withheld(tables)),
+        "withheld": reading.withheld(tables),
         "may_name_others": list(_unseen(table.entry for table in tables)),
     }
 
@@ -139,10 +127,3 @@ def _manifest(
 def _unseen(entries: Iterable[Entry]) -> Iterator[dict[str, str]]:
     for path in may_name_others(entries):
         yield {"path": path, "reason": UNSEEN}
-
-
-def _withheld(tables: list[Table]) -> Iterator[dict[str, Any]]:
-    for table in tables:
-        for item in table.withheld:
-            path = f"{table.entry.model}.{item.name}"
-            yield {"path": path, "reason": REASONS[item.access], "rows": table.rows}

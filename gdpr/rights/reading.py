@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +16,18 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from gdpr import deadlines, subjects
+from gdpr import archives, deadlines, subjects
+from gdpr.archives import Archive
 from gdpr.extracts import Row
 from gdpr.redaction import Value
 from gdpr.registry import Access, Entry, Personal
 
 INDEX = "index.html"
 STYLE = Path(__file__).resolve().parent.parent / "assets" / "package.css"
+
+
+# Why the manifest names a field without its value.
+REASONS = {Access.NAMED: "a secret", Access.ELSEWHERE: "handed out in the portal"}
 
 
 @dataclass(slots=True)
@@ -57,6 +62,31 @@ class Table:
             "parts": self.pages,
             "fields": {item.name: str(item.what) for item in self.given},
         }
+
+
+def write_page(book: Archive, table: Table, rows: list[Row]) -> None:
+    """Write the next rows of a table three times: to read, for programs, for spreadsheets."""
+    table.pages += 1
+    table.rows += len(rows)
+    name, count = f"{table.name}-{table.pages}", len(rows)
+    book.add(f"pages/{name}.html", page(table, rows), rows=count)
+    told = {"table": table.entry.model, "part": table.pages, "rows": rows}
+    book.add_json(f"json/{name}.json", told, rows=count)
+    columns = [item.name for item in table.given]
+    book.add(f"csv/{name}.csv", archives.csv_table(columns, rows), rows=count)
+
+
+def withheld(tables: Iterable[Table]) -> list[dict[str, Any]]:
+    """Return the fields that are kept and not given, as the manifest names them."""
+    return [
+        {
+            "path": f"{table.entry.model}.{item.name}",
+            "reason": REASONS[item.access],
+            "rows": table.rows,
+        }
+        for table in tables
+        for item in table.withheld
+    ]
 
 
 def page(table: Table, rows: Sequence[Row]) -> bytes:

@@ -78,11 +78,12 @@ def _acts(request: HttpRequest) -> dict[str, Any]:
     """Return the newest packages and erasures; no page says whom they are about."""
     owner, now = current_organisation(request).id, clock.now()
     made = AddressPackage.objects.for_organisation(owner).order_by("-created_at")[:SHOWN]
-    erasures = AddressErasure.objects.for_organisation(owner).order_by("-asked_at")[:SHOWN]
+    asked = AddressErasure.objects.for_organisation(owner).order_by("-asked_at")[:SHOWN]
+    erasures = list(asked.defer("certificate", "report"))
     rows = [(row, packages.may_be_fetched(row, now)) for row in made]
     return {
         "packages": rows,
-        "erasures": erasures.defer("certificate"),
+        "erasures": erasures,
         "busy": any(row.state == AddressPackage.State.WAITING for row, _can in rows)
         or any(row.ended_at is None for row in erasures),
     }

@@ -21,6 +21,7 @@ from gdpr import packages as person_packages
 from gdpr.correspondents import packages
 from gdpr.extracts import PAGE_ROWS
 from gdpr.models import AddressPackage
+from gdpr.models.packages import PACKAGE_DAYS
 from gdpr.packages import PackageGone, path_of
 from gdpr.rights import correspondents as packing
 from relay.models import Delivery, Message
@@ -269,6 +270,11 @@ def test_fault_is_tried_again_and_then_told(
     package.refresh_from_db()
     assert package.state == State.FAILED
     assert Alert.objects.get(resolved_at=None).kind == packing.ALERT
+    # The row says whose address it was about: it does not outlast one that was made.
+    clock.forward(days=PACKAGE_DAYS)
+    assert packages.destroy_due(clock()) == 1
+    packing.pack_due()
+    assert not Alert.objects.filter(resolved_at=None).exists()
 
 
 def test_package_that_was_erased_meanwhile_leaves_no_file(
