@@ -118,6 +118,8 @@ def erased(case: Case) -> None:
 
 
 def approved_by_another(case: Case) -> None:
+    """The worker asks for it within the minute, where it has not yet."""
+    work(tasks.take_further)
     eva = build.person("Eva", "Enig", is_staff=True, is_superuser=True)
     build.second_factor(eva)
     desk = case.desk
