@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Self
@@ -97,8 +96,7 @@ class Store:
     ) -> list[StoreUnavailable | None]:
         try:
             stored = await self._commit(hot, batch)
-            if self._owed:
-                await self._alert(hot, self._owed)
+            if self._owed and await self._alert(hot, self._owed):
                 self._owed = ""
             return stored
         except (psycopg.DataError, psycopg.IntegrityError) as fault:
@@ -120,15 +118,18 @@ class Store:
                 logger.critical("store: the database's disk is full or broken")
             return [_unavailable(fault)] * len(batch)
 
-    async def _alert(self, hot: HotConnection, kind: str) -> None:
-        """Tell the operator, once a minute; that telling may fail as well."""
+    async def _alert(self, hot: HotConnection, kind: str) -> bool:
+        """Tell the operator, once a minute; return whether they know, as telling may fail too."""
         now, last = self._now(), self._alerted.get(kind)
         if last and now - last < ALERT_AGAIN:
-            return
-        self._alerted[kind] = now
-        with suppress(psycopg.Error, OSError, VaultError):
+            return True
+        try:
             async with hot.use() as connection:
                 await alerts.raise_alert_on(connection, kind)
+        except (psycopg.Error, OSError, VaultError):
+            return False
+        self._alerted[kind] = now
+        return True
 
     async def _commit(
         self, hot: HotConnection, batch: Sequence[Accepted]

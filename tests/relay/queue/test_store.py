@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from accounts import alerts
 from relay.queue import Accepted, Store, StoreUnavailable, statements, storing
 from tests.relay import mail
 from tests.relay.stage import BLOCKED, becomes
@@ -288,18 +289,23 @@ def test_lost_keyring_takes_no_mail_and_tells_the_operator(
     assert mail.rows("SELECT kind FROM accounts_alert") == [("keyring-away",)]
 
 
+def without_room(act: Callable[..., Awaitable[Any]], times: int) -> Callable[..., Awaitable[Any]]:
+    """Do as `act` does, but fail the first times."""
+    faults = [psycopg.errors.DiskFull("no room")] * times
+
+    async def acting(*arguments: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await act(*arguments)
+
+    return acting
+
+
 def test_full_disk_of_the_database_is_told_when_there_is_room_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     house = mail.organisation()
-    refusals = [psycopg.errors.DiskFull("no room")]
-
-    async def refusing(*arguments: Any) -> bool:
-        if refusals:
-            raise refusals.pop()
-        return await storing.store(*arguments)
-
-    monkeypatch.setattr("relay.queue.store.store", refusing)
+    monkeypatch.setattr("relay.queue.store.store", without_room(storing.store, 1))
 
     async def scenario() -> None:
         async with opened() as store:
@@ -307,6 +313,25 @@ def test_full_disk_of_the_database_is_told_when_there_is_room_again(
                 await store.store(mail.message(house.id))
             await store.store(mail.message(house.id))
             await store.store(mail.message(house.id))
+
+    mail.run(scenario())
+    assert mail.rows("SELECT kind, count FROM accounts_alert") == [("database-full", 1)]
+
+
+def test_full_disk_is_told_later_where_there_was_no_room_for_the_alert(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = mail.organisation()
+    raising = without_room(alerts.raise_alert_on, 2)
+    monkeypatch.setattr("relay.queue.store.store", without_room(storing.store, 1))
+    monkeypatch.setattr("relay.queue.store.alerts.raise_alert_on", raising)
+
+    async def scenario() -> None:
+        async with opened() as store:
+            with pytest.raises(StoreUnavailable):
+                await store.store(mail.message(house.id))
+            for _ in range(4):
+                await store.store(mail.message(house.id))
 
     mail.run(scenario())
     assert mail.rows("SELECT kind, count FROM accounts_alert") == [("database-full", 1)]
