@@ -24,13 +24,18 @@ def cell(text: str) -> str:
     comes after a semicolon, a tab or an end of line is guarded as a beginning is.
     """
     text = _NEXT_CELL.sub(r"\1'", text.replace("\0", ""))
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if _is_begun(text) else text
 
 
 def text(cell: str) -> str:
     """Return the text that cell() was given."""
-    plain = cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    plain = cell[1:] if cell.startswith("'") and _is_begun(cell) else cell
     return _GUARDED.sub(r"\1", plain)
+
+
+def _is_begun(text: str) -> bool:
+    """Whether it begins as a formula; a guard before it may be the text's own."""
+    return text.lstrip("'").startswith(FORMULA)
 
 
 def lines(rows: Iterable[Iterable[str]]) -> bytes:

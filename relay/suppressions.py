@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -218,8 +219,7 @@ def _rows(file: bytes) -> list[list[str]]:
         raise FileTooLarge
     try:
         text = file.decode("utf-8-sig")
-        # Semicolons are what Danish spreadsheets write.
-        read = csv.reader(io.StringIO(text.replace(";", ",")), strict=False)
+        read = csv.reader(io.StringIO(text), delimiter=_delimiter(text), strict=False)
         # Empty lines by the million are small as a file, and large as rows.
         rows = list(islice(read, IMPORT_LINES + 1))
     except (UnicodeDecodeError, csv.Error):
@@ -227,6 +227,15 @@ def _rows(file: bytes) -> list[list[str]]:
     if len(rows) > IMPORT_LINES:
         raise FileTooLarge
     return rows
+
+
+_QUOTED = re.compile(r'"[^"]*"')
+
+
+def _delimiter(text: str) -> str:
+    """Semicolons are what Danish spreadsheets write; a quoted one is of an address."""
+    found = re.search("[,;]", _QUOTED.sub("", text))
+    return found[0] if found else ","
 
 
 def _columns(heading: list[str]) -> dict[str, int]:

@@ -155,11 +155,18 @@ def test_file_is_looked_at_first_and_imported_then(
 
 
 def test_exported_list_comes_back_as_it_was(page: Client, organisation: Organisation) -> None:
-    for address in ("=cmd@kunde.example", "+45@sms.example", "ida@kunde.example"):
+    for address in (
+        "=cmd@kunde.example",
+        "'=cmd@kunde.example",
+        "+45@sms.example",
+        "ida@kunde.example",
+        '"a;b"@kunde.example',
+        '"a,b"@kunde.example',
+    ):
         row(organisation, address)
     text = page.post(IMPORT, upload(page.post(EXPORT).getvalue().decode("utf-8-sig"))).text
     assert "0 addresses are new" in text
-    assert "3 stand there already" in text
+    assert "6 stand there already" in text
 
 
 def test_exported_list_changes_nothing_and_cancels_nothing(
