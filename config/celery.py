@@ -96,6 +96,8 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60},
         },
+        # After what goes by its own period.
+        "held-rows": {"task": "gdpr.release_held", "schedule": crontab(hour=2, minute=7)},
         "erased-people": {"task": "gdpr.probe_erasures", "schedule": crontab(hour=2, minute=17)},
         "content-left-over": {
             "task": "relay.reap_content",

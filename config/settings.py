@@ -16,6 +16,11 @@ def _day(text: str) -> str:
     return date.fromisoformat(text).isoformat()
 
 
+def _month(text: str) -> int:
+    """Return the number of a month. Raises ValueError when it is none."""
+    return date(2000, int(text), 1).month
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.FileAwareEnv()
@@ -57,6 +62,8 @@ TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", cast=ip_network, default=[])
 EEA_ONLY = env.bool("EEA_ONLY", default=True)
 # Days after which the operator's last backup of a day is gone; notices and certificates print it.
 BACKUP_DAYS = env.int("BACKUP_DAYS", default=30)
+# The operator's financial year ends with the last day of this month: bookkeeping counts from there.
+FINANCIAL_YEAR_LAST_MONTH = env("FINANCIAL_YEAR_LAST_MONTH", cast=_month, default=12)
 TEST_CLOCK_FILE = env.str("TEST_CLOCK_FILE", default="")
 
 INSTALLED_APPS = [

@@ -18,7 +18,18 @@ from django.db.models.constants import LOOKUP_SEP
 
 from gdpr import recipients
 from gdpr.inventory import ENTRIES, STORES
-from gdpr.registry import Entry, Eraser, Forgetting, Keep, LegalBasis, Store, SubjectPath, Whose
+from gdpr.registry import (
+    Entry,
+    Eraser,
+    Forgetting,
+    Keep,
+    Law,
+    LegalBasis,
+    Purpose,
+    Store,
+    SubjectPath,
+    Whose,
+)
 
 HINTS = {
     "E001": "Add an entry to gdpr/inventory/<app>.py.",
@@ -39,7 +50,10 @@ HINTS = {
     "E016": "Give a SubjectPath through the other table: joined rows lead to the same people.",
     "E017": "Give a SubjectPath for that kind of row, as for the other kinds that it may name.",
     "E018": "Add a Store to gdpr/inventory/stores.py that says where, by the setting's name.",
+    "E019": "Say by which law rows outlive their subject's erasure, and from when it counts: Held.",
 }
+# What leaves a row where it is for a time.
+LEAVING = frozenset({Eraser.HOLD, Eraser.ORGANISATION})
 # Settings with a path at which the service keeps no data.
 NO_STORES = {
     "RELAY_CA_FILE": "only read",
@@ -87,6 +101,7 @@ def _entry_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
     if entry.is_personal:
         yield from _reason_faults(entry)
         yield from _path_faults(entry, model)
+    yield from _held_faults(entry, model)
     if entry.keep is not None:
         yield from _keep_faults(entry.model, entry.keep, model)
     elif entry.is_personal:
@@ -293,6 +308,25 @@ def _keep_faults(label: str, keep: Keep, model: type[Model]) -> Iterator[Error]:
         yield _error("E010", f"{label} is forgotten by an act that is not named.")
     for name in (keep.period.constant, keep.act, keep.due, keep.oldest):
         yield from _unresolved(label, name)
+
+
+def _held_faults(entry: Entry, model: type[Model]) -> Iterator[Error]:
+    held, outlives = entry.held, any(path.eraser in LEAVING for path in _people(entry))
+    # What an erasure leaves of itself, as the ledger, is held by no law on the row.
+    if held is None:
+        if outlives and Purpose.RIGHTS not in entry.purposes:
+            yield _error("E019", f"{entry.model} is left by an erasure, and no law is named.")
+        return
+    if not outlives or bool(held.clock) is bool(held.over):
+        yield _error("E019", f"{entry.model} needs a path that holds it, and a clock or an event.")
+    if held.clock and held.period is None and held.law is not Law.BOOKKEEPING:
+        yield _error("E019", f"{entry.model} is held without an end.")
+    yield from _missing(entry, model, [name for name in (held.clock, *held.empties) if name])
+    yield from _unresolved(entry.model, held.over)
+
+
+def _people(entry: Entry) -> tuple[SubjectPath, ...]:
+    return entry.for_subject(Whose.PERSON)
 
 
 def _all_store_faults(stores: list[Store]) -> Iterator[Error]:

@@ -70,6 +70,19 @@ def enter_address(
     return _enter(replace(made, entered_at=until), now)
 
 
+def complete(erasure_id: UUID, now: datetime) -> Erased:
+    """Write down that nothing of an erasure is kept any more: an entry of nobody, beside its own.
+
+    The rows that went with it can come back with a backup as people can.
+    """
+    return _enter(_entry(completion_of(erasure_id), now), now)
+
+
+def completion_of(erasure_id: UUID) -> UUID:
+    """Return what the entry of an erasure's completion is known by."""
+    return uuid5(erasure_id, "completed")
+
+
 def attest(now: datetime) -> Erased:
     """Write an entry of nobody, one for each day, so that an empty journal is seen to be lost.
 

@@ -15,7 +15,7 @@ from accounts.promise import Promise, Result
 from accounts.signedlines import LinesAltered
 from gdpr import checks, clocks, deadlines, recipients, retention
 from gdpr.enquiries import watch
-from gdpr.erasing import repeat, run
+from gdpr.erasing import holding, repeat, run
 from gdpr.inventory import ENTRIES, STORES, entry, timed_entries
 from gdpr.models import Enquiry, RequestedRight
 
@@ -63,6 +63,8 @@ def erasures_happen_and_last() -> Result:
         "addresses back": len(found.addresses),
         "erasures the database knows nothing of": len(found.missing),
         "lines lost from the journal": len(found.unwritten),
+        "rows kept for too long": holding.overdue(now).count(),
+        "such rows back": len(holding.returned()),
     }
     seen = ", ".join(f"{count} {words}" for words, count in counts.items())
     return Result(holds=not any(counts.values()), seen=seen)

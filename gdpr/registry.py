@@ -118,6 +118,17 @@ class Eraser(TextChoices):
     HOLD = "hold", _("is kept as long as a law or a claim demands, then goes by itself")
 
 
+class Law(TextChoices):
+    """By what a row outlives the erasure of its subject, until when: gdpr/holds.py counts."""
+
+    BOOKKEEPING = "bookkeeping", _("Danish Bookkeeping Act, section 12")
+    LIMITATION = (
+        "limitation",
+        _("Danish Limitation Act, section 3, and Danish Data Protection Act, section 41"),
+    )
+    CONTRACT = "contract", _("the agreement with the customer")
+
+
 class Unit(Enum):
     SECONDS = "seconds"
     MINUTES = "minutes"
@@ -258,6 +269,23 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """By which law each row outlives the erasure of its subject, and what becomes of it then.
+
+    `clock` is the lookup, from the row, of the day or instant that the law counts from, and is
+    empty in a row whose time has not begun; `period` how long, where the law's own rule does not
+    say. Where no field tells, `over` ("module:name") takes a row and says whether it has ended.
+    `empties` are the fields that are emptied at the end; without any the row is deleted.
+    """
+
+    law: Law
+    clock: str = ""
+    period: Period | None = None
+    over: str = ""
+    empties: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Through:
     """Rows are found by other rows: of `model`, where each pair (field here, field there) agrees.
 
@@ -352,6 +380,8 @@ class Entry:
     interest: Text = ""
     source: Source | None = None
     keep: Keep | None = None
+    # Asked for where a path to people has Eraser.HOLD or Eraser.ORGANISATION.
+    held: Held | None = None
     paths: tuple[SubjectPath, ...] = ()
     not_leading: tuple[str, ...] = ()
     audiences: tuple[Audience, ...] = ()

@@ -18,7 +18,7 @@ from gdpr import escalation, intake, ledger, packages, packing, retention, sealw
 from gdpr.correspondents import packages as address_packages
 from gdpr.correspondents import run as address_run
 from gdpr.enquiries import passing, watch
-from gdpr.erasing import certificate, repeat, run
+from gdpr.erasing import certificate, holding, repeat, run
 from gdpr.registry import Cadence
 from gdpr.rights import correspondents as address_packing
 
@@ -100,6 +100,13 @@ def try_seal_at_start(**kwargs: Any) -> None:
         try_seal.delay()
 
 
+@worker_ready.connect
+def release_held_at_start(**kwargs: Any) -> None:
+    """What a restored backup brought back of rows that were kept longer goes at once again."""
+    if settings.DATABASE_ROLE == database.DUTY:
+        release_held.delay()
+
+
 @shared_task(name="gdpr.start_erasures")
 def start_erasures() -> None:
     """Every minute: the dry run of new erasures, and a task for each whose time has come."""
@@ -125,6 +132,12 @@ def start_address_erasures() -> None:
 @shared_task(name="gdpr.erase_address")
 def erase_address(*, erasure_id: str) -> None:
     address_run.carry_out(UUID(erasure_id), clock.now())
+
+
+@shared_task(name="gdpr.release_held")
+def release_held() -> None:
+    """Nightly: what earlier erasures had to leave, and no law holds any more."""
+    holding.release_all(clock.now())
 
 
 @shared_task(name="gdpr.probe_erasures")

@@ -128,4 +128,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("privacy/certificate/<str:token>/", erasure.certificate_page, name="certificate"),
     path("privacy/certificate/<str:token>/pdf/", erasure.certificate_pdf, name="certificate-pdf"),
+    path("privacy/certificate/<str:token>/second/", erasure.completion_pdf, name="completion-pdf"),
 ]

@@ -36,6 +36,7 @@ from gdpr.models import (
     ErasureStep,
     ErasureSubject,
     ForwardedRequest,
+    HeldRow,
     Import,
     LedgerEntry,
     Letter,
@@ -456,8 +457,13 @@ def _gdpr_rows(user: User) -> None:
     made = Erasure.objects.create(right=right, language="da", asked_at=NOW, due_at=NOW)
     ErasureSubject.objects.create(erasure=made, sealed=b"x")
     ErasureStep.objects.create(erasure=made, position=0, name="ledger")
-    entry = {"person_digest": b"x", "entered_at": NOW, "until_on": NOW.date()}
-    LedgerEntry.objects.create(erasure_id=made.id, **entry)
+    HeldRow.objects.create(erasure=made, model="dpa.Agreement", key="1", law="limitation")
+    LedgerEntry.objects.create(
+        erasure_id=made.id,
+        person_digest=b"x",
+        entered_at=NOW,
+        until_on=NOW.date(),
+    )
     package_of(asked, state=Package.State.READY, made_at=NOW, expires_at=NOW)
     Correction.objects.create(right=right, value="x")
     Release.objects.create(person=user, address="erik@modtager.example", reason="x", decided_at=NOW)

@@ -20,6 +20,7 @@ from django.db.models import F, Max, QuerySet
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
@@ -31,12 +32,14 @@ from accounts.access import current_person
 from accounts.refusals import Refused
 from accounts.staffsite import ReadOnlyAdmin, site
 from gdpr import tasks
-from gdpr.erasing import findings, run, steps
+from gdpr.erasing import certificate, findings, holding, run, steps
+from gdpr.erasing.plan import Plan
 from gdpr.forms import FindingsForm
 from gdpr.models import Erasure
 
 ACCEPT = "admin:gdpr_erasure_accept"
 CERTIFICATE = "admin:gdpr_erasure_certificate"
+COMPLETION = "admin:gdpr_erasure_completion"
 CHANGELIST = "admin:gdpr_erasure_changelist"
 
 
@@ -57,9 +60,21 @@ class ErasureAdmin(ReadOnlyAdmin):
         "asked_at",
         "started_at",
         "ended_at",
+        "plan",
+        "held",
+        "completed_at",
         "document",
     )
-    readonly_fields = ("reference", "step", "since", "where", "found", "document")
+    readonly_fields = (
+        "reference",
+        "step",
+        "since",
+        "where",
+        "found",
+        "plan",
+        "held",
+        "document",
+    )
     search_fields = ("id__startswith",)
     actions = ("resume",)
 
@@ -114,15 +129,44 @@ class ErasureAdmin(ReadOnlyAdmin):
         words = gettext("This is not the person, because …")
         return format_html('<ul>{}</ul><a href="{}">{}</a>', listed, url, words)
 
+    @admin.display(description=_("dry run"))
+    def plan(self, row: Erasure) -> str:
+        """Return what goes, and what stays by which law until when; counting changes nothing."""
+        if "plan" not in row.report:
+            return "–"
+        made = Plan.from_json(row.report["plan"])
+        context = {
+            "row": row,
+            "deleted": certificate.counted(made.deleted),
+            "anonymised": certificate.counted(made.anonymised),
+            "kept": certificate.kept_lines(made),
+        }
+        return render_to_string("admin/gdpr/plan.html", context)
+
+    @admin.display(description=_("held by a law"))
+    def held(self, row: Erasure) -> str:
+        """Return the rows that the erasure had to leave, and which of them are gone."""
+        lines = holding.progress(row)
+        return render_to_string("admin/gdpr/held.html", {"lines": lines}) if lines else "–"
+
     @admin.display(description=_("certificate"))
     def document(self, row: Erasure) -> str:
-        if row.certificate is None:
-            return "–"
-        url = reverse(CERTIFICATE, args=[row.pk])
-        return format_html('<a href="{}">{}</a>', url, gettext("Open the certificate"))
+        links = [
+            (reverse(name, args=[row.pk]), words)
+            for name, words, pdf in (
+                (CERTIFICATE, gettext("Open the certificate"), row.certificate),
+                (COMPLETION, gettext("Open the second certificate"), row.completion),
+            )
+            if pdf is not None
+        ]
+        return format_html_join(" · ", '<a href="{}">{}</a>', links) or "–"
 
     def get_urls(self) -> list[URLPattern]:
-        pages = {ACCEPT: self.accept_view, CERTIFICATE: self.certificate_view}
+        pages = {
+            ACCEPT: self.accept_view,
+            CERTIFICATE: self.certificate_view,
+            COMPLETION: self.completion_view,
+        }
         own = [
             path(
                 f"<uuid:erasure_id>/{name.rpartition('_')[2]}/",
@@ -135,12 +179,22 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     def certificate_view(self, request: HttpRequest, erasure_id: UUID) -> HttpResponse:
         """Give the sealed PDF; the look at it is recorded."""
+        return self._given(request, erasure_id, "certificate", "")
+
+    def completion_view(self, request: HttpRequest, erasure_id: UUID) -> HttpResponse:
+        """Give the second one in the same way."""
+        return self._given(request, erasure_id, "completion", "-2")
+
+    def _given(
+        self, request: HttpRequest, erasure_id: UUID, field: str, ending: str
+    ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        row = get_object_or_404(Erasure.objects.exclude(certificate=None), pk=erasure_id)
+        row = get_object_or_404(Erasure.objects.exclude(**{field: None}), pk=erasure_id)
         audit.record_installation(current_person(request), "erasure.certificate-viewed", row)
-        response = HttpResponse(bytes(row.certificate or b""), content_type="application/pdf")
-        response.headers["Content-Disposition"] = f'attachment; filename="{row.reference}.pdf"'
+        response = HttpResponse(bytes(getattr(row, field)), content_type="application/pdf")
+        name = f"{row.reference}{ending}.pdf"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 
     def accept_view(self, request: HttpRequest, erasure_id: UUID) -> HttpResponse:

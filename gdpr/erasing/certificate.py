@@ -25,13 +25,14 @@ from gdpr import documents, inventory, seals
 from gdpr.documents import Attachment
 from gdpr.erasing import findings
 from gdpr.erasing.plan import Line, Plan
-from gdpr.holds import Hold
+from gdpr.holds import Ground, Hold
 from gdpr.models import Erasure
 from gdpr.models.erasures import ROWS
 from gdpr.places import FILES
-from gdpr.registry import Entry, Eraser, Whose
+from gdpr.registry import Entry, Eraser, Law, Whose
 
-# How long the link of the last mail leads to the certificate; staff find it later by its number.
+# How long the link of the last mail leads to the certificate, from when nothing is kept any more;
+# staff find it later by its number.
 LINK_DAYS = 90
 TEMPLATE = "gdpr/documents/erasure_certificate.html"
 FIELD = "operator"
@@ -40,15 +41,25 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate as its link gives it."""
+    """A certificate as its link gives it, and the second one when there is one.
+
+    `completed_at` is None while something is kept: until then the link has no end. `kept_until` is
+    the last day of that, None where the time of some of it has not begun.
+    """
 
     erasure_id: UUID
     ended_at: datetime
     pdf: bytes
+    completed_at: datetime | None
+    completion: bytes | None
+    kept_until: date | None
 
     @property
-    def ends_at(self) -> datetime:
-        return link_ends_at(self.ended_at)
+    def ends_at(self) -> datetime | None:
+        return link_ends_at(self.completed_at) if self.completed_at else None
+
+    def is_open(self, now: datetime) -> bool:
+        return self.ends_at is None or now < self.ends_at
 
     @property
     def reference(self) -> str:
@@ -104,8 +115,8 @@ def token_of(erasure_id: UUID) -> str:
     return base64.urlsafe_b64encode(digest[:24]).decode()
 
 
-def link_ends_at(ended_at: datetime) -> datetime:
-    return ended_at + timedelta(days=LINK_DAYS)
+def link_ends_at(completed_at: datetime) -> datetime:
+    return completed_at + timedelta(days=LINK_DAYS)
 
 
 def token_hash(token: str) -> bytes:
@@ -113,16 +124,26 @@ def token_hash(token: str) -> bytes:
 
 
 def found(token: str, now: datetime) -> Issued | None:
-    """Return the certificate that a link leads to, LINK_DAYS long. The role may see no erasure."""
+    """Return the certificate that a link leads to. The role may see no erasure."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT erasure_id, ended_at, certificate FROM gdpr_certificate_for_token(%s)",
+            "SELECT erasure_id, ended_at, certificate, completed_at, completion, kept_until"
+            " FROM gdpr_certificate_for_token(%s)",
             [token_hash(token)],
         )
         row = cursor.fetchone()
-    if row is None or now >= link_ends_at(row[1]):
+    if row is None:
         return None
-    return Issued(row[0], row[1], bytes(row[2]))
+    erasure_id, ended_at, first, completed_at, second, kept_until = row
+    issued = Issued(
+        erasure_id=erasure_id,
+        ended_at=ended_at,
+        pdf=bytes(first),
+        completed_at=completed_at,
+        completion=second and bytes(second),
+        kept_until=kept_until,
+    )
+    return issued if issued.is_open(now) else None
 
 
 def is_on_file(digest: bytes) -> bool:
@@ -135,7 +156,7 @@ def is_on_file(digest: bytes) -> bool:
 
 def close_links(now: datetime) -> int:
     """Forget the tokens of links whose time is over, so that nothing leads there any more."""
-    ended = Erasure.objects.filter(ended_at__lte=now - timedelta(days=LINK_DAYS))
+    ended = Erasure.objects.filter(completed_at__lte=now - timedelta(days=LINK_DAYS))
     return ended.exclude(token_hash=None).update(token_hash=None)
 
 
@@ -154,6 +175,7 @@ def _context(erasure: Erasure, now: datetime) -> dict[str, Any]:
         "anonymised": _anonymised(erasure, plan),
         "kept": kept_lines(plan),
         "is_partial": plan.is_partial,
+        "link_days": LINK_DAYS,
         "backups_until": plan.backups_until,
         "scan": found,
         "files": sum(found["files"].values()),
@@ -189,8 +211,18 @@ def _is_unlinked(entry: Entry) -> bool:
 
 def _kept(hold: Hold) -> Kept:
     entry = inventory.entry(hold.model)
-    until = _on(hold.until_on) if hold.until_on else (entry.keep.words if entry.keep else "")
-    return Kept(str(entry.title), hold.rows, str(hold.ground.label), until)
+    until = _on(hold.until_on) if hold.until_on else how_long(entry)
+    return Kept(str(entry.title), hold.rows, why(hold.ground, hold.law), until)
+
+
+def why(ground: Ground, law: Law | None) -> str:
+    """Return article and law as a phrase in the active language."""
+    return f"{ground.label} ({law.label})" if law else str(ground.label)
+
+
+def how_long(entry: Entry) -> str:
+    """Return the rule of a table as a phrase in the active language."""
+    return entry.keep.words if entry.keep else ""
 
 
 def _on(day: date) -> str:

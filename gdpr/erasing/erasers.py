@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import BinaryField, Field
 
 from gdpr import subjects
-from gdpr.registry import Entry, Eraser, SubjectPath, Whose
+from gdpr.registry import Entry, Eraser, Held, SubjectPath, Whose
 from gdpr.subjects import Subject
 
 
@@ -30,15 +31,35 @@ def erase(entry: Entry, subject: Subject) -> Done:
     return Done(removed=removed, changed=changed)
 
 
+def release(entry: Entry, held: Held, keys: Collection[str]) -> None:
+    """Do to rows, given by their keys as text, what is done when no law holds them any more."""
+    rows = subjects.model_of(entry)._default_manager.filter(pk__in=keys)
+    if held.empties:
+        rows.update(**_emptied(entry, held.empties))
+    else:
+        rows.delete()
+
+
+def left(entry: Entry, held: Held, keys: Collection[str]) -> set[str]:
+    """Return which of these rows are there and have in them what `release` takes away."""
+    rows = subjects.model_of(entry)._default_manager.filter(pk__in=keys)
+    if held.empties:
+        rows = rows.exclude(**_emptied(entry, held.empties))
+    return {str(key) for key in rows.values_list("pk", flat=True)}
+
+
 def _delete(entry: Entry, path: SubjectPath, subject: Subject) -> int:
     _, by_model = subjects.rows_by(entry, subject, path).delete()
     return by_model.get(entry.model, 0)
 
 
 def _blank(entry: Entry, path: SubjectPath, subject: Subject) -> int:
+    return subjects.rows_by(entry, subject, path).update(**_emptied(entry, path.fields))
+
+
+def _emptied(entry: Entry, names: Iterable[str]) -> dict[str, str | bytes | None]:
     meta = subjects.model_of(entry)._meta
-    empty = {name: _empty(meta.get_field(name)) for name in path.fields}
-    return subjects.rows_by(entry, subject, path).update(**empty)
+    return {name: _empty(meta.get_field(name)) for name in names}
 
 
 def _empty(field: Any) -> str | bytes | None:

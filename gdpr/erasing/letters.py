@@ -10,6 +10,7 @@ from django.utils import translation
 from accounts.emails import Link, to_person
 from accounts.models import Membership, User
 from gdpr import deadlines
+from gdpr.erasing import certificate, holding
 from gdpr.erasing.subject import Carried
 from gdpr.letters import drafts, writing
 from gdpr.models import Erasure
@@ -31,16 +32,23 @@ def member_erased(owner: Membership) -> None:
     to_person("gdpr/member_erased", owner.user, context, owner.organisation_id)
 
 
-def erased(carried: Carried, erasure: Erasure, token: str, until: datetime, reasons: str) -> None:
-    """Bring the link to the certificate; `until` is when it ends.
+def erased(carried: Carried, erasure: Erasure, token: str, reasons: str, now: datetime) -> None:
+    """Bring the link to the certificate, and say until when it works or what it leads to later.
 
     `reasons` is why something stays, in the letter itself (article 12(4)): the link ends, and the
     page of the request went with the account. Empty when nothing does. Raises Incomplete.
     """
     with translation.override(erasure.language):
         link = str(Link("gdpr:certificate", token))
+    held = erasure.held.filter(done_at=None)
+    until = None if held.exists() else deadlines.day_of(certificate.link_ends_at(now))
     cover = writing.Cover(
-        reference=erasure.reference, link=link, until=deadlines.day_of(until), reasons=reasons
+        reference=erasure.reference,
+        link=link,
+        link_days=certificate.LINK_DAYS,
+        until=until,
+        kept_until=holding.last_day(erasure),
+        reasons=reasons,
     )
     draft = writing.erased(carried.address, carried.name, erasure.language, cover)
     drafts.send(draft)

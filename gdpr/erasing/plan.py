@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from graphlib import TopologicalSorter
@@ -18,11 +18,12 @@ from django.db.models.constants import LOOKUP_SEP
 from accounts import emails, team
 from accounts.models import Membership, Organisation, Role
 from accounts.tenancy import organisation_context
-from gdpr import inventory, subjects
+from gdpr import holds, inventory, subjects
 from gdpr.deadlines import day_of
-from gdpr.holds import Ground, Hold, end_of, ground_of
+from gdpr.holds import Ground, Hold, ground_of
 from gdpr.inventory import ENTRIES, entries_about
-from gdpr.registry import Entry, Eraser, SubjectPath, Whose
+from gdpr.registry import Entry, Eraser, Law, SubjectPath, Whose
+from gdpr.scan import Rows
 from gdpr.subjects import Subject
 
 # Of the erasure itself: it names the person until its last step, and not after.
@@ -57,7 +58,7 @@ class Plan:
             "deleted": [[line.model, line.rows] for line in self.deleted],
             "anonymised": [[line.model, line.rows] for line in self.anonymised],
             "kept": [
-                [hold.model, hold.rows, hold.ground.value, _day(hold.until_on)]
+                [hold.model, hold.rows, hold.ground.value, hold.law or "", _day(hold.until_on)]
                 for hold in self.kept
             ],
             "backups_until": _day(self.backups_until),
@@ -68,12 +69,19 @@ class Plan:
         return cls(
             deleted=tuple(Line(*line) for line in values["deleted"]),
             anonymised=tuple(Line(*line) for line in values["anonymised"]),
-            kept=tuple(
-                Hold(model=model, rows=rows, ground=Ground(ground), until_on=_date(until))
-                for model, rows, ground, until in values["kept"]
-            ),
+            kept=tuple(_hold(*line) for line in values["kept"]),
             backups_until=date.fromisoformat(values["backups_until"]),
         )
+
+
+def _hold(model: str, rows: int, ground: str, law: str, until: str) -> Hold:
+    return Hold(
+        model=model,
+        rows=rows,
+        ground=Ground(ground),
+        law=Law(law) if law else None,
+        until_on=_date(until),
+    )
 
 
 def _day(day: date | None) -> str:
@@ -90,7 +98,7 @@ def plan(subject: Subject, now: datetime) -> Plan:
         deleted=tuple(_lines(subject, DELETING)),
         anonymised=tuple(_lines(subject, ANONYMISING)),
         kept=tuple(_holds(subject)),
-        backups_until=_backups_until(now),
+        backups_until=backups_until(now),
     )
 
 
@@ -107,6 +115,30 @@ def kept_keys(subject: Subject) -> dict[str, list[str]]:
     return found
 
 
+def held(subject: Subject) -> Iterator[tuple[Entry, Law, dict[Any, date | None]]]:
+    """Yield the tables of which a law keeps rows: until when each of these, by primary key."""
+    for entry in entries_about(Whose.PERSON):
+        for ground, paths in _grounds(entry).items():
+            if entry.held and ground.is_lasting:
+                ends = holds.ends(entry.held, subjects.rows_by(entry, subject, *paths))
+                yield entry, entry.held.law, ends
+
+
+def grounds() -> Iterator[tuple[Entry, Ground]]:
+    """Yield the tables of which rows can stay, with each reason."""
+    for entry in entries_about(Whose.PERSON):
+        for ground in _grounds(entry):
+            yield entry, ground
+
+
+def in_tables(keys: Mapping[str, Iterable[str]]) -> dict[str, Rows]:
+    """Return rows, given by model and primary key, as the scan takes them."""
+    metas = {model: apps.get_model(model)._meta for model in keys}
+    return {
+        meta.db_table: Rows(meta.pk.column, tuple(keys[model])) for model, meta in metas.items()
+    }
+
+
 def at_the_end(made: Plan, subject: Subject, letters: int, now: datetime) -> Plan:
     """Return the plan with what only the end of the erasure shows; `letters` go out after it.
 
@@ -117,10 +149,10 @@ def at_the_end(made: Plan, subject: Subject, letters: int, now: datetime) -> Pla
     mails = Hold(model=MAIL, rows=rows, ground=Ground.SHORT, until_on=until_on)
     others = tuple(hold for hold in made.kept if hold.model != MAIL)
     kept = (*others, mails) if rows else others
-    return replace(made, kept=kept, backups_until=_backups_until(now))
+    return replace(made, kept=kept, backups_until=backups_until(now))
 
 
-def _backups_until(now: datetime) -> date:
+def backups_until(now: datetime) -> date:
     return day_of(now) + timedelta(days=settings.BACKUP_DAYS)
 
 
@@ -179,10 +211,7 @@ def _holds(subject: Subject) -> Iterator[Hold]:
     for entry in entries_about(Whose.PERSON):
         for ground, paths in _grounds(entry).items():
             # A row that names the person twice is kept once.
-            rows = subjects.rows_by(entry, subject, *paths)
-            if count := rows.count():
-                until_on = end_of(entry, rows)
-                yield Hold(model=entry.model, rows=count, ground=ground, until_on=until_on)
+            yield from holds.of(entry, ground, subjects.rows_by(entry, subject, *paths))
 
 
 def _grounds(entry: Entry) -> dict[Ground, list[SubjectPath]]:

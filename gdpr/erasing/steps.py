@@ -14,12 +14,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.apps import apps
-
 from accounts import audit, team
 from accounts.models import Membership
 from gdpr import inventory, ledger, packages, places, requests, scan, sealedfiles, subjects
-from gdpr.erasing import certificate, erasers, findings, letters, plan, subject
+from gdpr.erasing import certificate, erasers, findings, holding, letters, plan, subject
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
 from gdpr.models.erasures import ROWS
@@ -95,6 +93,7 @@ def _survey(work: Work) -> None:
         plan=plan.plan(about, work.now).as_json(),
         **{KEPT: plan.kept_keys(about)},
     )
+    holding.write_down(work.erasure, about)
 
 
 def _erase_rows(work: Work, entry: Entry) -> None:
@@ -122,7 +121,7 @@ def _tell_organisations(person_id: UUID) -> None:
 
 def search(erasure: Erasure, now: datetime) -> Scan:
     """Look everywhere for whom an erasure is about. Raises scan.ScanIncomplete."""
-    made = scan.scan(subject.carried(erasure).sought, now, _kept_rows(erasure))
+    made = scan.scan(subject.carried(erasure).sought, now, plan.in_tables(erasure.report[KEPT]))
     return replace(made, findings=tuple(map(_as_kept, made.findings)))
 
 
@@ -130,14 +129,6 @@ def _as_kept(finding: Finding) -> Finding:
     """Return a finding whose kept rows say nothing where nobody should be, as in a state."""
     is_expected = isinstance(places.field_of(finding), Personal)
     return finding if is_expected else replace(finding, kept=0)
-
-
-def _kept_rows(erasure: Erasure) -> dict[str, scan.Rows]:
-    metas = {model: apps.get_model(model)._meta for model in erasure.report[KEPT]}
-    return {
-        metas[model].db_table: scan.Rows(metas[model].pk.column, tuple(keys))
-        for model, keys in erasure.report[KEPT].items()
-    }
 
 
 def _judge_scan(work: Work) -> None:
@@ -207,11 +198,12 @@ def _certify(work: Work) -> None:
 def _say_farewell(work: Work) -> None:
     """Send the last mail, close the request and forget whom it was about."""
     erasure, token = work.erasure, certificate.token_of(work.erasure.pk)
+    is_complete = not erasure.held.filter(done_at=None).exists()
     if not erasure.is_repeat:
-        until = certificate.link_ends_at(work.now)
-        letters.erased(work.carried, erasure, token, until, _reasons(erasure))
+        letters.erased(work.carried, erasure, token, _reasons(erasure), work.now)
     erasure.token_hash = certificate.token_hash(token)
     erasure.state, erasure.ended_at = Erasure.State.DONE, work.now
+    erasure.completed_at = work.now if is_complete else None
     erasure.fault = Erasure.Fault.NONE
     passing = {STUCK, KEPT, findings.FOUND}
     erasure.report = {name: part for name, part in erasure.report.items() if name not in passing}

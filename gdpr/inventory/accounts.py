@@ -13,8 +13,10 @@ from gdpr.registry import (
     Entry,
     Eraser,
     Forgetting,
+    Held,
     Keep,
     Key,
+    Law,
     LegalBasis,
     NotPersonal,
     Personal,
@@ -334,6 +336,11 @@ ORGANISATION = Entry(
     basis=LegalBasis.CONTRACT,
     source=Source.SUBJECT,
     keep=WITH_ORGANISATION,
+    held=Held(
+        law=Law.CONTRACT,
+        over="gdpr.holds:has_left",
+        empties=("name", "address", "postcode", "city", "vat_number"),
+    ),
     paths=(
         SubjectPath(
             whose=Whose.PERSON,

@@ -12,8 +12,10 @@ from gdpr.registry import (
     Entry,
     Eraser,
     Forgetting,
+    Held,
     Keep,
     Key,
+    Law,
     LegalBasis,
     NotPersonal,
     Personal,
@@ -28,10 +30,16 @@ from gdpr.registry import (
 
 AUDIENCES = (Audience.HOSTING, Audience.BACKUP, Audience.ORGANISATION)
 WITH_AGREEMENT = Keep(event=_("as long as the agreement that it belongs to"))
+KEPT = days("dpa.terms:KEPT_DAYS")
 
 
 # Who signs, and whom the document names as the one to write to.
 NAMED = ("signatory", "contact")
+
+
+def _held(clock: str) -> Held:
+    """Return the hold of rows that are evidence as long as claims can be made."""
+    return Held(law=Law.LIMITATION, clock=clock, period=KEPT)
 
 
 def _named(own: str) -> tuple[SubjectPath, ...]:
@@ -69,7 +77,7 @@ AGREEMENT = Entry(
     ),
     source=Source.ORGANISATION,
     keep=Keep(
-        period=days("dpa.terms:KEPT_DAYS"),
+        period=KEPT,
         clock="closed_at",
         starts=_("after it was replaced or ended; unsigned ones much shorter"),
         cadence=Cadence.NIGHTLY,
@@ -77,6 +85,7 @@ AGREEMENT = Entry(
         act="dpa.expiry:forget",
         due="dpa.expiry:count_due",
     ),
+    held=_held("closed_at"),
     paths=_named("id"),
     audiences=AUDIENCES,
     fields=(
@@ -109,6 +118,7 @@ DOCUMENT = Entry(
     interest=AGREEMENT.interest,
     source=Source.SERVICE,
     keep=WITH_AGREEMENT,
+    held=_held("agreement__closed_at"),
     paths=_named("agreement_id"),
     audiences=AUDIENCES,
     fields=(
@@ -131,6 +141,7 @@ EVENT = Entry(
     interest=AGREEMENT.interest,
     source=Source.SERVICE,
     keep=WITH_AGREEMENT,
+    held=_held("agreement__closed_at"),
     paths=_named("agreement_id"),
     audiences=AUDIENCES,
     fields=(

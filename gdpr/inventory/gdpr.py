@@ -239,8 +239,8 @@ ERASURE = Entry(
     source=Source.SERVICE,
     keep=Keep(
         period=days("gdpr.models.requests:REQUEST_KEPT_DAYS"),
-        clock="ended_at",
-        starts=_("after the end of the erasure"),
+        clock="completed_at",
+        starts=_("after the end of the erasure, and of what it had to leave"),
     ),
     # The certificate names nobody; with the account goes what says whose it is.
     paths=(
@@ -258,9 +258,11 @@ ERASURE = Entry(
         Personal(name="due_at", what=_("when it is carried out")),
         Personal(name="started_at", what=_("when it was begun")),
         Personal(name="ended_at", what=_("when it ended")),
+        Personal(name="completed_at", what=_("when nothing of it was kept any more")),
         NotPersonal(("fault", "is_repeat"), "what stands in the way; done again after a restore"),
         NotPersonal(("report",), "names of tables, counts, dates; while it runs, numbers of rows"),
         NotPersonal(("certificate", "certificate_digest"), "the same as a document, for nobody"),
+        NotPersonal(("completion", "completion_digest"), "the second certificate, for nobody"),
         NotPersonal(("token_hash",), "a hash of the link in the last mail"),
     ),
 )
@@ -298,6 +300,35 @@ ERASURE_STEP = Entry(
     fields=(
         NotPersonal(("id", "erasure", "position", "name", "done_at"), "names of tables and times"),
         NotPersonal(("removed", "changed"), "counts of rows"),
+    ),
+)
+
+HELD_ROW = Entry(
+    model="gdpr.HeldRow",
+    title=_("Rows that an erasure had to leave, and until when"),
+    role=Role.CONTROLLER,
+    purposes=(Purpose.RIGHTS,),
+    basis=LegalBasis.DUTY,
+    source=Source.SERVICE,
+    keep=Keep(event=_("as long as the erasure that it belongs to")),
+    # What says whose it is, besides the row that is kept, goes with the account.
+    paths=(
+        SubjectPath(
+            whose=Whose.PERSON,
+            key=Key.ID,
+            lookup="erasure__right__request__person",
+            eraser=Eraser.HOLD,
+        ),
+    ),
+    audiences=AUDIENCES,
+    fields=(
+        Personal(name="erasure", what=_("the erasure")),
+        Personal(name="model", what=_("the table")),
+        Personal(name="key", what=_("the number of the row that is kept")),
+        Personal(name="law", what=_("the law by which it is kept")),
+        Personal(name="until_on", what=_("the last day on which it is kept")),
+        Personal(name="done_at", what=_("when it was erased")),
+        NotPersonal(("id",), "numbers the row"),
     ),
 )
 
@@ -341,6 +372,7 @@ ENTRIES: tuple[Entry, ...] = (
     ERASURE,
     ERASURE_SUBJECT,
     ERASURE_STEP,
+    HELD_ROW,
     LEDGER_ENTRY,
     CORRECTION,
     PACKAGE,

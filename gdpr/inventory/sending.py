@@ -13,8 +13,10 @@ from gdpr.registry import (
     Entry,
     Eraser,
     Forgetting,
+    Held,
     Keep,
     Key,
+    Law,
     LegalBasis,
     NotPersonal,
     Personal,
@@ -38,6 +40,7 @@ SENDING_DOMAIN = Entry(
     keep=Keep(
         event=_("until the domain is removed, or the customer's account is closed and erased")
     ),
+    held=Held(law=Law.CONTRACT, over="gdpr.holds:has_left"),
     paths=(
         SubjectPath(
             whose=Whose.PERSON,

@@ -7,7 +7,7 @@ Nothing is saved and nobody is written to; who answers is what the settings say.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -105,8 +105,8 @@ def _package(language: str) -> Package:
     return Package(right=row, person=row.request.person, expires_at=ends_at)
 
 
-def _cover(language: str) -> Cover:
-    return Cover(reference="5b7e02d1", link=LINK, until=DAY, reasons=REASONS[language])
+def _cover(language: str, **ends: date) -> Cover:
+    return Cover(reference="5b7e02d1", link=LINK, link_days=90, reasons=REASONS[language], **ends)
 
 
 SAMPLES: dict[str, Callable[[str], Draft | None]] = {
@@ -126,5 +126,10 @@ SAMPLES: dict[str, Callable[[str], Draft | None]] = {
     "second-look-upheld": lambda code: writing.again_upheld(_again(code), REASONS[code]),
     "second-look-changed": lambda code: writing.again_changed(_again(code), CHANGED[code]),
     "lifting": lambda code: writing.lifting(_person(code), GROUND[code], DAY),
-    "erased": lambda code: writing.erased("anna@due.example", "Anna Due", code, _cover(code)),
+    "erased": lambda code: writing.erased(
+        "anna@due.example", "Anna Due", code, _cover(code, until=DAY)
+    ),
+    "erased-in-part": lambda code: writing.erased(
+        "anna@due.example", "Anna Due", code, _cover(code, kept_until=DAY)
+    ),
 }

@@ -317,6 +317,60 @@ LIFTING = Kind(
     demands=OF_COMPLAINT | {Part.CONTROLLER, Part.GROUND, Part.DAY},
 )
 
+FAREWELL = (
+    Block(_("The certificate"), style=Style.LINK, leads_to="link"),
+    Block(
+        _(
+            "Later, or if the link is lost, write to %(privacy_email)s with the number"
+            " %(reference)s."
+        )
+    ),
+    Block(_("Not everything could be deleted. This is kept, and why:"), only_with="reasons"),
+)
+# Nobody can be written to when it is over, so this says when to look, and where.
+REST = (
+    Block(
+        _(
+            "What is kept is deleted by itself when its time is over, without your asking. The"
+            " last of it is kept until %(kept_until)s."
+        ),
+        only_with="kept_until",
+    ),
+    Block(
+        _(
+            "What is kept is deleted by itself when its time is over, without your asking. For some"
+            " of it that time has not begun, so nobody can say yet on which day the last of it"
+            " goes."
+        ),
+        only_with="not_begun",
+    ),
+    Block(
+        _(
+            "When nothing is left, a second sealed certificate says so. You find it by the link"
+            " above, for %(link_days)s days from then on. We cannot write to you when it is there,"
+            " because your address is deleted now: keep this mail."
+        )
+    ),
+)
+ENDING = (
+    NOT_CONTENT,
+    Block(
+        _(
+            "You can ask for a second look: write to %(privacy_email)s with that number."
+            " Somebody who took no part in it looks at it anew, and it costs nothing."
+        ),
+        Part.SECOND_LOOK,
+    ),
+    *COMPLAINT,
+    Block(
+        _(
+            "This is the last mail you get from us. As soon as it is sent, your address is"
+            " deleted everywhere except in what the certificate names as kept, in backups or"
+            " as the customers' own."
+        )
+    ),
+    CONTROLLER,
+)
 ERASED = Kind(
     name="erased",
     title=_("Your account is erased"),
@@ -330,34 +384,32 @@ ERASED = Kind(
             ),
             Part.DAY,
         ),
-        Block(_("The certificate"), style=Style.LINK, leads_to="link"),
-        Block(
-            _(
-                "Later, or if the link is lost, write to %(privacy_email)s with the number"
-                " %(reference)s."
-            )
-        ),
-        Block(_("Not everything could be deleted. This is kept, and why:"), only_with="reasons"),
+        *FAREWELL,
         REASONS_IF_ANY,
-        NOT_CONTENT,
-        Block(
-            _(
-                "You can ask for a second look: write to %(privacy_email)s with that number."
-                " Somebody who took no part in it looks at it anew, and it costs nothing."
-            ),
-            Part.SECOND_LOOK,
-        ),
-        *COMPLAINT,
-        Block(
-            _(
-                "This is the last mail you get from us. As soon as it is sent, your address is"
-                " deleted everywhere except in what the certificate names as kept, in backups or"
-                " as the customers' own."
-            )
-        ),
-        CONTROLLER,
+        *ENDING,
     ),
     demands=OF_ANSWER | {Part.CONTROLLER, Part.DAY},
+)
+# Partial is never shown as done: the link lasts until the second certificate is there.
+ERASED_IN_PART = Kind(
+    name="erased-in-part",
+    title=_("Your account is erased, but for what must be kept"),
+    subject=_("Your account is erased, but for what must be kept"),
+    blocks=(
+        GREETING,
+        Block(
+            _(
+                "Your account is erased, but for what must be kept for a time. A sealed"
+                " certificate says what was deleted, what is kept, why and until when. Fetch it"
+                " here:"
+            )
+        ),
+        *FAREWELL,
+        REASONS,
+        *REST,
+        *ENDING,
+    ),
+    demands=OF_ANSWER | {Part.CONTROLLER, Part.REASONS},
 )
 
 KINDS: dict[str, Kind] = {
@@ -380,5 +432,6 @@ KINDS: dict[str, Kind] = {
         AGAIN_CHANGED,
         LIFTING,
         ERASED,
+        ERASED_IN_PART,
     )
 }

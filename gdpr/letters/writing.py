@@ -49,12 +49,19 @@ NO_PROOF = Proof()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """What goes with a certificate; `reasons` is why something stays, "" when nothing does."""
+    """What goes with a certificate; `reasons` is why something stays, "" when nothing does.
+
+    `until` is when the link ends, None as long as a second certificate is awaited; `kept_until` is
+    the last day of what stays, None where its time has not begun. The link leads to the second one
+    for `link_days`.
+    """
 
     reference: str
     link: str
-    until: date
+    link_days: int
     reasons: str
+    until: date | None = None
+    kept_until: date | None = None
 
 
 def received(row: RequestedRight) -> Draft | None:
@@ -156,11 +163,15 @@ def erased(address: str, name: str, language: str, cover: Cover) -> Draft:
         "name": name,
         "reference": cover.reference,
         "link": cover.link,
-        "day": known.on(cover.until, language),
+        "link_days": str(cover.link_days),
+        "day": known.on(cover.until, language) if cover.until else "",
+        "kept_until": known.on(cover.kept_until, language) if cover.kept_until else "",
+        "not_begun": "" if cover.kept_until else known.YES,
         "reasons": cover.reasons,
     }
-    filled = fill(wording.ERASED, known.of_operator() | given, language)
-    return Draft(wording.ERASED, filled, language, name, address)
+    kind = wording.ERASED if cover.until else wording.ERASED_IN_PART
+    filled = fill(kind, known.of_operator() | given, language)
+    return Draft(kind, filled, language, name, address)
 
 
 def stated(row: RequestedRight, reasons: str, proof: Proof) -> str:

@@ -6,7 +6,7 @@ from gdpr.models.claims import Claim
 from gdpr.models.corrections import Correction
 from gdpr.models.correspondents import AddressErasure, AddressPackage
 from gdpr.models.enquiries import Enquiry, ForwardedRequest
-from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, LedgerEntry
+from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, HeldRow, LedgerEntry
 from gdpr.models.imports import Import
 from gdpr.models.letters import Letter
 from gdpr.models.packages import Package
@@ -27,6 +27,7 @@ __all__ = [
     "ErasureSubject",
     "ForwardedRequest",
     "Import",
+    "HeldRow",
     "LedgerEntry",
     "Letter",
     "Package",

@@ -8,6 +8,8 @@ from uuid import uuid4
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from gdpr.registry import Law
+
 # The names of steps that erase a table's rows begin so, and end with its model.
 ROWS = "rows:"
 
@@ -31,9 +33,10 @@ class Erasure(models.Model):
         ERROR = "error", _("a step ended in an error")
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    # Empty when a backup was restored that is older than the request.
+    # Empty when a backup was restored that is older than the request, and when the request is
+    # forgotten before the last row that the erasure has to hold is gone.
     right = models.OneToOneField(
-        "gdpr.RequestedRight", null=True, on_delete=models.CASCADE, related_name="erasure"
+        "gdpr.RequestedRight", null=True, on_delete=models.SET_NULL, related_name="erasure"
     )
     # Done again after a restore: the person has had their mail.
     is_repeat = models.BooleanField(default=False)
@@ -47,10 +50,15 @@ class Erasure(models.Model):
     due_at = models.DateTimeField(_("due"), db_index=True)
     started_at = models.DateTimeField(_("started"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
+    # When nothing of it was left: as it ended, or when the last row that it held went later.
+    completed_at = models.DateTimeField(_("completed"), null=True)
     # What the plan kept and what the scan searched: models, counts, articles and dates.
     report = models.JSONField(default=dict)
     certificate = models.BinaryField(null=True)
     certificate_digest = models.CharField(max_length=64, blank=True)
+    # The second certificate, once what the first one lists as kept is gone.
+    completion = models.BinaryField(null=True)
+    completion_digest = models.CharField(max_length=64, blank=True)
     # Of the link in the last mail, which is all that leads here from outside.
     token_hash = models.BinaryField(null=True)
 
@@ -62,7 +70,12 @@ class Erasure(models.Model):
                 name="erasure_ended_when_final",
                 condition=models.Q(state__in=["cancelled", "done"], ended_at__isnull=False)
                 | models.Q(state__in=["waiting", "running"], ended_at__isnull=True),
-            )
+            ),
+            models.CheckConstraint(
+                name="erasure_completed_after_its_end",
+                condition=models.Q(completed_at=None)
+                | models.Q(completed_at__gte=models.F("ended_at")),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -104,6 +117,28 @@ class ErasureStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.position}"
+
+
+class HeldRow(models.Model):
+    """A row that an erasure had to leave; it goes when the law that holds it no longer does."""
+
+    erasure = models.ForeignKey(Erasure, on_delete=models.CASCADE, related_name="held")
+    model = models.CharField(_("table"), max_length=80)
+    # The primary key as text.
+    key = models.CharField(max_length=80)
+    law = models.CharField(_("by which law"), max_length=20, choices=Law)
+    # The last day on which it is kept; empty while the law's time has not begun.
+    until_on = models.DateField(_("kept until"), null=True)
+    done_at = models.DateTimeField(_("done"), null=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = [
+            models.UniqueConstraint(name="heldrow_once", fields=["erasure", "model", "key"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.pk}"
 
 
 class LedgerEntry(models.Model):

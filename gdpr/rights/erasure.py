@@ -7,6 +7,7 @@ name can do nothing more with it. What happens when the time is over is in gdpr/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,7 +21,7 @@ from accounts.models import Organisation, User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
 from gdpr import inventory, requests
-from gdpr.erasing import letters, plan
+from gdpr.erasing import certificate, letters, plan
 from gdpr.models import Erasure, RequestedRight, Right
 from gdpr.registry import Eraser, Whose
 
@@ -42,11 +43,23 @@ class NothingToCancel(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an erasure does by the inventory, before anybody has counted: titles of tables."""
+    """What an erasure does by the inventory, before anybody has counted.
+
+    Titles of tables; of what stays, why and how long as well.
+    """
 
     deleted: list[str]
     anonymised: list[str]
-    kept: list[str]
+    kept: list[Stays]
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """A table of which rows can stay: by which article and law, and by which rule they go."""
+
+    title: str
+    why: str
+    how_long: str
 
 
 def outlook() -> Outlook:
@@ -54,8 +67,14 @@ def outlook() -> Outlook:
     return Outlook(
         deleted=_titles(plan.DELETING),
         anonymised=_titles(plan.ANONYMISING),
-        kept=_titles(frozenset(Eraser) - plan.DELETING - plan.ANONYMISING),
+        kept=list(_staying()),
     )
+
+
+def _staying() -> Iterator[Stays]:
+    for entry, ground in plan.grounds():
+        law = entry.held.law if entry.held and ground.is_lasting else None
+        yield Stays(str(entry.title), certificate.why(ground, law), certificate.how_long(entry))
 
 
 def obstacles(person: User) -> list[Organisation]:
@@ -209,8 +228,8 @@ def _token(erasure: Erasure, person: User) -> str:
 
 
 def _end(erasure: Erasure, person: User | None, now: datetime) -> None:
-    erasure.state, erasure.ended_at = Erasure.State.CANCELLED, now
-    erasure.save(update_fields=["state", "ended_at"])
+    erasure.state, erasure.ended_at, erasure.completed_at = Erasure.State.CANCELLED, now, now
+    erasure.save(update_fields=["state", "ended_at", "completed_at"])
     if person is not None:
         _restrict(person, None)
 

@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from gdpr.scan.everywhere import Scan, scan
 from gdpr.scan.needles import Finding, Kind, ScanIncomplete, Sought
-from gdpr.scan.tables import Rows, Within
+from gdpr.scan.tables import Rows, Within, there
 
-__all__ = ["Finding", "Kind", "Rows", "Scan", "ScanIncomplete", "Sought", "Within", "scan"]
+__all__ = [
+    "Finding",
+    "Kind",
+    "Rows",
+    "Scan",
+    "ScanIncomplete",
+    "Sought",
+    "Within",
+    "scan",
+    "there",
+]

@@ -132,6 +132,23 @@ def search(
     return Searched(findings, len(names), columns, mentions)
 
 
+def there(rows: Mapping[str, Rows]) -> dict[str, int]:
+    """Return how many of the named rows each table has, without the tables that have none."""
+    found = {table: _present(table, named) for table, named in rows.items()}
+    return {table: count for table, count in found.items() if count}
+
+
+def _present(table: str, rows: Rows) -> int:
+    name, column = map(connection.ops.quote_name, (table, rows.column))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM {name} WHERE {column}::text = ANY(%s)",  # noqa: S608
+            [list(rows.keys)],
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
 def _tables() -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(TABLES)

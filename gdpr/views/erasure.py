@@ -116,8 +116,21 @@ def certificate_pdf(request: HttpRequest, token: str) -> HttpResponse:
     issued = certificate.found(token, clock.now())
     if issued is None:
         return dead_link(request, LinkInvalid())
-    response = HttpResponse(issued.pdf, content_type="application/pdf")
-    name = f"brevdue-{issued.reference}.pdf"
+    return _download(issued.pdf, f"brevdue-{issued.reference}.pdf")
+
+
+@require_safe
+@never_cache
+def completion_pdf(request: HttpRequest, token: str) -> HttpResponse:
+    """The second certificate, once what the first one lists as kept is gone."""
+    issued = certificate.found(token, clock.now())
+    if issued is None or issued.completion is None:
+        return dead_link(request, LinkInvalid())
+    return _download(issued.completion, f"brevdue-{issued.reference}-2.pdf")
+
+
+def _download(pdf: bytes, name: str) -> HttpResponse:
+    response = HttpResponse(pdf, content_type="application/pdf")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -9,7 +9,15 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 from django.db import connection
 
-PLACES = ("VAULT_URL", "ERASURE_JOURNAL", "AUDIT_ANCHORS", "REDIS_URL", "SEAL_KEYS_URL", "PACKAGES")
+PLACES = (
+    "VAULT_URL",
+    "ERASURE_JOURNAL",
+    "AUDIT_ANCHORS",
+    "REDIS_URL",
+    "SEAL_KEYS_URL",
+    "PACKAGES",
+    "TEST_CLOCK_FILE",
+)
 
 
 def at(role: str, database: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -26,7 +27,17 @@ from gdpr.inventory.dpa import AGREEMENT, DOCUMENT
 from gdpr.inventory.framework import LOG_ENTRY
 from gdpr.inventory.relay import ATTEMPT, MESSAGE
 from gdpr.inventory.stores import BACKUPS, VAULT
-from gdpr.registry import Entry, Eraser, Keep, NotPersonal, Personal, Store, SubjectPath, days
+from gdpr.registry import (
+    Entry,
+    Eraser,
+    Keep,
+    Law,
+    NotPersonal,
+    Personal,
+    Store,
+    SubjectPath,
+    days,
+)
 
 USER_PATH, *_ = USER.paths
 
@@ -92,6 +103,14 @@ def test_field_that_nobody_has_classified(name: str) -> None:
         ("E011", lambda: replace(ATTEMPT, paths=(_through("accounts.Nothing"),))),
         ("E011", lambda: replace(ATTEMPT, paths=(_joined("no_such_field"),))),
         ("E012", lambda: replace(INVITATION, interest="")),
+        ("E019", lambda: replace(AGREEMENT, held=None)),
+        ("E019", lambda: replace(USER, held=AGREEMENT.held)),
+        ("E019", lambda: _held(clock="")),
+        ("E019", lambda: _held(over="gdpr.holds:has_left")),
+        ("E019", lambda: _held(period=None)),
+        ("E011", lambda: _held(clock="no_such_field")),
+        ("E011", lambda: _held(clock="", over="gdpr.holds:no_such_rule")),
+        ("E011", lambda: _held(empties=("no_such_field",))),
     ],
 )
 def test_fault_is_found(number: str, fault: Callable[[], Entry]) -> None:
@@ -115,6 +134,15 @@ def test_manage_py_check_fails(
     monkeypatch.setattr(checks, "ENTRIES", entries)
     with pytest.raises(SystemCheckError, match=f"gdpr.{number}"):
         call_command("check")
+
+
+def _held(**changed: Any) -> Entry:
+    assert AGREEMENT.held is not None
+    return replace(AGREEMENT, held=replace(AGREEMENT.held, **changed))
+
+
+def test_material_of_bookkeeping_needs_no_period() -> None:
+    assert found(_held(law=Law.BOOKKEEPING, period=None)) == set()
 
 
 def test_each_path_to_an_account_by_a_field_of_its_own_is_missed() -> None:

@@ -84,7 +84,7 @@ def a_request(at: datetime) -> None:
 
 
 def an_erasure(at: datetime) -> None:
-    times = {"asked_at": at, "due_at": at, "ended_at": at}
+    times = {"asked_at": at, "due_at": at, "ended_at": at, "completed_at": at}
     Erasure.objects.create(language="da", state="done", **times)
 
 

@@ -72,6 +72,7 @@ PUBLIC = frozenset(
         "gdpr:identity-confirm",
         "gdpr:certificate",
         "gdpr:certificate-pdf",
+        "gdpr:completion-pdf",
     }
 )
 

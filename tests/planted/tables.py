@@ -7,6 +7,7 @@ from tests.planted import (
     bounces,
     correspondents,
     directly,
+    holding,
     letters,
     logs,
     policy,
@@ -31,4 +32,5 @@ FAULTS = (
     *restricting.FAULTS,
     *letters.FAULTS,
     *correspondents.FAULTS,
+    *holding.FAULTS,
 )

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import clock, database
 from accounts.management.roles import demand_role
 from accounts.signedlines import LinesAltered
-from gdpr.erasing import repeat
+from gdpr.erasing import holding, repeat
 
 
 class Command(BaseCommand):
@@ -19,8 +19,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         demand_role(database.DUTY)
+        now = clock.now()
         try:
-            done = repeat.repeat(clock.now())
+            done = repeat.repeat(now)
         except LinesAltered as altered:
             raise CommandError(f"The journal was altered: {altered}") from None
         self.stdout.write(f"{done.entries:>6}  ledger entries brought in from the journal")
@@ -28,6 +29,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.erased:>6}  people erased again")
         self.stdout.write(f"{done.addresses:>6}  addresses erased again from customers' logs")
         self.stdout.write(f"{done.remaining:>6}  erased people and addresses left")
+        self.stdout.write(f"{holding.erase_again(now):>6}  rows erased again that were kept longer")
+        self.stdout.write(f"{holding.release_all(now):>6}  erasures of which nothing is kept now")
         if done.remaining or done.unfinished:
             raise CommandError("Not all are erased; the alerts and the erasures say why.")
         if done.lost:

@@ -24,6 +24,7 @@ from gdpr.models import (
     Correction,
     Erasure,
     ErasureSubject,
+    HeldRow,
     Import,
     LedgerEntry,
     Letter,
@@ -185,8 +186,10 @@ def _requests(person: User) -> None:
         asked_at=build.NOW,
         due_at=build.NOW,
         ended_at=build.NOW,
+        completed_at=build.NOW,
     )
     ErasureSubject.objects.create(erasure=earlier, sealed=b"x")
+    HeldRow.objects.create(erasure=earlier, model="dpa.Agreement", key="1", law="limitation")
     LedgerEntry.objects.create(
         erasure_id=earlier.pk,
         person_digest=person_digest(person.pk),

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -15,10 +13,9 @@ import pytest
 from django.conf import settings as configured
 from django.db import connection
 from django.test import Client
-from pytest_django.fixtures import Settings
 
-from accounts import limits, team, vault
-from accounts.models import AuditEvent, Organisation, OutgoingMail, Role, Session, User
+from accounts import team
+from accounts.models import AuditEvent, Organisation, Role, Session, User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
 from gdpr.erasing import letters, run
@@ -27,15 +24,9 @@ from gdpr.rights import erasure
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, leads_to, prove, visit
+from tests.gdpr.erasing.reading import sent
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _fresh(settings: Settings, tmp_path: Path) -> None:
-    settings.ERASURE_JOURNAL = str(tmp_path / "erasures")
-    settings.SEAL_KEYS_URL = (tmp_path / "seal").as_uri()
-    limits._redis(configured.REDIS_URL).flushdb()
 
 
 @pytest.fixture
@@ -54,16 +45,10 @@ def browser(bo: User, organisation: Organisation) -> Client:
     return client
 
 
-def _letters() -> list[dict[str, str]]:
-    with build.as_owner():
-        rows = OutgoingMail.objects.order_by("created_at")
-        return [json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed)) for row in rows]
-
-
 def _link(page: str) -> str:
     """The address in the newest mail that leads to this page."""
     (line,) = [
-        word for letter in _letters()[-1:] for word in letter["text"].split() if f"/{page}/" in word
+        word for letter in sent()[-1:] for word in letter["text"].split() if f"/{page}/" in word
     ]
     return line.removeprefix(configured.SITE_URL)
 
@@ -88,6 +73,8 @@ def test_page_says_what_goes_and_what_stays_before_anything_is_asked(browser: Cl
     text = browser.get(at("gdpr:erasure")).text
     assert "Account of a person" in text
     assert "Audit trail: who did what" in text
+    assert "legal claims: GDPR article 17(3)(e) (Danish Limitation Act, section 3" in text
+    assert "after it was replaced or ended" in text
     assert at("gdpr:erasure-ask") in text
     assert Erasure.objects.count() == 0
 
@@ -105,7 +92,7 @@ def test_asking_restricts_the_account_and_ends_other_sessions(browser: Client, b
         assert Session.objects.filter(user_id=bo.pk).count() == 1
         acts = set(AuditEvent.objects.filter(organisation=None).values_list("action", flat=True))
     assert {"request.opened", "erasure.requested"} <= acts
-    (letter,) = _letters()
+    (letter,) = sent()
     assert letter["to"] == bo.email
 
 
@@ -336,5 +323,5 @@ def test_certificate_is_fetched_by_the_link_of_the_last_mail(
 
 
 def test_made_up_certificate_link_opens_nothing() -> None:
-    for name in ("gdpr:certificate", "gdpr:certificate-pdf"):
+    for name in ("gdpr:certificate", "gdpr:certificate-pdf", "gdpr:completion-pdf"):
         assert Client().get(at(name, "no-such-token")).status_code == 404

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Erasure by real processes: killed at every step, and repeated after a restore of a dump."""
+"""Erasure by real processes, killed at every step."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import psycopg
@@ -18,7 +16,6 @@ from django.db import connection
 
 from accounts.models import User
 from accounts.turns import LOCK_CLASS
-from config.stack.binaries import postgresql_programs
 from gdpr.erasing import repeat, run, steps
 from gdpr.models import Erasure
 from gdpr.scan import tables
@@ -103,54 +100,3 @@ def _names(asked: Erasure) -> list[str]:
     names = [step.name for step in trial.steps.all()]
     trial.delete()
     return names
-
-
-def test_restore_of_a_dump_and_repetition_leave_no_erased_person(
-    asked: Erasure, gone: User, stays: User, tmp_path: Path
-) -> None:
-    dump = tmp_path / "dump.sql"
-    _postgresql("pg_dump", "--no-owner", f"--file={dump}", at("backup", here()))
-    assert run.carry_out(asked.pk, later())
-    with _restored(dump) as database:
-        assert _people(database, gone) == 1
-        answer = _repeat(database)
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        assert "1  people erased again" in answer.stdout
-        assert _people(database, gone) == 0
-        assert _people(database, stays) == 1
-        again = _repeat(database)
-        assert (again.returncode, "0  people erased again" in again.stdout) == (0, True)
-
-
-@contextmanager
-def _restored(dump: Path) -> Iterator[str]:
-    """A database of its own with what the dump has."""
-    name = f"{here()}_restored"
-    with psycopg.connect(at("owner", here()), autocommit=True) as owner:
-        owner.execute(f'CREATE DATABASE "{name}"')
-        try:
-            _postgresql("psql", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(dump), at("owner", name))
-            yield name
-        finally:
-            owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _postgresql(program: str, *arguments: str) -> None:
-    command = [str(postgresql_programs() / program), *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-
-
-def _repeat(database: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", "replay_erasures"]
-    return subprocess.run(
-        command, env=environment(database), cwd=settings.BASE_DIR, capture_output=True, text=True
-    )
-
-
-def _people(database: str, person: User) -> int:
-    with psycopg.connect(at("backup", database)) as reader:
-        found = reader.execute("SELECT count(*) FROM accounts_user WHERE id = %s", [person.pk])
-        row = found.fetchone()
-    assert row is not None
-    return int(row[0])

@@ -3,44 +3,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from io import BytesIO
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 from django.conf import settings as configured
 from django.db import connection
-from pikepdf import Pdf
 from pytest_django.fixtures import Settings
 from redis import Redis
 
-from accounts import audit, vault
+from accounts import audit
 from accounts.models import (
     Alert,
     AuditActor,
     AuditEvent,
     Invitation,
     Organisation,
-    OutgoingMail,
     Role,
     User,
 )
-from gdpr import ledger, packages, seals
-from gdpr.erasing import certificate, plan, run, steps
+from gdpr import ledger, packages
+from gdpr.erasing import plan, run, steps
 from gdpr.erasing.plan import Plan
 from gdpr.erasing.steps import Work
 from gdpr.models import Erasure, ErasureStep, ErasureSubject, Package, RequestedRight, Step
 from gdpr.rights import erasure
 from gdpr.subjects import Subject
 from relay.models import Credential
-from tests import build, poppler
+from tests import build
 from tests.gdpr.erasing import seeds
 from tests.gdpr.erasing.conftest import ASKED_AT, OVER, later
+from tests.gdpr.erasing.reading import sent
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
@@ -57,11 +52,6 @@ def _done(erasure: Erasure) -> list[str]:
 
 def _counts(erasure: Erasure) -> list[tuple[str, int, int]]:
     return [(step.name, step.removed, step.changed) for step in erasure.steps.all()]
-
-
-def _letters() -> list[dict[str, str]]:
-    rows = OutgoingMail.objects.exclude(kind="test")
-    return [json.loads(vault.unseal(f"outgoing-mail|{row.id}", row.sealed)) for row in rows]
 
 
 def test_nothing_happens_before_the_time_to_think_is_over(asked: Erasure, gone: User) -> None:
@@ -197,7 +187,7 @@ def test_erasure_stopped_at_every_step_is_completed(
     counted = {name: (removed, changed) for name, removed, changed in _counts(asked)}
     assert counted["rows:accounts.User"] == (1, 0)
     assert counted["rows:accounts.Membership"] == (2, 1)
-    assert len(_letters()) == 2
+    assert len(sent()) == 2
 
 
 PLANTED = {
@@ -325,7 +315,7 @@ def test_membership_ends_for_the_organisation_too(
     assert not Invitation.objects.filter(pk=open_one.pk).exists()
     (event,) = AuditEvent.objects.filter(organisation=house, action="membership.ended")
     assert event.actor_id is None
-    (told,) = [letter for letter in _letters() if letter["to"] == owner.email]
+    (told,) = [letter for letter in sent() if letter["to"] == owner.email]
     assert house.name in told["subject"]
     assert not [mark for mark in (gone.email, gone.last_name) if mark in told["text"]]
 
@@ -406,87 +396,3 @@ def test_last_owner_by_then_is_not_erased(asked: Erasure, gone: User, stays: Use
     assert (asked.state, asked.fault) == (State.WAITING, Erasure.Fault.LAST_OWNER)
     build.member(left, stays, Role.OWNER)
     assert run.carry_out(asked.pk, later(hours=1))
-
-
-def test_fault_on_the_way_is_not_on_the_certificate(asked: Erasure, gone: User) -> None:
-    """And what it says of backups and mails is so at the end, not when the plan was made."""
-    with Redis.from_url(configured.REDIS_URL) as redis:
-        redis.set("stray", gone.email)
-        assert not run.carry_out(asked.pk, later())
-        redis.delete("stray")
-    OutgoingMail.objects.all().delete()
-    assert run.carry_out(asked.pk, later(days=9))
-    asked.refresh_from_db()
-    assert "stuck" not in asked.report
-    told = asked.report["plan"]
-    assert told["backups_until"] == str(later(days=9 + configured.BACKUP_DAYS).date())
-    (mails,) = [line for line in told["kept"] if line[0] == "accounts.OutgoingMail"]
-    assert mails[1] == len(_letters()) == 1
-    attached = _attached(bytes(asked.certificate or b""))
-    assert set(attached) >= {"plan", "scan", "steps"}
-    assert "stuck" not in attached
-    assert attached["plan"] == told
-
-
-def _attached(pdf: bytes) -> dict[str, Any]:
-    with Pdf.open(BytesIO(pdf)) as opened:
-        values: dict[str, Any] = json.loads(
-            opened.attachments["erasure.json"].get_file().read_bytes()
-        )
-    return values
-
-
-def test_link_ends_in_the_database_too(asked: Erasure) -> None:
-    assert run.carry_out(asked.pk, later())
-    assert certificate.close_links(later(days=certificate.LINK_DAYS - 1)) == 0
-    assert certificate.close_links(later(days=certificate.LINK_DAYS)) == 1
-    asked.refresh_from_db()
-    assert asked.token_hash is None
-    assert asked.certificate is not None
-
-
-class TestCertificate:
-    @pytest.fixture
-    def pdf(self, asked: Erasure, settings: Settings, tmp_path: Path) -> bytes:
-        # A seal of its own, as old as its certificate.
-        settings.SEAL_KEYS_URL = (tmp_path / "seal").as_uri()
-        assert run.carry_out(asked.pk, later())
-        asked.refresh_from_db()
-        assert asked.certificate is not None
-        return bytes(asked.certificate)
-
-    def test_is_sealed_and_says_what_happened(self, pdf: bytes, asked: Erasure, gone: User) -> None:
-        found = seals.verify(pdf, now=later())
-        assert found.sound
-        assert [signature.field for signature in found.signatures] == [certificate.FIELD]
-        text = poppler.words(pdf)
-        assert "Sletteattest" in text
-        assert asked.reference in text
-        assert "Intet var tilbage" in text
-        for mark in (gone.email, gone.last_name, gone.phone, str(gone.pk)):
-            assert mark not in text
-        assert asked.certificate_digest == hashlib.sha256(pdf).hexdigest()
-
-    def test_last_mail_says_itself_what_is_kept_and_why(self, pdf: bytes, asked: Erasure) -> None:
-        asked.refresh_from_db()
-        made = plan.Plan.from_json(asked.report["plan"])
-        reasons = certificate.reasons(made, asked.language)
-        assert made.is_partial
-        assert reasons
-        (last,) = [letter for letter in _letters() if "/certificate/" in letter["text"]]
-        assert reasons in last["text"]
-        # The link ends; by its number staff find the certificate later.
-        words = last["text"].replace(f"/certificate/{certificate.token_of(asked.pk)}/", "")
-        assert asked.reference in words
-
-    def test_is_reached_by_the_link_of_the_last_mail_alone(self, pdf: bytes, gone: User) -> None:
-        (last,) = [letter for letter in _letters() if "/certificate/" in letter["text"]]
-        assert last["to"] == gone.email
-        token = last["text"].partition("/certificate/")[2].split("/")[0]
-        with build.as_role("web"):
-            issued = certificate.found(token, later(days=1))
-            assert issued is not None
-            assert issued.pdf == pdf
-            assert certificate.found(f"{token}x", later(days=1)) is None
-            assert certificate.found(token, issued.ends_at) is None
-            assert certificate.found(token, issued.ends_at - timedelta(seconds=1)) is not None

@@ -15,7 +15,7 @@ from redis import Redis
 
 from accounts.models import AuditEvent, User
 from gdpr.erasing import run, steps
-from gdpr.models import Erasure
+from gdpr.models import Erasure, HeldRow
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.test_staffsite import verified
@@ -163,3 +163,38 @@ def test_certificate_is_found_by_its_number(now: Clock, asked: Erasure, dorte: U
     with build.as_owner():
         event = AuditEvent.objects.get(action="erasure.certificate-viewed")
     assert event.target_id == str(asked.pk)
+
+
+def test_staff_see_what_a_new_erasure_would_do_and_that_nothing_is_changed(
+    now: Clock, asked: Erasure, gone: User, dorte: User
+) -> None:
+    before = seeds.contents()
+    with build.as_role("duty"):
+        run.draw_up_plans(later())
+    unplanned = {"gdpr_erasure"}
+    after = seeds.contents()
+    assert {table for table in after if after[table] != before[table]} == unplanned
+    text = verified(dorte).get(address("change", asked.pk)).text
+    assert "This is a dry run: nothing has been changed." in text
+    assert "legal claims: GDPR article 17(3)(e) (Danish Limitation Act, section 3" in text
+    assert "until 20 November 2031" in text
+    assert gone.last_name not in text
+
+
+def test_staff_see_what_is_held_and_fetch_the_second_certificate(
+    now: Clock, asked: Erasure, dorte: User
+) -> None:
+    with build.as_owner():
+        Erasure.objects.filter(pk=asked.pk).update(
+            state=Erasure.State.DONE, ended_at=later(), completion=b"%PDF-2"
+        )
+        HeldRow.objects.create(erasure=asked, model="dpa.Agreement", key="1", law="limitation")
+    client = verified(dorte)
+    text = client.get(address("change", asked.pk)).text
+    assert "its time has not begun" in text
+    assert address("completion", asked.pk) in text
+    answer = client.get(address("completion", asked.pk))
+    assert (answer.content, answer["Content-Type"]) == (b"%PDF-2", "application/pdf")
+    assert client.get(address("certificate", asked.pk)).status_code == 404
+    with build.as_owner():
+        assert AuditEvent.objects.filter(action="erasure.certificate-viewed").count() == 1

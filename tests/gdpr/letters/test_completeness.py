@@ -59,6 +59,7 @@ DEMANDED: dict[str, set[Part]] = {
     "second-look-changed": {Part.FIRST_ANSWER, Part.REASONS, Part.AUTHORITY, Part.COURT},
     "lifting": {Part.GROUND, Part.DAY, Part.AUTHORITY, Part.COURT},
     "erased": {Part.DAY, Part.AUTHORITY, Part.COURT, Part.SECOND_LOOK},
+    "erased-in-part": EXPLAINED,
 }
 NEEDED = [(name, part) for name, parts in DEMANDED.items() for part in sorted(parts, key=str)]
 
