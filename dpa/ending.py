@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,10 +11,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.models import AuditEvent, Organisation
-from accounts.tenancy import TenantModel
 from dpa.terms import DELETION_DAYS
-from gdpr import inventory, subjects
-from gdpr.registry import Role
+from gdpr import holds
 from relay import restricting, routes, suppressions
 from relay.models import Route
 
@@ -40,7 +38,7 @@ def is_over(organisation: Organisation) -> bool:
     An agreement lasts as long as its processor holds anything (GDPR article 28(3)(g)).
     """
     return organisation.standing in Organisation.ENDING and not any(
-        model.objects.for_organisation(organisation.pk).exists() for model in _processed()
+        model.objects.for_organisation(organisation.pk).exists() for model in holds.processed()
     )
 
 
@@ -87,11 +85,3 @@ def _ended_at(organisations: Iterable[Organisation]) -> dict[UUID | None, dateti
 def _is_late(ended_at: datetime | None, now: datetime) -> bool:
     """The trail forgets later than data must be gone: whose end it does not know is late."""
     return ended_at is None or now > ended_at + timedelta(days=DELETION_DAYS)
-
-
-def _processed() -> Iterator[type[TenantModel]]:
-    """Yield the tables that hold what is processed for customers."""
-    for entry in inventory.personal_entries():
-        model = subjects.model_of(entry)
-        if entry.role is Role.PROCESSOR and issubclass(model, TenantModel):
-            yield model

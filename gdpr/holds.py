@@ -19,7 +19,7 @@ from accounts.models import Membership, Organisation
 from accounts.tenancy import TenantModel
 from gdpr import inventory, subjects
 from gdpr.deadlines import day_of
-from gdpr.registry import Entry, Eraser, Held, Law
+from gdpr.registry import Entry, Eraser, Held, Law, Role
 
 # From the end of the financial year that the material is of: Danish Bookkeeping Act, section 12.
 BOOKKEEPING_YEARS = 5
@@ -121,13 +121,22 @@ def end_of_bookkeeping(day: date) -> date:
 def has_left(row: Organisation | TenantModel) -> bool:
     """Say whether the contract of a customer, or of whose row it is, holds nothing any more.
 
-    The account is closed, nobody belongs to it, and no law keeps a row of it as evidence.
+    The account is closing or closed: nobody belongs to it, what was processed for it is gone, and
+    no law keeps a row of it as evidence. One that is closing still has its mail delivered.
     """
     organisation = row if isinstance(row, Organisation) else row.organisation
     if organisation.standing not in Organisation.ENDING:
         return False
-    kept: list[type[TenantModel]] = [Membership, *_held_by_a_law()]
+    kept: list[type[TenantModel]] = [Membership, *processed(), *_held_by_a_law()]
     return not any(model.objects.for_organisation(organisation.pk).exists() for model in kept)
+
+
+def processed() -> Iterator[type[TenantModel]]:
+    """Yield the tables that hold what is processed for customers."""
+    for entry in inventory.personal_entries():
+        model = subjects.model_of(entry)
+        if entry.role is Role.PROCESSOR and issubclass(model, TenantModel):
+            yield model
 
 
 def _held_by_a_law() -> Iterator[type[TenantModel]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.db.models import Min
@@ -89,14 +89,19 @@ def erase_again(one: Back, now: datetime) -> bool:
 
 
 def _erasure_for(one: Back, now: datetime) -> AddressErasure:
-    """Return the erasure as the backup has it, or one made anew where it has none to go on with."""
+    """Return the erasure as the backup has it, or one made anew where it has none to go on with.
+
+    That one has the number of the first certificate, where no row of the backup has it.
+    """
     running = AddressErasure.objects.for_organisation(one.organisation_id).filter(ended_at=None)
     for row in running.select_for_update():
         if subject.address_of(row) == one.address:
             row.due_at = now
             row.save(update_fields=["due_at"])
             return row
+    is_known = AddressErasure.objects.filter(pk=one.entry.erasure_id).exists()
     erasure = AddressErasure(
+        pk=uuid4() if is_known else one.entry.erasure_id,
         organisation_id=one.organisation_id,
         language="da",
         # Its mail was ended, and its senders told, the first time.

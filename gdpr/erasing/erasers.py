@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BinaryField, Field
+from django.db.models import BinaryField, Field, QuerySet
 
 from gdpr import subjects
 from gdpr.registry import Entry, Eraser, Held, SubjectPath, Whose
@@ -33,7 +33,7 @@ def erase(entry: Entry, subject: Subject) -> Done:
 
 def release(entry: Entry, held: Held, keys: Collection[str]) -> None:
     """Do to rows, given by their keys as text, what is done when no law holds them any more."""
-    rows = subjects.model_of(entry)._default_manager.filter(pk__in=keys)
+    rows = _left(entry, held, keys)
     if held.empties:
         rows.update(**_emptied(entry, held.empties))
     else:
@@ -42,10 +42,12 @@ def release(entry: Entry, held: Held, keys: Collection[str]) -> None:
 
 def left(entry: Entry, held: Held, keys: Collection[str]) -> set[str]:
     """Return which of these rows are there and have in them what `release` takes away."""
+    return {str(key) for key in _left(entry, held, keys).values_list("pk", flat=True)}
+
+
+def _left(entry: Entry, held: Held, keys: Collection[str]) -> QuerySet[Any]:
     rows = subjects.model_of(entry)._default_manager.filter(pk__in=keys)
-    if held.empties:
-        rows = rows.exclude(**_emptied(entry, held.empties))
-    return {str(key) for key in rows.values_list("pk", flat=True)}
+    return rows.exclude(**_emptied(entry, held.empties)) if held.empties else rows
 
 
 def _delete(entry: Entry, path: SubjectPath, subject: Subject) -> int:

@@ -82,24 +82,23 @@ def release(erasure_id: UUID, now: datetime) -> bool:
 def erase_again(now: datetime) -> int:
     """Erase what was gone and is there again, as after a restore; return how many rows there were.
 
-    A row that a law holds now is another one, which a hand has put there: people are told.
+    People are told before a row goes: whoever comes after a crash finds no trace of it. A row that
+    a law holds now is another one, which a hand has put there, and is left to them.
     """
     found = returned()
-    for row in found:
-        if _ended(row, day_of(now)):
-            erasers.release(*held_by(row.model), [row.key])
-            audit.record_installation(None, "erasure.held-erased-again", row.erasure)
     if found:
         alerts.raise_alert(BACK)
     else:
         alerts.resolve_alert(BACK)
+    for row in found:
+        _erase_again(row, now)
     return len(found)
 
 
 def returned() -> list[HeldRow]:
     """Return the rows that were erased when no law held them any more, and are there."""
     done = defaultdict[str, list[HeldRow]](list)
-    for row in HeldRow.objects.exclude(done_at=None).select_related("erasure"):
+    for row in HeldRow.objects.exclude(done_at=None):
         done[row.model].append(row)
     return [
         row
@@ -140,6 +139,17 @@ def held_by(model: str) -> tuple[Entry, Held]:
     return entry, entry.held
 
 
+def _erase_again(row: HeldRow, now: datetime) -> None:
+    """Erase a row that is back and record it, both or neither. One that fails holds up no other."""
+    try:
+        with transaction.atomic():
+            if _ended(row, day_of(now)):
+                erasers.release(*held_by(row.model), [row.key])
+                audit.record_installation(None, "erasure.held-erased-again", row.erasure)
+    except Exception as error:  # noqa: BLE001 - the alert stands for as long as the row is there
+        logger.error("row back of erasure %s: %s", row.erasure_id, type(error).__name__)
+
+
 def _tried(erasure_id: UUID, now: datetime) -> bool:
     try:
         done = release(erasure_id, now)
@@ -152,15 +162,17 @@ def _tried(erasure_id: UUID, now: datetime) -> bool:
 
 
 def _look_at(pk: int, now: datetime) -> None:
-    """Write down until when a row is kept, as it stands now, or erase it when that is over."""
+    """Erase a row when its time is over; write down until when it is kept where that is new."""
     with transaction.atomic():
         row = HeldRow.objects.select_for_update().get(pk=pk)
         if row.done_at is not None:
             return
+        before = row.until_on
         if _ended(row, day_of(now)):
             erasers.release(*held_by(row.model), [row.key])
             row.until_on, row.done_at = row.until_on or day_of(now), now
-        row.save()
+        if (row.until_on, row.done_at) != (before, None):
+            row.save(update_fields=["until_on", "done_at"])
 
 
 def _ended(row: HeldRow, today: date) -> bool:

@@ -151,6 +151,15 @@ class TestCustomer:
         assert not holds.has_left(build.organisation("Åben ApS", standing=standing))
 
 
+@pytest.mark.django_db
+@pytest.mark.as_role("duty")
+def test_customer_that_is_closing_has_not_left_while_its_mail_is_there() -> None:
+    closing = build.organisation("Lukker ApS", standing=Organisation.Standing.CLOSING)
+    assert holds.has_left(closing)
+    build.mail_of(closing)
+    assert not holds.has_left(closing)
+
+
 def _in_force(organisation: Organisation) -> Agreement:
     state = Agreement.State.IN_FORCE
     return build.agreement(organisation, state=state, in_force_at=build.NOW, closed_at=None)

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.remaining:>6}  erased people and addresses left")
         self.stdout.write(f"{holding.erase_again(now):>6}  rows erased again that were kept longer")
         self.stdout.write(f"{holding.release_all(now):>6}  erasures of which nothing is kept now")
-        if done.remaining or done.unfinished:
+        if done.remaining or done.unfinished or holding.returned():
             raise CommandError("Not all are erased; the alerts and the erasures say why.")
         if done.lost:
             raise CommandError("The journal had lost lines: it may lack later erasures as well.")

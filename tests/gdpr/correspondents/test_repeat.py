@@ -67,10 +67,24 @@ def test_repetition_erases_again_with_a_certificate_of_its_own(
     erasure = AddressErasure.objects.get()
     assert erasure.is_repeat
     assert erasure.certificate
-    assert erasure.asked_at == gone.asked_at
+    # The number of the first certificate leads to this one and to one line of the ledger.
+    assert (erasure.pk, erasure.asked_at) == (gone.pk, gone.asked_at)
+    assert LedgerEntry.objects.filter(of_organisation=house.id).get().pk == gone.pk
     repeat.refuse_older_database(later)
     assert _alerts() == set()
     assert repeat.repeat(later).addresses == 0
+
+
+def test_repetition_of_one_that_is_there_has_its_own_number(
+    house: Organisation, now: datetime, earlier: datetime
+) -> None:
+    seeds.mail(house, earlier, ERIK)
+    first = seeds.erased(house, ERIK, now)
+    with build.as_owner():
+        Delivery.objects.filter(organisation=house, recipient="").update(recipient=ERIK)
+    assert repeat.repeat(now + timedelta(days=1)).addresses == 1
+    again = AddressErasure.objects.get(is_repeat=True)
+    assert (again.pk != first.pk, again.asked_at) == (True, first.asked_at)
 
 
 def test_mail_of_after_the_erasure_is_new_and_stays(

@@ -24,6 +24,10 @@ LAST_DAY = build.NOW + KEPT_DAYS * DAY
 OVER = LAST_DAY + DAY
 
 
+class Crash(BaseException):
+    """What nothing catches, as a kill."""
+
+
 def erased(person: User) -> Erasure:
     """What is left was written down, and the person is gone."""
     made = Erasure(

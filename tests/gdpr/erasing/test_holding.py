@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from accounts import audit
@@ -30,7 +32,7 @@ from relay.models import SendingDomain
 from tests import build, poppler
 from tests.gdpr.erasing import seeds
 from tests.gdpr.erasing.conftest import later
-from tests.gdpr.erasing.held import DAY, LAST_DAY, OVER, alerts, complete, erased
+from tests.gdpr.erasing.held import DAY, LAST_DAY, OVER, Crash, alerts, complete, erased
 
 pytestmark = [pytest.mark.django_db, pytest.mark.as_role("duty")]
 
@@ -103,6 +105,14 @@ def test_twice_is_once(done: Erasure) -> None:
     assert seeds.contents() == before
 
 
+def test_night_on_which_nothing_ends_writes_nothing_down(done: Erasure) -> None:
+    holding.release_all(LAST_DAY)
+    with CaptureQueriesContext(connection) as queries:
+        holding.release_all(LAST_DAY)
+    assert _held(done).total() == 6
+    assert not [one for one in queries if one["sql"].startswith('UPDATE "gdpr_heldrow"')]
+
+
 def test_what_its_own_period_took_is_ticked(done: Erasure) -> None:
     assert expiry.forget(LAST_DAY) >= 2
     holding.release_all(LAST_DAY)
@@ -168,6 +178,21 @@ def test_customer_that_has_left_is_emptied(done: Erasure, gone: User) -> None:
     assert not SendingDomain.objects.filter(organisation=own).exists()
 
 
+def test_row_that_was_emptied_before_is_not_written_again(done: Erasure) -> None:
+    holding.release_all(later(days=1))
+    (key,) = done.held.filter(model="accounts.Organisation").values_list("key", flat=True)
+    before = _version(key)
+    erasers.release(*holding.held_by("accounts.Organisation"), [key])
+    assert _version(key) == before
+
+
+def _version(organisation: str) -> str:
+    """Where the row lies in its table: writing it again puts it elsewhere."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ctid::text FROM accounts_organisation WHERE id = %s", [organisation])
+        return str(cursor.fetchone()[0])
+
+
 def test_customer_with_other_people_stays_as_it_is(gone: User) -> None:
     own = Organisation.objects.get(name="Gået Handel")
     build.member(own, build.person("Mette", "Medejer"), Role.OWNER)
@@ -218,10 +243,6 @@ class TestBookkeeping:
         assert not rows.filter(done_at=None).exists()
         keys = rows.filter(model="dpa.Agreement").values_list("key", flat=True)
         assert not Agreement.objects.filter(pk__in=list(keys)).exists()
-
-
-class Crash(BaseException):
-    """What nothing catches, as a kill."""
 
 
 STEPS: dict[str, tuple[Any, str]] = {
