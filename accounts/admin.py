@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -93,11 +96,26 @@ class OrganisationAdmin(ReadOnlyAdmin):
             messages.success(request, told % {"name": row.name, "standing": to.label})
 
 
+class Because(models.TextChoices):
+    """What somebody may look at a restricted person for (GDPR article 18(2))."""
+
+    RIGHTS = "rights", _("to answer the person's own request, or with their consent")
+    CLAIMS = "claims", _("for a legal claim")
+    OTHERS = "others", _("to protect the rights of somebody else")
+    PUBLIC = "public", _("for an important public interest")
+
+
+class BecauseForm(forms.Form):
+    because = forms.ChoiceField(
+        label=_("Why do you look at it?"), choices=Because, widget=forms.RadioSelect
+    )
+
+
 @admin.register(User, site=site)
 class PersonAdmin(ReadOnlyAdmin):
     """Each look at one person is recorded; the list has names and masked addresses alone."""
 
-    list_display = ("__str__", "get_full_name", "masked_address", "is_active", "is_staff")
+    list_display = ("__str__", "shown_name", "masked_address", "is_active", "is_staff")
     list_filter = ("is_staff", "is_active")
     ordering = ("-created_at",)
     fields = (
@@ -113,11 +131,16 @@ class PersonAdmin(ReadOnlyAdmin):
         "confirmed_at",
         "created_at",
         "last_login",
+        "restricted_at",
     )
 
     @admin.display(description=_("e-mail"))
     def masked_address(self, row: User) -> str:
         return masked(row.email)
+
+    @admin.display(description=_("name"))
+    def shown_name(self, row: User) -> str:
+        return gettext("restricted") if row.restricted_at else row.get_full_name()
 
     def change_view(
         self,
@@ -126,11 +149,19 @@ class PersonAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
+        """A restricted person is looked at for a reason that the law names alone."""
         row = self.get_object(request, object_id)
+        form = BecauseForm(request.GET or None)
+        if row is not None and row.restricted_at and not form.is_valid():
+            context = self.admin_site.each_context(request)
+            about = {"title": gettext("This account is restricted"), "opts": self.opts}
+            return render(request, "admin/accounts/because.html", context | about | {"form": form})
+        because = [f"because-{form.cleaned_data['because']}"] if row and row.restricted_at else []
         if row is not None:
-            audit.record_installation(current_person(request), "person.viewed", row)
-        return response
+            audit.record_installation(current_person(request), "person.viewed", row, because)
+        # What is asked here is no filter of a list.
+        request.GET = QueryDict()
+        return super().change_view(request, object_id, form_url, extra_context)
 
 
 @admin.register(Consent, site=site)

@@ -39,6 +39,10 @@ LONGEST_PAUSE_MINUTES = 60
 RUN_SECONDS = 20.0
 # While one worker sends a mail, no other takes it; longer than its sending can last.
 LEASE = timedelta(minutes=10)
+# Without these somebody else could take an account while its person is not told of anything.
+OF_SECURITY = frozenset(
+    {"password_reset", "password_changed", "new_browser", "second_factor_changed"}
+)
 # A mail that cannot be opened or composed must not stop those behind it.
 SENDING_FAULTS = (OSError, smtplib.SMTPException, vault.VaultError, ValueError, LookupError)
 
@@ -196,10 +200,18 @@ def to_person(
 ) -> None:
     """Post a mail in the person's language; `kind` is "app/name" for a mail of another app.
 
-    Its three templates are <app>/email/<name> with .subject.txt, .txt and .html.
+    Its three templates are <app>/email/<name> with .subject.txt, .txt and .html. To an account
+    that is restricted nothing goes but what is about its rights, its security or an agreement.
     """
+    if user.restricted_at and not _goes_while_restricted(kind):
+        return
     values = {"user": user, **context}
     to_address(kind, user.email, user.language, values, organisation_id, enclosures)
+
+
+def _goes_while_restricted(kind: str) -> bool:
+    """Article 18(2) of the GDPR leaves what a person agrees to, and what rights are claimed by."""
+    return kind in OF_SECURITY or kind.partition("/")[0] in ("gdpr", "dpa")
 
 
 def to_address(

@@ -6,9 +6,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from accounts.models import Invitation, Membership, Role
+from accounts.models import Invitation, Membership, Organisation, Role
 from accounts.models.organisations import KEEPERS
 
 
@@ -22,6 +22,24 @@ def waiting(organisation_id: UUID) -> QuerySet[Membership]:
     """Return those who have said yes and wait for an owner."""
     rows = Membership.objects.for_organisation(organisation_id).filter(approved_at=None)
     return rows.select_related("user").order_by("created_at", "id")
+
+
+def silenced() -> QuerySet[Organisation]:
+    """Return the organisations that go on and whose owners are all restricted. Role `duty`.
+
+    Nobody can act as owner there, and no mail to an owner leaves (accounts/emails.py).
+    """
+    owners = Membership.objects.filter(
+        organisation=OuterRef("pk"),
+        role=Role.OWNER,
+        approved_at__isnull=False,
+        user__is_active=True,
+    )
+    alive = Organisation.objects.exclude(standing__in=Organisation.ENDING)
+    return alive.filter(
+        Exists(owners.filter(user__restricted_at__isnull=False)),
+        ~Exists(owners.filter(user__restricted_at=None)),
+    )
 
 
 def invitations(organisation_id: UUID) -> QuerySet[Invitation]:

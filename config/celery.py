@@ -146,6 +146,11 @@ app.conf.update(
             "options": {"expires": 3600},
         },
         "packages": {"task": "gdpr.pack", "schedule": 60.0, "options": {"expires": 60}},
+        "recipients-told": {
+            "task": "gdpr.tell_recipients",
+            "schedule": 300.0,
+            "options": {"expires": 300},
+        },
         "packages-end": {
             "task": "gdpr.destroy_packages",
             "schedule": 300.0,

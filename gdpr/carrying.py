@@ -23,7 +23,7 @@ from accounts.refusals import Refused
 from gdpr import packages, requests
 from gdpr.courses import AUTOMATIC
 from gdpr.models import RequestedRight, Right
-from gdpr.rights import consent, erasure, review
+from gdpr.rights import consent, erasure, objection, restriction, review
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ BEGUN: dict[str, Begin] = {
     Right.PORTABILITY: packages.order,
     Right.CONSENT: consent.begin,
     Right.ERASURE: erasure.begin,
+    Right.OBJECTION: objection.begin,
+    Right.RESTRICTION: restriction.begin,
     Right.REVIEW: review.begin,
 }
 FOLLOWING: dict[str, Follow] = {

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from accounts import clock
 from gdpr import packages
 from gdpr.models import Correction, RequestedRight
+from gdpr.rights import restriction
 
 
 def clear(row: RequestedRight) -> None:
-    """Take back a package that is not ready, and empty what was to be corrected.
+    """Take back a package that is not ready, empty what was to be corrected, and have what was
+    restricted meanwhile end.
 
     Roles `web` and `staff`.
     """
     packages.cancel(row)
+    restriction.settle(row, clock.now())
     for correction in Correction.objects.filter(right=row):
         correction.forget()

@@ -23,7 +23,7 @@ COURSES: dict[Right, Course] = {
     Right.ACCESS: Course.PACKED,
     Right.RECTIFICATION: Course.ASSESSED,
     Right.ERASURE: Course.POSTPONED,
-    Right.RESTRICTION: Course.ASSESSED,
+    Right.RESTRICTION: Course.AT_ONCE,
     Right.PORTABILITY: Course.PACKED,
     Right.OBJECTION: Course.ASSESSED,
     Right.CONSENT: Course.AT_ONCE,

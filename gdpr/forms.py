@@ -20,6 +20,7 @@ from gdpr.intake import Letter
 from gdpr.letters.writing import Abuse, Proof
 from gdpr.models import Right
 from gdpr.rights.rectification import Wish, fields
+from gdpr.rights.restriction import CHOSEN
 
 DETAILS_LENGTH = 4000
 OTHER = "other"
@@ -65,6 +66,11 @@ class CorrectionForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
     )
+    restrict = forms.BooleanField(
+        label=_("Do not use my account until this is decided"),
+        help_text=_("You reach your rights and nothing else meanwhile (GDPR article 18(1)(a))."),
+        required=False,
+    )
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -78,7 +84,52 @@ class CorrectionForm(forms.Form):
     def wish(self) -> Wish:
         data = self.cleaned_data
         field = "" if data["field"] == OTHER else data["field"]
-        return Wish(field, data["value"], data["evidence"])
+        return Wish(field, data["value"], data["evidence"], data["restrict"])
+
+
+class RestrictionForm(forms.Form):
+    """On what ground an account is restricted, and what the person wants to say about it."""
+
+    ground = forms.ChoiceField(
+        label=_("Why?"),
+        choices=[(ground, ground.label) for ground in CHOSEN],
+        widget=forms.RadioSelect,
+    )
+    words = forms.CharField(
+        label=_("What should we know?"),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+
+class ObjectionForm(forms.Form):
+    """What is objected to; marketing needs no reason, anything else is about one's situation."""
+
+    MARKETING, USE = "marketing", "use"
+
+    what = forms.ChoiceField(
+        label=_("What do you object to?"),
+        choices=[(MARKETING, _("marketing, and nothing else")), (USE, _("a use of my data"))],
+        widget=forms.RadioSelect,
+    )
+    words = forms.CharField(
+        label=_("Which use, and what speaks against it in your situation?"),
+        help_text=_("Not needed for marketing."),
+        max_length=DETAILS_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("what") == self.USE and not data.get("words"):
+            self.add_error("words", _("Say which use you object to, and why."))
+        return data
+
+    @property
+    def marketing_only(self) -> bool:
+        return bool(self.cleaned_data["what"] == self.MARKETING)
 
 
 class AnswerForm(forms.Form):

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import clock
 from accounts.promise import Promise, Result
 from accounts.signedlines import LinesAltered
-from gdpr import checks, clocks, deadlines, recipients, retention
+from gdpr import checks, clocks, deadlines, propagation, recipients, retention
 from gdpr.enquiries import watch
 from gdpr.erasing import holding, repeat, run
 from gdpr.inventory import ENTRIES, STORES, entry, timed_entries
@@ -101,6 +101,12 @@ def requests_are_passed_on() -> Result:
     return Result(holds=not late, seen=f"{waiting} to be passed on, {late} too late")
 
 
+def recipients_hear_of_changes() -> Result:
+    now = clock.now()
+    late, waiting = propagation.count_late(now), propagation.open_ones().count()
+    return Result(holds=not late, seen=f"{late} not told in time, {waiting} for staff to tell")
+
+
 def _closed_late(now: datetime) -> QuerySet[RequestedRight]:
     """Return what was answered after its promise, of late: an answer does not undo the delay."""
     rows = RequestedRight.objects.filter(closed_at__gte=now - timedelta(days=LOOKED_BACK_DAYS))
@@ -135,6 +141,16 @@ PROMISES: tuple[Promise, ...] = (
         control="gdpr.enquiries by the minute",
         switched_off_by="leave a proven enquiry where it is",
         check=requests_are_passed_on,
+    ),
+    Promise(
+        id="M5.2a",
+        words=_(
+            "Whoever was given personal data hears of it when they are corrected, restricted or"
+            " erased."
+        ),
+        control="gdpr.propagation every five minutes",
+        switched_off_by="tell nobody of a correction",
+        check=recipients_hear_of_changes,
     ),
     Promise(
         id="M2.7c",

@@ -52,8 +52,19 @@ def of(audience: Audience, since: date, on: date) -> Rows:
 
     Data have been disclosed to those whose contract ended meanwhile (GDPR article 15(1)(c)).
     """
-    rows = _between(since, on).filter(services__contains=[audience.value])
+    return of_any([audience], since, on)
+
+
+def of_any(audiences: Iterable[Audience], since: date, on: date) -> Rows:
+    """Return the actual recipients of some categories, as `of` does of one; each row once."""
+    services = [audience.value for audience in audiences]
+    rows = _between(since, on).filter(services__overlap=services)
     return rows.order_by(F("ends_on").desc(nulls_first=True), "name")
+
+
+def was_given(row: Recipient, since: date, on: date) -> bool:
+    """Say whether one got data on any day from `since` to `on`, as `_between` asks the database."""
+    return row.starts_on <= on and (row.ends_on is None or row.ends_on > since)
 
 
 def subprocessors(on: date) -> Rows:

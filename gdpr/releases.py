@@ -38,6 +38,15 @@ def of(person: User) -> QuerySet[Release]:
     return Release.objects.filter(person=person).order_by("pk")
 
 
+def in_force(person: User) -> QuerySet[Release]:
+    """Return whom a package made now shows: nobody whose own data are kept and not used meanwhile.
+
+    Role `duty`.
+    """
+    restricted = User.objects.filter(restricted_at__isnull=False)
+    return of(person).exclude(address__in=restricted.values("email"))
+
+
 def owner_of(owner: str, address: str, by: User) -> User:
     """Return the person at `owner`, in whose packages `by` may decide to show `address`.
 

@@ -42,7 +42,7 @@ def ask(
             elif row.right in carrying.BEGUN:
                 carrying.begin(row, person, now)
             if row.right == Right.RECTIFICATION and wish is not None:
-                rectification.note_wish(row, wish)
+                rectification.note_wish(row, wish, now)
             if row.right not in AUTOMATIC:
                 drafts.send(writing.received(row))
     return request

@@ -14,13 +14,23 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError
 
 from accounts import clock, database
-from gdpr import escalation, intake, ledger, packages, packing, retention, sealwatch
+from gdpr import (
+    escalation,
+    intake,
+    ledger,
+    packages,
+    packing,
+    propagation,
+    retention,
+    sealwatch,
+)
 from gdpr.correspondents import packages as address_packages
 from gdpr.correspondents import run as address_run
 from gdpr.enquiries import passing, watch
 from gdpr.erasing import certificate, holding, repeat, run
 from gdpr.registry import Cadence
 from gdpr.rights import correspondents as address_packing
+from gdpr.rights import restriction
 
 # Seconds until an order to carry an erasure on is void: beat gives the next one by then.
 EXPIRES = 60
@@ -55,6 +65,15 @@ def destroy_packages() -> None:
 def take_further() -> None:
     """Every minute: requests that came otherwise than through the portal."""
     intake.work(clock.now())
+
+
+@shared_task(name="gdpr.tell_recipients")
+def tell_recipients() -> None:
+    """Every five minutes: restrictions whose end was announced, and who has to be told of what."""
+    now = clock.now()
+    restriction.end_due(now)
+    restriction.watch()
+    propagation.tell_recipients(now)
 
 
 @shared_task(name="gdpr.escalate")

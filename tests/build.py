@@ -40,7 +40,9 @@ from gdpr.models import (
     Import,
     LedgerEntry,
     Letter,
+    Notice,
     Package,
+    PersonRestriction,
     Recipient,
     Release,
     Request,
@@ -51,7 +53,6 @@ from gdpr.models import (
 from relay.models import (
     Attempt,
     Content,
-    Count,
     Credential,
     Delivery,
     DkimKey,
@@ -60,18 +61,15 @@ from relay.models import (
     Ending,
     EspEvent,
     Hold,
-    LogChoice,
     Message,
     MessageHeader,
     QueuedDelivery,
     Quota,
     Report,
-    Restriction,
-    Review,
     Route,
     SendingDomain,
-    Suppression,
 )
+from tests import choices
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PASSWORD = "tolv-tegn-og-27-tal"
@@ -274,7 +272,7 @@ def _mail_rows(organisation: Organisation) -> None:
     EspEvent.objects.create(**of, route=route, received_at=row["accepted_at"], sealed=b"x")
     Hold.objects.create(**of, message_id=message_id(), held_at=NOW)
     Quota.objects.create(**of, messages_a_day=50_000)
-    _figure_rows(organisation)
+    choices.make(organisation, NOW)
     Message.objects.create(**row, id=message, sender="a@b.example", size=1, recipients=1)
     Delivery.objects.create(
         **row, message_id=message, position=0, recipient="erik@modtager.example"
@@ -329,30 +327,6 @@ def _key_rows(domain: SendingDomain) -> None:
     )
     DkimSecret.objects.create(**of, key=key, sealed=b"x")
     DomainRecord.objects.create(**of, domain=domain, kind=DomainRecord.Kind.DKIM, key=key)
-
-
-def _figure_rows(organisation: Organisation) -> None:
-    of: dict[str, Any] = {"organisation": organisation}
-    LogChoice.objects.create(**of, profile=LogChoice.Profile.HEADERS, changed_at=NOW)
-    Suppression.objects.create(
-        **of,
-        address_hash=organisation.id.bytes,
-        address="nej@tak.example",
-        address_until=datetime.now(UTC) + timedelta(days=1),
-        reason=Suppression.Reason.BY_PERSON,
-        created_at=NOW,
-    )
-    Restriction.objects.create(
-        **of,
-        address_hash=organisation.id.bytes,
-        address="vent@tak.example",
-        spellings=["vent@tak.example"],
-        address_until=datetime.now(UTC) + timedelta(days=1),
-        ground=Restriction.Ground.ACCURACY,
-        restricted_at=NOW,
-    )
-    Count.objects.create(**of, span=Count.Span.FIVE_MINUTES, starts_at=NOW, domain="x", part=0)
-    Review.objects.create(**of, domain="kunde.example", opened_at=NOW, done=300, hard=30)
 
 
 def request_of(user: User, *rights: Right, **fields: Any) -> Request:
@@ -472,6 +446,18 @@ def _gdpr_rows(user: User) -> None:
     claim_of(user)
     Approval.objects.create(
         what=Approval.What.ERASURE, subject_id=right.id, asked_at=NOW, asked_by=user
+    )
+    PersonRestriction.objects.create(
+        person=user, ground=PersonRestriction.Ground.CLAIMS, restricted_at=NOW, lifted_at=NOW
+    )
+    host = supplier(f"Værtshuset {user.pk}")
+    host.save()
+    Notice.objects.create(
+        person=user,
+        recipient=host,
+        change=Notice.Change.RECTIFIED,
+        cause_id=right.pk,
+        opened_at=NOW,
     )
 
 

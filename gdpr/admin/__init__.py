@@ -10,12 +10,15 @@ from gdpr.admin.officers import ApprovalAdmin
 from gdpr.admin.registers import RecipientAdmin, RetentionRunAdmin
 from gdpr.admin.releases import ReleaseAdmin
 from gdpr.admin.requests import RequestedRightAdmin
+from gdpr.admin.restrictions import NoticeAdmin, PersonRestrictionAdmin
 
 __all__ = [
     "ApprovalAdmin",
     "ErasureAdmin",
     "ForwardedRequestAdmin",
     "LetterAdmin",
+    "NoticeAdmin",
+    "PersonRestrictionAdmin",
     "RecipientAdmin",
     "ReleaseAdmin",
     "RequestedRightAdmin",

@@ -29,7 +29,8 @@ from gdpr.admin import entry, previews
 from gdpr.admin.officers import OfficersAdmin
 from gdpr.forms import DecisionForm
 from gdpr.letters.drafts import Draft
-from gdpr.models import Correction, RequestedRight
+from gdpr.models import RequestedRight
+from gdpr.rights import rectification
 
 DECIDE = "admin:gdpr_requestedright_decide"
 CHANGE = entry.CHANGE
@@ -114,10 +115,13 @@ class RequestedRightAdmin(OfficersAdmin):
 
     @admin.display(description=_("should be"))
     def wish(self, row: RequestedRight) -> str:
-        wish = Correction.objects.filter(right=row).first()
-        if wish is None:
+        change = rectification.difference_of(row)
+        if change is None:
             return "–"
-        return f"{wish.field or gettext('something else')}: {wish.value} – {wish.evidence}"
+        return format_html(
+            "{}: <del>{}</del> <ins>{}</ins> – {}",
+            change.what, change.before, change.after, change.evidence,
+        )  # fmt: skip
 
     @admin.display(description=_("received"))
     def received(self, row: RequestedRight) -> str:

@@ -10,13 +10,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from accounts import audit, team
 from accounts.models import Membership
-from gdpr import inventory, ledger, packages, places, requests, scan, sealedfiles, subjects
+from gdpr import (
+    inventory,
+    ledger,
+    packages,
+    places,
+    propagation,
+    requests,
+    scan,
+    sealedfiles,
+    subjects,
+)
 from gdpr.erasing import certificate, erasers, findings, holding, letters, plan, subject
 from gdpr.erasing.subject import Carried
 from gdpr.models import Erasure, ErasureStep, Package, RequestedRight
@@ -208,12 +218,20 @@ def _say_farewell(work: Work) -> None:
     passing = {STUCK, KEPT, findings.FOUND}
     erasure.report = {name: part for name, part in erasure.report.items() if name not in passing}
     erasure.save()
+    if not erasure.is_repeat:
+        _tell_recipients(work)
     subject.let_go(erasure)
     if erasure.right is not None and erasure.right.is_open:
         if erasure.right.state != RequestedRight.State.ACT:
             _back_to_act(erasure.right, work.now)
         _close(erasure, erasure.right, work.now)
     audit.record_installation(None, "erasure.done", erasure)
+
+
+def _tell_recipients(work: Work) -> None:
+    carried = work.carried
+    account, since = UUID(carried.person_id), date.fromisoformat(carried.since)
+    propagation.tell_of_erasure(work.erasure, account, since, work.now)
 
 
 def _back_to_act(right: RequestedRight, now: datetime) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from accounts import vault
 from accounts.models import User
+from gdpr.deadlines import day_of
 from gdpr.models import Erasure, ErasureSubject
 from gdpr.registry import Whose
 from gdpr.scan import Sought
@@ -23,6 +24,8 @@ class Carried:
     address: str = field(repr=False)
     phone: str = field(repr=False)
     name: str = field(repr=False)
+    # The day on which it was made, as in ISO 8601: who got its data since is told (article 19).
+    since: str
 
     @property
     def subject(self) -> Subject:
@@ -42,6 +45,7 @@ def carry(erasure: Erasure, person: User) -> None:
         address=person.email,
         phone=person.phone,
         name=person.get_full_name(),
+        since=day_of(person.created_at).isoformat(),
     )
     sealed = vault.seal(_purpose(erasure.pk), json.dumps(asdict(carried)).encode())
     ErasureSubject.objects.update_or_create(erasure=erasure, defaults={"sealed": sealed})

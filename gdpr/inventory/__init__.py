@@ -20,6 +20,7 @@ from gdpr.inventory import (
     letters,
     packages,
     relay,
+    restricting,
     sending,
     service,
     stores,
@@ -38,6 +39,7 @@ ENTRIES: tuple[Entry, ...] = (
     *letters.ENTRIES,
     *correspondents.ENTRIES,
     *deciding.ENTRIES,
+    *restricting.ENTRIES,
     *dpa.ENTRIES,
     *framework.ENTRIES,
 )

@@ -440,6 +440,7 @@ AUDIT_EVENT = Entry(
         _event("target_id", "gdpr.RequestedRight", "request__person", to="gdpr.RequestedRight"),
         _event("target_id", "gdpr.Package", "person", to="gdpr.Package"),
         _event("target_id", "gdpr.Letter", "right__request__person", to="gdpr.Letter"),
+        _event("target_id", "gdpr.PersonRestriction", "person", to="gdpr.PersonRestriction"),
     ),
     audiences=(*AUDIENCES, Audience.ORGANISATION),
     fields=(

@@ -10,9 +10,11 @@ from gdpr.models.erasures import Erasure, ErasureStep, ErasureSubject, HeldRow, 
 from gdpr.models.imports import Import
 from gdpr.models.letters import Letter
 from gdpr.models.packages import Package
+from gdpr.models.propagation import Notice
 from gdpr.models.recipients import Recipient
 from gdpr.models.releases import Release
 from gdpr.models.requests import Request, RequestedRight, Right, Step
+from gdpr.models.restrictions import PersonRestriction
 from gdpr.models.retention import RetentionGauge, RetentionRun
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "HeldRow",
     "LedgerEntry",
     "Letter",
+    "Notice",
     "Package",
+    "PersonRestriction",
     "Recipient",
     "Release",
     "Request",

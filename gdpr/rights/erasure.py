@@ -24,6 +24,7 @@ from gdpr import inventory, requests
 from gdpr.erasing import certificate, letters, plan
 from gdpr.models import Erasure, RequestedRight, Right
 from gdpr.registry import Eraser, Whose
+from gdpr.rights import restriction
 
 COOL_DOWN_HOURS = 72
 COOL_DOWN = timedelta(hours=COOL_DOWN_HOURS)
@@ -125,7 +126,7 @@ def begin(
             asked_at=now,
             due_at=now + COOL_DOWN,
         )
-        _restrict(person, now)
+        restriction.impose(person, restriction.Ground.COOL_DOWN, now, right=erasure.right)
         signin.end_sessions(person.pk, keep=session_key)
         letters.erasure_asked(person, erasure, _token(erasure, person))
         audit.record_installation(by, "erasure.requested", erasure)
@@ -230,13 +231,8 @@ def _token(erasure: Erasure, person: User) -> str:
 def _end(erasure: Erasure, person: User | None, now: datetime) -> None:
     erasure.state, erasure.ended_at, erasure.completed_at = Erasure.State.CANCELLED, now, now
     erasure.save(update_fields=["state", "ended_at", "completed_at"])
-    if person is not None:
-        _restrict(person, None)
-
-
-def _restrict(person: User, since: datetime | None) -> None:
-    person.restricted_at = since
-    person.save(update_fields=["restricted_at"])
+    if person is not None and erasure.right is not None:
+        restriction.lift_of(erasure.right, person, now)
 
 
 def _titles(erasers: frozenset[Eraser]) -> list[str]:

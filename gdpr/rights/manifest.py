@@ -27,7 +27,7 @@ DIGEST = TEXT | {"pattern": "^[0-9a-f]{64}$"}
 
 def pseudonyms(package: Package) -> Pseudonyms:
     """Return what hides everybody in a package but whom staff have decided to show."""
-    shown = releases.of(package.person).values_list("address", flat=True)
+    shown = releases.in_force(package.person).values_list("address", flat=True)
     return Pseudonyms(frozenset(shown))
 
 
@@ -42,7 +42,7 @@ def told(
         "made_at": plain(now),
         "tables": list(tables),
         "redactions": extract.pseudonyms.told(),
-        "released": [_released(row, extract) for row in releases.of(package.person)],
+        "released": [_released(row, extract) for row in releases.in_force(package.person)],
         # A package is whole, or it is not made.
         "truncated": [],
     }

@@ -27,6 +27,8 @@ from gdpr import emails, inventory, requests
 from gdpr.letters import drafts, writing
 from gdpr.models import Correction, Request, RequestedRight, Right
 from gdpr.registry import Corrector
+from gdpr.rights import restriction
+from gdpr.rights.restriction import Ground
 
 State = RequestedRight.State
 PERSON = "accounts.User"
@@ -46,6 +48,18 @@ class Wish:
     field: str
     value: str
     evidence: str
+    # Whether the account is restricted until it is decided (article 18(1)(a)).
+    restrict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a field holds and what it should; `before` is "" for what is no field of the account."""
+
+    what: str | Promise
+    before: str
+    after: str
+    evidence: str
 
 
 def fields() -> dict[str, str | Promise]:
@@ -63,16 +77,33 @@ def ask(person: User, wish: Wish, now: datetime) -> Request:
     with transaction.atomic():
         request = requests.open_by_person(person, {Right.RECTIFICATION: ""}, now)
         right = request.rights.get()
-        note_wish(right, wish)
+        note_wish(right, wish, now)
         drafts.send(writing.received(right))
     return request
 
 
-def note_wish(right: RequestedRight, wish: Wish) -> None:
-    """Keep what a person wants corrected until it is decided."""
+def note_wish(right: RequestedRight, wish: Wish, now: datetime) -> None:
+    """Keep what a person wants corrected until it is decided, and restrict meanwhile if asked."""
     Correction.objects.create(
         right=right, field=wish.field, value=wish.value, evidence=wish.evidence
     )
+    if wish.restrict and right.request.person is not None:
+        restriction.impose(right.request.person, Ground.ACCURACY, now, right=right)
+
+
+def difference_of(right: RequestedRight) -> Difference | None:
+    """Return what would change, for the person and for staff; None once it is decided."""
+    rows = Correction.objects.filter(right=right).select_related("right__request__person")
+    correction = rows.first()
+    if correction is None or not correction.value:
+        return None
+    person = correction.right.request.person
+    if person is None:
+        return None
+    name = correction.field.removeprefix(f"{PERSON}.")
+    before = str(getattr(person, name)) if correction.field else ""
+    what = fields().get(correction.field, _("something else"))
+    return Difference(what, before, correction.value, correction.evidence)
 
 
 def accept(correction: Correction, by: User, now: datetime) -> None:
@@ -93,6 +124,7 @@ def accept(correction: Correction, by: User, now: datetime) -> None:
             name = correction.field.removeprefix(f"{PERSON}.")
             rectify_person(person, {name: correction.value}, by=by)
         drafts.send(writing.done(right))
+        restriction.settle(right, now)
         correction.forget()
 
 
@@ -115,6 +147,8 @@ def confirm(token: str, now: datetime) -> None:
         requests.move(correction.right, State.DONE, requests.person(person), now)
         drafts.send(writing.done(correction.right))
         _write_address(person, address, now)
+        # The person has just seen that it is right: nobody has to be told first.
+        restriction.lift_of(correction.right, person, now)
         correction.forget()
         signin.end_sessions(person.pk)
 

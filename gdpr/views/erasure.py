@@ -32,6 +32,9 @@ def erasure(request: HttpRequest) -> HttpResponse:
     """Before it is asked for: what it would do; afterwards: what it will, and the way back."""
     person = current_person(request)
     running = acts.open_erasure(person)
+    if running is None and person.restricted_at:
+        # Who is restricted for another reason is led here as well (accounts/access.py).
+        return redirect("gdpr:restriction")
     if running is not None:
         return render(request, "gdpr/erasure_waiting.html", _waiting(running, person))
     context = {

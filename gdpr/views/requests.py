@@ -25,10 +25,12 @@ from accounts.views.answers import dead_link, form_page, refusal, step_up_requir
 from gdpr import clocks, packages, selfservice, tasks
 from gdpr import requests as acts
 from gdpr.clocks import Reading
+from gdpr.erasing import plan
 from gdpr.forms import AnswerForm, CorrectionForm, RequestForm
 from gdpr.letters import drafts
 from gdpr.models import Letter, Package, Request, RequestedRight, Step
 from gdpr.rights import rectification
+from gdpr.rights.rectification import Difference
 
 PAGE_LENGTH = 20
 NEW = "gdpr/request_new.html"
@@ -49,6 +51,8 @@ class Standing:
     question: str
     answer: AnswerForm
     letters: list[tuple[str, Letter]]
+    # What a correction would change, until it is decided.
+    difference: Difference | None
     may_look_again: bool
 
     @property
@@ -73,12 +77,13 @@ def requests(request: HttpRequest) -> HttpResponse:
 @never_cache
 @step_up_required
 def request_new(request: HttpRequest) -> HttpResponse:
-    form = RequestForm(request.POST or None)
+    person, form = current_person(request), RequestForm(request.POST or None)
     if not form.is_valid():
-        return render(request, NEW, {"form": form})
+        context = {"form": form, "alone": plan.owned_alone(person.pk)}
+        return render(request, NEW, context)
     try:
         made = selfservice.ask(
-            current_person(request),
+            person,
             form.asked(),
             clock.now(),
             wish=form.wish(),
@@ -97,10 +102,11 @@ def request_new(request: HttpRequest) -> HttpResponse:
 @never_cache
 @step_up_required
 def correction(request: HttpRequest) -> HttpResponse:
-    form = CorrectionForm(request.POST or None)
+    person, form = current_person(request), CorrectionForm(request.POST or None)
     if not form.is_valid():
-        return render(request, "gdpr/correction.html", {"form": form})
-    made = rectification.ask(current_person(request), form.wish(), clock.now())
+        context = {"form": form, "alone": plan.owned_alone(person.pk)}
+        return render(request, "gdpr/correction.html", context)
+    made = rectification.ask(person, form.wish(), clock.now())
     messages.success(request, _("Received. Here you see how far it has come."))
     return redirect("gdpr:request", made.id)
 
@@ -248,6 +254,7 @@ def _standing(row: RequestedRight) -> Standing:
         # Several rights can each have a question on one page.
         answer=AnswerForm(auto_id=f"{row.right}-%s"),
         letters=[(drafts.title(letter), letter) for letter in row.letters.all()],
+        difference=rectification.difference_of(row),
         may_look_again=acts.may_look_again(row),
     )
 

@@ -30,6 +30,8 @@ from gdpr.models import (
     Erasure,
     ForwardedRequest,
     Letter,
+    Notice,
+    PersonRestriction,
     Recipient,
     Release,
     RequestedRight,
@@ -59,8 +61,8 @@ MODELS = [
     Suppression, Review, LogChoice, Consent,
 ]  # fmt: skip
 TRIED_ELSEWHERE = {
-    Agreement, Approval, Erasure, ForwardedRequest, Hold, Letter, Quota, Recipient, Release,
-    RetentionRun,
+    Agreement, Approval, Erasure, ForwardedRequest, Hold, Letter, Notice, PersonRestriction, Quota,
+    Recipient, Release, RetentionRun,
 }  # fmt: skip
 
 

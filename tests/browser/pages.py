@@ -129,6 +129,8 @@ STAFF_PAGES = (
     _staff_page("gdpr_requestedright", "enter"),
     _staff_page("gdpr_requestedright", "clocks"),
     _staff_page("gdpr_approval"),
+    _staff_page("gdpr_personrestriction"),
+    _staff_page("gdpr_notice"),
 )
 
 

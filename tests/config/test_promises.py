@@ -26,7 +26,7 @@ from gdpr import ledger, recipients, retention
 from gdpr import promises as duties
 from gdpr.deadlines import day_of
 from gdpr.inventory import ENTRIES
-from gdpr.models import Enquiry, RequestedRight, RetentionRun
+from gdpr.models import Enquiry, RequestedRight, RetentionRun, Right
 from relay import hourkeys
 from relay.models import (
     Attempt,
@@ -163,6 +163,15 @@ def request_left_lying(_: Organisation, __: Settings, ___: pytest.MonkeyPatch) -
         Enquiry.objects.create(sealed=b"x", received_at=then, proven_at=then, due_at=then)
 
 
+def untold_recipient(organisation: Organisation, _: Settings, __: pytest.MonkeyPatch) -> None:
+    with build.as_owner():
+        person = User.objects.get(memberships__organisation=organisation)
+        build.supplier().save(force_insert=True)
+        build.request_of(person, Right.RECTIFICATION).rights.update(
+            state=RequestedRight.State.DONE, closed_at=clock.now() - timedelta(hours=2)
+        )
+
+
 def late_answer(organisation: Organisation, settings: Settings, patch: pytest.MonkeyPatch) -> None:
     late_request(organisation, settings, patch)
     with build.as_owner():
@@ -220,6 +229,7 @@ OFF: dict[str, Switch] = {
     "M2.7c": log_day,
     "M2.7d": log,
     "M3.1b": anywhere,
+    "M5.2a": untold_recipient,
     "R2": clear_passwords,
     "S6": mail_to_restricted,
     "R4": content,

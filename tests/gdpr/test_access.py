@@ -383,6 +383,21 @@ class TestOthers:
         other = Extract(subjects.person(bo), pseudonyms=manifest.pseudonyms(ordered(bo)))
         assert stine.last_name not in json.dumps(self.rows(other, "gdpr.RequestedRight"))
 
+    def test_who_is_restricted_is_not_shown_though_released(
+        self, organisation: Organisation, bo: User, anna: User
+    ) -> None:
+        with build.as_owner():
+            Membership.objects.filter(user=anna).update(approved_by=bo)
+            Release.objects.create(
+                person=anna, address=bo.email, reason="Aftalt med Bo", decided_at=build.NOW
+            )
+            User.objects.filter(pk=bo.pk).update(restricted_at=build.NOW)
+        package = ordered(anna)
+        extract = Extract(subjects.person(anna), pseudonyms=manifest.pseudonyms(package))
+        (own,) = self.rows(extract, "accounts.Membership")
+        assert str(own["approved_by"]).startswith("person-")
+        assert manifest.told(package, extract, [], build.NOW)["released"] == []
+
     @pytest.mark.parametrize("text", TEXTS)
     @pytest.mark.parametrize("place", PLACES)
     def test_no_place_names_anybody_else(

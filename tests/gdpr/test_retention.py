@@ -21,6 +21,7 @@ from accounts.models import (
     OutgoingMail,
     Role,
     Session,
+    User,
 )
 from accounts.models import organisations as customers
 from accounts.vault import VaultError
@@ -32,6 +33,9 @@ from gdpr.models import (
     Enquiry,
     Erasure,
     Import,
+    Notice,
+    PersonRestriction,
+    Recipient,
     Request,
     RetentionGauge,
     RetentionRun,
@@ -117,6 +121,26 @@ def an_approval(at: datetime) -> None:
     Approval.objects.create(what=Approval.What.ERASURE, subject_id=uuid4(), asked_at=at, **decided)
 
 
+def a_restriction(at: datetime) -> None:
+    with build.as_owner():
+        person = User.objects.first() or build.person("Bo", "Krog")
+        PersonRestriction.objects.create(
+            person=person, ground="claims", restricted_at=at, lifted_at=at
+        )
+
+
+def a_notice(at: datetime) -> None:
+    with build.as_owner():
+        recipient = Recipient.objects.first()
+        if recipient is None:
+            recipient = build.supplier()
+            recipient.save(force_insert=True)
+        Notice.objects.create(
+            recipient=recipient, change="erased", cause_id=uuid4(), state="told", by="mail",
+            opened_at=at, closed_at=at,
+        )  # fmt: skip
+
+
 def a_run(at: datetime) -> None:
     RetentionRun.objects.create(what="x", started_at=at, finished_at=at)
 
@@ -149,6 +173,8 @@ TABLES: dict[str, tuple[Callable[[datetime], None], Any, str]] = {
     "gdpr.Enquiry": (an_enquiry, enquiries, "ENQUIRY_KEPT_DAYS"),
     "gdpr.ForwardedRequest": (a_forwarded_request, enquiries, "FORWARDED_KEPT_DAYS"),
     "gdpr.Import": (an_import, imports, "PROPOSAL_HOURS"),
+    "gdpr.PersonRestriction": (a_restriction, asked, "REQUEST_KEPT_DAYS"),
+    "gdpr.Notice": (a_notice, asked, "REQUEST_KEPT_DAYS"),
     "gdpr.RetentionRun": (a_run, own, "RUN_KEPT_DAYS"),
     "relay.EspEvent": (a_report, espinbox, "KEPT_HOURS"),
 }

@@ -18,11 +18,21 @@ from django.conf import settings
 from accounts import emails, vault
 from accounts.models import Invitation, Membership, Organisation, OutgoingMail, Role, User
 from gdpr import emails as proofs
+from gdpr import telling
 from gdpr.enquiries import mails
 from gdpr.enquiries.asking import Asked, Whom
 from gdpr.erasing import letters as farewells
 from gdpr.letters import drafts, gallery, posting
-from gdpr.models import Enquiry, Erasure, ForwardedRequest, Request, RequestedRight, Right
+from gdpr.models import (
+    Enquiry,
+    Erasure,
+    ForwardedRequest,
+    Notice,
+    Recipient,
+    Request,
+    RequestedRight,
+    Right,
+)
 from tests import build
 
 pytestmark = pytest.mark.django_db
@@ -73,9 +83,13 @@ KINDS: dict[str, Callable[[User, Membership, str], object]] = {
     ),
     "gdpr/forwarded_due": lambda _, membership, __: mails.forwarded_due(_forwarded(), membership),
     "gdpr/member_erased": lambda _, membership, __: farewells.member_erased(membership),
+    "gdpr/notice": lambda _, __, code: telling.notice(_notice(code), ROUTE),
+    "gdpr/notice_by_hand": lambda *_: telling.notice_by_hand(_notice("da"), ROUTE),
 }
 
 
+# To the operator's own desk, in the installation's language.
+TO_US = {"operator_alert", "gdpr/notice_by_hand"}
 # What posts, sends, finds and drops mails of any kind.
 # `erased` posts a letter, and tests/gdpr/letters look at every kind of those.
 NO_KINDS = {
@@ -115,6 +129,12 @@ def _forwarded() -> ForwardedRequest:
     )
 
 
+def _notice(language: str) -> Notice:
+    country = "DK" if language == "da" else "SE"
+    recipient = Recipient(name=HOSTILE, contact="gdpr@vaert.example", country=country)
+    return Notice(recipient=recipient, change=Notice.Change.ERASED, opened_at=build.NOW)
+
+
 def _erasure(language: str = "da") -> Erasure:
     return Erasure(language=language, asked_at=build.NOW, due_at=build.NOW)
 
@@ -142,7 +162,8 @@ def _letter(kind: str, language: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("app", "modules"), [("accounts", [emails]), ("gdpr", [proofs, farewells, mails, posting])]
+    ("app", "modules"),
+    [("accounts", [emails]), ("gdpr", [proofs, farewells, mails, posting, telling])],
 )
 def test_every_kind_is_here_and_has_its_three_templates(
     app: str, modules: list[ModuleType]
@@ -168,7 +189,7 @@ def test_mail_renders(kind: str, language: str) -> None:
     letter = _letter(kind, language)
     assert letter["subject"]
     assert not re.search(r"[\r\n]", letter["subject"])
-    assert f'<html lang="{language if kind != "operator_alert" else "da"}">' in letter["html"]
+    assert f'<html lang="{"da" if kind in TO_US else language}">' in letter["html"]
     for part in ("subject", "text", "html"):
         assert "{%" not in letter[part]
         assert "None" not in letter[part]

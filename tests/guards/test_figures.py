@@ -68,6 +68,9 @@ NO_COPY = {
     ("gdpr/rights/erasure.py", "hours", 72): "how long an erasure can be cancelled",
     ("gdpr/rights/erasure.py", "days", 3): "the same",
     ("gdpr/rights/rectification.py", "days", 3): "how long a link confirms an address",
+    ("gdpr/rights/restriction.py", "days", 3): "between the word that a restriction ends and that",
+    ("gdpr/propagation.py", "days", 7): "how long staff may take to tell a recipient",
+    ("gdpr/propagation.py", "days", 30): "how far back is looked for what nobody was told of",
     ("gdpr/models/claims.py", "days", 7): "how long a link proves who asks",
     ("relay/smtp/schedule.py", "hours", 120): "the same bound, in code without models; a test"
     " holds it against QUEUE_HOURS_MAX",
