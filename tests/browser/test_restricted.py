@@ -14,7 +14,7 @@ from gdpr.models import Correction, Notice, Right
 from gdpr.rights import rectification, restriction
 from gdpr.rights.restriction import Ground
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.test_requests import LOOKS, prove
 from tests.browser.visit import path
 from tests.browser.window import Window
 
@@ -58,6 +58,22 @@ def test_restricted_person_sees_why_and_what_would_change(
     ):
         window.open(place)
         window.check(f"{name}-filled")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_only_owner_is_told_what_it_means(
+    window: Window, organisation: Organisation, anna: User
+) -> None:
+    window.sign_in(anna, organisation)
+    prove(window)
+    for name in ("restriction", "restriction-ask", "objection"):
+        window.open(path(f"gdpr:{name}"))
+        window.check(f"{name}-alone")
+    with build.as_owner():
+        restriction.impose(anna, Ground.CLAIMS, clock.now())
+    for name in ("restriction", "restriction-end"):
+        window.open(path(f"gdpr:{name}"))
+        window.check(f"{name}-restricted")
 
 
 @pytest.mark.parametrize("look", LOOKS)
