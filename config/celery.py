@@ -86,6 +86,11 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60},
         },
+        "letters": {
+            "task": "gdpr.seal_letters",
+            "schedule": 10.0,
+            "options": {"expires": 10},
+        },
         "enquiries": {
             "task": "gdpr.pass_on_enquiries",
             "schedule": 60.0,

@@ -19,6 +19,7 @@ class GdprConfig(AppConfig):
         SealedColumn("gdpr.Claim", "sealed", prefix="claim", by="request_id"),
         SealedColumn("gdpr.ErasureSubject", "sealed", prefix="erasure", by="erasure_id"),
         SealedColumn("gdpr.Enquiry", "sealed", prefix="enquiry", by="id"),
+        SealedColumn("gdpr.Letter", "sealed_draft", prefix="letter-draft", by="id"),
         SealedColumn("gdpr.Letter", "sealed", prefix="letter", by="id"),
         SealedColumn("gdpr.Package", "sealed_key", prefix="package", by="id"),
     )

@@ -108,10 +108,10 @@ def decide(
     reason: str = "",
     proof: Proof = NO_PROOF,
 ) -> None:
-    """Do one of `moves`, with its letter or not at all.
+    """Do one of `moves`, with its letter or not at all; one that is sealed leaves within a minute.
 
-    Raises OwnRequest, SameDecider, IllegalMove, Incomplete, NotSealed, ReasonMissing, TooLate,
-    ValueTaken, and what stops the act that a right is about.
+    Raises OwnRequest, SameDecider, IllegalMove, Incomplete, ReasonMissing, TooLate, ValueTaken,
+    and what stops the act that a right is about.
     """
     with transaction.atomic():
         # What a colleague has decided since the page was opened counts.
@@ -121,8 +121,7 @@ def decide(
         if what not in moves(row, now):
             raise requests.IllegalMove
         secondlooks.demand_another(row, by)
-        # Before the move, which locks the audit trail for everybody: a seal takes seconds.
-        draft = drafts.finish(letter(row, what, now, reason=reason, proof=proof), now)
+        draft = letter(row, what, now, reason=reason, proof=proof)
         if what in ABUSES:
             reason = writing.stated(row, reason, proof)
         _act(row, what, by, now, reason)

@@ -28,6 +28,7 @@ from gdpr.correspondents import packages as address_packages
 from gdpr.correspondents import run as address_run
 from gdpr.enquiries import passing, watch
 from gdpr.erasing import certificate, holding, repeat, run
+from gdpr.letters import sealing
 from gdpr.registry import Cadence
 from gdpr.rights import correspondents as address_packing
 from gdpr.rights import restriction
@@ -74,6 +75,11 @@ def tell_recipients() -> None:
     restriction.end_due(now)
     restriction.watch()
     propagation.tell_recipients(now)
+
+
+@shared_task(name="gdpr.seal_letters")
+def seal_letters() -> None:
+    sealing.run(clock.now())
 
 
 @shared_task(name="gdpr.escalate")

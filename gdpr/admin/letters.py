@@ -30,12 +30,12 @@ DOCUMENT = "admin:gdpr_letter_document"
 
 @admin.register(Letter, site=site)
 class LetterAdmin(ReadOnlyAdmin):
-    list_display = ("title", "request", "language", "issued")
+    list_display = ("title", "request", "language", "issued", "left")
     list_filter = ("kind", "language")
     list_select_related = ("right__request",)
     ordering = ("-issued_at",)
-    fields = ("title", "request", "language", "issued", "sha256", "document")
-    readonly_fields = ("title", "request", "issued", "document")
+    fields = ("title", "request", "language", "issued", "left", "sha256", "document")
+    readonly_fields = ("title", "request", "issued", "left", "document")
 
     @admin.display(description=_("letter"))
     def title(self, row: Letter) -> str:
@@ -49,8 +49,14 @@ class LetterAdmin(ReadOnlyAdmin):
     def issued(self, row: Letter) -> datetime:
         return row.issued_at
 
+    @admin.display(description=_("sealed and sent"), boolean=True)
+    def left(self, row: Letter) -> bool:
+        return row.has_left
+
     @admin.display(description=_("sealed PDF"))
     def document(self, row: Letter) -> str:
+        if not row.has_left:
+            return gettext("It is being sealed, and leaves within minutes.")
         url = reverse(DOCUMENT, args=[row.pk])
         return format_html('<a href="{}">{}</a>', url, gettext("Open the letter"))
 
@@ -69,7 +75,8 @@ class LetterAdmin(ReadOnlyAdmin):
     def document_view(self, request: HttpRequest, letter_id: UUID) -> HttpResponse:
         """Give the letter as it left; the look at it is recorded."""
         self._demand_view(request)
-        row = get_object_or_404(Letter.objects.select_related("right__request"), pk=letter_id)
+        left = Letter.objects.filter(due_at=None).select_related("right__request")
+        row = get_object_or_404(left, pk=letter_id)
         audit.record_installation(current_person(request), "letter.viewed", row)
         return previews.as_page(drafts.content(row))
 

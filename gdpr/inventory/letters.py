@@ -12,6 +12,7 @@ from gdpr.registry import (
     Eraser,
     Key,
     LegalBasis,
+    NotPersonal,
     Personal,
     Purpose,
     Role,
@@ -42,9 +43,11 @@ LETTER = Entry(
         Personal(name="right", what=_("the right that it answers")),
         Personal(name="kind", what=_("what kind of letter it is")),
         Personal(name="language", what=_("its language")),
-        Personal(name="issued_at", what=_("when it was sent")),
+        Personal(name="issued_at", what=_("when it was written")),
+        Personal(name="sealed_draft", what=_("its words until it leaves"), access=Access.ELSEWHERE),
         Personal(name="sealed", what=_("the letter, encrypted"), access=Access.ELSEWHERE),
         Personal(name="sha256", what=_("its digest")),
+        NotPersonal(("due_at",), "when its seal is tried"),
     ),
 )
 

@@ -16,4 +16,4 @@ def begin(right: RequestedRight, person: User, now: datetime) -> None:
     """End every consent and say so; nobody has to look at it first. Roles `web` and `duty`."""
     consents.withdraw_all(person, consents.Channel.REQUEST)
     requests.move(right, RequestedRight.State.DONE, requests.person(person), now)
-    drafts.send(drafts.finish(writing.done(right), now))
+    drafts.send(writing.done(right))

@@ -30,7 +30,7 @@ SECOND_LOOK = "gdpr/second_look.html"
 @never_cache
 def letter(request: HttpRequest, request_id: UUID, letter_id: UUID) -> HttpResponse:
     """Give a letter to the person whom it was written to, as it left."""
-    own = Letter.objects.filter(right__request__person=current_person(request))
+    own = Letter.objects.filter(right__request__person=current_person(request), due_at=None)
     row = get_object_or_404(
         own.select_related("right__request"), pk=letter_id, right__request_id=request_id
     )

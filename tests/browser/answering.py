@@ -75,6 +75,7 @@ class Case:
         self.desk.fill(reason=reason)
         self.desk.press("decide")
         self.desk.sees(self.desk.says(DECIDED))
+        work(tasks.seal_letters)
 
 
 def on(at: datetime) -> None:

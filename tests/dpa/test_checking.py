@@ -311,11 +311,10 @@ class TestLetter:
     @pytest.fixture
     def letter(self, anna: User) -> bytes:
         """A sealed letter about a request of Anna's, on file."""
-        finished = drafts.finish(gallery.sample("refused", "da"), NOW)
-        assert finished is not None
+        pdf = drafts.sealed(gallery.sample("refused", "da"), NOW, NOW)
         with build.as_owner():
-            build.letter_of(build.request_of(anna).rights.get(), finished.pdf)
-        return finished.pdf
+            build.letter_of(build.request_of(anna).rights.get(), pdf)
+        return pdf
 
     def test_on_file_is_said_to_be_and_how_long(self, letter: bytes) -> None:
         found = judge(letter, NOW)

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from accounts import clock
 from accounts.models import User
 from accounts.tenancy import person_context
 from gdpr import intake
 from gdpr.intake import Letter
+from gdpr.letters import sealing
 from gdpr.models import Request, RequestedRight, Right
 from tests import build
 
@@ -44,6 +46,12 @@ def entered(staff: User, *rights: Right, now: datetime = build.NOW, **fields: An
 def round_of_the_worker(now: datetime) -> None:
     with build.as_role("duty"):
         intake.work(now)
+
+
+def letters_leave() -> int:
+    """The worker seals the letters that wait, and posts them."""
+    with build.as_role("duty"):
+        return sealing.run(clock.now())
 
 
 def fresh(row: RequestedRight) -> RequestedRight:

@@ -17,7 +17,7 @@ from gdpr.models import Claim, Request, RequestedRight, Right
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.test_staffsite import verified
-from tests.gdpr.desk import fresh
+from tests.gdpr.desk import fresh, letters_leave
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +110,7 @@ class TestMany:
         answer = decide_many(staff, rows, what="refused", reason="No grounds were given.")
         assert "2 are decided" in answer.text
         assert {fresh(row).state for row in rows} == {State.REFUSED}
+        assert letters_leave() == 2
         with build.as_owner():
             assert OutgoingMail.objects.filter(kind="gdpr/letter").count() == 2
 

@@ -18,7 +18,7 @@ from relay.models import Hold, Review
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, leads_to, visit
-from tests.gdpr.desk import at_the_desk, fresh, round_of_the_worker
+from tests.gdpr.desk import at_the_desk, fresh, letters_leave, round_of_the_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -98,6 +98,7 @@ def test_staff_keep_it_stopped_with_reasons(
     with at_the_desk(dorte):
         reason = "One mail in ten went to nobody."
         deciding.decide(asked, State.REFUSED, dorte, build.NOW, reason=reason)
+    letters_leave()
     assert seen(stopped).decision == Review.Decision.KEPT
     with build.as_owner():
         assert Hold.objects.filter(reason=Hold.Reason.BOUNCES).exists()

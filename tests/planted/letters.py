@@ -8,6 +8,7 @@ from tests.planted.fault import Fault
 FILLING = "gdpr/letters/filling.py"
 COMPLETE = "tests/gdpr/letters/test_completeness.py"
 FORMS = "tests/gdpr/letters/test_forms.py"
+SEALING = "gdpr/letters/sealing.py"
 
 FAULTS = (
     Fault(
@@ -48,9 +49,37 @@ FAULTS = (
     Fault(
         0,
         "gdpr/letters/drafts.py",
-        "        _keep(draft)\n",
-        "",
+        "    if draft.kind.is_sealed:\n",
+        "    if False:\n",
         f"{FORMS}::test_pdf_goes_with_the_mail_and_is_kept",
+    ),
+    Fault(
+        0,
+        SEALING,
+        "        if not _kept(row, pdf):\n            return False\n",
+        "        _kept(row, pdf)\n",
+        f"{FORMS}::test_what_is_erased_meanwhile_is_not_sent",
+    ),
+    Fault(
+        0,
+        SEALING,
+        "        Letter.objects.filter(pk=pk).update(due_at=now + AGAIN_AFTER)\n",
+        "",
+        f"{FORMS}::test_it_is_tried_again_and_the_alert_ends",
+    ),
+    Fault(
+        0,
+        SEALING,
+        "drafts.sealed(draft, row.issued_at, clock.now())",
+        "drafts.typeset(draft, row.issued_at)",
+        f"{FORMS}::test_it_leaves_once_with_its_seal",
+    ),
+    Fault(
+        0,
+        "gdpr/views/letters.py",
+        "right__request__person=current_person(request), due_at=None)",
+        "right__request__person=current_person(request))",
+        f"{FORMS}::test_page_says_that_it_is_being_sealed",
     ),
     Fault(
         0,

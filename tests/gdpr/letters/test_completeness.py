@@ -203,15 +203,9 @@ def test_extension_leaves_until_the_limit_and_not_after_it(right: RequestedRight
         writing.extended(right, WHY, within + timedelta(days=5))
 
 
-def test_unfinished_letter_is_not_sent(right: RequestedRight) -> None:
-    with pytest.raises(AssertionError, match="finished first"):
-        drafts.send(writing.refused(right, WHY))
-
-
 def test_nobody_is_written_to_when_the_account_is_gone(right: RequestedRight) -> None:
     right.request.person = None
     assert writing.refused(right, WHY) is None
-    assert drafts.finish(None, build.NOW) is None
     drafts.send(None)
     with build.as_owner():
         assert not OutgoingMail.objects.exists()

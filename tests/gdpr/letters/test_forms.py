@@ -15,17 +15,18 @@ import pytest
 from django.test import Client
 
 from accounts import vault
-from accounts.models import OutgoingMail, User
+from accounts.models import Alert, OutgoingMail, User
 from gdpr import deciding, seals
 from gdpr.documents import BoundedError
-from gdpr.letters import drafts, gallery, posting, writing
-from gdpr.letters.drafts import Draft, NotSealed
+from gdpr.letters import drafts, gallery, posting, sealing, writing
+from gdpr.letters.drafts import Draft
 from gdpr.letters.wording import KINDS
 from gdpr.letters.writing import Abuse, Proof
 from gdpr.models import Letter, RequestedRight, Right
 from tests import build, poppler
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, visit
+from tests.gdpr.desk import at_the_desk, letters_leave
 from tests.gdpr.pdf_conformance import faults
 
 pytestmark = pytest.mark.django_db
@@ -83,8 +84,18 @@ def mailed() -> dict[str, Any]:
 def decided(right: RequestedRight, by: User) -> Letter:
     with build.as_owner():
         deciding.decide(right, State.REFUSED, by, build.NOW, reason=WHY)
+    letters_leave()
+    return kept()
+
+
+def kept() -> Letter:
     with build.as_owner():
         return Letter.objects.get()
+
+
+def alerts() -> list[tuple[str, str]]:
+    with build.as_owner():
+        return list(Alert.objects.filter(resolved_at=None).values_list("kind", "subject"))
 
 
 def test_what_matters_is_sealed() -> None:
@@ -118,9 +129,8 @@ def test_pdf_says_the_same(name: str, language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_sealed_letter_conforms(language: str) -> None:
-    finished = drafts.finish(gallery.sample("refused", language), build.NOW)
-    assert finished is not None
-    assert faults(finished.pdf) == []
+    pdf = drafts.sealed(gallery.sample("refused", language), build.NOW, build.NOW)
+    assert faults(pdf) == []
 
 
 def test_kinds_differ_in_both_languages() -> None:
@@ -142,13 +152,13 @@ def test_words_of_people_break_nothing(right: RequestedRight) -> None:
 
 
 def test_pdf_goes_with_the_mail_and_is_kept(right: RequestedRight, dorte: User) -> None:
-    kept = decided(right, dorte)
+    letter = decided(right, dorte)
     ((name, kind, content),) = mailed()["enclosures"]
     pdf = base64.b64decode(content)
     assert (name, kind) == (f"brevdue-{right.request.reference}-refused.pdf", "application/pdf")
-    assert drafts.content(kept) == pdf
-    assert kept.sha256 == sha256(pdf).hexdigest()
-    assert WHY.encode() not in bytes(kept.sealed)
+    assert drafts.content(letter) == pdf
+    assert letter.sha256 == sha256(pdf).hexdigest()
+    assert WHY.encode() not in bytes(letter.sealed or b"")
     for words in ("Datatilsynet", "domstolene", "fornyet vurdering", WHY.split("\n")[0]):
         assert words in poppler.words(pdf)
 
@@ -159,18 +169,113 @@ def test_seal_is_the_operators(right: RequestedRight, dorte: User) -> None:
     assert [one.organisation for one in found.signatures] == ["Brevdue ApS"]
 
 
-def test_nothing_moves_when_nothing_can_be_sealed(
-    right: RequestedRight, dorte: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+# Sealing takes seconds: a letter leaves after whoever decided has their page.
+
+
+@pytest.fixture
+def waiting(right: RequestedRight, dorte: User, clock: Clock) -> Letter:
+    with at_the_desk(dorte):
+        deciding.decide(right, State.REFUSED, dorte, clock.now, reason=WHY)
+    return kept()
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> bytes:
         raise BoundedError("time", spent=True)
 
     monkeypatch.setattr("gdpr.documents.render", fail)
-    with build.as_owner(), pytest.raises(NotSealed):
-        deciding.decide(right, State.REFUSED, dorte, build.NOW, reason=WHY)
-    assert fresh(right).state == State.ASSESS
+
+
+@pytest.mark.usefixtures("broken")
+def test_who_decides_does_not_wait_for_the_seal(waiting: Letter, right: RequestedRight) -> None:
+    assert fresh(right).state == State.REFUSED
+    assert not waiting.has_left
+    for words in (WHY.encode(), b"anna@due.example", b"Anna"):
+        assert words not in bytes(waiting.sealed_draft or b"")
+
+
+def test_it_leaves_once_with_its_seal(waiting: Letter, clock: Clock) -> None:
+    clock.forward(seconds=40)
+    assert letters_leave() == 1
+    assert letters_leave() == 0
+    assert len(mailed()["enclosures"]) == 1
+    row = kept()
+    assert (row.has_left, row.sealed_draft, row.issued_at) == (True, None, waiting.issued_at)
+    (signature,) = seals.verify(drafts.content(row), now=clock.now).signatures
+    assert signature.signed_at == clock.now
+
+
+def test_words_are_those_that_were_decided(waiting: Letter, anna: User, clock: Clock) -> None:
     with build.as_owner():
-        assert not OutgoingMail.objects.exists()
+        draft = drafts.opened(Letter.objects.select_related("right").get(pk=waiting.pk))
+        fresh_one = writing.refused(waiting.right, WHY)
+    assert fresh_one is not None
+    assert (draft.filled, draft.name, draft.address, draft.kind.name) == (
+        fresh_one.filled,
+        "Anna Due",
+        anna.email,
+        "refused",
+    )
+
+
+@pytest.mark.usefixtures("broken")
+def test_nothing_leaves_unsealed_and_staff_are_told(waiting: Letter) -> None:
+    assert letters_leave() == 0
+    assert not kept().has_left
+    assert alerts() == [(sealing.ALERT, str(waiting.pk))]
+    with build.as_owner():
+        assert not OutgoingMail.objects.filter(kind="gdpr/letter").exists()
+
+
+def test_it_is_tried_again_and_the_alert_ends(
+    waiting: Letter, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(drafts, "sealed", lambda *_: 1 / 0)
+        letters_leave()
+    clock.forward(minutes=9)
+    assert letters_leave() == 0
+    clock.forward(minutes=1)
+    assert letters_leave() == 1
+    assert alerts() == []
+
+
+def test_one_that_fails_keeps_no_other_waiting(
+    waiting: Letter, anna: User, dorte: User, clock: Clock
+) -> None:
+    with build.as_owner():
+        Letter.objects.update(sealed_draft=b"junk")
+        other = build.request_of(anna, Right.RESTRICTION).rights.get()
+    with at_the_desk(dorte):
+        deciding.decide(other, State.REFUSED, dorte, clock.now, reason=WHY)
+    assert letters_leave() == 1
+    with build.as_owner():
+        assert Letter.objects.get(right=other).has_left
+
+
+def test_what_is_erased_meanwhile_is_not_sent(
+    waiting: Letter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sealed_late(*_: object) -> bytes:
+        with build.as_owner():
+            Letter.objects.all().delete()
+        return b"%PDF-1.7"
+
+    monkeypatch.setattr(drafts, "sealed", sealed_late)
+    assert letters_leave() == 0
+    with build.as_owner():
+        assert not OutgoingMail.objects.filter(kind="gdpr/letter").exists()
+
+
+def test_page_says_that_it_is_being_sealed(
+    waiting: Letter, right: RequestedRight, anna: User
+) -> None:
+    here, path = visit(anna), at("gdpr:letter", right.request_id, waiting.pk)
+    page = here.get(at("gdpr:request", right.request_id)).text
+    assert "is being sealed" in page
+    assert path not in page
+    assert here.get(path).status_code == 404
 
 
 class TestAbuse:
@@ -179,6 +284,7 @@ class TestAbuse:
     def test_refusal_says_what_shows_it(self, right: RequestedRight, dorte: User) -> None:
         with build.as_owner():
             deciding.decide(right, deciding.ABUSE, dorte, build.NOW, reason=WHY, proof=self.PROOF)
+        letters_leave()
         assert fresh(right).state == State.REFUSED
         for words in ("Overdreven", WHY, "Twelve letters"):
             assert words in str(fresh(right).resolution)
@@ -189,6 +295,7 @@ class TestAbuse:
         proof = Proof(Abuse.UNFOUNDED, "Twelve letters.", Decimal("1250.5"))
         with build.as_owner():
             deciding.decide(right, deciding.FEE, dorte, build.NOW, reason=WHY, proof=proof)
+        letters_leave()
         assert fresh(right).state == State.ASSESS
         with build.as_owner():
             assert right.steps.latest("id").kind == "fee"
@@ -200,14 +307,14 @@ class TestAbuse:
 def test_letter_is_read_on_the_page_of_its_request(
     right: RequestedRight, dorte: User, anna: User, clock: Clock
 ) -> None:
-    kept = decided(right, dorte)
+    letter = decided(right, dorte)
     here = visit(anna)
     page = here.get(at("gdpr:request", right.request_id)).text
-    path = at("gdpr:letter", right.request_id, kept.pk)
+    path = at("gdpr:letter", right.request_id, letter.pk)
     assert path in page
     answer = here.get(path)
     assert answer["Content-Type"] == "application/pdf"
-    assert answer.content == drafts.content(kept)
+    assert answer.content == drafts.content(letter)
 
 
 def test_letter_is_its_persons_alone(right: RequestedRight, dorte: User, carl: User) -> None:
@@ -219,16 +326,17 @@ def test_letter_is_its_persons_alone(right: RequestedRight, dorte: User, carl: U
 def test_letter_of_another_request_is_not_found(
     right: RequestedRight, dorte: User, anna: User
 ) -> None:
-    kept = decided(right, dorte)
+    letter = decided(right, dorte)
     with build.as_owner():
         other = build.request_of(anna, Right.CONSENT)
-    assert visit(anna).get(at("gdpr:letter", other.pk, kept.pk)).status_code == 404
+    assert visit(anna).get(at("gdpr:letter", other.pk, letter.pk)).status_code == 404
 
 
 def test_preview_is_what_leaves(right: RequestedRight, dorte: User) -> None:
     with build.as_owner():
         seen: Draft | None = deciding.letter(right, State.REFUSED, build.NOW, reason=WHY)
         deciding.decide(right, State.REFUSED, dorte, build.NOW, reason=WHY)
+    letters_leave()
     assert seen is not None
     letter = mailed()
     assert (letter["subject"], letter["text"].strip()) == (seen.filled.subject, seen.filled.text)

@@ -17,6 +17,7 @@ from gdpr.secondlooks import SameDecider
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, visit
+from tests.gdpr.desk import letters_leave
 
 pytestmark = pytest.mark.django_db
 
@@ -64,10 +65,13 @@ def mailed() -> dict[str, str]:
 
 
 def decide(row: RequestedRight, what: str, by: User, clock: Clock, reason: str = WHY) -> None:
+    # The first answer's letter goes first.
+    letters_leave()
     with build.as_owner():
         row.refresh_from_db()
         OutgoingMail.objects.all().delete()
         deciding.decide(row, what, by, clock.now, reason=reason)
+    letters_leave()
 
 
 def test_person_asks_and_hears_until_when(here: Client, answered: RequestedRight) -> None:
