@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from gdpr.admin.addresserasures import AddressErasureAdmin
 from gdpr.admin.erasures import ErasureAdmin
 from gdpr.admin.forwarded import ForwardedRequestAdmin
 from gdpr.admin.letters import LetterAdmin
@@ -13,6 +14,7 @@ from gdpr.admin.requests import RequestedRightAdmin
 from gdpr.admin.restrictions import NoticeAdmin, PersonRestrictionAdmin
 
 __all__ = [
+    "AddressErasureAdmin",
     "ApprovalAdmin",
     "ErasureAdmin",
     "ForwardedRequestAdmin",

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Least
 from django.db.utils import OperationalError
 from django.utils.functional import Promise
 from django.utils.translation import get_language
@@ -15,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import alerts, audit, limits
 from accounts.limits import HOUR, Limit
-from accounts.models import Membership
+from accounts.models import Membership, User
 from accounts.refusals import Refused
 from accounts.turns import turn
 from gdpr.correspondents import steps, subject
@@ -72,6 +74,21 @@ def due(now: datetime) -> list[UUID]:
     """Return the erasures to carry on now, the oldest first. Role `duty`."""
     rows = AddressErasure.objects.filter(ended_at=None, due_at__lte=now)
     return list(rows.order_by("due_at").values_list("id", flat=True))
+
+
+def stuck(now: datetime) -> QuerySet[AddressErasure]:
+    """Return the erasures that should have ended by now, or that a fault has stopped."""
+    late = Q(asked_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE)
+    return AddressErasure.objects.filter(late, ended_at=None)
+
+
+def resume(erasure: AddressErasure, by: User, now: datetime) -> bool:
+    """Make a stuck erasure due at once; return whether it was one. Role `staff`."""
+    with transaction.atomic():
+        found = stuck(now).filter(pk=erasure.pk).update(due_at=Least("due_at", now))
+        if found:
+            audit.record(by, "addresserasure.resumed", erasure)
+    return bool(found)
 
 
 def carry_out(erasure_id: UUID, now: datetime) -> bool:
@@ -162,7 +179,11 @@ def _pause(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> None:
     logger.error("erasure of an address %s: %s %s", erasure_id, fault, where)
     with transaction.atomic():
         rows = AddressErasure.objects.select_for_update().filter(pk=erasure_id, ended_at=None)
-        if rows.update(fault=fault, due_at=now + PAUSE):
+        erasure = rows.first()
+        if erasure is not None:
+            erasure.fault, erasure.due_at = fault, now + PAUSE
+            erasure.report = {**erasure.report, steps.STUCK: where}
+            erasure.save(update_fields=["fault", "due_at", "report"])
             alerts.raise_alert(ALERT, str(erasure_id))
 
 

@@ -34,6 +34,8 @@ ORDER = (LEDGER, WAITING, OTHERS, EMPTY, SCAN, CERTIFICATE, END)
 
 # Parts of the report.
 TALLY, KEPT, SEARCHED, ELSEWHERE, LEFT = "tally", "kept", "scan", "elsewhere", "left"
+# Columns, stores, or the kind of an error: what its last fault was about.
+STUCK = "stuck"
 BACKUPS_UNTIL, LEDGER_UNTIL = "backups_until", "ledger_until"
 
 
@@ -198,6 +200,7 @@ def _end(work: Work) -> None:
     erasure = work.erasure
     erasure.state, erasure.ended_at = AddressErasure.State.DONE, work.now
     erasure.fault, erasure.sealed_address = AddressErasure.Fault.NONE, None
+    erasure.report.pop(STUCK, None)
     audit.record(None, "addresserasure.ended", erasure)
 
 

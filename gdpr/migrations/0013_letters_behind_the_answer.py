@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A letter waits as a draft for its seal, and leaves with it."""
+"""A letter waits as a draft for its seal; staff can have a stuck erasure of an address go on."""
 
 from __future__ import annotations
 
 from django.db import migrations, models
+
+from accounts.rowsecurity import Grant
 
 
 class Migration(migrations.Migration):
@@ -57,4 +59,5 @@ class Migration(migrations.Migration):
                 name="letter_waits_or_has_left",
             ),
         ),
+        Grant("gdpr_addresserasure", staff="SELECT, UPDATE (due_at)"),
     ]
