@@ -10,6 +10,7 @@ STEPS, RUN = "gdpr/correspondents/steps.py", "gdpr/correspondents/run.py"
 ERASING = "tests/gdpr/correspondents/test_erasing.py"
 SCANNING = "tests/gdpr/correspondents/test_scan.py"
 PACKAGES = "tests/gdpr/correspondents/test_packages.py"
+STUCK, EXTRACT = "tests/gdpr/correspondents/test_stuck.py", "gdpr/correspondents/extract.py"
 REPEATED = "tests/gdpr/correspondents/test_repeat.py"
 
 FAULTS = (
@@ -65,10 +66,45 @@ FAULTS = (
     ),
     Fault(
         0,
-        "gdpr/correspondents/extract.py",
+        EXTRACT,
         "if piece.is_sent or row.recipient in self.whom.written]",
         "if True]",
         f"{PACKAGES}::test_own_rows_are_given_and_others_become_pseudonyms",
+    ),
+    Fault(
+        0,
+        EXTRACT,
+        "                named[row.message_id] += _named(row)\n",
+        "                named[row.message_id] += []\n",
+        f"{PACKAGES}::test_names_that_the_mail_gives_are_found_in_its_words",
+    ),
+    Fault(
+        0,
+        EXTRACT,
+        "            listed = logfields.shown(value)\n",
+        "            listed = value\n",
+        f"{PACKAGES}::test_who_stands_in_encoded_words_of_a_header_is_another_too",
+    ),
+    Fault(
+        0,
+        "gdpr/redaction.py",
+        " or people.isdisjoint(self._by_one_word)",
+        "",
+        "tests/gdpr/test_redaction.py::test_name_of_a_firm_is_found_whole_and_its_words_are_words",
+    ),
+    Fault(
+        0,
+        RUN,
+        "late = Q(asked_at__lte=now - PAUSE) | ~Q(fault=Fault.NONE)",
+        "late = ~Q(fault=Fault.NONE)",
+        f"{STUCK}::test_late_one_is_stuck_without_a_fault",
+    ),
+    Fault(
+        0,
+        RUN,
+        "            erasure.report = {**erasure.report, steps.STUCK: where}\n",
+        "",
+        f"{STUCK}::test_error_is_shown_by_its_kind_alone",
     ),
     Fault(
         0,
