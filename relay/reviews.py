@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts import alerts, audit, clock
-from accounts.models import Membership, User
+from accounts.models import Membership, Organisation, User
 from accounts.refusals import Refused
 from relay.bouncerates import ALERT
 from relay.models import Hold, Review
@@ -30,6 +30,12 @@ def open_ones(organisation_id: UUID) -> QuerySet[Review]:
     """Return what is stopped of an organisation's mail, the newest first."""
     rows = Review.objects.for_organisation(organisation_id)
     return rows.exclude(decision=Decision.RESUMED).order_by("-opened_at")
+
+
+def hold(organisation_id: UUID) -> None:
+    """Let nobody else ask about an organisation's mail until the transaction ends."""
+    # Mail goes on: rows that point at the organisation are written all the same.
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation_id)
 
 
 @transaction.atomic

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from accounts import vault
 from accounts.models import Organisation, OutgoingMail, Role, User
-from gdpr import deciding, escalation
+from gdpr import deciding, escalation, selfservice
 from gdpr.letters.filling import Incomplete
 from gdpr.models import Request, RequestedRight, Right
 from relay import bouncerates, reviews
@@ -19,6 +19,7 @@ from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, leads_to, visit
 from tests.gdpr.desk import at_the_desk, fresh, letters_leave, round_of_the_worker
+from tests.twice import twice
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +74,14 @@ def test_it_is_asked_for_once(
     asked: RequestedRight, stopped: Review, anna: User, organisation: Organisation
 ) -> None:
     visit(anna, organisation).post(at("gdpr:review-ask", stopped.pk))
+    with build.as_owner():
+        assert Request.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_ask_once(stopped: Review, anna: User, organisation: Organisation) -> None:
+    here, path = visit(anna, organisation), at("gdpr:review-ask", stopped.pk)
+    twice(lambda: here.post(path), selfservice, "ask")
     with build.as_owner():
         assert Request.objects.count() == 1
 
