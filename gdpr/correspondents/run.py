@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import alerts, audit, limits
 from accounts.limits import HOUR, Limit
-from accounts.models import Membership, User
+from accounts.models import Membership, Organisation, User
 from accounts.refusals import Refused
 from accounts.turns import turn
 from gdpr.correspondents import steps, subject
@@ -53,6 +53,8 @@ def ask(
     Role `web`. There is no time to think again: the organisation is the controller.
     """
     limits.check(ERASURES, str(by.organisation_id))
+    # Of two clicks the second one sees what the first has ordered; mail goes on meanwhile.
+    Organisation.objects.select_for_update(no_key=True).get(pk=by.organisation_id)
     running = AddressErasure.objects.for_organisation(by.organisation_id).filter(ended_at=None)
     if any(subject.is_about(row, canonical(address)) for row in running):
         raise AlreadyRunning

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import AuditEvent, Organisation, Role, User
+from accounts.models import AuditEvent, Membership, Organisation, Role, User
 from accounts.tenancy import organisation_context
-from gdpr.correspondents import run
+from gdpr.correspondents import run, subject
 from gdpr.models import AddressErasure, AddressPackage
 from gdpr.rights import correspondents as packing
 from gdpr.views.correspondents import sealed
@@ -20,6 +20,7 @@ from tests import build
 from tests.accounts.visiting import at, leads_to, prove, visit
 from tests.gdpr.correspondents import seeds
 from tests.gdpr.correspondents.conftest import ERIK
+from tests.twice import twice
 
 pytestmark = pytest.mark.django_db
 
@@ -142,6 +143,20 @@ def test_address_that_is_being_erased_is_not_erased_twice(
     assert "being erased already" in page.text
     with build.as_owner():
         assert AddressErasure.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_order_one_erasure(house: Organisation, anna: User, now: datetime) -> None:
+    with organisation_context(house.pk, person_id=anna.pk):
+        by = Membership.objects.select_related("user").get()
+
+    def order() -> object:
+        with organisation_context(house.pk, person_id=anna.pk):
+            return type(run.ask(ERIK, AddressErasure.Waiting.CANCEL, by=by, now=now))
+
+    first, second = twice(order, subject, "seal")
+    assert first is AddressErasure
+    assert isinstance(second, run.AlreadyRunning)
 
 
 def test_from_the_order_to_the_certificate(
