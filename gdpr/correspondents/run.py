@@ -32,7 +32,7 @@ Fault = AddressErasure.Fault
 State = AddressErasure.State
 ERASURES = Limit("address-erasures", ((60, HOUR),))
 ALERT = "address-erasure-stuck"
-# A fault needs people: it is looked at again at this pace.
+# A fault needs people: it is looked at again at this pace, and what ends in less is none.
 PAUSE = timedelta(hours=1)
 # A shift ends waiting mail within seconds.
 WAIT = timedelta(seconds=20)
@@ -111,18 +111,18 @@ def _carry_out(erasure_id: UUID, now: datetime) -> bool:
                     raise
                 _send_back(erasure_id, left, now)
     except StillWaiting:
-        _wait(erasure_id, now)
+        _wait(erasure_id, Fault.NONE, "", now)
     except Leftover as left:
-        _pause(erasure_id, Fault.LEFTOVER, str(left), now)
+        _tell(erasure_id, Fault.LEFTOVER, str(left), now + PAUSE)
     except OperationalError as error:
         # Shifts lock rows of the log in another order, and one of both has to begin again.
         logger.warning("erasure of an address %s: %s", erasure_id, type(error).__name__)
-        _wait(erasure_id, now)
+        _wait(erasure_id, Fault.ERROR, type(error).__name__, now)
     except ScanIncomplete as incomplete:
-        _pause(erasure_id, Fault.UNSEARCHED, str(incomplete), now)
+        _tell(erasure_id, Fault.UNSEARCHED, str(incomplete), now + PAUSE)
     except Exception as error:  # noqa: BLE001 - whatever it is, people must hear of it
         # Its text can hold what a step worked on: only its kind is kept.
-        _pause(erasure_id, Fault.ERROR, type(error).__name__, now)
+        _tell(erasure_id, Fault.ERROR, type(error).__name__, now + PAUSE)
     return _is_done(erasure_id)
 
 
@@ -172,18 +172,23 @@ def _send_back(erasure_id: UUID, left: Leftover, now: datetime) -> None:
             work.erasure.save()
 
 
-def _wait(erasure_id: UUID, now: datetime) -> None:
-    AddressErasure.objects.filter(pk=erasure_id).update(due_at=now + WAIT)
+def _wait(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> None:
+    """Look again soon; people hear of what should have ended by now."""
+    rows = AddressErasure.objects.filter(pk=erasure_id)
+    if rows.filter(asked_at__lte=now - PAUSE).exists():
+        _tell(erasure_id, fault, where, now + WAIT)
+    else:
+        rows.update(due_at=now + WAIT)
 
 
-def _pause(erasure_id: UUID, fault: Fault, where: str, now: datetime) -> None:
-    """Alert people and look again later. `where` names columns, stores, or the kind of an error."""
+def _tell(erasure_id: UUID, fault: Fault, where: str, due_at: datetime) -> None:
+    """Alert people, and look again then. `where` names columns, stores, or the kind of an error."""
     logger.error("erasure of an address %s: %s %s", erasure_id, fault, where)
     with transaction.atomic():
         rows = AddressErasure.objects.select_for_update().filter(pk=erasure_id, ended_at=None)
         erasure = rows.first()
         if erasure is not None:
-            erasure.fault, erasure.due_at = fault, now + PAUSE
+            erasure.fault, erasure.due_at = fault, due_at
             erasure.report = {**erasure.report, steps.STUCK: where}
             erasure.save(update_fields=["fault", "due_at", "report"])
             alerts.raise_alert(ALERT, str(erasure_id))

@@ -188,6 +188,8 @@ def test_waiting_mail_is_cancelled_and_waited_for(
     assert other.cancelled_at is None
     assert ERIK in _addresses(house), "the log is as it was until the mail has ended"
     assert _alerts() == set()
+    assert not run.carry_out(erasure.pk, now + run.PAUSE)
+    assert _alerts() == {run.ALERT}, "mail that waits for an hour is told"
 
 
 def test_waiting_mail_is_given_up_with_a_notice_where_that_was_chosen(
@@ -384,6 +386,22 @@ def test_lock_that_somebody_else_has_is_no_fault(
     erasure.refresh_from_db()
     assert (erasure.fault, erasure.due_at) == ("", now + run.WAIT)
     assert run.carry_out(erasure.pk, now + run.WAIT)
+
+
+def test_lock_that_is_there_for_an_hour_is_told(
+    house: Organisation, now: datetime, earlier: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds.mail(house, earlier, ERIK)
+    erasure, late = seeds.asked(house, ERIK, now), now + run.PAUSE
+    with monkeypatch.context() as patch:
+        patch.setattr(erasers, "erase_piece", _deadlock)
+        assert not run.carry_out(erasure.pk, late)
+    erasure.refresh_from_db()
+    assert (erasure.fault, erasure.due_at) == (Fault.ERROR, late + run.WAIT)
+    assert erasure.report[steps.STUCK] == "OperationalError"
+    assert _alerts() == {run.ALERT}
+    assert run.carry_out(erasure.pk, late + run.WAIT)
+    assert _alerts() == set()
 
 
 def _deadlock(*args: Any) -> None:
