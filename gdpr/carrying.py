@@ -99,9 +99,11 @@ def _begin_now(row: RequestedRight, now: datetime) -> bool:
 
 
 def _leave_to_staff(row: RequestedRight, refused: Refused, now: datetime) -> None:
-    """Say in the person's language what stands in the way; people see to it."""
+    """Say in the person's language what stands in the way; people see to it.
+
+    What people assess is theirs already, and tried again: its alert stands as long as it fails.
+    """
     if row.right not in AUTOMATIC:
-        requests.mark_begun(row, now)
         return
     with translation.override(row.request.language):
         reason = str(refused)
