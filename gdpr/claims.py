@@ -24,13 +24,15 @@ from accounts.addresses import normalised
 from accounts.models import User
 from accounts.refusals import Refused
 from accounts.tenancy import person_context
-from gdpr import emails, requests
+from gdpr import emails, requests, rounds
 from gdpr.models import Claim, Request, RequestedRight
 from gdpr.models.claims import CLAIM_DAYS
 
 State = RequestedRight.State
 LINK_PURPOSE = "identity"
 LIFE = timedelta(days=CLAIM_DAYS)
+# Alerts; their subject is the request's id.
+NOT_TAKEN_UP, NOT_ENDED = "claim-not-taken-up", "claim-not-ended"
 
 
 class NobodyKnown(Refused):
@@ -116,7 +118,8 @@ def take_up(now: datetime) -> int:
     Role `duty`.
     """
     confirmed = Claim.objects.filter(confirmed_at__isnull=False, request__proven_at=None)
-    return sum(_take_up(claim, now) for claim in confirmed.select_related("request", "claimant"))
+    rows = confirmed.select_related("request", "claimant")
+    return rounds.each(NOT_TAKEN_UP, rows, lambda claim: _take_up(claim, now))
 
 
 def let_go(now: datetime) -> int:
@@ -126,15 +129,15 @@ def let_go(now: datetime) -> int:
     """
     silent = Claim.objects.filter(asked_at__lte=now - LIFE, request__proven_at=None)
     waiting = silent.filter(confirmed_at=None, request__closed_at=None)
-    ended = [claim.request for claim in waiting.select_related("request")]
-    for request in ended:
-        _end(request, now)
+    ended = rounds.each(
+        NOT_ENDED, waiting.select_related("request"), lambda claim: _end(claim.request, now)
+    )
     Claim.objects.filter(request__closed_at__isnull=False).delete()
     of_nobody = RequestedRight.objects.filter(
         request__proven_at=None, request__closed_at__isnull=False
     )
     of_nobody.exclude(details="").update(details="")
-    return len(ended)
+    return ended
 
 
 def _take_up(claim: Claim, now: datetime) -> bool:
@@ -142,18 +145,19 @@ def _take_up(claim: Claim, now: datetime) -> bool:
     # Staff may have closed it, or proven it otherwise, since the link was followed.
     if person is None or request.closed_at is not None:
         return False
-    with transaction.atomic(), translation.override(request.language):
+    with translation.override(request.language):
         how = _("Confirmed by the link that was mailed to the address of the account.")
         requests.prove(request, person, requests.person(person), now, how=how)
         claim.delete()
     return True
 
 
-def _end(request: Request, now: datetime) -> None:
-    with transaction.atomic(), translation.override(request.language):
+def _end(request: Request, now: datetime) -> bool:
+    with translation.override(request.language):
         reason = _("Nobody has confirmed by the mailed link that the request is theirs.")
         for row in _open(request):
             requests.move(row, State.NOT_IDENTIFIABLE, requests.SERVICE, now, reason=reason)
+    return True
 
 
 def _open(request: Request) -> list[RequestedRight]:

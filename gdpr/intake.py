@@ -18,13 +18,14 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AuditActor, User
 from accounts.refusals import Refused
-from gdpr import approvals, carrying, claims, requests, secondlooks
+from gdpr import approvals, carrying, claims, requests, rounds, secondlooks
 from gdpr.courses import APPROVED
 from gdpr.models import Approval, Request, RequestedRight, Right, Step
 from gdpr.requests import Actor, Arrival
 from gdpr.rights import review
 
 State = RequestedRight.State
+NOT_ASKED = "approval-not-asked"  # the alert's kind; its subject is the right's id
 
 
 class NotYetReceived(Refused):
@@ -112,10 +113,14 @@ def _ask_for_approvals(now: datetime) -> None:
     known = waiting.filter(request__person__isnull=False).exclude(
         pk__in=Approval.objects.values("subject_id")
     )
-    for row in known.exclude(request__channel=Request.Channel.PORTAL):
-        with transaction.atomic():
-            approvals.ask(Approval.What.ERASURE, row.pk, now, by=_entered_by(row))
-            requests.note(row, Step.Kind.APPROVAL, requests.SERVICE, now)
+    rows = known.exclude(request__channel=Request.Channel.PORTAL)
+    rounds.each(NOT_ASKED, rows, lambda row: _ask_for_approval(row, now))
+
+
+def _ask_for_approval(row: RequestedRight, now: datetime) -> bool:
+    approvals.ask(Approval.What.ERASURE, row.pk, now, by=_entered_by(row))
+    requests.note(row, Step.Kind.APPROVAL, requests.SERVICE, now)
+    return True
 
 
 def _entered_by(row: RequestedRight) -> User | None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.models import Membership, User
 from accounts.models.organisations import BUILDERS
 from accounts.tenancy import organisation_context
-from gdpr import requests
+from gdpr import requests, rounds
 from gdpr.letters import drafts, writing
 from gdpr.models import RequestedRight, Right
 from relay import reviews
@@ -24,6 +23,7 @@ from relay.models import Review
 
 State = RequestedRight.State
 Decision = Review.Decision
+NOT_SETTLED = "review-not-settled"  # the alert's kind; its subject is the right's id
 
 
 def begin(right: RequestedRight, person: User, now: datetime) -> None:
@@ -62,7 +62,7 @@ def settle(now: datetime) -> int:
         right=Right.REVIEW, state=State.ASSESS, second_look_of=None
     )
     begun = asked.exclude(begun_at=None).select_related("request__person")
-    return sum(_settle(right, now) for right in begun)
+    return rounds.each(NOT_SETTLED, begun, lambda right: _settle(right, now))
 
 
 def _settle(right: RequestedRight, now: datetime) -> bool:
@@ -74,10 +74,9 @@ def _settle(right: RequestedRight, now: datetime) -> bool:
     if undecided(right).exists() or not lifted.exists():
         return False
     # All or nothing: what is done without its letter nobody hears of.
-    with transaction.atomic():
-        for state in (State.ACT, State.DONE):
-            requests.move(right, state, requests.SERVICE, now)
-        drafts.send(writing.done(right))
+    for state in (State.ACT, State.DONE):
+        requests.move(right, state, requests.SERVICE, now)
+    drafts.send(writing.done(right))
     return True
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts import clock
-from accounts.models import User
+from accounts.models import Alert, User
 from accounts.tenancy import person_context
 from gdpr import intake
 from gdpr.intake import Letter
@@ -62,3 +62,10 @@ def fresh(row: RequestedRight) -> RequestedRight:
 def only_right(request: Request) -> RequestedRight:
     with build.as_owner():
         return request.rights.select_related("request").get()
+
+
+def told(kind: str) -> set[str]:
+    """What open alerts of a kind are about."""
+    with build.as_owner():
+        rows = Alert.objects.filter(kind=kind, resolved_at=None)
+        return set(rows.values_list("subject", flat=True))

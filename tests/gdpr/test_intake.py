@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from accounts import stepup
-from accounts.models import Alert, Organisation, User
+from accounts.models import Organisation, User
 from accounts.sessions import SessionStore
 from accounts.tenancy import person_context
-from gdpr import carrying, intake, packing, requests
-from gdpr.models import Package, Request, RequestedRight, Right
+from gdpr import approvals, carrying, claims, intake, packing, requests
+from gdpr.models import Approval, Claim, Package, Request, RequestedRight, Right
 from relay import reviews
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.visiting import at, leads_to, visit
-from tests.gdpr.desk import fresh, only_right, round_of_the_worker
+from tests.gdpr.desk import entered, fresh, only_right, round_of_the_worker, told
 
 pytestmark = pytest.mark.django_db
 
@@ -36,13 +38,6 @@ def by_form(person: User, *rights: Right, language: str | None = None) -> Reques
             by=requests.SERVICE,
             language=language,
         )
-
-
-def told(kind: str) -> set[str]:
-    """What open alerts of a kind are about."""
-    with build.as_owner():
-        rows = Alert.objects.filter(kind=kind, resolved_at=None)
-        return set(rows.values_list("subject", flat=True))
 
 
 def test_it_is_the_persons_own_and_counts_from_the_receipt(anna: User, clock: Clock) -> None:
@@ -122,6 +117,76 @@ def test_what_is_refused_is_told_until_it_is_begun(
         assert told(carrying.ALERT) == {str(row.pk)}
     round_of_the_worker(build.NOW)
     assert (fresh(row).begun_at, told(carrying.ALERT)) == (build.NOW, set())
+
+
+@pytest.fixture
+def confirmed(anna: User, carl: User, dorte: User) -> list[Request]:
+    """Two requests whose claimants have followed their links."""
+    made = [entered(dorte, address=person.email) for person in (anna, carl)]
+    with build.as_owner():
+        Claim.objects.update(asked_at=build.NOW, confirmed_at=build.NOW)
+    return made
+
+
+def test_claim_that_fails_keeps_no_other_from_being_taken_up(
+    confirmed: list[Request], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = confirmed
+    prove = requests.prove
+
+    def fail(request: Request, *values: Any, **named: Any) -> None:
+        if request.pk == broken.pk:
+            raise ValueError("what the person wrote")
+        prove(request, *values, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests, "prove", fail)
+        round_of_the_worker(build.NOW)
+    assert only_right(broken).request.proven_at is None
+    assert only_right(sound).state == State.ACT
+    with build.as_owner():
+        assert Package.objects.count() == 1, "the round goes on to what is begun"
+    assert told(claims.NOT_TAKEN_UP) == {str(broken.pk)}
+    round_of_the_worker(build.NOW)
+    assert (only_right(broken).state, told(claims.NOT_TAKEN_UP)) == (State.ACT, set())
+
+
+def test_request_that_cannot_be_ended_keeps_no_other(
+    confirmed: list[Request], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with build.as_owner():
+        Claim.objects.update(confirmed_at=None)
+    (broken, sound), move, later = confirmed, requests.move, build.NOW + claims.LIFE
+
+    def fail(row: RequestedRight, *values: Any, **named: Any) -> None:
+        if row.request_id == broken.pk:
+            raise ValueError("what the person wrote")
+        move(row, *values, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests, "move", fail)
+        round_of_the_worker(later)
+    assert only_right(broken).is_open
+    assert only_right(sound).state == State.NOT_IDENTIFIABLE
+    assert told(claims.NOT_ENDED) == {str(broken.pk)}
+
+
+def test_approval_that_cannot_be_asked_for_keeps_no_other(
+    anna: User, carl: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = (only_right(by_form(person, Right.ERASURE)) for person in (anna, carl))
+    ask = approvals.ask
+
+    def fail(what: Approval.What, subject_id: UUID, *values: Any, **named: Any) -> Approval:
+        if subject_id == broken.pk:
+            raise ValueError("what the person wrote")
+        return ask(what, subject_id, *values, **named)
+
+    monkeypatch.setattr(approvals, "ask", fail)
+    round_of_the_worker(build.NOW)
+    with build.as_owner():
+        assert Approval.objects.get().subject_id == sound.pk
+    assert told(intake.NOT_ASKED) == {str(broken.pk)}
 
 
 def test_fault_of_one_holds_up_no_other_and_is_told(
