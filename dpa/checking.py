@@ -29,8 +29,6 @@ from gdpr.letters import drafts
 from gdpr.seals import Verification
 
 LARGEST = 5 * 1024 * 1024
-# What a form adds to the file: its boundaries, the token, the file's name.
-AROUND = 16 * 1024
 # A check holds a thread of the portal for so many seconds at most, and half a gigabyte.
 PATIENCE_SECONDS = 30
 AT_ONCE = 2
@@ -101,12 +99,6 @@ class Judgement:
     def certified(self) -> bool:
         """Whether the file is, octet for octet, a certificate or a letter under our seal."""
         return Extent.WHOLE in (self.certificate, self.letter) and self.verification.sound
-
-
-def demand_small(octets: int) -> None:
-    """Refuse a form before it is read when it is longer than one with a file. Raises TooLarge."""
-    if octets > LARGEST + AROUND:
-        raise TooLarge
 
 
 def judge(pdf: bytes, now: datetime) -> Judgement:

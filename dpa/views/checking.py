@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_safe
 
-from accounts import clock, limits
+from accounts import clock, limits, uploads
 from accounts.access import outside_context
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, limited
@@ -30,7 +30,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     """Judge an uploaded file; nothing of it is kept."""
     if request.method == "POST":
         try:
-            checking.demand_small(int(request.META.get("CONTENT_LENGTH") or 0))
+            uploads.demand_small(request, checking.TooLarge)
             limits.check_address(checking.CHECKS, limits.client_address(request))
         except Refused as refused:
             return _refused(request, refused)

@@ -25,8 +25,6 @@ from gdpr.importing.unpacking import Fault
 from gdpr.rights import portability
 
 LARGEST = 5 * 1024 * 1024
-# What a form adds to the file: its boundaries, the token, the file's name.
-AROUND = 16 * 1024
 # The child's own bound is ten seconds of computing, which a busy machine may stretch.
 PATIENCE_SECONDS = 30
 AT_ONCE = 2
@@ -81,12 +79,6 @@ class Brought:
 
     made_at: datetime
     records: tuple[Record, ...]
-
-
-def demand_small(octets: int) -> None:
-    """Refuse a form before it is read when it is longer than one with a file. Raises TooLarge."""
-    if octets > LARGEST + AROUND:
-        raise TooLarge
 
 
 def read(package: bytes, person: User) -> Brought:

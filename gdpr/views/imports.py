@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST
 
-from accounts import clock
+from accounts import clock, uploads
 from accounts.access import current_person, person_required
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, limited, refusal, refusals_to
@@ -30,7 +30,7 @@ def import_new(request: HttpRequest) -> HttpResponse:
     """Read an uploaded package and hold it for the person's yes."""
     if request.method == "POST":
         try:
-            reading.demand_small(int(request.META.get("CONTENT_LENGTH") or 0))
+            uploads.demand_small(request, reading.TooLarge)
         except Refused as refused:
             context = {"form": ImportForm(), "refused": str(refused)}
             return limited(render(request, NEW, context), refused)

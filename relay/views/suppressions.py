@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from accounts import audit, vault
+from accounts import audit, uploads, vault
 from accounts.access import (
     current_membership,
     current_organisation,
@@ -99,6 +99,10 @@ def suppression_new(request: HttpRequest) -> HttpResponse:
 @form_page
 @member_required(*BUILDERS)
 def suppressions_import(request: HttpRequest) -> HttpResponse:
+    try:
+        uploads.demand_small(request, acts.FileTooLarge)
+    except Refused as refused:
+        return render(request, IMPORT, {"form": ImportForm(), "refused": str(refused)})
     form = ImportForm(request.POST or None, request.FILES or None)
     if not form.is_valid():
         return render(request, IMPORT, {"form": form})

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -383,7 +384,7 @@ class TestPage:
         client = Client(enforce_csrf_checks=True)
         file = SimpleUploadedFile("a.pdf", b"%PDF-")
         assert client.post(at("dpa:verify"), {"file": file}).status_code == 429
-        long = b"x" * (checking.LARGEST + checking.AROUND + 1)
+        long = b"x" * (settings.FILE_UPLOAD_MAX_MEMORY_SIZE + 1)
         answer = client.post(at("dpa:verify"), long, content_type="multipart/form-data; boundary=b")
         assert "larger than any of our documents" in answer.text
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -210,6 +211,8 @@ def test_file_that_is_too_large_or_no_text_is_refused(
     monkeypatch.setattr(suppressions, "IMPORT_LINES", 2)
     assert "The file is too large" in page.post(IMPORT, upload(FILE)).text
     assert "The file is too large" in page.post(IMPORT, upload("\n" * 3)).text
+    longer = "x" * settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+    assert "The file is too large" in page.post(IMPORT, upload(longer)).text
     junk = {"file": SimpleUploadedFile("x.csv", b"\xff\xfe\x00nej")}
     assert "cannot be read" in page.post(IMPORT, junk).text
     assert kept() == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -82,7 +83,7 @@ def test_refusal_says_why_beside_the_form(here: Client, package: bytes, words: s
 
 
 def test_form_that_is_too_long_is_not_read(here: Client) -> None:
-    answer = upload(here, b"\0" * (reading.LARGEST + reading.AROUND + 1))
+    answer = upload(here, b"\0" * settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
     assert "more in it" in answer.text
 
 
