@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Membership, Organisation, Role, TOTPDevice, User
-from accounts.tenancy import TenantModel, organisation_context
+from accounts.tenancy import TenantModel, organisation_context, person_context
 
 Row = TypeVar("Row", bound=TenantModel)
 
@@ -58,9 +58,10 @@ def while_restricted(view: View) -> View:
 
 
 def outside_context(view: View) -> View:
-    """Keep no transaction open while the view runs, because it waits for somebody else's server.
+    """Keep no transaction open while the view runs, because it waits for somebody else: a server,
+    or a browser that is slow to send.
 
-    The view opens `member_context` to read, and again to write and to render.
+    The view opens `member_context`, or `own_context`, to read, and again to write and to render.
     """
     view.outside_context = True  # type: ignore[attr-defined] # a mark
     return view
@@ -120,6 +121,13 @@ def member_context(request: HttpRequest) -> AbstractContextManager[None]:
     """Return the context that a view marked `outside_context` does its database work in."""
     by = current_membership(request)
     return organisation_context(by.organisation_id, person_id=by.user_id)
+
+
+def own_context(request: HttpRequest) -> AbstractContextManager[None]:
+    """Do as `member_context`, also for a person who is a member of nothing."""
+    if cast(PortalRequest, request).membership is None:
+        return person_context(current_person(request).pk)
+    return member_context(request)
 
 
 def get_for_organisation(request: HttpRequest, model: type[Row], identifier: UUID) -> Row:

@@ -13,7 +13,7 @@ from accounts import audit, limits
 from accounts.models import User
 from accounts.rectification import rectify_organisation, rectify_person
 from accounts.refusals import Refused
-from accounts.tenancy import organisation_context
+from accounts.tenancy import organisation_context, person_context
 from gdpr.importing import reading
 from gdpr.importing.planning import Plan, plan
 from gdpr.models import Import
@@ -26,11 +26,12 @@ class NothingHeld(Refused):
 def hold(package: bytes, person: User, now: datetime) -> Import:
     """Read a package and hold it for the person's yes, in place of one that was held.
 
-    Raises what reading.read raises, and limits.TooMany.
+    Call it outside a transaction: reading takes seconds. Raises what reading.read raises, and
+    limits.TooMany.
     """
     limits.check(reading.IMPORTS, str(person.pk))
     brought = reading.read(package, person)
-    with transaction.atomic():
+    with person_context(person.pk):
         throw_away(person)
         return Import.objects.create(
             person=person,

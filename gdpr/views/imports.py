@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST
 
 from accounts import clock, uploads
-from accounts.access import current_person, person_required
+from accounts.access import current_person, outside_context, own_context, person_required
 from accounts.refusals import Refused
 from accounts.views.answers import form_page, limited, refusal, refusals_to
 from gdpr.forms import ImportForm
@@ -24,6 +24,7 @@ NEW, PLAN = "gdpr/import_new.html", "gdpr/import_plan.html"
 # Whoever looks for the token reads the whole form: that is left until the form may be read.
 @csrf_exempt
 @form_page
+@outside_context
 @person_required
 @never_cache
 def import_new(request: HttpRequest) -> HttpResponse:
@@ -33,7 +34,8 @@ def import_new(request: HttpRequest) -> HttpResponse:
             uploads.demand_small(request, reading.TooLarge)
         except Refused as refused:
             context = {"form": ImportForm(), "refused": str(refused)}
-            return limited(render(request, NEW, context), refused)
+            with own_context(request):
+                return limited(render(request, NEW, context), refused)
     return _import_new(request)
 
 
@@ -41,11 +43,13 @@ def import_new(request: HttpRequest) -> HttpResponse:
 def _import_new(request: HttpRequest) -> HttpResponse:
     form = ImportForm(request.POST or None, request.FILES or None)
     if not form.is_valid():
-        return render(request, NEW, {"form": form})
+        with own_context(request):
+            return render(request, NEW, {"form": form})
     try:
         taking.hold(form.cleaned_data["file"], current_person(request), clock.now())
     except Refused as refused:
-        return refusal(request, NEW, form, refused)
+        with own_context(request):
+            return refusal(request, NEW, form, refused)
     return redirect("gdpr:import-plan")
 
 

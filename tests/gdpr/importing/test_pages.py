@@ -12,10 +12,13 @@ from django.test import Client
 
 from accounts import turns
 from accounts.models import Organisation, User
+from gdpr import bounded
+from gdpr.forms import ImportForm
 from gdpr.importing import reading
 from gdpr.models import Import
+from gdpr.views import imports as views
 from tests import build
-from tests.accounts.visiting import at, leads_to, visit
+from tests.accounts.visiting import at, leads_to, open_contexts, visit
 from tests.gdpr.importing import parcels
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +88,32 @@ def test_refusal_says_why_beside_the_form(here: Client, package: bytes, words: s
 def test_form_that_is_too_long_is_not_read(here: Client) -> None:
     answer = upload(here, b"\0" * settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
     assert "more in it" in answer.text
+
+
+def test_no_transaction_waits_for_the_upload_or_for_its_reader(
+    here: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around, run, form = list[tuple[str, str, str]](), bounded.run, views.ImportForm
+
+    def sent(*values: Any) -> ImportForm:
+        around.append(open_contexts())
+        return form(*values)
+
+    def noted(*values: Any, **named: Any) -> bytes:
+        around.append(open_contexts())
+        return run(*values, **named)
+
+    monkeypatch.setattr(views, "ImportForm", sent)
+    monkeypatch.setattr(bounded, "run", noted)
+    assert leads_to(upload(here, parcels.parcel()), PLAN)
+    assert around == [("", "", "web")] * 2
+
+
+def test_who_belongs_to_nothing_brings_data_along_as_well(anna: User) -> None:
+    here = visit(anna)
+    assert here.get(at(NEW)).status_code == 200
+    assert "damaged" in upload(here, b"nothing").text
+    assert leads_to(upload(here, parcels.parcel()), PLAN)
 
 
 def test_two_are_read_at_once_and_no_third(here: Client, monkeypatch: pytest.MonkeyPatch) -> None:
