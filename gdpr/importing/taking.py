@@ -18,6 +18,15 @@ from gdpr.importing import reading
 from gdpr.importing.planning import Plan, plan
 from gdpr.models import Import
 
+# Each leaves what was not written here, up to a whole package, and all come out again.
+MOST_TAKEN = 20
+
+
+class Enough(Refused):
+    text: Promise = _(
+        "You have taken over as many packages as one account keeps. Write to us; we help you."
+    )
+
 
 class NothingHeld(Refused):
     text: Promise = _("There is no package that waits for you any more. Upload it once more.")
@@ -26,12 +35,15 @@ class NothingHeld(Refused):
 def hold(package: bytes, person: User, now: datetime) -> Import:
     """Read a package and hold it for the person's yes, in place of one that was held.
 
-    Call it outside a transaction: reading takes seconds. Raises what reading.read raises, and
-    limits.TooMany.
+    Call it outside a transaction: reading takes seconds. Raises what reading.read raises, Enough,
+    and limits.TooMany.
     """
     limits.check(reading.IMPORTS, str(person.pk))
     brought = reading.read(package, person)
     with person_context(person.pk):
+        # There is one proposal at a time: taking it over adds one.
+        if Import.objects.filter(person=person, taken_at__isnull=False).count() >= MOST_TAKEN:
+            raise Enough
         throw_away(person)
         return Import.objects.create(
             person=person,

@@ -41,6 +41,15 @@ def take(person: User, package: bytes) -> Plan:
         return taking.take(person, build.NOW)
 
 
+def test_account_keeps_so_many_and_no_more(anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "MOST_TAKEN", 2)
+    take(anna, parcels.parcel())
+    take(anna, parcels.parcel())
+    with pytest.raises(taking.Enough):
+        hold(anna, parcels.parcel())
+    assert [row.proposed_at for row in rows()] == [None, None]
+
+
 def fresh(person: User) -> User:
     with build.as_owner():
         return User.objects.get(pk=person.pk)
