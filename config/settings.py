@@ -181,6 +181,8 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = (5 * 1024 + 16) * 1024
 # Own mail
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="smtp://127.0.0.1:1025")
 vars().update(EMAIL_CONFIG)
+if EMAIL_CONFIG["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend":
+    EMAIL_BACKEND = "accounts.mailbackend.Smtp"
 EMAIL_TIMEOUT = 30
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Brevdue <post@brevdue.example>")
 

@@ -48,7 +48,8 @@ def _lines(label: Any, length: int, rows: int, why: Any = "") -> Any:
 class EnquiryForm(forms.Form):
     """What somebody asks for who need not have an account; says nothing about what is known."""
 
-    address = forms.EmailField(
+    # Not an EmailField, which knows no letters beyond ASCII before the @ (RFC 6531).
+    address = forms.CharField(
         label=_("Your e-mail address"),
         max_length=EMAIL_LENGTH,
         help_text=_("The one that it is about. We mail a link to it, and do nothing before that."),

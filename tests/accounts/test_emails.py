@@ -21,10 +21,13 @@ from accounts import alerts, emails, tasks, vault
 from accounts.models import Alert, OutgoingMail, User
 from accounts.tenancy import person_context
 from accounts.turns import LOCK_CLASS
+from config import settings as configured
 from tests import build
 from tests.testbed.smtp import Drop, FarEnd, Script, threaded
 
 pytestmark = pytest.mark.django_db
+
+SMTP = "accounts.mailbackend.Smtp"
 
 
 @pytest.fixture
@@ -192,7 +195,7 @@ def test_no_transaction_waits_for_the_mail_server(waiting: User, settings: Any) 
 
 @pytest.mark.as_role("duty")
 def test_one_connection_carries_all_mails(waiting: User, settings: Any) -> None:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = SMTP
     for _ in range(2):
         emails.password_changed(waiting)
     with threaded(FarEnd(Script(dot=["250 ok", Drop(), "250 ok"]))) as far_end:
@@ -201,6 +204,37 @@ def test_one_connection_carries_all_mails(waiting: User, settings: Any) -> None:
         # The third mail needed a new connection, the second one having ended the first.
         assert [received.connection for received in far_end.ledger] == [1, 1, 2]
     assert OutgoingMail.objects.get().last_error == "SMTPServerDisconnected"
+
+
+@pytest.mark.as_role("duty")
+@pytest.mark.usefixtures("_at_noon")
+class TestLettersBeyondAscii:
+    ADDRESS = "jørgen@modtager.example"
+
+    def test_address_is_written_as_it_is(self, settings: Any) -> None:
+        settings.EMAIL_BACKEND = SMTP
+        emails.confirm_address(self.ADDRESS, "da", "token", 7)
+        with threaded(FarEnd()) as far_end:
+            settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
+            assert emails.send_due(build.NOW) == 1
+        (received,) = far_end.ledger
+        assert received.recipients == [self.ADDRESS]
+        assert f"To: {self.ADDRESS}\r\n".encode() in received.content
+        assert any("SMTPUTF8" in line for line in far_end.commands if line.startswith("mail"))
+
+    def test_nobody_else_gets_it_where_it_cannot_be_written(self, settings: Any) -> None:
+        settings.EMAIL_BACKEND = SMTP
+        emails.confirm_address(self.ADDRESS, "da", "token", 7)
+        with threaded(FarEnd(Script(features=("8BITMIME",)))) as far_end:
+            settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
+            assert emails.send_due(build.NOW) == 0
+        assert far_end.ledger == []
+        assert OutgoingMail.objects.get().last_error == "SMTPNotSupportedError"
+
+
+def test_portal_sends_by_it() -> None:
+    """What the settings say; tests have another by themselves."""
+    assert configured.EMAIL_BACKEND == SMTP
 
 
 @pytest.mark.as_role("relay")

@@ -82,6 +82,15 @@ class TestWhom:
         work(clock.now)
         assert whose() == {organisation.id}
 
+    def test_letters_beyond_ascii_are_an_address_as_well(
+        self, clock: Clock, organisation: Organisation
+    ) -> None:
+        has_mailed(organisation, "jørgen@modtager.example")
+        asked_and_proven(clock, "Jørgen@Modtager.example", **EVERYONE)
+        clock.forward(hours=1)
+        work(clock.now)
+        assert whose() == {organisation.id}
+
     def test_everyone_gets_it(
         self, clock: Clock, organisation: Organisation, other_organisation: Organisation
     ) -> None:
