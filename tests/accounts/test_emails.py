@@ -28,6 +28,7 @@ from tests.testbed.smtp import Drop, FarEnd, Script, threaded
 pytestmark = pytest.mark.django_db
 
 SMTP = "accounts.mailbackend.Smtp"
+JORGEN = "jørgen@modtager.example"
 
 
 @pytest.fixture
@@ -208,28 +209,28 @@ def test_one_connection_carries_all_mails(waiting: User, settings: Any) -> None:
 
 @pytest.mark.as_role("duty")
 @pytest.mark.usefixtures("_at_noon")
-class TestLettersBeyondAscii:
-    ADDRESS = "jørgen@modtager.example"
+def test_letters_beyond_ascii_are_written_as_they_are(settings: Any) -> None:
+    settings.EMAIL_BACKEND = SMTP
+    emails.confirm_address(JORGEN, "da", "token", 7)
+    with threaded(FarEnd()) as far_end:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
+        assert emails.send_due(build.NOW) == 1
+    (received,) = far_end.ledger
+    assert received.recipients == [JORGEN]
+    assert f"To: {JORGEN}\r\n".encode() in received.content
+    assert any("SMTPUTF8" in line for line in far_end.commands if line.startswith("mail"))
 
-    def test_address_is_written_as_it_is(self, settings: Any) -> None:
-        settings.EMAIL_BACKEND = SMTP
-        emails.confirm_address(self.ADDRESS, "da", "token", 7)
-        with threaded(FarEnd()) as far_end:
-            settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
-            assert emails.send_due(build.NOW) == 1
-        (received,) = far_end.ledger
-        assert received.recipients == [self.ADDRESS]
-        assert f"To: {self.ADDRESS}\r\n".encode() in received.content
-        assert any("SMTPUTF8" in line for line in far_end.commands if line.startswith("mail"))
 
-    def test_nobody_else_gets_it_where_it_cannot_be_written(self, settings: Any) -> None:
-        settings.EMAIL_BACKEND = SMTP
-        emails.confirm_address(self.ADDRESS, "da", "token", 7)
-        with threaded(FarEnd(Script(features=("8BITMIME",)))) as far_end:
-            settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
-            assert emails.send_due(build.NOW) == 0
-        assert far_end.ledger == []
-        assert OutgoingMail.objects.get().last_error == "SMTPNotSupportedError"
+@pytest.mark.as_role("duty")
+@pytest.mark.usefixtures("_at_noon")
+def test_nobody_else_gets_what_cannot_be_written_so(settings: Any) -> None:
+    settings.EMAIL_BACKEND = SMTP
+    emails.confirm_address(JORGEN, "da", "token", 7)
+    with threaded(FarEnd(Script(features=("8BITMIME",)))) as far_end:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = far_end.address, far_end.port
+        assert emails.send_due(build.NOW) == 0
+    assert far_end.ledger == []
+    assert OutgoingMail.objects.get().last_error == "SMTPNotSupportedError"
 
 
 def test_portal_sends_by_it() -> None:

@@ -8,6 +8,7 @@ from tests.planted import (
     correspondents,
     directly,
     holding,
+    duties,
     letters,
     logs,
     persons,
@@ -35,4 +36,5 @@ FAULTS = (
     *letters.FAULTS,
     *correspondents.FAULTS,
     *holding.FAULTS,
+    *duties.FAULTS,
 )
