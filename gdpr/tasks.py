@@ -25,12 +25,12 @@ from gdpr import (
     sealwatch,
 )
 from gdpr.correspondents import packages as address_packages
+from gdpr.correspondents import packing as address_packing
 from gdpr.correspondents import run as address_run
 from gdpr.enquiries import passing, watch
 from gdpr.erasing import certificate, holding, repeat, run
 from gdpr.letters import sealing
 from gdpr.registry import Cadence
-from gdpr.rights import correspondents as address_packing
 from gdpr.rights import restriction
 
 # Seconds until an order to carry an erasure on is void: beat gives the next one by then.

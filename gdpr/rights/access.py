@@ -10,13 +10,13 @@ from typing import Any
 
 from django.utils import translation
 
-from gdpr import archives, subjects
+from gdpr import archives, reading, subjects
 from gdpr.archives import Archive, Told
 from gdpr.extracts import Extract
 from gdpr.models import Package
+from gdpr.reading import Table
 from gdpr.registry import Entry
-from gdpr.rights import manifest, reading, sheet
-from gdpr.rights.reading import Table
+from gdpr.rights import manifest, sheet
 from gdpr.sealedfiles import SealingWriter
 
 

@@ -16,8 +16,8 @@ from accounts.models import Membership, User
 from gdpr import deadlines, documents, recipients
 from gdpr.inventory import STORES
 from gdpr.models import Recipient, Request
+from gdpr.reading import Table
 from gdpr.registry import Audience
-from gdpr.rights.reading import Table
 
 TEMPLATE = "gdpr/documents/access_sheet.html"
 

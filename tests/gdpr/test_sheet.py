@@ -14,8 +14,8 @@ from accounts.models import Role, User
 from gdpr import documents, inventory, subjects
 from gdpr.extracts import Extract
 from gdpr.models import Request
+from gdpr.reading import Table
 from gdpr.registry import Audience, Whose
-from gdpr.rights.reading import Table
 from gdpr.rights.sheet import TEMPLATE, Audiences, _audiences
 from tests import build, poppler
 

@@ -18,12 +18,11 @@ from django.conf import settings as configured
 from accounts.ids import uuid7, uuid7_time
 from accounts.models import Alert, Membership, Organisation, Role
 from gdpr import packages as person_packages
-from gdpr.correspondents import packages
+from gdpr.correspondents import packages, packing
 from gdpr.extracts import PAGE_ROWS
 from gdpr.models import AddressPackage
 from gdpr.models.packages import PACKAGE_DAYS
 from gdpr.packages import PackageGone, path_of
-from gdpr.rights import correspondents as packing
 from relay.models import Delivery, Message
 from tests import build
 from tests.accounts.conftest import Clock

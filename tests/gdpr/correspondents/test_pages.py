@@ -11,9 +11,8 @@ from django.test import Client
 
 from accounts.models import AuditEvent, Membership, Organisation, Role, User
 from accounts.tenancy import organisation_context
-from gdpr.correspondents import run, subject
+from gdpr.correspondents import packing, run, subject
 from gdpr.models import AddressErasure, AddressPackage
-from gdpr.rights import correspondents as packing
 from gdpr.views.correspondents import sealed
 from relay.models import QueuedDelivery, Suppression
 from tests import build

@@ -14,16 +14,15 @@ from django.utils import translation
 from accounts import alerts, clock
 from accounts.refusals import Refused
 from accounts.turns import turn
-from gdpr import archives
+from gdpr import archives, reading
 from gdpr.archives import Archive
 from gdpr.correspondents import packages, subject
 from gdpr.correspondents.extract import Extract, may_name_others
 from gdpr.correspondents.whom import Correspondent
 from gdpr.extracts import PAGE_ROWS, Row
 from gdpr.models import AddressPackage
+from gdpr.reading import Table
 from gdpr.registry import Access, Entry
-from gdpr.rights import reading
-from gdpr.rights.reading import Table
 from gdpr.sealedfiles import SealingWriter
 
 logger = logging.getLogger(__name__)

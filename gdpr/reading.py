@@ -23,7 +23,7 @@ from gdpr.redaction import Value
 from gdpr.registry import Access, Entry, Personal
 
 INDEX = "index.html"
-STYLE = Path(__file__).resolve().parent.parent / "assets" / "package.css"
+STYLE = Path(__file__).resolve().parent / "assets" / "package.css"
 
 
 # Why the manifest names a field without its value.
