@@ -18,7 +18,15 @@ from django.db import connection
 from jsonschema import Draft202012Validator
 
 from accounts import vault
-from accounts.models import AuditActor, AuditEvent, Membership, Organisation, OutgoingMail, User
+from accounts.models import (
+    AuditActor,
+    AuditEvent,
+    Membership,
+    Organisation,
+    OutgoingMail,
+    Role,
+    User,
+)
 from dpa.models import AgreementEvent
 from gdpr import extracts, inventory, packages, packing, subjects
 from gdpr.extracts import Extract
@@ -397,6 +405,30 @@ class TestOthers:
         (own,) = self.rows(extract, "accounts.Membership")
         assert str(own["approved_by"]).startswith("person-")
         assert manifest.told(package, extract, [], build.NOW)["released"] == []
+
+    def test_release_is_for_the_packages_of_one_person(
+        self, organisation: Organisation, bo: User, anna: User
+    ) -> None:
+        with build.as_owner():
+            Release.objects.create(person=anna, address=bo.email, reason="-", decided_at=build.NOW)
+            ida = build.person("Ida", "Nabo")
+            build.member(organisation, ida, Role.VIEWER)
+        build.request_of(ida).rights.update(details="Bo Krog")
+        extract = Extract(subjects.person(ida), pseudonyms=manifest.pseudonyms(ordered(ida)))
+        words = [str(row["details"]) for row in self.rows(extract, "gdpr.RequestedRight")]
+        assert any(word.startswith("person-") for word in words)
+        assert "Bo Krog" not in words
+        assert manifest.told(ordered(ida), extract, [], build.NOW)["released"] == []
+
+    def test_who_has_left_is_hidden_still(
+        self, extract: Extract, organisation: Organisation, bo: User, anna: User
+    ) -> None:
+        with build.as_owner():
+            AuditActor.objects.create(organisation=organisation, user=bo)
+            bo.memberships.all().delete()
+        build.request_of(anna).rights.update(details="Bo Krog")
+        (row,) = self.rows(extract, "gdpr.RequestedRight")
+        assert str(row["details"]).startswith("person-")
 
     @pytest.mark.parametrize("text", TEXTS)
     @pytest.mark.parametrize("place", PLACES)

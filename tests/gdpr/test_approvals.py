@@ -186,6 +186,15 @@ def test_refused_request_needs_no_approval_any_more(
     assert open_alerts() == set()
 
 
+def test_what_was_let_go_is_approved_by_nobody(asked: RequestedRight, egon: User) -> None:
+    waiting = approval()
+    with build.as_role("duty"):
+        assert approvals.void(Approval.What.ERASURE, [asked.pk], build.NOW) == 1
+    with at_the_desk(egon), pytest.raises(approvals.DecidedAlready):
+        deciding.approve(waiting, egon, build.NOW)
+    assert fresh(asked).state == State.ASSESS
+
+
 def test_person_takes_it_back_before_it_has_begun(
     asked: RequestedRight, anna: User, egon: User
 ) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -22,12 +23,17 @@ ROOT = trying.ROOT
 @cache
 def behaviours_of(path: str) -> dict[str, frozenset[int]]:
     """Return the tests of a file, each with the behaviours it names."""
-    tree = ast.parse((ROOT / path).read_text())
-    return {
-        node.name: frozenset(numbers(ast.unparse(node)))
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
+    return dict(_tests(ast.parse((ROOT / path).read_text())))
+
+
+def _tests(
+    tree: ast.Module | ast.ClassDef, within: str = ""
+) -> Iterator[tuple[str, frozenset[int]]]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from _tests(node, f"{within}{node.name}::")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield within + node.name, frozenset(numbers(ast.unparse(node)))
 
 
 @pytest.mark.parametrize("number", sorted(OF_MAIL))
@@ -73,7 +79,8 @@ def test_fault_leaves_no_trace(tmp_path: Path) -> None:
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.a.test_b" name="test_c[1]"/>
-<testcase classname="tests.a.test_b" name="test_c[2]">{}</testcase>
+<testcase classname="tests.a.test_b" name="test_c[2]">{0}</testcase>
+<testcase classname="tests.a.test_b.TestD" name="test_c">{0}</testcase>
 </testsuite></testsuites>"""
 
 
@@ -88,6 +95,7 @@ REPORT = """<testsuites><testsuite>
 )
 def test_only_a_failure_of_the_test_itself_counts(end: str, passes: bool, notices: bool) -> None:
     results = trying.read(REPORT.format(end))
-    assert trying.passes(results, "tests/a/test_b.py::test_c") is passes
-    assert trying.notices(results, "tests/a/test_b.py::test_c") is notices
+    for name in ("test_c", "TestD::test_c"):
+        assert trying.passes(results, f"tests/a/test_b.py::{name}") is passes
+        assert trying.notices(results, f"tests/a/test_b.py::{name}") is notices
     assert not trying.passes(results, "tests/a/test_b.py::test_d")

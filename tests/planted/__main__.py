@@ -44,7 +44,7 @@ def is_seen(tree: Path, fault: Fault) -> bool:
     """Plant one fault and say whether its test noticed."""
     began = time.monotonic()
     with planted(tree, fault):
-        results, printed = trying.run(tree, [fault.test], "--maxfail=1")
+        results, printed = trying.run(tree, [fault.test], "--maxfail=1", anew=fault.is_migration)
     seen = trying.notices(results, fault.test)
     took = time.monotonic() - began
     word = "noticed" if seen else "UNSEEN "

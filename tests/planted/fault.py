@@ -20,6 +20,11 @@ class Fault:
     new: str
     test: str  # as pytest names it, without parameters
 
+    @property
+    def is_migration(self) -> bool:
+        """Whether the fault is seen only in a database that was made with it."""
+        return "/migrations/" in self.path
+
     def planted(self, source: str) -> str:
         """Return the text with the fault in it. Raises ValueError unless there is one place."""
         count = source.count(self.old)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from tests.planted import (
     bounces,
+    consenting,
     correspondents,
     directly,
-    holding,
     duties,
+    enquiries,
+    holding,
     letters,
     logs,
     persons,
@@ -16,9 +18,11 @@ from tests.planted import (
     providers,
     queue,
     receiving,
+    requests,
     restricting,
     sending,
     signing,
+    takeout,
 )
 
 FAULTS = (
@@ -37,4 +41,8 @@ FAULTS = (
     *correspondents.FAULTS,
     *holding.FAULTS,
     *duties.FAULTS,
+    *requests.FAULTS,
+    *enquiries.FAULTS,
+    *takeout.FAULTS,
+    *consenting.FAULTS,
 )

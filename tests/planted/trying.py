@@ -31,13 +31,17 @@ def copy_to(directory: Path) -> Path:
     return tree
 
 
-def run(tree: Path, tests: Iterable[str], *options: str) -> tuple[Results, str]:
-    """Run tests in the tree; returns their results, and what was printed."""
+def run(tree: Path, tests: Iterable[str], *options: str, anew: bool = False) -> tuple[Results, str]:
+    """Run tests in the tree; returns their results, and what was printed.
+
+    `anew` migrates a database for this run alone, instead of using the one of the run before.
+    """
     with NamedTemporaryFile(suffix=".xml") as report:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:randomly"),
-                *("-p", "no:cacheprovider", f"--junitxml={report.name}", "--reuse-db"),
+                *("-p", "no:cacheprovider", f"--junitxml={report.name}"),
+                *(() if anew else ("--reuse-db",)),
                 *(f"--timeout={TEST_SECONDS}", "-o", "timeout_method=signal"),
                 *options,
                 *dict.fromkeys(tests),
@@ -56,11 +60,17 @@ def read(report: str) -> Results:
     """Read a JUnit report. A failure is the test's own; an error is of what was set up for it."""
     results: Results = defaultdict(Counter)
     for case in ElementTree.fromstring(report).iter("testcase"):
-        module = case.get("classname", "").replace(".", "/")
-        name = case.get("name", "").partition("[")[0]
         kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
-        results[f"{module}.py::{name}"][kinds[0] if kinds else "passed"] += 1
+        results[_name(case)][kinds[0] if kinds else "passed"] += 1
     return dict(results)
+
+
+def _name(case: ElementTree.Element) -> str:
+    """Return a test as pytest names it, without parameters; no module begins with a capital."""
+    words = case.get("classname", "").split(".")
+    modules = [word for word in words if not word[:1].isupper()]
+    within = [*words[len(modules) :], case.get("name", "").partition("[")[0]]
+    return "::".join(["/".join(modules) + ".py", *within])
 
 
 def passes(results: Results, test: str) -> bool:

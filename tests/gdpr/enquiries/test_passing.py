@@ -107,6 +107,15 @@ class TestWhom:
         assert forwarded() == []
         assert len(mails("enquiry_answered")) == 1
 
+    def test_of_several_domains_in_a_header_the_likeliest_counts(
+        self, clock: Clock, organisation: Organisation
+    ) -> None:
+        header = "From: a@due.example\nDKIM-Signature: v=1; d=andet.example"
+        asked_and_proven(clock, sender="", header=header)
+        clock.forward(hours=1)
+        work(clock.now)
+        assert whose() == {organisation.id}
+
     def test_mail_is_found_by_its_number(
         self, clock: Clock, other_organisation: Organisation
     ) -> None:

@@ -153,6 +153,16 @@ def test_who_does_not_own_it_writes_nothing_there(
     assert "accounts.Organisation" in [record["table"] for record in rows()[0].records]
 
 
+def test_owner_who_is_not_let_in_yet_writes_nothing_there(
+    anna: User, bo: User, organisation: Organisation
+) -> None:
+    with build.as_owner():
+        bo.memberships.update(role=Role.OWNER, approved_at=None)
+    own = parcels.ANNA | {"email": bo.email}
+    made = take(bo, parcels.of({"accounts.User": [own], "accounts.Organisation": [HOUSE]}))
+    assert made.organisations == {}
+
+
 def test_another_firm_and_a_wrong_number_are_not_written(
     anna: User, organisation: Organisation
 ) -> None:
