@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from pytest_django import DjangoDbBlocker
 
 from accounts import limits
+from tests.browser.matrix import leave_to_full
 from tests.browser.portal import running_portal
 from tests.browser.visit import Opened, Visit
 from tests.browser.window import PATIENCE, Look, Window
@@ -33,14 +34,17 @@ FLAGS = [
 ]
 
 
+# Before pytest leaves out what the chosen marks do not name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = os.path.dirname(__file__)
-    for item in items:
-        if str(item.path).startswith(here):
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.django_db(transaction=True))
-            if CHROMIUM is None:
-                item.add_marker(pytest.mark.skip(reason=f"not run: {PROGRAM} is not installed"))
+    mine = [item for item in items if str(item.path).startswith(here)]
+    for item in mine:
+        item.add_marker(pytest.mark.browser)
+        item.add_marker(pytest.mark.django_db(transaction=True))
+        if CHROMIUM is None:
+            item.add_marker(pytest.mark.skip(reason=f"not run: {PROGRAM} is not installed"))
+    leave_to_full(mine)
 
 
 @pytest.fixture(scope="module")

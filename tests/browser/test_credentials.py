@@ -8,7 +8,8 @@ import pytest
 from accounts.models import Organisation, User
 from relay.models import Credential, SendingDomain
 from tests import build
-from tests.browser.test_requests import LOOKS, prove
+from tests.browser.matrix import EVERY_LOOK
+from tests.browser.test_requests import prove
 from tests.browser.window import Window
 
 
@@ -27,7 +28,7 @@ def _credential(organisation: Organisation) -> str:
     return f"/credentials/{row.id}/"
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_pages_of_a_bounded_credential(
     window: Window, organisation: Organisation, anna: User
 ) -> None:

@@ -15,7 +15,7 @@ from gdpr.inventory import timed_entries
 from gdpr.models import Import, Recipient, RetentionGauge
 from relay.models import Count, Route, Suppression
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.matrix import EVERY_LOOK
 from tests.browser.visit import path
 from tests.browser.window import Window
 
@@ -34,7 +34,7 @@ def _fill(now: datetime) -> None:
             Recipient.objects.create(**asdict(supplier), reviewed_on=now.date())
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_filled_pages(window: Window, organisation: Organisation, anna: User) -> None:
     _fill(datetime.now(UTC))
     for name, place in (
@@ -48,7 +48,7 @@ def test_filled_pages(window: Window, organisation: Organisation, anna: User) ->
     window.check("proof-filled")
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_package_that_waits_for_a_yes(
     window: Window, organisation: Organisation, anna: User
 ) -> None:
@@ -87,7 +87,7 @@ def _fill_sending(organisation: Organisation, now: datetime) -> Route:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_sending_with_figures_and_failures(
     window: Window, organisation: Organisation, anna: User
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Organisation, User
 from relay.models import Delivery, LogChoice, Message, MessageHeader
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.matrix import EVERY_LOOK
 from tests.browser.window import Window
 from tests.relay.test_log import NOW, message
 from tests.relay.test_views_log import attempt, finish, reported
@@ -52,7 +52,7 @@ def _filled(organisation: Organisation) -> Message:
     return made
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_log_with_everything_in_it(window: Window, organisation: Organisation, anna: User) -> None:
     made = _filled(organisation)
     window.sign_in(anna, organisation)

@@ -1,33 +1,16 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Each page once in each language, size and theme alternating; the full matrix on demand."""
+"""Each page once, language, size and theme alternating; the full matrix on demand."""
 
 from __future__ import annotations
-
-from itertools import product
 
 import pytest
 
 from accounts import alerts
 from accounts.models import Organisation, User
 from tests import build
+from tests.browser.matrix import EVERY_LOOK
 from tests.browser.pages import PAGES, Page
-from tests.browser.window import Look, Window
-
-ALTERNATING = (("desktop", "light"), ("phone", "dark"), ("phone", "light"), ("desktop", "dark"))
-
-
-def _cases() -> list[object]:
-    cases: list[object] = []
-    for number, page in enumerate(PAGES):
-        quick = {
-            Look(language, *ALTERNATING[(number * 2 + turn) % 4])
-            for turn, language in enumerate(("da", "en"))
-        }
-        for every in product(("da", "en"), ("desktop", "phone"), ("light", "dark")):
-            look = Look(*every)
-            marks = () if look in quick else (pytest.mark.full,)
-            cases.append(pytest.param(page, look, marks=marks, id=f"{page.name}-{look}"))
-    return cases
+from tests.browser.window import Window
 
 
 def _prepare_for_staff(staff: User, organisation: Organisation, anna: User) -> None:
@@ -38,7 +21,8 @@ def _prepare_for_staff(staff: User, organisation: Organisation, anna: User) -> N
         alerts.raise_alert("beat-silent")
 
 
-@pytest.mark.parametrize(("page", "look"), _cases())
+@pytest.mark.parametrize("look", EVERY_LOOK)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(
     page: Page, window: Window, organisation: Organisation, request: pytest.FixtureRequest
 ):

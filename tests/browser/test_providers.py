@@ -9,12 +9,12 @@ from accounts import clock
 from accounts.models import Organisation, User
 from relay.models import Route
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.matrix import EVERY_LOOK
 from tests.browser.window import Window
 from tests.guards import places
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_address_for_reports(window: Window, organisation: Organisation, anna: User) -> None:
     with build.as_owner():
         path = f"/routes/{places.a_provider(organisation)}/"

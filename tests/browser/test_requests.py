@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -16,17 +15,11 @@ from accounts.models import Organisation, User
 from accounts.sessions import SessionStore
 from gdpr.models import Package, Request, RequestedRight, Right, Step
 from tests import build
+from tests.browser.matrix import EVERY_LOOK
 from tests.browser.visit import path
-from tests.browser.window import Look, Window
+from tests.browser.window import Window
 
 State = RequestedRight.State
-QUICK = {Look("da", "phone", "light"), Look("en", "desktop", "dark")}
-LOOKS = [
-    pytest.param(look, id=str(look), marks=() if look in QUICK else (pytest.mark.full,))
-    for look in (
-        Look(*every) for every in product(("da", "en"), ("desktop", "phone"), ("light", "dark"))
-    )
-]
 
 
 def prove(window: Window) -> None:
@@ -71,7 +64,7 @@ def _packages(made: Request, anna: User, now: datetime) -> None:
     Package.objects.create(**of, right=moving, state="building", parts_done=7)
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_own_requests(window: Window, organisation: Organisation, anna: User) -> None:
     with build.as_owner():
         asked = _asked(anna)
@@ -107,7 +100,7 @@ def _hold_progress(window: Window) -> None:
     window.page.route("**/*", answer)
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_queue_of_staff(
     window: Window, organisation: Organisation, anna: User, dorte: User
 ) -> None:

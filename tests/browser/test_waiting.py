@@ -11,7 +11,7 @@ from accounts import clock
 from accounts.models import Organisation, Role, User
 from relay.models import Hold, Message, QueuedDelivery, Quota, Route
 from tests import build
-from tests.browser.test_requests import LOOKS
+from tests.browser.matrix import EVERY_LOOK
 from tests.browser.visit import path
 from tests.browser.window import Window
 from tests.relay.test_log import message
@@ -46,7 +46,7 @@ def _fill(organisation: Organisation, now: datetime) -> Message:
     return made
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EVERY_LOOK)
 def test_waiting_mail(window: Window, organisation: Organisation, anna: User, dorte: User) -> None:
     made = _fill(organisation, clock.now())
     window.sign_in(anna, organisation)
