@@ -21,7 +21,8 @@ EVERY_LOOK = [
 def leave_to_full(items: Iterable[pytest.Item]) -> None:
     """Mark all looks of a test but one, which its name picks, as part of the full matrix."""
     by_name: dict[str, list[pytest.Item]] = defaultdict(list)
-    for item in items:
+    # Tests come in a random order.
+    for item in sorted(items, key=lambda item: item.nodeid):
         given = item.callspec.params if hasattr(item, "callspec") else {}
         if "look" in given:
             by_name[item.nodeid.replace(str(given["look"]), "")].append(item)

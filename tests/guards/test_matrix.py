@@ -23,18 +23,32 @@ class Collected:
         self.marked.append(mark.name)
 
 
-def test_each_page_is_seen_in_one_look_and_each_look_on_some_page() -> None:
-    looks = [str(parameter.values[0]) for parameter in matrix.EVERY_LOOK]
+LOOKS = [str(parameter.values[0]) for parameter in matrix.EVERY_LOOK]
+
+
+def kept(*, backwards: bool = False) -> list[str]:
+    """What is left for each run of all pages in all looks, collected in this order."""
+    names = [f"x.py::test_page[{page.name}-{look}]" for page in PAGES for look in LOOKS]
     collected = [
-        Collected(f"x.py::test_page[{page.name}-{look}]", SimpleNamespace(params={"look": look}))
-        for page in PAGES
-        for look in looks
+        Collected(name, SimpleNamespace(params={"look": look}))
+        for name, look in zip(names, LOOKS * len(PAGES), strict=True)
     ]
+    if backwards:
+        collected.reverse()
     matrix.leave_to_full(cast(list[pytest.Item], collected))
-    kept = [one for one in collected if not one.marked]
-    assert len(kept) == len({page.name for page in PAGES})
-    assert {look for look in looks for one in kept if look in one.nodeid} == set(looks)
-    assert all(one.marked == ["full"] for one in collected if one not in kept)
+    assert {mark for one in collected for mark in one.marked} == {"full"}
+    return sorted(one.nodeid for one in collected if not one.marked)
+
+
+def test_each_page_is_seen_in_one_look_and_each_look_on_some_page() -> None:
+    pages = {f"x.py::test_page[{page.name}" for page in PAGES}
+    assert len(kept()) == len(pages)
+    assert all(any(name.startswith(f"{page}-") for name in kept()) for page in pages)
+    assert {look for look in LOOKS for name in kept() if name.endswith(f"-{look}]")} == set(LOOKS)
+
+
+def test_order_of_collection_picks_no_look() -> None:
+    assert kept() == kept(backwards=True)
 
 
 def test_what_has_no_look_always_runs() -> None:
