@@ -19,12 +19,15 @@ EVERY_LOOK = [
 
 
 def leave_to_full(items: Iterable[pytest.Item]) -> None:
-    """Mark all looks of a test but one, which its name picks, as part of the full matrix."""
+    """Mark all looks of a test but one, which its name picks, as part of the full matrix.
+
+    A look that a test itself leaves to the full matrix is none that can be picked.
+    """
     by_name: dict[str, list[pytest.Item]] = defaultdict(list)
     # Tests come in a random order.
     for item in sorted(items, key=lambda item: item.nodeid):
         given = item.callspec.params if hasattr(item, "callspec") else {}
-        if "look" in given:
+        if "look" in given and not item.get_closest_marker("full"):
             by_name[item.nodeid.replace(str(given["look"]), "")].append(item)
     for name, same in by_name.items():
         del same[crc32(name.encode()) % len(same)]

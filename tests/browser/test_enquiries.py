@@ -107,9 +107,7 @@ def _calendar() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_calendar")
-@pytest.mark.parametrize(
-    "look", [LOOKS[0], pytest.param(LOOKS[1], marks=pytest.mark.full)], ids=str
-)
+@pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_clock_runs_in_the_inbox_until_it_is_answered(
     opened: Opened, organisation: Organisation, anna: User, dorte: User, look: Look
 ) -> None:
