@@ -14,7 +14,8 @@ from gdpr.models import Correction, Notice, Right
 from gdpr.rights import rectification, restriction
 from gdpr.rights.restriction import Ground
 from tests import build
-from tests.browser.test_requests import LOOKS, prove
+from tests.browser import matrix
+from tests.browser.test_requests import prove
 from tests.browser.visit import path
 from tests.browser.window import Window
 
@@ -34,7 +35,7 @@ def _told(person: User) -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", matrix.EVERY_LOOK)
 def test_restricted_person_sees_why_and_what_would_change(
     window: Window, organisation: Organisation, bo: User
 ) -> None:
@@ -60,7 +61,7 @@ def test_restricted_person_sees_why_and_what_would_change(
         window.check(f"{name}-filled")
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", matrix.EVERY_LOOK)
 def test_only_owner_is_told_what_it_means(
     window: Window, organisation: Organisation, anna: User
 ) -> None:
@@ -76,7 +77,7 @@ def test_only_owner_is_told_what_it_means(
         window.check(f"{name}-restricted")
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", matrix.EVERY_LOOK)
 def test_staff_are_asked_why_they_look(
     window: Window, organisation: Organisation, bo: User, dorte: User
 ) -> None:

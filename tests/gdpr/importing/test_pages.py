@@ -93,7 +93,7 @@ def test_form_that_is_too_long_is_not_read(here: Client) -> None:
 def test_no_transaction_waits_for_the_upload_or_for_its_reader(
     here: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    around, run, form = list[tuple[str, str, str]](), bounded.run, views.ImportForm
+    around, run, form = list[tuple[str, str, str]](), bounded.run, ImportForm
 
     def sent(*values: Any) -> ImportForm:
         around.append(open_contexts())
