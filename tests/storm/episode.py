@@ -25,7 +25,11 @@ BEYOND_LEASES = 62.0
 # So far the clock is moved at least, so that not every delivery has a step of its own.
 STRIDE = 4.0
 # A lease from before the clock was put back lasts an hour longer than one; the clock ends it.
-LEASED = "SELECT id, fence FROM relay_queueddelivery WHERE lease_expires_at < to_timestamp(%s)"
+# What was accepted before the clock was put back is due in an hour, whoever holds it.
+LEASED = """
+SELECT id, fence FROM relay_queueddelivery
+WHERE greatest(lease_expires_at, due_at) < to_timestamp(%s) AND lease_expires_at IS NOT NULL
+"""
 FENCES = "SELECT id, fence FROM relay_queueddelivery"
 QUEUED = """
 SELECT count(*), extract(epoch FROM min(greatest(due_at, lease_expires_at)))::float8,
