@@ -26,6 +26,7 @@ from accounts.staffsite import site
 from config.csp import POLICY
 from dpa.models import Agreement
 from gdpr.models import (
+    AddressErasure,
     Approval,
     Erasure,
     ForwardedRequest,
@@ -61,8 +62,8 @@ MODELS = [
     Suppression, Review, LogChoice, Consent,
 ]  # fmt: skip
 TRIED_ELSEWHERE = {
-    Agreement, Approval, Erasure, ForwardedRequest, Hold, Letter, Notice, PersonRestriction, Quota,
-    Recipient, Release, RetentionRun,
+    AddressErasure, Agreement, Approval, Erasure, ForwardedRequest, Hold, Letter, Notice,
+    PersonRestriction, Quota, Recipient, Release, RetentionRun,
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from gdpr.models import Correction, Package, Request, RequestedRight, Right
 from tests import build
 from tests.accounts.conftest import Clock
 from tests.accounts.test_staffsite import verified
-from tests.gdpr.desk import at_the_desk
+from tests.gdpr.desk import at_the_desk, letters_leave
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +56,7 @@ def fresh(right: RequestedRight) -> RequestedRight:
 
 
 def letters() -> list[dict[str, str]]:
+    letters_leave()
     with build.as_owner():
         mails = list(OutgoingMail.objects.filter(kind__startswith="gdpr/").order_by("created_at"))
     return [json.loads(vault.unseal(f"outgoing-mail|{mail.id}", mail.sealed)) for mail in mails]

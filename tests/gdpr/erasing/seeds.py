@@ -28,7 +28,9 @@ from gdpr.models import (
     Import,
     LedgerEntry,
     Letter,
+    Notice,
     Package,
+    PersonRestriction,
     Release,
     Right,
     Step,
@@ -49,6 +51,7 @@ def somebody(first_name: str, last_name: str, organisation: Organisation) -> Use
         _signing(person, organisation)
         _doings(person, organisation)
         _requests(person)
+        _restrictions(person)
         _acts_of_others(person, organisation)
     return person
 
@@ -198,6 +201,24 @@ def _requests(person: User) -> None:
     )
 
 
+def _restrictions(person: User) -> None:
+    PersonRestriction.objects.create(
+        person=person,
+        ground=PersonRestriction.Ground.CLAIMS,
+        restricted_at=build.NOW,
+        lifted_at=build.NOW,
+    )
+    host = build.supplier(f"Værtshuset {uuid4().hex}")
+    host.save()
+    Notice.objects.create(
+        person=person,
+        recipient=host,
+        change=Notice.Change.RESTRICTED,
+        cause_id=uuid4(),
+        opened_at=build.NOW,
+    )
+
+
 def _acts_of_others(person: User, organisation: Organisation) -> None:
     """What the audit trail has of others who did something to the person."""
     by = build.person("Sigurd", f"Stab{uuid4().hex}", is_staff=True)
@@ -210,6 +231,8 @@ def _acts_of_others(person: User, organisation: Organisation) -> None:
     audit.record_installation(by, "consent.withdrawn", consent)
     letter = Letter.objects.get(right__request__person=person)
     audit.record_installation(by, "letter.viewed", letter)
+    restriction = PersonRestriction.objects.get(person=person)
+    audit.record_installation(by, "restriction.announced", restriction)
     package = Package.objects.get(person=person)
     audit.record_installation(by, "request.viewed", package.right)
     audit.record_installation(None, "package.made", package)
