@@ -29,8 +29,7 @@ def silenced() -> QuerySet[Organisation]:
 
     Nobody can act as owner there, and no mail to an owner leaves (accounts/emails.py).
     """
-    owners = Membership.objects.filter(
-        organisation=OuterRef("pk"),
+    owners = Membership.objects.for_organisation(OuterRef("pk")).filter(
         role=Role.OWNER,
         approved_at__isnull=False,
         user__is_active=True,

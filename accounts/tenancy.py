@@ -67,7 +67,7 @@ def _enter(organisation: str, person: str) -> tuple[str, str]:
 
 
 class TenantQuerySet(models.QuerySet[Row]):
-    def for_organisation(self, organisation_id: UUID) -> Self:
+    def for_organisation(self, organisation_id: UUID | models.OuterRef) -> Self:
         """Return only the organisation's rows; the database hides the others as well."""
         return self.filter(organisation_id=organisation_id)
 

@@ -339,5 +339,5 @@ def test_flood_of_forged_letters_leaves_the_genuine_one_alone(anna: User, dorte:
         assert [package.right.request_id for package in Package.objects.all()] == [genuine.pk]
         assert not OutgoingMail.objects.filter(kind__startswith="gdpr/").exists()
         # Her own objection restricts her account until it is weighed (article 18(1)(d)).
-        own = genuine.rights.get(right=Right.OBJECTION)
-        assert [each.right for each in PersonRestriction.objects.filter(person=anna)] == [own]
+        objection = genuine.rights.get(right=Right.OBJECTION)
+        assert [each.right for each in PersonRestriction.objects.filter(person=anna)] == [objection]

@@ -47,7 +47,8 @@ def test_fault_has_its_place_and_its_test(fault: Fault) -> None:
     changed = fault.planted(source)
     assert changed != source
     # A file that cannot be read at all would make any test fail.
-    ast.parse(changed)
+    if fault.path.endswith(".py"):
+        ast.parse(changed)
     path, _, name = fault.test.partition("::")
     assert fault.behaviour in behaviours_of(path)[name] | {0}
 

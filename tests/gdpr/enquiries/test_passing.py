@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from accounts import rotation, vault
+from accounts import vault
 from accounts.models import Alert, AuditEvent, Organisation, OrganisationKey, Role, User
 from accounts.tenancy import organisation_context
 from gdpr import deadlines
 from gdpr.correspondents.addresses import written
-from gdpr.enquiries import expiry, forwarding, passing, watch
+from gdpr.enquiries import forwarding, passing, watch
 from gdpr.models import Enquiry, ForwardedRequest
 from relay import correspondence, logfields, suppressing
 from relay.models import Message, Suppression
@@ -466,40 +466,3 @@ class TestForwarded:
         with build.as_role("duty"):
             assert len(forwarding.rows_of("ERIK@modtager.example")) == 2
             assert forwarding.rows_of("gitte@modtager.example") == []
-
-
-class TestExpiry:
-    def test_unproven_goes_after_its_period_and_proven_stays_until_passed_on(
-        self, clock: Clock, organisation: Organisation
-    ) -> None:
-        owns(organisation, "due.example")
-        ask()
-        ask(network="198.51.100.9", address="gitte@modtager.example")
-        work(clock.now)
-        prove(tokens()[0])
-        with build.as_role("duty"):
-            clock.forward(days=7, seconds=-1)
-            assert expiry.forget(clock.now) == 0
-            clock.forward(seconds=1)
-            assert expiry.count_due(clock.now) == 1
-            assert expiry.forget(clock.now) == 1
-            assert expiry.oldest() is None
-            assert Enquiry.objects.get().proven_at
-        work(clock.now)
-        assert len(forwarded()) == 1
-        with build.as_role("duty"):
-            assert expiry.oldest() == build.NOW
-            assert expiry.forget(clock.now) == 1
-            assert ForwardedRequest.objects.count() == 1
-
-
-def test_enquiry_that_is_emptied_does_not_stop_a_rotation(clock: Clock) -> None:
-    ask()
-    with build.as_owner():
-        Enquiry.objects.create(sealed=None, received_at=build.NOW, due_at=build.NOW)
-    with build.as_role("duty"):
-        number = vault.make_installation_key()
-        assert rotation.reseal(number) >= 1
-        row = Enquiry.objects.get(sealed__isnull=False)
-    assert row.sealed
-    assert vault.sealed_with(row.sealed) == number
