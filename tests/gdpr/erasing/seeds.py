@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 from zlib import crc32
@@ -208,7 +208,8 @@ def _restrictions(person: User) -> None:
         restricted_at=build.NOW,
         lifted_at=build.NOW,
     )
-    host = build.supplier(f"Værtshuset {uuid4().hex}")
+    # It is over, so that nobody is told of more than a test is about.
+    host = build.supplier(f"Værtshuset {uuid4().hex}", ends_on=date(2026, 6, 30))
     host.save()
     Notice.objects.create(
         person=person,
